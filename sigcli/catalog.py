@@ -1,0 +1,119 @@
+"""Catalogues: one table per package whose entries are text, so that listing them imports no torch.
+
+Adding an entry is one function and one line in a table; its options are the function's keyword-only arguments, and
+`--help`, `--set name=value`, the manifest and the contract tests all follow from table and signature.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import UsageError, unknown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a catalogue.
+
+    Args:
+        name: what a user types.
+        target: `module:function`, relative to the package `sigcli`.
+        summary: one line for `sig list`.
+        properties: facts that other code and the tests read (for example `sampled`, `complete`).
+    """
+
+    name: str
+    target: str
+    summary: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Callable[..., Any]:
+        """Import the function (this may import torch)."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(f"sigcli.{module}"), attribute)
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """The entry's options: the keyword-only parameters of its function."""
+        parameters = inspect.signature(self.load()).parameters.values()
+        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+class Catalog(Mapping[str, Entry]):
+    """A read-only table of entries by name; two entries of one name are an error, not an overwrite."""
+
+    def __init__(self, kind: str, entries: list[Entry]):
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+        for entry in entries:
+            if entry.name in self._entries:
+                raise ValueError(f"two {kind}s are named '{entry.name}'")
+            self._entries[entry.name] = entry
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def convert(entry: Entry, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Turn `--set` texts into the typed options of an entry.
+
+    Args:
+        entry: whose options are set.
+        settings: option name → text.
+
+    Returns:
+        option name → value of the type that the function's signature states.
+
+    Raises:
+        UsageError: no such option, or a text that is not of its type.
+    """
+    options = entry.options()
+    values: dict[str, Any] = {}
+    for name, text in settings.items():
+        if name not in options:
+            raise unknown(f"option of {entry.name}", name, options)
+        values[name] = _parse(entry, options[name], text)
+    return values
+
+
+def _parse(entry: Entry, parameter: inspect.Parameter, text: str) -> Any:
+    hint = typing.get_type_hints(entry.load())[parameter.name]
+    choices = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    if choices:
+        if text not in choices:
+            raise unknown(f"value of {entry.name}.{parameter.name}", text, choices)
+        return text
+    for kind in typing.get_args(hint) or (hint,):
+        try:
+            return _READERS[kind](text)
+        except (ValueError, KeyError):
+            continue
+    names = " or ".join(_TYPE_NAMES.get(k, str(k)) for k in typing.get_args(hint) or (hint,))
+    raise UsageError(f"option {parameter.name} of {entry.name} has the wrong type", given=text, allowed=names)
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
+
+
+def _none(text: str) -> None:
+    return {"none": None, "": None}[text.lower()]
+
+
+_READERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, int: int, float: float, str: str, type(None): _none}
+_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}

@@ -1,0 +1,63 @@
+"""Errors that `sig` raises on purpose: what was wrong, what was given, what is allowed, what to do next.
+
+The command line turns each into one or two lines and an exit code; as a library they are ordinary exceptions.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SigError(Exception):
+    """Base of every error that `sig` raises on purpose.
+
+    `str(error)` is a complete message of one or two lines.
+
+    Args:
+        what: what was wrong, as a sentence without a full stop.
+        given: the value that was given, shown as it was typed.
+        allowed: the values or the form that would have been accepted.
+        hint: what to do next, a sentence or a command.
+    """
+
+    def __init__(self, what: str, *, given: object = None, allowed: str | None = None, hint: str | None = None):
+        self.what, self.given, self.allowed, self.hint = what, given, allowed, hint
+        first = what if given is None else f"{what} (given: {given})"
+        rest = [f"Allowed: {allowed}." if allowed else "", hint or ""]
+        super().__init__("\n".join(line for line in (first + ".", " ".join(r for r in rest if r)) if line))
+
+
+class UsageError(SigError):
+    """An option or argument that cannot be used; nothing was done (exit code 2)."""
+
+
+class ImageError(SigError):
+    """One image that cannot be read; the others go on (exit code 1)."""
+
+
+class ModelError(SigError):
+    """A model that cannot be loaded or does not behave as a classifier (exit code 2)."""
+
+
+class AttributionError(SigError):
+    """A method that cannot explain this input with this model (exit code 1 for that item)."""
+
+
+class OutputError(SigError):
+    """A run folder that cannot be written or does not fit this run (exit code 2)."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:
+    """An error for a name that is not among `choices`, with the nearest right one.
+
+    >>> print(unknown("method", "sgi", ["sig", "ig"]))
+    unknown method (given: sgi).
+    Allowed: ig, sig. Did you mean 'sig'?
+    """
+    names = sorted(choices)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    shown = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
+    return error(
+        f"unknown {kind}", given=name, allowed=shown, hint=f"Did you mean '{close[0]}'?" if close else None
+    )
