@@ -1,0 +1,26 @@
+"""Baselines: the default sample x' that stands for "missing". A table of text; the functions import torch when used."""
+
+from __future__ import annotations
+
+from ..catalog import Catalog, Entry
+
+_M = "baselines.single"
+
+BASELINES = Catalog(
+    "baseline",
+    [
+        Entry("black", f"{_M}:black", "black pixels (0 before normalisation)"),
+        Entry("white", f"{_M}:white", "white pixels (1 before normalisation)"),
+        Entry("zero", f"{_M}:zero", "zero in the model's normalised space (the training set's mean colour)"),
+        Entry("constant", f"{_M}:constant", "constant:VALUE, every pixel VALUE in 0..1", {"argument": "VALUE"}),
+        Entry("middle", f"{_M}:middle", "the middle of the pixel range"),
+        Entry("mean", f"{_M}:mean", "mean of the images being explained, or of --references"),
+        Entry("random", f"{_M}:random", "one random image of those, never the image itself"),
+        Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range"),
+        Entry("max-distance", f"{_M}:max_distance", "for every value the end of the pixel range farther from it"),
+        Entry("blur", f"{_M}:blur", "blur:SIGMA, the image blurred, SIGMA in pixels (default side/20)",
+              {"argument": "SIGMA", "default": ""}),
+        Entry("FILE", f"{_M}:file", "an image file, or an (C, H, W) array .npy in the model's input space",
+              {"argument": "PATH"}),
+    ],
+)

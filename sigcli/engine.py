@@ -1,0 +1,287 @@
+"""The one hot loop: Σ weight · gradient · (x - x'). It turns any plan into an attribution.
+
+Points of all images, coalitions and nodes fill batches of one size; they are expanded from their compact form on the
+device, evaluated, and accumulated there in fp32 (fp64 for fp64 inputs). Memory depends on the batch size and not on the
+number of points. Nothing else in the package calls autograd in a loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import AttributionError
+from .paths import Plan, endpoints, spread_positions
+from .scorer import Scorer
+from .types import Attribution, Subject
+
+CHECK_SHARE = 16
+"""The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 16)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One explanation to compute: a subject on the scorer's device, and the plan to follow."""
+
+    subject: Subject
+    plan: Plan
+
+
+@dataclass(eq=False)
+class _Run:
+    """What has been accumulated for one task."""
+
+    task: Task
+    total: Tensor
+    open: Tensor
+    mean: Tensor | None = None
+    spread: Tensor | None = None
+    share: float = 0.0
+    done: int = 0
+    seconds: float = 0.0
+    fixed: tuple[Tensor, Tensor] | None = field(default=None)
+
+    @staticmethod
+    def start(task: Task) -> _Run:
+        x, plan = task.subject.x, task.plan
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        zeros = [torch.zeros(x.shape, dtype=dtype, device=x.device) for _ in range(2 if plan.units == 1 else 4)]
+        run = _Run(task, *zeros)
+        if plan.reference.constant:
+            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
+            run.fixed = reference, x[None] - reference
+        return run
+
+    def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
+        if self.fixed is not None:
+            return self.fixed
+        plan, x = self.task.plan, self.task.subject.x
+        draw = segments if plan.draw is None else plan.draw[segments]
+        reference = plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
+        return reference, x[None] - reference
+
+
+@dataclass(eq=False)
+class _Piece:
+    """Some consecutive points of one run, as part of a batch."""
+
+    run: _Run
+    points: slice
+    movement: Tensor
+    delta: Tensor
+
+
+def integrate(
+    scorer: Scorer,
+    tasks: Iterable[Task],
+    *,
+    batch_size: int = 16,
+    check: int = CHECK_SHARE,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Attribution]:
+    """Follow the plan of every task; yields one attribution per task, in their order.
+
+    Args:
+        scorer: the score F.
+        tasks: read lazily, a little ahead of what is yielded; batches run across them.
+        batch_size: images per gradient evaluation of the model; halved for good when the device runs out of memory.
+        check: the completeness check may spend max(16, points/check) forward passes; 1 checks every end point.
+        progress: called after each batch with the number of its gradient evaluations.
+
+    Yields:
+        Attributions whose tensors are on the subject's device.
+
+    Raises:
+        AttributionError: the device runs out of memory with a single image.
+    """
+    loop = _Loop(scorer, max(1, batch_size), check)
+    waiting: list[_Run] = []
+    for pieces in loop.batches(tasks, waiting):
+        loop.evaluate(pieces)
+        if progress:
+            progress(sum(p.points.stop - p.points.start for p in pieces))
+        while waiting and waiting[0].done == len(waiting[0].task.plan):
+            yield loop.finish(waiting.pop(0))
+
+
+@dataclass(eq=False)
+class _Loop:
+    scorer: Scorer
+    batch_size: int
+    check: int
+
+    def batches(self, tasks: Iterable[Task], waiting: list[_Run]) -> Iterator[list[_Piece]]:
+        """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
+        pieces: list[_Piece] = []
+        filled = 0
+        for task in tasks:
+            if pieces and waiting[-1].task.subject.x.shape != task.subject.x.shape:
+                yield pieces
+                pieces, filled = [], 0
+            run = _Run.start(task)
+            waiting.append(run)
+            at, k = 0, len(task.plan)
+            while at < k:
+                take = max(1, min(self.batch_size - filled, k - at))
+                pieces.append(_Piece(run, slice(at, at + take), *_EMPTY))
+                at, filled = at + take, filled + take
+                if filled >= self.batch_size:
+                    yield pieces
+                    pieces, filled = [], 0
+        if pieces:
+            yield pieces
+
+    def evaluate(self, pieces: list[_Piece]) -> None:
+        """Expand, evaluate and accumulate one batch."""
+        before = time.perf_counter()
+        points = [_expand(piece) for piece in pieces]
+        images = points[0] if len(points) == 1 else torch.cat(points)
+        counts = [len(p) for p in points]
+        targets = torch.tensor([p.run.task.subject.target for p in pieces], device=images.device)
+        targets = targets.repeat_interleave(torch.tensor(counts, device=images.device))
+        gradients = self._gradients(images, targets).split(counts)
+        for piece, gradient in zip(pieces, gradients, strict=True):
+            _accumulate(piece, gradient)
+        seconds = time.perf_counter() - before
+        for piece, count in zip(pieces, counts, strict=True):
+            piece.run.seconds += seconds * count / sum(counts)
+
+    def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
+        try:
+            return self.scorer.gradients(images, targets)[1]
+        except torch.OutOfMemoryError as error:
+            half = len(images) // 2
+            if not half:
+                raise AttributionError(
+                    f"the device has too little memory for one image of {tuple(images.shape[1:])}",
+                    hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
+                ) from error
+        # Out of the handler, so that the failed batch's tensors are freed before the next attempt.
+        if images.is_cuda:
+            torch.cuda.empty_cache()
+        self.batch_size = min(self.batch_size, half)
+        parts = zip(images.split(half), targets.split(half), strict=True)
+        return torch.cat([self._gradients(i, t) for i, t in parts])
+
+    def finish(self, run: _Run) -> Attribution:
+        """Close a run: score, completeness, standard error, players."""
+        before = time.perf_counter()
+        plan = run.task.plan
+        score, total, forwards = self._difference(run)
+        gap = None if total is None else abs(float(run.total.double().sum()) - total)
+        values, stderr = run.total, None
+        if run.spread is not None:
+            stderr = (run.spread.clamp(min=0) / (plan.units - 1)).sqrt()
+        if plan.scale is not None and plan.players is not None:
+            scale = plan.players.spread(torch.from_numpy(plan.scale)[None]).to(values)
+            values, stderr = values * scale, None if stderr is None else stderr * scale
+        return Attribution(
+            values=values,
+            score=score,
+            gradient_evaluations=len(plan),
+            forward_evaluations=forwards,
+            completeness_gap=gap,
+            total=total,
+            stderr=stderr,
+            players=None if plan.players is None else plan.players.labels,
+            player_values=None if plan.players is None else plan.players.totals(values),
+            seconds=run.seconds + time.perf_counter() - before,
+        )
+
+    def _difference(self, run: _Run) -> tuple[float, float | None, int]:
+        """F(x), the score difference that the values should sum to, and the forward passes spent on both."""
+        plan, subject = run.task.plan, run.task.subject
+        x = subject.x
+        if not plan.multiply:
+            return float(self._scores(x[None], subject)[0]), None, 1
+        ends = endpoints(plan, max(16, len(plan) // self.check) if self.check > 1 else 2 * plan.segments + 1)
+        inner = np.nonzero(~ends.full)[0]
+        score = float(self._scores(x[None], subject)[0]) if not len(inner) else 0.0
+        total = 0.0
+        for first in range(0, len(inner), max(1, self.batch_size - 1)):
+            rows = inner[first : first + max(1, self.batch_size - 1)]
+            images = _corner_images(run, ends.rows.members(rows) if ends.rows else None, ends.draw[rows])
+            scores = self._scores(torch.cat([x[None], images]) if not first else images, subject)
+            if not first:
+                score, scores = float(scores[0]), scores[1:]
+            total += float(scores @ torch.from_numpy(ends.coefficient[rows]).to(scores))
+        total += score * float(ends.coefficient[ends.full].sum())
+        return score, total, 1 + len(inner)
+
+    def _scores(self, images: Tensor, subject: Subject) -> Tensor:
+        targets = torch.full((len(images),), subject.target, device=images.device)
+        return self.scorer.scores(images, targets).double()
+
+
+_EMPTY = (torch.empty(0), torch.empty(0))
+
+
+def _expand(piece: _Piece) -> Tensor:
+    """The points of a piece as images, (k, C, H, W); keeps what the accumulation needs."""
+    run, plan, x = piece.run, piece.run.task.plan, piece.run.task.subject.x
+    position, piece.movement = spread_positions(plan, piece.points, x.device, x.dtype)
+    reference, piece.delta = run.references(plan.segment[piece.points])
+    return torch.addcmul(reference, position, piece.delta)
+
+
+def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
+    """Images of coalitions, x on the members and the reference elsewhere, (m, C, H, W)."""
+    plan, x = run.task.plan, run.task.subject.x
+    if run.fixed is not None:
+        reference, delta = run.fixed
+    else:
+        reference = plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
+        delta = x[None] - reference
+    if members is None or plan.players is None:
+        return reference.expand(len(draw), *x.shape)
+    position = plan.players.spread(torch.from_numpy(members).to(x))[:, None]
+    return torch.addcmul(reference, position, delta)
+
+
+def _accumulate(piece: _Piece, gradient: Tensor) -> None:
+    """Add a piece's weighted gradients to its run, closing each replicate that ends in it."""
+    run, plan = piece.run, piece.run.task.plan
+    unit = np.zeros(1, int) if plan.unit is None else plan.unit[piece.points]
+    cuts = [0, *(np.nonzero(np.diff(unit))[0] + 1).tolist(), len(gradient)]
+    for i, j in zip(cuts[:-1], cuts[1:], strict=True):
+        part = _weighted_sum(gradient[i:j], piece.movement[i:j], piece.delta if run.fixed else piece.delta[i:j], plan)
+        run.open += part
+        run.done += j - i
+        if plan.unit is None or run.done == len(plan) or plan.unit[run.done] != plan.unit[run.done - 1]:
+            _close_unit(run)
+
+
+def _weighted_sum(gradient: Tensor, movement: Tensor, delta: Tensor, plan: Plan) -> Tensor:
+    """Σ movement · gradient · (x - x') over the first axis, without the last factor for plain gradients."""
+    if plan.multiply and not plan.reference.constant:
+        gradient = gradient * delta
+    if plan.players is None:
+        summed = torch.einsum("kchw,k->chw", gradient, movement[:, 0, 0, 0])
+    else:
+        summed = torch.einsum("kchw,khw->chw", gradient, movement[:, 0])
+    return summed * delta[0] if plan.multiply and plan.reference.constant else summed
+
+
+def _close_unit(run: _Run) -> None:
+    """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
+    plan = run.task.plan
+    if plan.unit is None:
+        if run.done == len(plan):
+            run.total += run.open
+        return
+    run.total += run.open
+    if run.mean is not None and run.spread is not None:
+        unit = plan.unit[run.done - 1]
+        omega = float(plan.weight[plan.unit == unit].sum() / plan.weight.sum())
+        value = run.open / omega
+        run.share += omega
+        step = value - run.mean
+        run.mean += step * (omega / run.share)
+        run.spread += omega * step * (value - run.mean)
+    run.open.zero_()

@@ -1,0 +1,56 @@
+"""What several methods share: checks of counts, replicates and nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .. import draws, quadrature
+from ..errors import UsageError
+
+REPLICATES = 8
+"""Sampled plans are divided into this many independent replicates, whose spread gives the standard error."""
+
+
+def at_least(minimum: int, **counts: int) -> None:
+    """Raise UsageError for a count below the minimum."""
+    for name, value in counts.items():
+        if value < minimum:
+            raise UsageError(f"{name} must be at least {minimum}", given=value)
+
+
+def positive(**numbers: float) -> None:
+    """Raise UsageError for a number that is not above 0."""
+    for name, value in numbers.items():
+        if not value > 0:
+            raise UsageError(f"{name} must be above 0", given=value)
+
+
+def bounds(samples: int) -> list[tuple[int, int]]:
+    """Ranges of draws that form independent replicates: 8 of nearly equal length, fewer where they would hold one draw.
+
+    >>> bounds(7)
+    [(0, 2), (2, 4), (4, 7)]
+    """
+    parts = max(1, min(REPLICATES, samples // 2))
+    edges = [samples * i // parts for i in range(parts + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def units(samples: int) -> np.ndarray:
+    """The replicate of each draw, (samples,)."""
+    return np.concatenate([np.full(j - i, r) for r, (i, j) in enumerate(bounds(samples))])
+
+
+def line_nodes(rule: str, steps: int, lines: int, key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of one rule on each of several lines, (lines, steps) each; weights of a line sum to 1."""
+    at_least(1, steps=steps)
+    if rule == quadrature.STRATIFIED:
+        offsets = draws.uniform(key, torch.arange(lines), steps).numpy()
+        nodes, weights = quadrature.stratified(offsets)
+    else:
+        chosen = quadrature.rule(rule)
+        at_least(chosen.minimum, steps=steps)
+        nodes, weights = chosen(steps)
+        nodes = np.broadcast_to(nodes, (lines, steps))
+    return nodes, np.broadcast_to(weights, (lines, steps))

@@ -1,0 +1,42 @@
+"""Plain gradients: no path, or a path of one point."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import draws
+from ..baselines.single import baseline as single_baseline
+from ..paths import Plan, Reference, straight
+from ..types import Subject
+from .common import at_least, positive, units
+from .straight import noisy
+
+_ONE = np.ones((1, 1))
+
+
+def gradient(subject: Subject) -> Plan:
+    """∂F/∂x at the input, Simonyan, Vedaldi, Zisserman 2014; in score per unit of the model's input."""
+    return straight(Reference.fixed(subject.x), _ONE, _ONE, multiply=False)
+
+
+def input_x_gradient(subject: Subject, *, baseline: str = "zero") -> Plan:
+    """(x - x')·∂F/∂x at the input, Shrikumar et al. 2016; with the baseline "zero" it is input times gradient.
+
+    It is Integrated Gradients with one node at α = 1, so that it equals IG where F is linear along the path.
+    """
+    return straight(Reference.fixed(single_baseline(baseline, subject)), _ONE, _ONE)
+
+
+def smoothgrad(subject: Subject, *, samples: int = 50, sigma: float = 0.15) -> Plan:
+    """Mean of ∂F/∂x over Gaussian noise on the input, Smilkov et al. 2017.
+
+    Args:
+        subject: what is explained.
+        samples: number of noisy images.
+        sigma: standard deviation of the noise, as a share of the pixel range.
+    """
+    at_least(1, samples=samples)
+    positive(sigma=sigma)
+    reference = Reference(noisy(subject, sigma, draws.stream(subject.seed, subject.key, "smoothgrad", "noise")))
+    nodes = np.zeros((samples, 1))
+    return straight(reference, nodes, np.full((samples, 1), 1 / samples), unit=units(samples), multiply=False)

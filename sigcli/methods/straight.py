@@ -1,0 +1,100 @@
+"""Straight lines to the input: Integrated Gradients, Expected Gradients, additive Gaussian noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from .. import draws, quadrature
+from ..baselines.single import baseline as single_baseline
+from ..baselines.single import other_images, peers, uniform_noise
+from ..paths import Plan, Reference, straight
+from ..types import Subject
+from .common import at_least, bounds, line_nodes, positive, units
+
+
+def ig(subject: Subject, *, baseline: str = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
+    """Integrated Gradients, Sundararajan, Taly, Yan 2017, Eq. 1 ([SIG] Eq. 3).
+
+    Args:
+        subject: what is explained.
+        baseline: the default sample x', see `sig list baselines`.
+        steps: gradient evaluations along the line.
+        rule: gauss-legendre, riemann-left, riemann-right, riemann-middle, trapezoid or stratified (random).
+    """
+    key = draws.stream(subject.seed, subject.key, "ig", rule)
+    nodes, weights = line_nodes(rule, steps, 1, key)
+    return straight(Reference.fixed(single_baseline(baseline, subject)), nodes, weights)
+
+
+def eg(
+    subject: Subject, *, samples: int = 256, baselines: Literal["images", "uniform"] = "images", steps: int = 1
+) -> Plan:
+    """Expected Gradients, Erion et al. 2021: E over references r and α ~ U(0,1) of (x - r)·∂F(r + α(x - r)).
+
+    Args:
+        subject: what is explained.
+        samples: number of references drawn.
+        baselines: "images" draws from the other images (with replacement only once all were used); "uniform" draws
+            uniform noise, a new one each time.
+        steps: stratified random nodes per reference.
+    """
+    at_least(1, samples=samples, steps=steps)
+    key = draws.stream(subject.seed, subject.key, "eg", baselines)
+    nodes, weights = _stratified_lines(samples, steps, key)
+    if baselines == "uniform":
+        reference = Reference(lambda indices: uniform_noise(subject, indices))
+    else:
+        reference = _image_reference(subject, samples, key)
+    return straight(reference, nodes, weights / samples, unit=units(samples))
+
+
+def _image_reference(subject: Subject, samples: int, key: int) -> Reference:
+    """References without replacement within each round through the other images."""
+    images = peers(subject, "eg")
+    others = np.array(other_images(subject, "eg"))
+    rounds = -(-samples // len(others))
+    u = draws.uniform(key + 1, torch.arange(rounds), len(others)).numpy()
+    chosen = others[np.argsort(u, axis=1)].ravel()[:samples]
+    return Reference(lambda indices: torch.stack([images.image(int(chosen[i])) for i in indices.tolist()]))
+
+
+def agn(subject: Subject, *, samples: int = 256, sigma: float = 0.5, steps: int = 1) -> Plan:
+    """Integrated Gradients from x + Gaussian noise, averaged ("additive Gaussian noise", Sturmfels et al. 2020).
+
+    Args:
+        subject: what is explained.
+        samples: number of noisy references.
+        sigma: standard deviation of the noise, as a share of the pixel range.
+        steps: stratified random nodes per reference.
+    """
+    at_least(1, samples=samples, steps=steps)
+    positive(sigma=sigma)
+    key = draws.stream(subject.seed, subject.key, "agn")
+    nodes, weights = _stratified_lines(samples, steps, key)
+    reference = Reference(noisy(subject, sigma, draws.stream(key, "noise")))
+    return straight(reference, nodes, weights / samples, unit=units(samples))
+
+
+def noisy(subject: Subject, sigma: float, key: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The image under Gaussian noise: a function of (k,) draw indices giving (k, C, H, W)."""
+
+    def sample(indices: torch.Tensor) -> torch.Tensor:
+        x = subject.x
+        noise = draws.normal32(key, indices.to(x.device), x.numel()).to(x.dtype).reshape(-1, *x.shape)
+        return x + noise * (sigma * (subject.high - subject.low))
+
+    return sample
+
+
+def _stratified_lines(samples: int, steps: int, key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random nodes for many lines, (samples, steps); with one node each, they are stratified over a replicate's lines."""
+    nodes, weights = line_nodes(quadrature.STRATIFIED, steps, samples, draws.stream(key, "nodes"))
+    if steps > 1:
+        return nodes, weights
+    u = draws.uniform(draws.stream(key, "ranks"), torch.arange(samples), 1).numpy()[:, 0]
+    parts = [(np.argsort(np.argsort(u[i:j])) + nodes[i:j, 0]) / (j - i) for i, j in bounds(samples)]
+    return np.concatenate(parts)[:, None], weights

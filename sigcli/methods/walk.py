@@ -1,0 +1,131 @@
+"""SIG-walk: the polylines through coalitions that [SIG] Fig. 1 says a straight line cuts short."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+
+from .. import draws, quadrature
+from ..baselines.single import baseline as single_baseline
+from ..coalitions import Coalitions, orders as random_orders
+from ..errors import UsageError
+from ..paths import Plan, Reference
+from ..players import Players, parse
+from ..types import Subject
+from .common import at_least, line_nodes
+
+_ENUMERATE_STEPS = 2
+
+
+def sig_walk(
+    subject: Subject,
+    *,
+    players: str = "grid:7x7",
+    baseline: str = "blur",
+    orders: int = 8,
+    steps: int = 1,
+    segments: int | None = None,
+    coalitions: Literal["auto", "sampled", "all"] = "auto",
+    rule: str = "auto",
+) -> Plan:
+    """Integrate along ∅ → {π₁} → {π₁,π₂} → … → N for random orders π of the players, and average.
+
+    Each segment moves one player and is complete, so that player π_j receives v(S ∪ π_j) - v(S) ([ES] Theorem 3), spread
+    over its pixels by the gradient: an unbiased Shapley value per player with a dense map per pixel, and a total of
+    F(x) - F(x'). Orders come in antithetic pairs, π and its reverse.
+
+    Args:
+        subject: what is explained.
+        players: the partition, see `sigcli.players.FORMS`.
+        baseline: the default sample x'.
+        orders: number of orders; gradient evaluations are orders × segments × steps.
+        steps: nodes per segment.
+        segments: moves per order; at fewer than n, several players move together, which is cheaper and no longer an
+            unbiased Shapley value. By default every player moves alone.
+        coalitions: "all" follows each of the n·2^(n-1) possible moves with its Shapley weight, which is the mean over all
+            n! orders; "auto" does so where the budget allows two nodes for each.
+        rule: of the nodes; "auto" is stratified (random) for sampled orders and Gauss-Legendre for all.
+
+    Raises:
+        UsageError: unknown players, baseline, rule, or counts below 1.
+    """
+    at_least(1, orders=orders, steps=steps)
+    partition = parse(players, subject.picture)
+    n = partition.n
+    if segments is not None:
+        at_least(1, segments=segments)
+    groups = min(n, segments or n)
+    reference = Reference.fixed(single_baseline(baseline, subject))
+    moves = n * 2 ** (n - 1) if n <= 14 else math.inf
+    if coalitions == "all" and (moves == math.inf or groups < n):
+        raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
+    if coalitions == "all" or (
+        coalitions == "auto" and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves
+    ):
+        steps = max(steps, orders * n * steps // int(moves))
+        return _all_moves(partition, reference, steps, "gauss-legendre" if rule == "auto" else rule, subject)
+    return _sampled(partition, reference, subject, orders, groups, steps, quadrature.STRATIFIED if rule == "auto" else rule)
+
+
+def _all_moves(partition: Players, reference: Reference, steps: int, rule: str, subject: Subject) -> Plan:
+    """Every move S → S ∪ {j} with weight |S|!(n-|S|-1)!/n!."""
+    n = partition.n
+    moves = [(s, j) for s, j in itertools.product(range(2**n), range(n)) if not s >> j & 1]
+    codes, player = (np.array(column, np.int64) for column in zip(*moves, strict=True))
+    start = ((codes[:, None] >> np.arange(n)) & 1).astype(bool)
+    end = start.copy()
+    end[np.arange(len(end)), player] = True
+    weight = np.array([1 / (n * math.comb(n - 1, k)) for k in range(n)])[start.sum(1)]
+    nodes, weights = line_nodes(rule, steps, len(start), draws.stream(subject.seed, subject.key, "sig-walk", "nodes"))
+    return Plan(
+        nodes.ravel(),
+        (weights * weight[:, None]).ravel(),
+        np.repeat(np.arange(len(start)), steps),
+        reference,
+        players=partition,
+        start=Coalitions.pack(start),
+        end=Coalitions.pack(end),
+    )
+
+
+def _sampled(
+    partition: Players, reference: Reference, subject: Subject, orders: int, groups: int, steps: int, rule: str
+) -> Plan:
+    n = partition.n
+    key = draws.stream(subject.seed, subject.key, "sig-walk")
+    permutations = random_orders(n, orders, draws.stream(key, "orders"))
+    edges = np.round(np.linspace(0, n, groups + 1)).astype(int)
+    corners = [_corners(permutation, edges) for permutation in permutations]
+    nodes, weights = line_nodes(rule, steps, orders * groups, draws.stream(key, "nodes"))
+    if rule == quadrature.STRATIFIED:
+        nodes = _mirrored(nodes.reshape(orders, groups, steps)).reshape(-1, steps)
+    order = np.repeat(np.arange(orders), groups * steps)
+    return Plan(
+        nodes.ravel(),
+        weights.ravel() / orders,
+        np.repeat(np.arange(orders * groups), steps),
+        reference,
+        players=partition,
+        start=Coalitions.stack([c.take(np.arange(groups)) for c in corners]),
+        end=Coalitions.stack([c.take(np.arange(1, groups + 1)) for c in corners]),
+        unit=order // 2,
+    )
+
+
+def _corners(permutation: np.ndarray, edges: np.ndarray) -> Coalitions:
+    """The coalitions that a walk passes, ∅ first and N last."""
+    place = np.empty_like(permutation)
+    place[permutation] = np.arange(len(permutation))
+    return Coalitions.pack(place[None, :] < edges[:, None])
+
+
+def _mirrored(nodes: np.ndarray) -> np.ndarray:
+    """Give the reverse order 1 - α where the order has α, move by move of the same players: (orders, groups, steps)."""
+    nodes = nodes.copy()
+    pairs = len(nodes) // 2
+    nodes[1 : 2 * pairs : 2] = 1 - nodes[0 : 2 * pairs : 2, ::-1, ::-1]
+    return nodes

@@ -1,0 +1,222 @@
+"""Plans: a path method as data. Which points are visited with which weight, in a compact form: coalition bits and an α.
+
+Every method of this package that integrates gradients visits points of one family. Between a reference x' and the input x
+each player p stands at a position in [0, 1]:
+
+    point = x' + (x - x') · position,   position = start + α · (end - start),   start, end ∈ {0, 1}^n
+
+and adds `weight · ∂F/∂x(point) · (x - x') · (end - start)` to the attribution. IG is one segment ∅ → N; SIG has segments
+S → N; a walk has one segment per move of a polyline ∅ → … → N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from .coalitions import Coalitions
+from .players import Players
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The default samples x' of a plan.
+
+    Args:
+        sample: (k,) int64 indices → (k, C, H, W) references; where `constant`, always the same (1, C, H, W).
+        constant: whether every index gives the same reference, which lets the engine multiply by x - x' once.
+    """
+
+    sample: Callable[[Int64[Tensor, " k"]], Float[Tensor, "k c h w"]]
+    constant: bool = False
+
+    @staticmethod
+    def fixed(image: Float[Tensor, "c h w"]) -> Reference:
+        """One reference for all draws."""
+        return Reference(lambda _: image[None], constant=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """k points with their weights, on s segments.
+
+    Args:
+        alpha: (k,) place of each point on its segment, 0..1.
+        weight: (k,) quadrature weight times the segment's weight.
+        segment: (k,) the segment of each point.
+        reference: the default samples x'.
+        draw: (s,) the reference index of each segment; all 0 where None.
+        players: the partition, or None where all pixels move together.
+        start: the players present at the start of each segment; none where None.
+        end: the players present at its end; all where None.
+        unit: (k,) non-decreasing index of the independent replicate a point belongs to; all 0 where None. The standard
+            error comes from the spread between replicates, so a plan with one has none.
+        multiply: False for plain gradients, which are not multiplied by x - x'.
+        scale: (n,) factor per player applied at the end (per-player normalisation), or None.
+    """
+
+    alpha: Float[np.ndarray, " k"]
+    weight: Float[np.ndarray, " k"]
+    segment: Int[np.ndarray, " k"]
+    reference: Reference
+    draw: Int[np.ndarray, " s"] | None = None
+    players: Players | None = None
+    start: Coalitions | None = None
+    end: Coalitions | None = None
+    unit: Int[np.ndarray, " k"] | None = None
+    multiply: bool = True
+    scale: Float[np.ndarray, " n"] | None = None
+    segments: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        k = len(self.alpha)
+        if not k or any(len(a) != k for a in (self.weight, self.segment)):
+            raise ValueError("a plan needs at least one point, and a weight and a segment for each")
+        if self.unit is not None and (len(self.unit) != k or np.any(np.diff(self.unit) < 0)):
+            raise ValueError("units must be one per point and must not decrease")
+        if self.players is None and not (self.start is None and self.end is None):
+            raise ValueError("coalitions need players")
+        object.__setattr__(self, "segments", int(self.segment.max()) + 1)
+
+    def __len__(self) -> int:
+        return len(self.alpha)
+
+    @property
+    def units(self) -> int:
+        """Number of independent replicates."""
+        return 1 if self.unit is None else int(self.unit[-1]) + 1
+
+    def segment_weights(self) -> Float[np.ndarray, " s"]:
+        """Total weight of each segment, (s,)."""
+        return np.bincount(self.segment, self.weight, self.segments)
+
+    def moves(self, rows: Int[np.ndarray, " m"] | slice) -> tuple[np.ndarray, np.ndarray]:
+        """Start and movement of every player on some segments: two (m, n) float32 arrays of 0 and 1."""
+        count = len(np.arange(self.segments)[rows])
+        n = self.players.n if self.players else 1
+        start = np.zeros((count, n), np.float32) if self.start is None else self.start.members(rows).astype(np.float32)
+        end = np.ones((count, n), np.float32) if self.end is None else self.end.members(rows).astype(np.float32)
+        return start, end - start
+
+    def mean_movement(self) -> Float[np.ndarray, " n"]:
+        """Weighted share of the segments on which each player moves, (n,)."""
+        weights = self.segment_weights()
+        total = np.zeros(self.players.n if self.players else 1)
+        for i in range(0, self.segments, 1024):
+            total += weights[i : i + 1024] @ self.moves(slice(i, i + 1024))[1]
+        return total
+
+
+def straight(
+    reference: Reference,
+    alpha: Float[np.ndarray, "s q"],
+    weight: Float[np.ndarray, "s q"],
+    *,
+    unit: Int[np.ndarray, " s"] | None = None,
+    multiply: bool = True,
+) -> Plan:
+    """Straight lines from references 0..s-1 to the input: IG (s = 1), Expected Gradients, Gaussian noise.
+
+    Args:
+        reference: whose index is the row.
+        alpha: (s, q) nodes of each line.
+        weight: (s, q) their weights.
+        unit: the replicate of each line, see `Plan`.
+        multiply: see `Plan`.
+    """
+    lines, nodes = alpha.shape
+    segment = np.repeat(np.arange(lines), nodes)
+    return Plan(
+        alpha.ravel(),
+        weight.ravel(),
+        segment,
+        reference,
+        draw=np.arange(lines),
+        unit=None if unit is None else unit[segment],
+        multiply=multiply,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoints:
+    """The score difference a plan's values should sum to: Σ coefficient · F(end point).
+
+    Args:
+        rows: coalition of each end point, or None where there are no players: then `full` says which end it is.
+        full: (m,) whether the end point is x itself.
+        draw: (m,) reference index.
+        coefficient: (m,) its coefficient in the difference.
+    """
+
+    rows: Coalitions | None
+    full: np.ndarray
+    draw: np.ndarray
+    coefficient: Float[np.ndarray, " m"]
+
+
+def endpoints(plan: Plan, at_most: int) -> Endpoints:
+    """Distinct end points of a plan's segments; those that cancel (the inner corners of a walk) are left out.
+
+    Where more than `at_most` remain, the heavy ones are kept and of the others an evenly spaced sample stands for all, so
+    that the check costs little beside the integral.
+    """
+    s = plan.segments
+    weights = plan.segment_weights()
+    n = plan.players.n if plan.players else 1
+    start = plan.start or Coalitions.empty(s, n)
+    end = plan.end or Coalitions.full(s, n)
+    bits = np.concatenate([end.bits, start.bits])
+    coefficient = np.concatenate([weights, -weights])
+    full = (bits == Coalitions.full(1, n).bits).all(1)
+    draw = np.zeros(2 * s, np.int64) if plan.draw is None else np.concatenate([plan.draw, plan.draw])
+    draw = np.where(full, -1, draw)
+    keyed = np.concatenate([bits, draw.astype(np.int64)[:, None].view(np.uint8).reshape(2 * s, 8)], 1)
+    void = np.ascontiguousarray(keyed).view(np.dtype((np.void, keyed.shape[1]))).ravel()
+    _, first, inverse = np.unique(void, return_index=True, return_inverse=True)
+    total = np.bincount(inverse, coefficient, len(first))
+    order = np.argsort(first)
+    keep = order[np.abs(total[order]) > 1e-12]
+    chosen, factor = _thin(total[keep], at_most)
+    rows = first[keep][chosen]
+    return Endpoints(
+        Coalitions(bits[rows], n) if plan.players else None, full[rows], np.maximum(draw[rows], 0), total[keep][chosen] * factor
+    )
+
+
+def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices to keep and the factor of each, so that light ones left out are represented by those kept."""
+    m = len(coefficient)
+    if m <= at_most:
+        return np.arange(m), np.ones(m)
+    magnitude = np.abs(coefficient)
+    heavy = magnitude * at_most > magnitude.sum()
+    light = np.nonzero(~heavy)[0]
+    room = max(1, at_most - int(heavy.sum()))
+    # The middles of `room` equal parts: evenly spaced in the order of the draws, which are stratified by size.
+    picked = light[((np.arange(room) + 0.5) * len(light) / room).astype(int)]
+    chosen = np.concatenate([np.nonzero(heavy)[0], picked])
+    factor = np.ones(len(chosen))
+    factor[len(chosen) - room :] = coefficient[light].sum() / coefficient[picked].sum()
+    return chosen, factor
+
+
+def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Positions and weighted movements of some points, ready to multiply images.
+
+    Returns:
+        position: (k, 1, H, W), or (k, 1, 1, 1) where there are no players.
+        movement: weight · (end - start), of the same shape.
+    """
+    alpha = torch.tensor(plan.alpha[points]).to(device, dtype)[:, None]
+    weight = torch.tensor(plan.weight[points]).to(device, dtype)[:, None]
+    if plan.players is None:
+        return alpha[:, :, None, None], weight[:, :, None, None]
+    start, move = (torch.from_numpy(a).to(device, dtype) for a in plan.moves(plan.segment[points]))
+    both = torch.cat([start + alpha * move, weight * move])
+    maps = plan.players.spread(both)[:, None]
+    return maps[: len(alpha)], maps[len(alpha) :]

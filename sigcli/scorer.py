@@ -1,0 +1,100 @@
+"""A scorer: model + output kind + precision. Images and targets in; scores, or scores and gradients, out.
+
+Nothing above this file knows about softmax, classes, devices or where the model came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from .errors import unknown
+
+Output = Literal["logit", "prob", "logprob"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+
+
+def _logit(outputs: Tensor, targets: Tensor) -> Tensor:
+    return outputs.gather(1, targets[:, None])[:, 0]
+
+
+def _logprob(outputs: Tensor, targets: Tensor) -> Tensor:
+    return _logit(outputs.log_softmax(1), targets)
+
+
+def _prob(outputs: Tensor, targets: Tensor) -> Tensor:
+    return _logit(outputs.softmax(1), targets)
+
+
+_KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"logit": _logit, "prob": _prob, "logprob": _logprob}
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """A differentiable scalar score F of an image.
+
+    Args:
+        model: (N, C, H, W) → (N, classes) outputs before any softmax.
+        output: "logit", "prob" (softmax) or "logprob" (log-softmax) of the target class.
+        precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
+            gradients come back in the input's type whatever the precision.
+
+    Raises:
+        UsageError: unknown output or precision.
+    """
+
+    model: Callable[[Tensor], Tensor]
+    output: str = "logit"
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        for kind, value, choices in (
+            ("output", self.output, get_args(Output)),
+            ("precision", self.precision, get_args(Precision)),
+        ):
+            if value not in choices:
+                raise unknown(kind, value, choices)
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        if self.precision == "tf32":
+            return _tf32()
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        return torch.autocast(device.type, dtype=dtype)
+
+    def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
+        with torch.no_grad(), self._autocast(images.device):
+            return self.model(images).to(images.dtype)
+
+    def scores(self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """F of each image at its target, without gradient: (N,)."""
+        return _KINDS[self.output](self.outputs(images), targets)
+
+    def gradients(
+        self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
+        """F of each image and ∂F/∂image: ((N,), (N, C, H, W)). One gradient evaluation per image."""
+        leaf = images.detach().requires_grad_()
+        with torch.enable_grad(), self._autocast(images.device):
+            scores = _KINDS[self.output](self.model(leaf).to(leaf.dtype), targets)
+            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
+        return scores.detach(), gradient
+
+
+class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts
+    """Allow TF32 matrix products and convolutions inside the block only."""
+
+    def __enter__(self) -> None:
+        self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+    def __exit__(self, *_: object) -> None:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before

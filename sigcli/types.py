@@ -1,0 +1,106 @@
+"""What crosses layers: the thing explained and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Peers(Protocol):
+    """The images that an image is compared with: the mean, random and Expected-Gradients references come from them."""
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        ...
+
+    def image(self, index: int) -> Tensor:
+        """The image of that index, (C, H, W) in the model's input space, on any device."""
+        ...
+
+    def mean(self) -> Tensor:
+        """The mean of all images, (C, H, W) in the model's input space."""
+        ...
+
+    def keys(self) -> Sequence[int]:
+        """The content key of each image."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One image to explain, in the model's input space.
+
+    Args:
+        x: (C, H, W) floating point, preprocessed.
+        target: what the score is of: the class index for a classifier.
+        low: value of a black pixel in the model's input space, broadcastable to (C, 1, 1).
+        high: value of a white pixel, likewise.
+        key: 64-bit content key of the image, from which every random draw derives.
+        seed: of the run.
+        peers: the other images, or None where there are none.
+    """
+
+    x: Tensor
+    target: int
+    low: Tensor
+    high: Tensor
+    key: int
+    seed: int = 0
+    peers: Peers | None = None
+
+    @property
+    def picture(self) -> Tensor:
+        """The image in 0..1, (C, H, W)."""
+        return (self.x - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What an explanation returns.
+
+    Args:
+        values: (C, H, W), in the score's unit where the method is complete.
+        score: F(x).
+        gradient_evaluations: forward and backward passes of one image that were spent.
+        forward_evaluations: further forward passes, spent on the completeness check.
+        completeness_gap: |Σ values − total|, in the score's unit; None where the method makes no such claim.
+        total: the score difference that the values should sum to, or None.
+        stderr: (C, H, W) standard error of `values`, or None where nothing was sampled.
+        players: (H, W) player of each position, or None.
+        player_values: (n,) sum of the values over each player, or None.
+        seconds: share of the wall time that this explanation took.
+    """
+
+    values: Tensor
+    score: float
+    gradient_evaluations: int
+    forward_evaluations: int = 0
+    completeness_gap: float | None = None
+    total: float | None = None
+    stderr: Tensor | None = None
+    players: Tensor | None = None
+    player_values: Tensor | None = None
+    seconds: float = 0.0
+
+    @property
+    def relative_gap(self) -> float | None:
+        """The completeness gap over the score difference, or None where the gap is None."""
+        if self.completeness_gap is None or self.total is None:
+            return None
+        return self.completeness_gap / max(abs(self.total), 1e-12)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of the whole map as a vector, sqrt(Σ stderr²), in the score's unit."""
+        return None if self.stderr is None else float(self.stderr.double().norm())
+
+    @property
+    def relative_standard_error(self) -> float | None:
+        """`standard_error` over the map's own norm: 0.1 means that a tenth of the map is sampling noise."""
+        if self.stderr is None:
+            return None
+        return float(self.stderr.double().norm() / self.values.double().norm().clamp(min=1e-30))
