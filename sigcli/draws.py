@@ -54,7 +54,7 @@ def _words(key: int, draws: Int64[Tensor, " k"], blocks: int) -> list[Int64[Tens
 
 
 def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
-    """Uniform numbers in the open interval (0, 1), float64, the same for a draw whatever the other draws are.
+    """Uniform numbers in the open interval (0, 1), 52 bits in float64, the same for a draw whatever the other draws are.
 
     Args:
         key: of the stream.
@@ -62,7 +62,7 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
         size: how many numbers n per draw.
     """
     w = _words(key, draws, -(-size // 2))
-    pairs = [((w[i] >> 5) * 2.0**26 + (w[i + 1] >> 6) + 0.5) * 2.0**-52 * 0.5 for i in (0, 2)]
+    pairs = [((w[i] >> 6).double() * 2.0**26 + (w[i + 1] >> 6) + 0.5) * 2.0**-52 for i in (0, 2)]
     return torch.stack(pairs, -1).flatten(1)[:, :size]
 
 

@@ -153,21 +153,31 @@ class _Loop:
             piece.run.seconds += seconds * count / sum(counts)
 
     def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
+        parts, at, size = [], 0, len(images)
+        while at < len(images):
+            part = self._attempt(images[at : at + size], targets[at : at + size])
+            if part is not None:
+                parts.append(part)
+                at += size
+                continue
+            size //= 2
+            self.batch_size = min(self.batch_size, size)
+            if images.is_cuda:
+                torch.cuda.empty_cache()
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _attempt(self, images: Tensor, targets: Tensor) -> Tensor | None:
+        """Gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next."""
         try:
             return self.scorer.gradients(images, targets)[1]
         except torch.OutOfMemoryError as error:
-            half = len(images) // 2
-            if not half:
-                raise AttributionError(
-                    f"the device has too little memory for one image of {tuple(images.shape[1:])}",
-                    hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
-                ) from error
-        # Out of the handler, so that the failed batch's tensors are freed before the next attempt.
-        if images.is_cuda:
-            torch.cuda.empty_cache()
-        self.batch_size = min(self.batch_size, half)
-        parts = zip(images.split(half), targets.split(half), strict=True)
-        return torch.cat([self._gradients(i, t) for i, t in parts])
+            if len(images) > 1:
+                return None
+            raise AttributionError(
+                f"the device has too little memory for one image of {tuple(images.shape[1:])}",
+                hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
+            ) from error
 
     def finish(self, run: _Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
@@ -285,3 +295,25 @@ def _close_unit(run: _Run) -> None:
         run.mean += step * (omega / run.share)
         run.spread += omega * step * (value - run.mean)
     run.open.zero_()
+
+
+def auto_batch_size(scorer: Scorer, shape: tuple[int, int, int], device: torch.device) -> int:
+    """A batch size for images (C, H, W): from the memory of a CUDA device, from the image's size elsewhere.
+
+    On a CPU small batches are as fast as large ones, since the working set then stays near the caches; the rule depends on
+    nothing but the shape, so that the same command gives the same batches and bytes.
+    """
+    if device.type != "cuda":
+        return max(4, min(64, round(8 * 224 * 224 / (shape[-1] * shape[-2]))))
+    probe = torch.zeros((8, *shape), device=device)
+    targets = torch.zeros(8, dtype=torch.long, device=device)
+    try:
+        scorer.gradients(probe[:1], targets[:1])  # workspaces are allocated once
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        scorer.gradients(probe, targets)
+        per_image = max(1, (torch.cuda.max_memory_allocated(device) - before) // 8)
+    except torch.OutOfMemoryError:
+        return 1
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(max(1, min(256, 0.6 * free // per_image)))

@@ -181,28 +181,29 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     total = np.bincount(inverse, coefficient, len(first))
     order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
-    chosen, factor = _thin(total[keep], at_most)
+    chosen, share = _thin(total[keep], at_most)
     rows = first[keep][chosen]
-    return Endpoints(
-        Coalitions(bits[rows], n) if plan.players else None, full[rows], np.maximum(draw[rows], 0), total[keep][chosen] * factor
-    )
+    return Endpoints(Coalitions(bits[rows], n) if plan.players else None, full[rows], np.maximum(draw[rows], 0), share)
 
 
 def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to keep and the factor of each, so that light ones left out are represented by those kept."""
+    """Indices to keep, and a coefficient for each, so that few stand for all: systematic sampling in proportion to size.
+
+    Coefficients above the sampling interval are kept as they are. The others are met by a comb laid over their cumulated
+    magnitude in the order of the draws, which are stratified by size, so that the sample is as well.
+    """
     m = len(coefficient)
     if m <= at_most:
-        return np.arange(m), np.ones(m)
+        return np.arange(m), coefficient
     magnitude = np.abs(coefficient)
     heavy = magnitude * at_most > magnitude.sum()
     light = np.nonzero(~heavy)[0]
     room = max(1, at_most - int(heavy.sum()))
-    # The middles of `room` equal parts: evenly spaced in the order of the draws, which are stratified by size.
-    picked = light[((np.arange(room) + 0.5) * len(light) / room).astype(int)]
+    edges = np.cumsum(magnitude[light])
+    interval = edges[-1] / room
+    picked = light[np.searchsorted(edges, (np.arange(room) + 0.5) * interval)]
     chosen = np.concatenate([np.nonzero(heavy)[0], picked])
-    factor = np.ones(len(chosen))
-    factor[len(chosen) - room :] = coefficient[light].sum() / coefficient[picked].sum()
-    return chosen, factor
+    return chosen, np.concatenate([coefficient[heavy], np.sign(coefficient[picked]) * interval])
 
 
 def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -44,11 +44,11 @@ class Players:
         return torch.zeros(self.n, dtype=flat.dtype, device=flat.device).index_add_(0, labels, flat)
 
 
-def parse(spec: str, image: Float[Tensor, "c h w"]) -> Players:
+def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     """Players from their text.
 
     Args:
-        spec: see `FORMS`. Patches are rows×columns; where the size does not divide the image, the last row and column
+        spec: see `FORMS`, or an (H, W) tensor of whole numbers. Patches are rows×columns; where the size does not divide the image, the last row and column
             of patches are smaller ([SIG] leaves this open).
         image: (C, H, W) with values in 0..1; superpixels are cut along its edges.
 
@@ -59,7 +59,7 @@ def parse(spec: str, image: Float[Tensor, "c h w"]) -> Players:
     [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [2, 2, 2, 3, 3], [2, 2, 2, 3, 3]]
     """
     height, width = image.shape[-2:]
-    labels = _labels(spec, image, height, width)
+    labels = _checked(spec, height, width) if isinstance(spec, Tensor) else _labels(spec, image, height, width)
     _, dense = torch.unique(labels, return_inverse=True)
     n = int(dense.max()) + 1
     if n < 2:
@@ -67,7 +67,7 @@ def parse(spec: str, image: Float[Tensor, "c h w"]) -> Players:
             f"players {spec} on an image of {height}x{width} pixels are {n}, but a coalition needs at least two",
             hint="Choose smaller patches, for example grid:7x7.",
         )
-    return Players(dense, n, spec)
+    return Players(dense, n, spec if isinstance(spec, str) else "label map")
 
 
 def _labels(spec: str, image: Tensor, height: int, width: int) -> Tensor:
@@ -102,9 +102,15 @@ def _label_map(path: Path, height: int, width: int) -> Tensor:
         labels = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UsageError("the label map cannot be read", given=path, hint=str(error).splitlines()[0]) from error
-    if labels.shape != (height, width) or not np.issubdtype(labels.dtype, np.integer):
+    if labels.dtype.kind not in "iu":
+        raise UsageError(f"the label map {path} has type {labels.dtype}", allowed="whole numbers")
+    return _checked(torch.from_numpy(labels.astype(np.int64)), height, width)
+
+
+def _checked(labels: Tensor, height: int, width: int) -> Tensor:
+    if tuple(labels.shape) != (height, width) or labels.is_floating_point():
         raise UsageError(
-            f"the label map {path} has shape {labels.shape} and type {labels.dtype}",
+            f"the label map has shape {tuple(labels.shape)} and type {labels.dtype}",
             allowed=f"whole numbers of shape ({height}, {width}), the size of the model's input",
         )
-    return torch.from_numpy(labels.astype(np.int64))
+    return labels.long().cpu()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from torch import Tensor
+from torch import Tensor
 
 
+@runtime_checkable
 class Peers(Protocol):
     """The images that an image is compared with: the mean, random and Expected-Gradients references come from them."""
 

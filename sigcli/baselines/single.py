@@ -6,6 +6,7 @@ of feature attribution baselines") add the constant, blur, uniform, maximum-dist
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,20 @@ from . import BASELINES
 Picture = Float[Tensor, "c h w"]
 
 
-def baseline(spec: str, subject: Subject) -> Picture:
+def baseline(spec: str | Tensor, subject: Subject) -> Picture:
     """The default sample x' of that text for a subject, (C, H, W) on the subject's device.
 
     Args:
-        spec: a name of `BASELINES`, `name:argument`, or the path of an image or a `.npy`.
+        spec: a name of `BASELINES`, `name:argument`, the path of an image or a `.npy`, or the sample itself as a tensor
+            that broadcasts to (C, H, W).
         subject: the image being explained.
 
     Raises:
         UsageError: unknown baseline, or an argument that cannot be used.
         AttributionError: a baseline that needs other images where there are none.
     """
+    if isinstance(spec, Tensor):
+        return spec.to(subject.x).expand_as(subject.x)
     name, colon, argument = spec.partition(":")
     if name in BASELINES and name != "FILE":
         entry = BASELINES[name]
@@ -47,7 +51,14 @@ def baseline(spec: str, subject: Subject) -> Picture:
         entry, argument = BASELINES["FILE"], spec
     else:
         raise unknown("baseline", spec, BASELINES)
-    return entry.load()(subject, argument).to(subject.x)
+    return resized_to(entry.load()(subject, argument).to(subject.x), subject.x.shape)
+
+
+def resized_to(image: Picture, shape: Sequence[int]) -> Picture:
+    """An image brought to another height and width (images without a crop differ in size); the same where they agree."""
+    if tuple(image.shape) == tuple(shape):
+        return image
+    return torch.nn.functional.interpolate(image[None], tuple(shape[-2:]), mode="bilinear", antialias=True)[0]
 
 
 def black(subject: Subject, _: str) -> Picture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
@@ -19,7 +20,7 @@ def gradient(subject: Subject) -> Plan:
     return straight(Reference.fixed(subject.x), _ONE, _ONE, multiply=False)
 
 
-def input_x_gradient(subject: Subject, *, baseline: str = "zero") -> Plan:
+def input_x_gradient(subject: Subject, *, baseline: str | Tensor = "zero") -> Plan:
     """(x - x')·∂F/∂x at the input, Shrikumar et al. 2016; with the baseline "zero" it is input times gradient.
 
     It is Integrated Gradients with one node at α = 1, so that it equals IG where F is linear along the path.

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
@@ -24,8 +25,8 @@ _ENUMERATE_STEPS = 8
 def sig(
     subject: Subject,
     *,
-    players: str = "grid:14x14",
-    baseline: str = "blur",
+    players: str | Tensor = "grid:14x14",
+    baseline: str | Tensor = "blur",
     samples: int = 256,
     steps: int = 1,
     sizes: Literal["uniform", "algorithm1"] = "uniform",

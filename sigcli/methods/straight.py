@@ -7,16 +7,17 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
-from ..baselines.single import other_images, peers, uniform_noise
+from ..baselines.single import other_images, peers, resized_to, uniform_noise
 from ..paths import Plan, Reference, straight
 from ..types import Subject
 from .common import at_least, bounds, line_nodes, positive, units
 
 
-def ig(subject: Subject, *, baseline: str = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
+def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
     """Integrated Gradients, Sundararajan, Taly, Yan 2017, Eq. 1 ([SIG] Eq. 3).
 
     Args:
@@ -59,7 +60,12 @@ def _image_reference(subject: Subject, samples: int, key: int) -> Reference:
     rounds = -(-samples // len(others))
     u = draws.uniform(key + 1, torch.arange(rounds), len(others)).numpy()
     chosen = others[np.argsort(u, axis=1)].ravel()[:samples]
-    return Reference(lambda indices: torch.stack([images.image(int(chosen[i])) for i in indices.tolist()]))
+
+    def sample(indices: torch.Tensor) -> torch.Tensor:
+        found = [images.image(int(chosen[i])).to(subject.x) for i in indices.tolist()]
+        return torch.stack([resized_to(image, subject.x.shape) for image in found])
+
+    return Reference(sample)
 
 
 def agn(subject: Subject, *, samples: int = 256, sigma: float = 0.5, steps: int = 1) -> Plan:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
@@ -24,8 +25,8 @@ _ENUMERATE_STEPS = 2
 def sig_walk(
     subject: Subject,
     *,
-    players: str = "grid:7x7",
-    baseline: str = "blur",
+    players: str | Tensor = "grid:7x7",
+    baseline: str | Tensor = "blur",
     orders: int = 8,
     steps: int = 1,
     segments: int | None = None,

@@ -1,0 +1,19 @@
+"""Pictures of attributions, drawn with numpy and Pillow alone: pure functions that run in threads beside the models."""
+
+from .figures import map_image, overlay_image, save_png, uncertainty_image
+from .maps import default_sigma, describe, reduce_channels, smooth, symmetric_limit
+from .sheets import Panel, compare_image
+
+__all__ = [
+    "Panel",
+    "compare_image",
+    "default_sigma",
+    "describe",
+    "map_image",
+    "overlay_image",
+    "reduce_channels",
+    "save_png",
+    "smooth",
+    "symmetric_limit",
+    "uncertainty_image",
+]

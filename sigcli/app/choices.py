@@ -1,0 +1,160 @@
+"""Turn what a user typed into what the library needs: methods with their options, targets, devices."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..catalog import Entry, convert
+from ..errors import UsageError, unknown
+from ..methods import METHODS
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method with the options it will be called with (those of its signature that were set).
+
+    Args:
+        entry: of the catalogue.
+        options: option name → typed value, only those that were set.
+    """
+
+    entry: Entry
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every option with the value in force, for the manifest."""
+        defaults = {name: p.default for name, p in self.entry.options().items()}
+        return {name: _plain(value) for name, value in {**defaults, **self.options}.items()}
+
+    @property
+    def uses_peers(self) -> bool:
+        """Whether the result depends on the other images of the run."""
+        options = self.resolved()
+        return str(options.get("baseline")) in {"mean", "random"} or options.get("baselines") == "images"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+    """The chosen methods with their options.
+
+    Args:
+        method: names, or one text of names with commas.
+        settings: `option` for every chosen method that has it, or `method.option` for one; texts are converted to the
+            type in the method's signature.
+
+    Raises:
+        UsageError: unknown method or option, a value of the wrong type, the same method twice, or none.
+
+    >>> [(c.entry.name, dict(c.options)) for c in choose_methods("ig,gradient", {"steps": "20"})]
+    [('ig', {'steps': 20}), ('gradient', {})]
+    """
+    parts = [method] if isinstance(method, str) else list(method)
+    names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
+    if not names:
+        raise UsageError("no method was named", allowed=", ".join(METHODS))
+    if len(set(names)) < len(names):
+        raise UsageError("a method was named twice", given=",".join(names))
+    entries = [METHODS[name] for name in names]
+    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
+        for entry in _receivers(key, entries):
+            given[entry.name][key.rpartition(".")[2]] = value
+    return [Chosen(entry, _typed(entry, given[entry.name])) for entry in entries]
+
+
+def _receivers(key: str, entries: list[Entry]) -> list[Entry]:
+    owner, dot, option = key.rpartition(".")
+    if dot:
+        named = [entry for entry in entries if entry.name == owner]
+        if not named:
+            raise unknown(f"method in --set {key}: chosen were only", owner, [e.name for e in entries])
+        if option not in named[0].options():
+            raise unknown(f"option of {owner}", option, named[0].options())
+        return named
+    having = [entry for entry in entries if key in entry.options()]
+    if not having:
+        every = sorted({option for entry in entries for option in entry.options()})
+        raise unknown(f"option of {', '.join(e.name for e in entries)}", key, every)
+    return having
+
+
+def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    typed = {name: value for name, value in given.items() if not isinstance(value, str)}
+    hints = typing.get_type_hints(entry.load()) if typed else {}
+    for name, value in typed.items():
+        kinds = tuple(k for k in (typing.get_args(hints[name]) or (hints[name],)) if isinstance(k, type))
+        accepted = (*kinds, int) if float in kinds else kinds
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
+            raise UsageError(
+                f"option {name} of {entry.name} has the wrong type",
+                given=repr(value),
+                allowed=" or ".join(k.__name__ for k in kinds) or str(hints[name]),
+            )
+    return {**convert(entry, texts), **typed}
+
+
+def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:
+    """What is explained: a class index, or ("top", K) for the K classes of highest score.
+
+    Args:
+        target: `top`, `top:K`, a class index, or a label.
+        labels: the model's labels, where it has them.
+        classes: number of classes.
+
+    Raises:
+        UsageError: an index out of range, K below 1 or above the number of classes, or an unknown label.
+
+    >>> parse_target("top", None, 10), parse_target("star", ["ring", "star"], 2)
+    (('top', 1), 1)
+    """
+    text = str(target).strip()
+    if match := re.fullmatch(r"top(?::(\d+))?", text):
+        count = int(match[1] or 1)
+        if not 1 <= count <= classes:
+            raise UsageError("target top:K is out of range", given=text, allowed=f"K from 1 to {classes}")
+        return "top", count
+    if re.fullmatch(r"[+-]?\d+", text):
+        if not 0 <= int(text) < classes:
+            raise UsageError("target is out of range", given=text, allowed=f"0 to {classes - 1}")
+        return int(text)
+    if not labels:
+        raise UsageError(
+            "the model has no labels", given=text, allowed=f"top, top:K or an index 0 to {classes - 1}", hint="Name a file with --labels."
+        )
+    folded = [label.casefold() for label in labels]
+    found = [i for i, label in enumerate(folded) if label == text.casefold()]
+    if len(found) > 1:
+        raise UsageError("several classes have this label", given=text, allowed=f"one of the indices {found}")
+    if not found:
+        raise unknown("target", text, labels)
+    return found[0]
+
+
+def choose_device(device: str) -> str:
+    """`auto` → cuda, mps or cpu; any other name is checked.
+
+    Raises:
+        UsageError: a device this machine does not have.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", device)
+    if not match:
+        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[match[1]]
+    if int(match[2] or 0) >= count:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise UsageError("this machine has no such device", given=device, allowed=f"auto, {', '.join(here)}")
+    return device

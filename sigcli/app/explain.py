@@ -1,0 +1,209 @@
+"""The use case behind `sig explain`: images, a model and methods in; explanations and a run folder out. No printing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..engine import CHECK_SHARE, auto_batch_size
+from ..errors import OutputError, UsageError
+from ..images import find_images
+from ..models.loading import load_model
+from ..models.model import Model
+from ..runs import free_folder, open_run
+from ..scorer import Scorer
+from .choices import Chosen, choose_device, choose_methods, parse_target
+from .results import Drawing, Explanation, write_explanation, write_sheet
+from .work import Session, Work
+
+DEFAULT_OUT = "sig-out"
+_WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
+_QUEUE = 16
+_UNKNOWN_SIDE = 512  # for models that take images of every size
+
+
+def prepare(
+    images: str | Path | Sequence[str | Path],
+    *,
+    model: str = "shapes",
+    weights: str | None = None,
+    method: str | Sequence[str] = "sig",
+    settings: Mapping[str, Any] | None = None,
+    players: str | None = None,
+    baseline: str | None = None,
+    target: str | int = "top",
+    output: str = "logit",
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int | None = None,
+    seed: int = 0,
+    references: str | Path | Sequence[str | Path] | None = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    labels: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    write: bool = True,
+    uncertainty: bool = False,
+    smooth: float | None = None,
+    pictures: bool = True,
+    check: str = "sampled",
+) -> Session:
+    """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
+    if smooth is not None and not 0 <= smooth < 1000:
+        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    if check not in ("sampled", "all"):
+        raise UsageError("unknown check", given=check, allowed="sampled or all")
+    shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
+    chosen = choose_methods(method, {**shared, **(settings or {})})
+    paths = find_images([images] if isinstance(images, (str, Path)) else list(images))
+    reference_paths = None
+    if references is not None:
+        reference_paths = find_images([references] if isinstance(references, (str, Path)) else list(references))
+    loaded = load_model(
+        model, weights=weights, device=choose_device(device), resize=resize, crop=crop, mean=mean, std=std, labels=labels
+    )
+    scorer = Scorer(loaded.module, output, precision)
+    aim = parse_target(target, loaded.labels, loaded.classes)
+    spec = _spec(loaded, chosen, scorer, target, seed, paths if reference_paths is None else reference_paths, uncertainty)
+    run = None
+    if write:
+        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, spec, resume=resume)
+        manifest = _manifest(spec, loaded, paths, reference_paths, smooth)
+        run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
+    return Session(
+        paths, loaded, chosen, scorer, aim, seed,
+        batch_size or _batch_size(scorer, loaded),
+        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE,
+    )  # fmt: skip
+
+
+def explain(images: str | Path | Sequence[str | Path], **options: Any) -> list[Explanation]:
+    """Explain images; returns one `Explanation` per image, method and target, in that order.
+
+    Args:
+        images: a path, a folder, a glob pattern, or several of these.
+        options:
+            model, weights, resize, crop, mean, std, labels: see `sigcli.models.loading.load_model`.
+            method: names of methods, see `sig list methods`.
+            settings: options of methods, `{"samples": 512}` for all that have it or `{"sig.samples": 512}` for one.
+            players, baseline: for every method that has them.
+            target: "top", "top:K", a class index or a label.
+            output: "logit", "prob" or "logprob".
+            device, precision, batch_size, seed: where and how it is computed; the seed fixes every random draw.
+            references: images for mean and random baselines and Expected Gradients, by default those explained.
+            out, resume, overwrite, pictures, smooth: the run folder; with `write=False` nothing is written.
+            uncertainty: keep the standard error of every value.
+            check: "sampled" spends few forward passes on the completeness check, "all" as many as it takes.
+
+    Raises:
+        UsageError, ModelError, OutputError: before anything is computed. What fails for one image is in its
+            `Explanation.status` and `error`.
+    """
+    session = prepare(images, **options)
+    return list(stream(session))
+
+
+def stream(session: Session, *, progress: Callable[[int], None] | None = None) -> Iterator[Explanation]:
+    """Carry out a session; yields explanations in order, each once its files and its row stand.
+
+    Args:
+        session: from `prepare`.
+        progress: called with the number of gradient evaluations of each batch.
+    """
+    work = Work(session)
+    run = session.run
+    if run is None:
+        yield from (item for item, _ in work.explanations(progress))
+        return
+    with ThreadPoolExecutor(_WRITERS, "write") as pool:
+        writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
+        group: list[Explanation] = []
+        try:
+            for item, last in work.explanations(progress):
+                group.append(item)
+                jobs = [] if item.resumed else [pool.submit(write_explanation, run, item, session.drawing)]
+                if last:
+                    if not all(member.resumed for member in group):
+                        heading = f"{item.image}, {session.model.name}"
+                        jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
+                    group = []
+                writing.append((item, jobs))
+                while len(writing) > _QUEUE or (writing and all(job.done() for job in writing[0][1])):
+                    yield _landed(writing.popleft())
+            while writing:
+                yield _landed(writing.popleft())
+        finally:
+            pool.shutdown(wait=True)
+            run.settle(work.place)
+
+
+def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:
+    """Wait for the files of an explanation; raises OutputError where they could not be written."""
+    item, jobs = entry
+    for job in jobs:
+        try:
+            job.result()
+        except OSError as error:
+            raise OutputError("the run folder can no longer be written", hint=f"{error.strerror}; go on later with --resume.") from error
+    return item
+
+
+def _spec(
+    model: Model, methods: list[Chosen], scorer: Scorer, target: str | int, seed: int, images: list[Path], uncertainty: bool
+) -> dict[str, Any]:
+    """What must agree between a run and its resumption: all that the numbers depend on."""
+    spec: dict[str, Any] = {
+        "model": model.name,
+        "weights": model.weights,
+        "weights_hash": model.weights_hash,
+        "preprocess": asdict(model.preprocess),
+        "methods": {chosen.entry.name: chosen.resolved() for chosen in methods},
+        "target": str(target),
+        "output": scorer.output,
+        "precision": scorer.precision,
+        "seed": seed,
+        "uncertainty": uncertainty,
+    }
+    if any(chosen.uses_peers for chosen in methods):
+        listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in images)
+        spec["references"] = hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
+    return spec
+
+
+def _manifest(
+    spec: dict[str, Any], model: Model, paths: list[Path], references: list[Path] | None, smooth: float | None
+) -> dict[str, Any]:
+    packages = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
+    return {
+        "spec": spec,
+        "device": f"{model.device} {device}".strip(),
+        "versions": {"sigcli": __version__, "python": platform.python_version(), **packages},
+        "classes": model.classes,
+        "notes": list(model.notes),
+        "images": [str(path) for path in paths],
+        "references": None if references is None else [str(path) for path in references],
+        "smooth": smooth,
+    }
+
+
+def _batch_size(scorer: Scorer, model: Model) -> int:
+    height, width = model.preprocess.size or (_UNKNOWN_SIDE, _UNKNOWN_SIDE)
+    return auto_batch_size(scorer, (model.preprocess.channels, height, width), model.device)

@@ -1,0 +1,210 @@
+"""One explanation as the user gets it, and its files: array, map, overlay, and the sheet over all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import render
+from ..methods import METHODS
+from ..runs import RunFolder, figure, save_array
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """One image explained by one method for one target.
+
+    Args:
+        image: its name in the run.
+        method: name in the catalogue.
+        target: class index, or None where the image could not be read.
+        label: of the target, empty where the model has none.
+        score: F(x).
+        output: what the score is: logit, prob or logprob.
+        seconds: wall time, shared among what ran in the same batches.
+        gradient_evaluations: forward and backward passes.
+        completeness_gap: |Σ values − score difference| in the score's unit, None where the method makes no such claim.
+        relative_gap: the same over the score difference.
+        standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
+        relative_standard_error: the same over the map's norm.
+        status: "ok" or "failed".
+        error: what failed, empty where nothing did.
+        values: (C, H, W) float32 attribution, None where it failed.
+        stderr: (C, H, W) standard error of `values`, or None.
+        players: (H, W) player of each position, or None.
+        player_values: (n,) sum over each player, or None.
+        picture: (H, W, 3) uint8, what the model saw.
+        folder: of its files, relative to the run folder.
+        name: of its files: the method, and the class where several are explained.
+        resumed: it was done by an earlier run and read from its row.
+    """
+
+    image: str
+    method: str
+    target: int | None = None
+    label: str = ""
+    score: float | None = None
+    output: str = "logit"
+    seconds: float | None = None
+    gradient_evaluations: int | None = None
+    completeness_gap: float | None = None
+    relative_gap: float | None = None
+    standard_error: float | None = None
+    relative_standard_error: float | None = None
+    status: str = "ok"
+    error: str = ""
+    values: np.ndarray | None = None
+    stderr: np.ndarray | None = None
+    players: np.ndarray | None = None
+    player_values: np.ndarray | None = None
+    picture: np.ndarray | None = None
+    folder: str = ""
+    name: str = ""
+    resumed: bool = False
+
+    def row(self) -> dict[str, str]:
+        """Its row of `results.csv`."""
+        return {
+            "image": self.image,
+            "method": self.method,
+            "target": "" if self.target is None else str(self.target),
+            "label": self.label,
+            "score": figure(self.score),
+            "seconds": "" if self.seconds is None else f"{self.seconds:.3f}",
+            "gradient_evaluations": "" if self.gradient_evaluations is None else str(self.gradient_evaluations),
+            "completeness_gap": figure(self.completeness_gap),
+            "relative_gap": figure(self.relative_gap),
+            "standard_error": figure(self.standard_error),
+            "relative_standard_error": figure(self.relative_standard_error),
+            "status": self.status,
+            "error": self.error,
+        }
+
+    def facts(self) -> tuple[str, ...]:
+        """Short lines for a picture: target and score; gap and standard error; cost."""
+        checks = [
+            f"{name} {value:.2g} %" if value >= 0.1 else f"{name} < 0.1 %"
+            for name, value in (
+                ("gap", None if self.relative_gap is None else 100 * self.relative_gap),
+                ("standard error", None if self.relative_standard_error is None else 100 * self.relative_standard_error),
+            )
+            if value is not None
+        ]
+        evaluations = self.gradient_evaluations or 0
+        cost = f"{evaluations:,} gradient evaluation{'s' if evaluations != 1 else ''}"
+        return tuple(line for line in (f"{self.what()} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line)
+
+    def what(self) -> str:
+        """The target in words."""
+        return self.label or f"class {self.target}"
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values per pixel."""
+        return f"{self.output} per pixel" if METHODS[self.method].properties["multiplied"] else f"{self.output} per unit of input"
+
+
+def from_row(row: Mapping[str, str], output: str) -> Explanation:
+    """An explanation that an earlier run finished; its arrays stay on disk."""
+
+    def number(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    return Explanation(
+        image=row["image"],
+        method=row["method"],
+        target=int(row["target"]),
+        label=row["label"],
+        output=output,
+        score=number("score"),
+        seconds=number("seconds"),
+        gradient_evaluations=int(row["gradient_evaluations"]),
+        completeness_gap=number("completeness_gap"),
+        relative_gap=number("relative_gap"),
+        standard_error=number("standard_error"),
+        relative_standard_error=number("relative_standard_error"),
+        resumed=True,
+    )
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How maps are shown; arrays stay raw.
+
+    Args:
+        smooth: σ of the Gaussian in pixels of the map, None for the default share of the side, 0 for none.
+        pictures: whether to draw at all.
+    """
+
+    smooth: float | None = None
+    pictures: bool = True
+
+    def sigma(self, shape: tuple[int, ...]) -> float:
+        """σ in pixels for a map of that shape."""
+        return render.default_sigma(shape[-2:]) if self.smooth is None else self.smooth
+
+
+def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
+    """Write the array, map and overlay of one explanation, then its row."""
+    if item.values is not None and item.picture is not None:
+        base = run.path / item.folder
+        save_array(base / f"{item.name}.npy", item.values)
+        if item.stderr is not None:
+            save_array(base / f"{item.name}.stderr.npy", item.stderr)
+        if drawing.pictures:
+            _draw(base, item, drawing, item.values, item.picture)
+    run.add(item.row())
+
+
+def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, picture: np.ndarray) -> None:
+    sigma = drawing.sigma(values.shape)
+    shown = render.smooth(render.reduce_channels(values), sigma)
+    title = "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
+    dress = {"title": title, "caption": f"{render.describe(sigma)}", "unit": item.unit}
+    render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
+    render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
+    if item.stderr is not None:
+        error = render.smooth(np.sqrt((item.stderr.astype(np.float64) ** 2).sum(0)), sigma).clip(min=0)
+        dress["title"] = title.replace(f"{item.method}:", f"{item.method}, standard error:", 1)
+        render.save_png(render.uncertainty_image(error, **dress), base / f"{item.name}.stderr.png")
+
+
+def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
+    """Write `compare.png` of one image and target: all methods that succeeded, side by side."""
+    loaded = [item if item.values is not None else _reload(run, item) for item in items if item.status == "ok"]
+    pictures = [item.picture for item in items if item.picture is not None]
+    ready = [item for item in loaded if item.values is not None]
+    if not ready or not pictures or not drawing.pictures:
+        return
+    sigma = drawing.sigma(pictures[0].shape[:2])
+    image = render.compare_image(
+        pictures[0],
+        [_panel(item, sigma) for item in ready],
+        heading=heading,
+        caption=render.describe(sigma) + "\nRed speaks for the target, blue against it. Panels of one unit share one scale.",
+        picture_lines=(ready[0].image, f"target: {ready[0].what()}"),
+    )
+    suffix = ready[0].name.removeprefix(ready[0].method)
+    render.save_png(image, run.path / ready[0].folder / f"compare{suffix}.png")
+
+
+def _reload(run: RunFolder, item: Explanation) -> Explanation:
+    """Read back what an earlier run left, so that the sheet of a resumed run shows all methods."""
+    path = run.path / item.folder / f"{item.name}.npy"
+    return replace(item, values=np.load(path)) if path.exists() else item
+
+
+def _panel(item: Explanation, sigma: float) -> render.Panel:
+    assert item.values is not None
+    flat = render.reduce_channels(item.values)
+    by_player: Any = None
+    if item.players is not None and item.player_values is not None:
+        by_player = item.player_values[item.players]
+    return render.Panel(
+        item.method, render.smooth(flat, sigma), by_player, item.facts(),
+        group=item.unit, unit=item.unit, player_unit=f"{item.output}, sum per player",
+    )  # fmt: skip

@@ -1,0 +1,209 @@
+"""From a session to explanations: one stream of tasks for the engine, and what comes back in the same order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..engine import CHECK_SHARE, Task, integrate
+from ..errors import AttributionError, ImageError, SigError, UsageError
+from ..models.model import Model
+from ..runs import RunFolder
+from ..scorer import Scorer
+from ..types import Attribution, Subject
+from .choices import Chosen
+from .inputs import ImageSet, Loaded, decoded, run_names
+from .results import Drawing, Explanation, from_row
+
+_DECODERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """An explanation run that is ready to start; `stream` carries it out.
+
+    Args:
+        paths: the images.
+        model: loaded and checked.
+        methods: with their options.
+        scorer: the score.
+        target: class index or ("top", K).
+        seed: of all random draws.
+        batch_size: images per gradient evaluation.
+        run: its folder, or None where nothing is written.
+        drawing: how maps are shown.
+        references: images for means and random references, or None for those explained.
+        uncertainty: keep the standard error of every value.
+        check: see `sigcli.engine.integrate`.
+    """
+
+    paths: list[Path]
+    model: Model
+    methods: list[Chosen]
+    scorer: Scorer
+    target: int | tuple[str, int]
+    seed: int
+    batch_size: int
+    run: RunFolder | None
+    drawing: Drawing = field(default_factory=Drawing)
+    references: list[Path] | None = None
+    uncertainty: bool = False
+    check: int = CHECK_SHARE
+
+    @property
+    def items(self) -> int:
+        """How many explanations the run will make."""
+        count = self.target[1] if isinstance(self.target, tuple) else 1
+        return len(self.paths) * len(self.methods) * count
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A place in the order of results: an explanation that is ready, or one that waits for its attribution."""
+
+    item: Explanation
+    last: bool
+    waits: bool = False
+
+
+class Work:
+    """The items of a session, in order: image by image, target by target, method by method."""
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.names = run_names(session.paths)
+        paths = session.paths if session.references is None else session.references
+        self.peers = ImageSet(paths, session.model.preprocess)
+        self._queue: deque[_Entry] = deque()
+        self._started = False
+
+    def place(self, row: dict[str, str]) -> tuple[int, int, int]:
+        """Where a row of `results.csv` belongs."""
+        images = {name: i for i, (name, _) in enumerate(self.names)}
+        methods = [chosen.entry.name for chosen in self.session.methods]
+        found = methods.index(row["method"]) if row["method"] in methods else len(methods)
+        return images.get(row["image"].lstrip("'"), len(images)), found, int(row["target"] or -1)
+
+    def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
+        """Yield (explanation, whether it is the last of its image and target), in order."""
+        session = self.session
+        stream = integrate(
+            session.scorer, self._tasks(), batch_size=session.batch_size, check=session.check, progress=progress
+        )
+        for attribution in stream:
+            yield from self._ready()
+            entry = self._queue.popleft()
+            yield self._finished(entry.item, attribution), entry.last
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[tuple[Explanation, bool]]:
+        while self._queue and not self._queue[0].waits:
+            entry = self._queue.popleft()
+            yield entry.item, entry.last
+
+    def _tasks(self) -> Iterator[Task]:
+        session = self.session
+        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS)
+        for (name, folder), path, loaded in zip(self.names, session.paths, images, strict=True):
+            if isinstance(loaded, ImageError):
+                self._fail_all(Explanation(name, "", folder=folder), loaded)
+                continue
+            yield from self._image_tasks(loaded, path)
+
+    def _image_tasks(self, loaded: Loaded, path: Path) -> Iterator[Task]:
+        session, device = self.session, self.session.model.device
+        blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
+        x = loaded.x.to(device)
+        try:
+            targets = self._targets(x)
+        except (RuntimeError, ValueError) as error:
+            self._fail_all(blank, error)
+            return
+        low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
+        picture = session.model.preprocess.display(loaded.picture.pixels)
+        for target in targets:
+            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
+            for i, chosen in enumerate(session.methods):
+                item = replace(
+                    blank,
+                    method=chosen.entry.name,
+                    target=target,
+                    label=session.model.labels[target] if session.model.labels else "",
+                    name=self._file_name(chosen, target),
+                    picture=picture,
+                )
+                yield from self._task(item, chosen, subject, last=i == len(session.methods) - 1)
+
+    def _task(self, item: Explanation, chosen: Chosen, subject: Subject, *, last: bool) -> Iterator[Task]:
+        """One task for the engine, or none where the item is done already or cannot be done."""
+        earlier = self.session.run.finished(item.image, item.method, str(item.target)) if self.session.run else []
+        if earlier:
+            done = from_row(earlier[0], item.output)
+            self._queue.append(
+                _Entry(replace(done, folder=item.folder, name=item.name, picture=item.picture), last)
+            )
+            return
+        try:
+            task = Task(subject, chosen.entry.load()(subject, **chosen.options))
+        except (AttributionError, ImageError, UsageError) as error:
+            # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
+            if isinstance(error, UsageError) and not self._started:
+                raise
+            self._queue.append(_Entry(_failed(item, error), last))
+            return
+        self._started = True
+        self._queue.append(_Entry(item, last, waits=True))
+        yield task
+
+    def _file_name(self, chosen: Chosen, target: int) -> str:
+        several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
+        return f"{chosen.entry.name}.class{target}" if several else chosen.entry.name
+
+    def _targets(self, x: Tensor) -> list[int]:
+        outputs = self.session.scorer.outputs(x[None])[0]
+        if not torch.isfinite(outputs).all():
+            raise ValueError("the model gives NaN or infinity for this image")
+        if isinstance(self.session.target, tuple):
+            return outputs.topk(self.session.target[1]).indices.tolist()
+        return [self.session.target]
+
+    def _fail_all(self, blank: Explanation, error: Exception) -> None:
+        for i, chosen in enumerate(self.session.methods):
+            item = replace(blank, method=chosen.entry.name, output=self.session.scorer.output)
+            self._queue.append(_Entry(_failed(item, error), i == len(self.session.methods) - 1))
+
+    def _finished(self, item: Explanation, result: Attribution) -> Explanation:
+        if not bool(torch.isfinite(result.values).all()):
+            return _failed(item, AttributionError("the gradient of the model is NaN or infinite for this image"))
+        keep = self.session.uncertainty
+        return replace(
+            item,
+            score=result.score,
+            seconds=result.seconds,
+            gradient_evaluations=result.gradient_evaluations,
+            completeness_gap=result.completeness_gap,
+            relative_gap=result.relative_gap,
+            standard_error=result.standard_error,
+            relative_standard_error=result.relative_standard_error,
+            values=_array(result.values),
+            stderr=_array(result.stderr) if keep else None,
+            players=_array(result.players),
+            player_values=_array(result.player_values),
+        )
+
+
+def _array(values: Tensor | None) -> Any:
+    return None if values is None else np.asarray(values.cpu().numpy())
+
+
+def _failed(item: Explanation, error: Exception) -> Explanation:
+    text = error.what if isinstance(error, SigError) else str(error)
+    given = f" ({error.given})" if isinstance(error, SigError) and error.given is not None else ""
+    return replace(item, status="failed", error=" ".join(f"{text}{given}".split()), picture=None)

@@ -1,0 +1,150 @@
+"""`sig explain`: parse, call `sigcli.app.explain`, show progress and a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import typer
+from click.core import ParameterSource
+from rich.markup import escape
+from rich.table import Table
+
+from . import options as o
+from .guard import FAILED, console, guarded
+
+if TYPE_CHECKING:
+    from ..app.work import Session
+    from ..app.results import Explanation
+
+_SHOWN = 40
+
+
+def explain(
+    context: typer.Context,
+    paths: o.Paths = None,
+    model: o.Model = "shapes",
+    weights: o.Weights = None,
+    method: o.Method = "sig",
+    settings: o.Set = None,
+    players: o.Players = None,
+    baseline: o.Baseline = None,
+    target: o.Target = "top",
+    output: o.OutputKind = "logit",
+    references: o.References = None,
+    labels: o.Labels = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "fp32",
+    batch_size: o.BatchSize = "auto",
+    seed: o.Seed = 0,
+    check: o.Check = "sampled",
+    out: o.Out = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    uncertainty: o.Uncertainty = False,
+    smooth: o.Smooth = None,
+    pictures: o.Pictures = True,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Explain what a classifier saw in images: maps, overlays, arrays and a table of figures.
+
+    Examples:
+
+      sig explain                                   the bundled network explains the bundled samples
+
+      sig explain photo.jpg --model resnet50        a SIG map of the top class
+
+      sig explain photos/ -m resnet50 --method sig,sig-walk,ig,eg --set samples=512
+    """
+    with guarded(debug):
+        from ..app.explain import prepare
+        from ..app.samples import sample_images
+
+        screen, paths_given = console(), bool(paths)
+        if not paths:
+            paths = [str(sample_images())]
+            screen.print(f"No images were named: explaining the bundled samples with the model '{model}'.")
+        session = prepare(
+            paths, model=model, weights=weights, method=method, settings=o.assignments(settings), players=players,
+            baseline=baseline, target=target, output=output, references=references, labels=labels, resize=resize,
+            crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
+            batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, check=check, out=out, resume=resume,
+            overwrite=overwrite, uncertainty=uncertainty, smooth=smooth, pictures=pictures,
+        )  # fmt: skip
+        if paths_given and context.get_parameter_source("model") is ParameterSource.DEFAULT:
+            screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")
+        for note in session.model.notes:
+            screen.print(f"note: {note}", markup=False)
+        failed = _carry_out(session, as_json)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _carry_out(session: Session, as_json: bool) -> int:
+    """Stream the session's explanations to the screen; returns how many failed."""
+    from ..app.explain import stream
+    from .progress import Reporter
+
+    failed: list[Explanation] = []
+    shown: list[Explanation] = []
+    with Reporter(session.items) as reporter:
+        for item in stream(session, progress=reporter.evaluations):
+            if as_json:
+                sys.stdout.write(json.dumps(_record(session, item)) + "\n")
+                sys.stdout.flush()
+            reporter.done(item)
+            if item.status != "ok":
+                failed.append(item)
+            if len(shown) < _SHOWN:
+                # Arrays are let go, so that memory does not grow with the number of images.
+                shown.append(replace(item, values=None, stderr=None, players=None, picture=None))
+    screen = console()
+    screen.print(_table(shown, session.items))
+    for item in failed:
+        screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
+    if session.run is not None:
+        screen.print(f"{session.items - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False)
+    return len(failed)
+
+
+def _record(session: Session, item: Explanation) -> dict[str, object]:
+    record: dict[str, object] = {
+        name: getattr(item, name)
+        for name in (
+            "image", "method", "target", "label", "score", "output", "seconds", "gradient_evaluations",
+            "completeness_gap", "relative_gap", "standard_error", "relative_standard_error", "status", "error",
+        )
+    }  # fmt: skip
+    if item.status == "ok" and session.run is not None:
+        record["array"] = str(session.run.path / item.folder / f"{item.name}.npy")
+    return record
+
+
+def _table(items: list[Explanation], total: int) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("image", "method", "target"):
+        table.add_column(column, overflow="fold")
+    for column in ("score", "gap", "std. error", "evaluations", "seconds"):
+        table.add_column(column, justify="right")
+    for item in items:
+        if item.status != "ok":
+            table.add_row(escape(item.image), item.method, "", "failed", "", "", "", "")
+            continue
+        table.add_row(
+            escape(item.image), item.method, escape(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
+            _percent(item.relative_standard_error), f"{item.gradient_evaluations:,}", f"{item.seconds:.2f}",
+        )  # fmt: skip
+    if total > len(items):
+        table.add_row(f"… and {total - len(items)} more in results.csv")
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,84 @@
+"""`sig list`: the catalogues. Only the options of one entry need torch."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..baselines import BASELINES
+from ..catalog import Catalog, Entry
+from ..errors import unknown
+from ..methods import METHODS
+from ..metrics import METRICS
+from ..models import MODELS
+from ..scenarios import SCENARIOS
+from . import options as o
+from .guard import guarded
+
+CATALOGS: dict[str, Catalog] = {
+    "models": MODELS,
+    "methods": METHODS,
+    "baselines": BASELINES,
+    "metrics": METRICS,
+    "scenarios": SCENARIOS,
+}
+
+
+def listing(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="models, methods, baselines, metrics or scenarios.")],
+    name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Show what there is: models, methods, baselines, metrics, scenarios; with a name, that entry's options."""
+    with guarded(debug):
+        if what not in CATALOGS:
+            raise unknown("list", what, CATALOGS)
+        catalog = CATALOGS[what]
+        entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
+        if what == "models" and name is None:
+            entries += _torchvision()
+        if as_json:
+            typer.echo("\n".join(json.dumps(entry) for entry in entries))
+        elif name is None:
+            _show(entries)
+        else:
+            typer.echo(entries[0]["help"])
+
+
+def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
+    form = entry.properties.get("argument")
+    shown = entry.name if form is None or entry.name == "FILE" else f"{entry.name}:{form}"
+    return {"name": shown, "summary": entry.summary, **({"kind": catalog.kind} if not form else {})}
+
+
+def _torchvision() -> list[dict[str, object]]:
+    from ..models import names
+
+    return [{"name": name, "summary": "torchvision", "kind": "model"} for name in names()]
+
+
+def _details(entry: Entry) -> dict[str, object]:
+    options = {
+        option: {"default": p.default if isinstance(p.default, (int, float, str, bool)) else None, "type": str(p.annotation)}
+        for option, p in entry.options().items()
+    }
+    heading = f"{entry.name}: {entry.summary}\n"
+    lines = [f"  --set {option}={value['default']}   ({value['type']})" for option, value in options.items()]
+    text = "\n".join([heading, inspect.getdoc(entry.load()) or "", *(["", "Options and defaults:"] if lines else []), *lines])
+    return {"name": entry.name, "options": options, "help": text}
+
+
+def _show(entries: list[dict[str, object]]) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column()
+    for entry in entries:
+        table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])))
+    Console(highlight=False).print(table)

@@ -1,0 +1,111 @@
+"""Options that several commands share; one name and one meaning everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+_MODEL, _COMPUTE, _OUTPUT, _METHOD = "Model", "Computation", "Output", "Method"
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PATHS]...", help="Images, folders or glob patterns; without any, the bundled sample images.",
+                   show_default=False),
+]
+Model = Annotated[
+    str,
+    typer.Option("--model", "-m", rich_help_panel=_MODEL,
+                 help="shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory."),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", "-w", rich_help_panel=_MODEL,
+                 help="DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors)."),
+]
+Labels = Annotated[Path | None, typer.Option("--labels", rich_help_panel=_MODEL, help="One label a line, or CSV index,label.")]
+Resize = Annotated[int | None, typer.Option("--resize", rich_help_panel=_MODEL, help="Shorter side in pixels before the crop.")]
+Crop = Annotated[int | None, typer.Option("--crop", rich_help_panel=_MODEL, help="Side of the centre crop.")]
+Mean = Annotated[str | None, typer.Option("--mean", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.485,0.456,0.406.")]
+Std = Annotated[str | None, typer.Option("--std", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.229,0.224,0.225.")]
+
+Method = Annotated[
+    str, typer.Option("--method", rich_help_panel=_METHOD, help="One or several, with commas; see 'sig list methods'.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_METHOD, show_default=False,
+                 help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; repeatable."),
+]
+Players = Annotated[
+    str | None,
+    typer.Option("--players", rich_help_panel=_METHOD, help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy."),
+]
+Baseline = Annotated[
+    str | None, typer.Option("--baseline", rich_help_panel=_METHOD, help="Default sample x'; see 'sig list baselines'.")
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--references", rich_help_panel=_METHOD, show_default=False,
+                 help="Images for mean and random references instead of those explained; repeatable."),
+]
+Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]
+OutputKind = Annotated[str, typer.Option("--output", rich_help_panel=_METHOD, help="logit, prob or logprob.")]
+
+Device = Annotated[str, typer.Option("--device", rich_help_panel=_COMPUTE, help="auto, cpu, cuda, cuda:1 or mps.")]
+Precision = Annotated[str, typer.Option("--precision", rich_help_panel=_COMPUTE, help="fp32, tf32, bf16 or fp16.")]
+BatchSize = Annotated[str, typer.Option("--batch-size", rich_help_panel=_COMPUTE, help="auto or a number of images.")]
+Seed = Annotated[int, typer.Option("--seed", rich_help_panel=_COMPUTE, help="Fixes every random draw.")]
+Check = Annotated[
+    str, typer.Option("--check", rich_help_panel=_COMPUTE, help="Completeness check: sampled (cheap) or all end points.")
+]
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", rich_help_panel=_OUTPUT, show_default=False,
+                 help="Run folder; by default sig-out, or the next free sig-out-N."),
+]
+Resume = Annotated[bool, typer.Option("--resume", rich_help_panel=_OUTPUT, help="Go on with an interrupted run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace another run in --out.")]
+Uncertainty = Annotated[
+    bool, typer.Option("--uncertainty", rich_help_panel=_OUTPUT, help="Also write each value's standard error.")
+]
+Smooth = Annotated[
+    float | None,
+    typer.Option("--smooth", rich_help_panel=_OUTPUT, show_default=False,
+                 help="Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw."),
+]
+Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", rich_help_panel=_OUTPUT, help="Draw PNGs.")]
+Json = Annotated[bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per result on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show tracebacks.")]
+
+
+def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Numbers separated by commas; raises UsageError where they are none."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--{option} needs numbers separated by commas", given=text) from None
+
+
+def whole_or_auto(option: str, text: str) -> int | None:
+    """A whole number of at least 1, or None for `auto`; raises UsageError otherwise."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--{option} must be a whole number of at least 1, or auto", given=text)
+    return int(text)
+
+
+def assignments(texts: list[str] | None) -> dict[str, str]:
+    """`--set` texts as name → value; raises UsageError for a text without `=`."""
+    pairs = [text.partition("=") for text in texts or []]
+    for text, (name, equals, _) in zip(texts or [], pairs, strict=True):
+        if not equals or not name.strip():
+            raise UsageError("--set needs NAME=VALUE", given=text)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,204 @@
+"""Text and boxes: fonts, lines that fit their width, numbers on a scale, pictures put together on white.
+
+Every function is pure and safe in threads: fonts are cached per thread, because a FreeType face may not be shared.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+INK, GREY = (20, 20, 20), (95, 95, 95)
+MARGIN = 24
+TITLE, BODY, SMALL = 24, 18, 16
+"""Text heights in pixels: names, figures, captions and scales."""
+
+# Pillow's built-in font has these and no others; the rest is spelt out, or drawn with a font of the system.
+_GLYPHS = frozenset(map(chr, range(32, 127))) | frozenset("©«°±´·»‘’“”…‹›™")
+_SPELT = str.maketrans(
+    {
+        "σ": "sigma",
+        "μ": "mu",
+        "µ": "u",
+        "Σ": "sum",
+        "Δ": "Delta",
+        "α": "alpha",
+        "β": "beta",
+        "−": "-",
+        "–": "-",
+        "—": "-",
+    }
+    | {
+        "×": "x",
+        "→": "->",
+        "←": "<-",
+        "≤": "<=",
+        "≥": ">=",
+        "≈": "~",
+        "∞": "inf",
+        "′": "'",
+        "ß": "ss",
+        "ø": "o",
+        "æ": "ae",
+    }
+    | {"\n": " ", "\t": " ", "\u00a0": " ", "\u2009": " "}
+)
+_SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
+
+_fonts = threading.local()
+
+
+@lru_cache(maxsize=1)
+def _system_fonts() -> tuple[str, ...]:
+    """Paths of those fallback fonts that this machine has."""
+    return tuple(path for path in map(_located, _SYSTEM_FONTS) if path)
+
+
+def _located(name: str) -> str:
+    try:
+        return str(ImageFont.truetype(name, 12).path)
+    except OSError:
+        return ""
+
+
+def _font(size: int, path: str = "") -> ImageFont.FreeTypeFont:
+    cache: dict[tuple[int, str], ImageFont.FreeTypeFont] = _fonts.__dict__.setdefault("cache", {})
+    if (size, path) not in cache:
+        font = ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
+        if not isinstance(font, ImageFont.FreeTypeFont):
+            raise RuntimeError("this Pillow was built without FreeType and cannot draw text: reinstall it with pip")
+        cache[size, path] = font
+    return cache[size, path]
+
+
+def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
+    def drawn(text: str) -> bytes:
+        page = Image.new("L", (32, 32))
+        ImageDraw.Draw(page).text((4, 4), text, fill=255, font=font)
+        return page.tobytes()
+
+    return character.isspace() or drawn(character) != drawn("\uffff")  # which no font has
+
+
+def _plain(text: str) -> str:
+    """`text` in the built-in font's characters as far as it can be: Greek and signs spelt out, accents dropped."""
+    spelt = "".join(c if c in _GLYPHS else c.translate(_SPELT) for c in text)
+    parts = (c if c in _GLYPHS else unicodedata.normalize("NFKD", c) for c in spelt)
+    return "".join(c for part in parts for c in part if not unicodedata.combining(c) and c.isprintable())
+
+
+@lru_cache(maxsize=4096)
+def printable(text: str) -> tuple[str, str]:
+    """What to draw for `text`, and the path of the font that can ('' for the built-in one).
+
+    >>> printable("smoothed, σ = 3.4 px")
+    ('smoothed, sigma = 3.4 px', '')
+    """
+    plain = _plain(text)
+    foreign = {c for c in plain if c not in _GLYPHS}
+    if not foreign:
+        return plain, ""
+    found = {path: {c for c in foreign if _has(_font(12, path), c)} for path in _system_fonts()}
+    path = max(found, key=lambda name: len(found[name]), default="")
+    drawable = found.get(path, set()) | _GLYPHS
+    return "".join(c if c in drawable else "?" for c in plain), path if found.get(path) else ""
+
+
+def text_width(text: str, size: int) -> int:
+    """Width in pixels of one line of `text` drawn `size` pixels high."""
+    drawn, path = printable(text)
+    return math.ceil(_font(size, path).getlength(drawn))
+
+
+def fit(text: str, size: int, width: int) -> str:
+    """`text`, shortened with an ellipsis where it is wider than `width` pixels.
+
+    >>> fit("goldfish", 16, 200), fit("goldfish", 16, 40).endswith("…")
+    ('goldfish', True)
+    """
+    text = printable(text)[0]
+    if text_width(text, size) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits, by bisection
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text_width(text[:middle].rstrip() + "…", size) <= width else (low, middle - 1)
+    return text[:low].rstrip() + "…"
+
+
+def wrap(text: str, size: int, width: int, most: int = 3) -> list[str]:
+    """`text` broken at spaces into at most `most` lines of at most `width` pixels; the last is shortened to fit."""
+    lines: list[str] = []
+    words = printable(text)[0].split()
+    while words and len(lines) < most - 1:
+        count = 1
+        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
+            count += 1
+        lines.append(fit(" ".join(words[:count]), size, width))
+        words = words[count:]
+    return [*lines, fit(" ".join(words), size, width)] if words else lines
+
+
+def number(value: float, limit: float) -> str:
+    """`value` as a tick on a scale that ends at `limit`: two figures, and one exponent along the whole scale.
+
+    >>> number(0.0186, 0.0372), number(-6.2e-06, 1.24e-05), number(250, 500)
+    ('0.019', '-0.62e-5', '250')
+    """
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(limit))
+    if exponent < -300:  # 10 to this power is no longer a float
+        return f"{value:.1e}"
+    mantissa = limit / 10.0**exponent
+    figures = 2 if mantissa < 2 else 1  # after the first: half of 1.1 is 0.55
+    if -3 <= exponent <= 4:
+        return f"{value:.{max(0, figures - exponent)}f}"
+    return f"{value / 10.0**exponent:.{figures}f}e{exponent}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text in a block: what, how high in pixels, in which colour."""
+
+    text: str
+    size: int = BODY
+    colour: tuple[int, int, int] = INK
+
+
+def line_height(size: int) -> int:
+    """Distance in pixels between the tops of two lines."""
+    return math.ceil(1.32 * size)
+
+
+def block_height(lines: Sequence[Line]) -> int:
+    """Height in pixels of a block of lines."""
+    return sum(line_height(line.size) for line in lines)
+
+
+def draw_line(image: Image.Image, corner: tuple[int, int], line: Line) -> None:
+    """Draw one line with its top left corner at `corner`; the caller has made it fit."""
+    drawn, path = printable(line.text)
+    # Drawn from the baseline, lines of different fonts and with or without descenders stand level.
+    baseline = corner[1] + round(0.98 * line.size)
+    ImageDraw.Draw(image).text((corner[0], baseline), drawn, fill=line.colour, font=_font(line.size, path), anchor="ls")
+
+
+def draw_block(image: Image.Image, corner: tuple[int, int], lines: Sequence[Line], width: int) -> int:
+    """Draw lines one under another, each cut to `width` pixels; the y below the last of them."""
+    x, y = corner
+    for line in lines:
+        draw_line(image, (x, y), Line(fit(line.text, line.size, width), line.size, line.colour))
+        y += line_height(line.size)
+    return y
+
+
+def blank(width: int, height: int) -> Image.Image:
+    """A white page."""
+    return Image.new("RGB", (width, height), (255, 255, 255))

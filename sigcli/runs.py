@@ -1,0 +1,216 @@
+"""The run folder: manifest, results, arrays and pictures; complete at any moment, so that a run can be resumed.
+
+Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand;
+when the run ends, the rows are put into the order of the inputs, so that a resumed run leaves the same file as an
+undisturbed one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import OutputError
+
+COLUMNS = (
+    "image",
+    "method",
+    "target",
+    "label",
+    "score",
+    "seconds",
+    "gradient_evaluations",
+    "completeness_gap",
+    "relative_gap",
+    "standard_error",
+    "relative_standard_error",
+    "status",
+    "error",
+)
+RESULTS, MANIFEST = "results.csv", "manifest.json"
+Key = tuple[str, str, str]
+
+
+def figure(value: float | None) -> str:
+    """A number as the CSV files show it: six significant digits, empty for None.
+
+    >>> figure(0.123456789), figure(None)
+    ('0.123457', '')
+    """
+    return "" if value is None else f"{value:.6g}"
+
+
+def safe_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: a leading = + - @, tab or return gets an apostrophe before it.
+
+    >>> safe_cell("=SUM(A1)"), safe_cell("goldfish")
+    ("'=SUM(A1)", 'goldfish')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file under a temporary name beside its place and rename it, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    write(aside)
+    os.replace(aside, path)
+
+
+def save_array(path: Path, values: np.ndarray) -> None:
+    """Save a float32 `.npy`."""
+
+    def write(aside: Path) -> None:
+        with aside.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(values, dtype=np.float32))
+
+    write_aside(path, write)
+
+
+def _csv_text(rows: Iterable[Mapping[str, str]], header: bool) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+@dataclass(eq=False)
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder.
+        rows: finished rows by (image, method, target).
+    """
+
+    path: Path
+    rows: dict[Key, dict[str, str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append one row of `results.csv`; safe from several threads."""
+        cells = {name: safe_cell(str(row.get(name, ""))) for name in COLUMNS}
+        with self._lock:
+            self.rows[row_key(cells)] = cells
+            with (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
+                stream.write(_csv_text([cells], header=False))
+
+    def finished(self, image: str, method: str, target: str | None = None) -> list[dict[str, str]]:
+        """Rows of an image and method that are done, of one target or of all."""
+        with self._lock:
+            rows = list(self.rows.values())
+        return [
+            row
+            for row in rows
+            if row["status"] == "ok"
+            and (row["image"], row["method"]) == (safe_cell(image), method)
+            and target in (None, row["target"])
+        ]
+
+    def settle(self, order: Callable[[dict[str, str]], Any]) -> None:
+        """Rewrite `results.csv` with its rows in order."""
+        with self._lock:
+            text = _csv_text(sorted(self.rows.values(), key=order), header=True)
+            write_aside(self.path / RESULTS, lambda aside: _write_text(aside, text))
+
+
+def row_key(row: Mapping[str, str]) -> Key:
+    """What makes a row one item: image, method, target."""
+    return row["image"], row["method"], row["target"]
+
+
+def _write_text(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+
+
+def read_manifest(path: Path) -> dict[str, Any] | None:
+    """The manifest of a run folder, or None where there is none; raises OutputError where it cannot be read."""
+    file = path / MANIFEST
+    if not file.exists():
+        return None
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError("the manifest of the run folder cannot be read", given=file, hint=str(error)) from error
+
+
+def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite: bool = False) -> RunFolder:
+    """Make the folder of a run, or open it to go on with it.
+
+    Args:
+        path: the folder, made where it does not exist.
+        manifest: what will be written; its "spec" must equal that of the run being resumed.
+        resume: take over the finished rows.
+        overwrite: replace the results of another run.
+
+    Raises:
+        OutputError: the folder cannot be written, holds another run, or its run does not fit.
+    """
+    earlier = read_manifest(path) if path.is_dir() else None
+    differing = [] if earlier is None else _differences(earlier.get("spec", {}), json.loads(json.dumps(manifest["spec"])))
+    if earlier is not None and resume and differing:
+        raise OutputError(
+            f"{path} holds a run of another kind ({', '.join(differing)} differ)",
+            hint="Repeat the command of that run with --resume, or name another --out.",
+        )
+    if earlier is not None and differing and not overwrite:
+        raise OutputError(
+            f"{path} already holds another run ({', '.join(differing)} differ)",
+            hint="Name another --out, or add --overwrite to replace it.",
+        )
+    run = RunFolder(path, _read_rows(path) if resume and earlier is not None else {})
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_aside(path / MANIFEST, lambda aside: _write_text(aside, json.dumps(manifest, indent=2) + "\n"))
+        text = _csv_text(run.rows.values(), header=True)
+        write_aside(path / RESULTS, lambda aside: _write_text(aside, text))
+    except OSError as error:
+        raise OutputError("the output folder cannot be written", given=path, hint=f"{error.strerror}.") from error
+    return run
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+
+
+def _read_rows(path: Path) -> dict[Key, dict[str, str]]:
+    """Rows of an interrupted run that are whole and done; a torn last line is left out."""
+    try:
+        text = (path / RESULTS).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    whole = text[: text.rfind("\n") + 1]
+    rows = [row for row in csv.DictReader(io.StringIO(whole)) if None not in row and None not in row.values()]
+    return {row_key(row): row for row in rows if row["status"] == "ok"}
+
+
+def free_folder(stem: str, spec: Mapping[str, Any], *, resume: bool) -> Path:
+    """The default output folder: `stem`, or `stem-2`, `stem-3` … where that holds another run.
+
+    A folder whose run has the same spec is used again: the same command writes the same files. With `resume` the newest
+    folder of the same spec is taken, so that it need not be named.
+    """
+    plain = json.loads(json.dumps(spec))
+    number = 1
+    while True:
+        path = Path(stem if number == 1 else f"{stem}-{number}")
+        earlier = read_manifest(path) if path.is_dir() else None
+        if earlier is None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
+            if resume:
+                raise OutputError("there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*.")
+            return path
+        if earlier is not None and not _differences(earlier.get("spec", {}), plain):
+            return path
+        number += 1

@@ -1,0 +1,30 @@
+"""Shape annotations are checked while the tests run; fixtures that several files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+install_import_hook("sigcli", "tower.check")
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real weights and photographs; the test is skipped where it is absent."""
+    if not (REAL / "weights").is_dir():
+        pytest.skip("real weights and photographs are absent: set SIG_REAL_DATA")
+    return REAL
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Two workers on two cores: one thread each, which also keeps sums in one order."""
+    import torch
+
+    torch.set_num_threads(1)

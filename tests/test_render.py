@@ -1,0 +1,337 @@
+"""Pictures: what the colours mean, what the numbers on them say, and that no text leaves its place."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sigcli.render import colours, layout, legend, maps
+from sigcli.render.figures import map_image, overlay_image, save_png, uncertainty_image
+from sigcli.render.sheets import PER_ROW, Panel, compare_image
+
+LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def picture(shape=(64, 64)):
+    return np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def pixels(image):
+    return np.asarray(image).astype(int)
+
+
+def edge_is_white(image, width=layout.MARGIN // 2):
+    values = np.asarray(image)
+    strips = values[:width], values[-width:], values[:, :width], values[:, -width:]
+    return all((strip == 255).all() for strip in strips)
+
+
+# Colours
+
+
+@pytest.mark.parametrize("table", [colours.diverging(), colours.sequential()], ids=["diverging", "sequential"])
+def test_table_steps_look_even(table):
+    lab = colours.oklab_from_srgb(table[::16])
+    steps = np.linalg.norm(np.diff(lab, axis=0), axis=1)
+    assert steps.max() / steps.min() < 1.3
+    assert not table.flags.writeable
+
+
+def test_diverging_is_white_in_the_middle_and_symmetric_in_lightness():
+    table = colours.diverging()
+    lightness = colours.oklab_from_srgb(table)[:, 0]
+    assert len(table) == 2 * colours.HALF + 1
+    assert (table[colours.HALF] == 255).all()
+    np.testing.assert_allclose(lightness, lightness[::-1], atol=0.012)
+
+
+@pytest.mark.parametrize(
+    "arm", [colours.diverging()[colours.HALF :], colours.diverging()[colours.HALF :: -1], colours.sequential()]
+)
+def test_lightness_falls_with_magnitude(arm):
+    lightness = colours.oklab_from_srgb(arm)[:, 0]
+    assert (np.diff(lightness) <= 1e-3).all()  # bytes round
+    assert (np.diff(lightness[::8]) < 0).all()
+    assert lightness[0] == pytest.approx(1)
+    assert lightness[-1] < 0.4
+
+
+def test_red_is_for_and_blue_is_against():
+    painted = pixels(maps.paint(np.array([[1.0, 0.3, 0.0, -0.3, -1.0]]), 1.0, (5, 1)))[0]
+    for strong, weak, high, low in ((0, 1, 0, 2), (4, 3, 2, 0)):
+        assert painted[weak][high] > painted[weak][low]
+        assert painted[strong][high] > painted[strong][low]
+        assert painted[strong].sum() < painted[weak].sum()
+    assert painted[2].tolist() == [255, 255, 255]
+
+
+def test_arms_differ_to_colour_blind_readers():
+    # Protanopes and deuteranopes see no red-green axis; the blue-yellow axis of OKLab must still tell the signs apart.
+    lab = colours.oklab_from_srgb(colours.diverging())
+    half = colours.HALF // 2
+    assert lab[colours.HALF + half, 2] - lab[colours.HALF - half, 2] > 0.1
+
+
+# Maps
+
+
+def test_reduce_channels_keeps_the_sum(rng):
+    values = rng.normal(size=(3, 17, 9)).astype(np.float32)
+    reduced = maps.reduce_channels(values)
+    assert reduced.shape == (17, 9)
+    assert reduced.sum() == pytest.approx(values.sum(dtype=np.float64), rel=1e-12)
+    with pytest.raises(ValueError, match=r"\(C, H, W\)"):
+        maps.reduce_channels(values[0])
+
+
+@pytest.mark.parametrize("sigma", [0, 0.4, 3.4])
+def test_smoothing_keeps_the_sum(rng, sigma):
+    values = rng.normal(size=(40, 60)) + 1
+    assert maps.smooth(values, sigma).sum() == pytest.approx(values.sum(), rel=1e-9)
+
+
+def test_smoothing_of_zero_changes_nothing_and_of_less_is_refused(rng):
+    values = rng.normal(size=(9, 9))
+    assert (maps.smooth(values, 0) == values).all()
+    with pytest.raises(ValueError, match="0 or more"):
+        maps.smooth(values, -1)
+
+
+def test_symmetric_limit_is_shared_and_ignores_sign(rng):
+    small, large = rng.normal(size=(50, 50)), 10 * rng.normal(size=(30, 80))
+    together = maps.symmetric_limit([small, large])
+    assert together == maps.symmetric_limit([-large, small])
+    assert maps.symmetric_limit(small) < together < maps.symmetric_limit(large)
+    expected = np.percentile(np.abs(np.concatenate([small.ravel(), large.ravel()])), 99.5)
+    assert together == pytest.approx(expected)
+
+
+def test_symmetric_limit_of_sparse_zero_and_no_maps():
+    sparse = np.zeros((100, 100))
+    sparse[3, 3] = -7
+    assert maps.symmetric_limit(sparse) == 7
+    assert maps.symmetric_limit(np.zeros((4, 4))) == 0
+    assert maps.symmetric_limit([]) == 0
+    with pytest.raises(ValueError, match="at most 100"):
+        maps.symmetric_limit(sparse, 101)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_cannot_be_drawn_are_refused(bad):
+    broken = np.zeros((8, 8))
+    broken[2, 2] = bad
+    for draw in (map_image, uncertainty_image, lambda m: overlay_image(picture((8, 8)), m), maps.symmetric_limit):
+        with pytest.raises(ValueError, match="1 of 64 pixels"):
+            draw(broken)
+    with pytest.raises(ValueError, match=r"panel 'ig': .*NaN"):
+        compare_image(picture((8, 8)), [Panel("ig", np.zeros((8, 8)), player_map=broken)])
+    with pytest.raises(ValueError, match=r"\(H, W\)"):
+        map_image(np.zeros((3, 8, 8)))
+
+
+def test_other_inputs_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match="at least one panel"):
+        compare_image(picture(), [])
+    with pytest.raises(ValueError, match="uint8"):
+        overlay_image(np.zeros((8, 8, 3)), np.zeros((8, 8)))
+    with pytest.raises(ValueError, match="negative"):
+        uncertainty_image(-np.ones((8, 8)))
+
+
+def test_values_beyond_the_limit_are_clipped_not_wrapped():
+    painted = pixels(maps.paint(np.array([[50.0, 1.0, -1.0, -50.0]]), 1.0, (4, 1)))[0]
+    assert (painted[0] == painted[1]).all()
+    assert (painted[2] == painted[3]).all()
+
+
+@pytest.mark.parametrize("size", [1e-60, 1e60])
+def test_extreme_magnitudes_look_like_ordinary_ones(rng, size):
+    values = rng.normal(size=(16, 16))
+    assert (pixels(maps.paint(values * size, 2 * size, (64, 64))) == pixels(maps.paint(values, 2, (64, 64)))).all()
+    assert map_image(values * size, unit="logit").width > 0
+
+
+def test_overlay_shows_the_picture_where_the_map_is_zero_and_colour_where_it_is_not():
+    values = np.zeros((64, 64))
+    values[:, :16], values[:, -16:] = 1, -1
+    shown = pixels(maps.overlay(picture(), values, 1.0, (64, 64)))
+    left, middle, right = shown[:, :12], shown[:, 24:40], shown[:, -12:]
+    assert (left[..., 0] - left[..., 2]).min() > 60
+    assert (right[..., 2] - right[..., 0]).min() > 60
+    assert np.ptp(middle, axis=-1).max() < 60  # nearly grey
+    assert middle.mean(axis=-1).std() > 20  # and still with contrast
+
+
+def test_player_maps_keep_hard_edges():
+    painted = pixels(maps.paint(np.kron(np.array([[1.0, -1.0]]), np.ones((8, 4))), 1.0, (32, 32), blocky=True))
+    assert len(np.unique(painted.reshape(-1, 3), axis=0)) == 2
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (224, 224), (1024, 1024), (100, 300), (300, 40), (1, 1), (2000, 30)])
+def test_maps_are_shown_in_proportion_and_at_a_readable_size(shape):
+    width, height = maps.shown_size(shape)
+    assert max(width, height) >= 448
+    assert max(width, height) <= 1024
+    assert width / height == pytest.approx(shape[1] / shape[0], rel=0.05)
+
+
+# Figures
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (1024, 1024), (40, 120), (120, 30), (1, 1)])
+@pytest.mark.parametrize("kind", ["map", "overlay", "uncertainty"])
+def test_no_text_leaves_the_page(rng, shape, kind):
+    values = rng.normal(size=shape)
+    words = {"title": f"{LONG}\n{LONG}", "caption": LONG, "unit": LONG}
+    if kind == "map":
+        image = map_image(values, **words)
+    elif kind == "overlay":
+        image = overlay_image(picture(shape), values, **words)
+    else:
+        image = uncertainty_image(np.abs(values), **words)
+    assert image.mode == "RGB"
+    assert edge_is_white(image)
+
+
+def test_zero_map_is_white_and_says_so():
+    zero = map_image(np.zeros((28, 28)), unit="logit")
+    assert (pixels(zero)[60:400, 40:-40] == 255).all()
+    said, expected = legend.colour_bar(0, "logit", 400), legend.colour_bar(1.0, "logit (all zero)", 400)
+    words = (0, 0, 400, layout.line_height(layout.BODY))
+    assert said.crop(words).tobytes() == expected.crop(words).tobytes()
+
+
+@pytest.mark.parametrize("limit", [-1.0, np.nan, np.inf])
+def test_impossible_limits_are_refused(limit):
+    for draw in (map_image, uncertainty_image, lambda m, **k: overlay_image(picture((8, 8)), m, **k)):
+        with pytest.raises(ValueError, match="the limit of a scale"):
+            draw(np.ones((8, 8)), limit=limit)
+
+
+def test_limit_defaults_to_the_percentile_and_can_be_shared(rng):
+    values = rng.normal(size=(64, 64))
+    assert map_image(values).tobytes() == map_image(values, limit=maps.symmetric_limit(values)).tobytes()
+    assert map_image(values).tobytes() != map_image(values, limit=50.0).tobytes()
+    assert map_image(values, scale=8).width > map_image(values).width
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (32, 32, 1), (32, 32, 3), (96, 96, 3)])
+def test_grey_pictures_and_other_sizes_are_taken(shape):
+    image = overlay_image(np.full(shape, 90, dtype=np.uint8), np.zeros((32, 32)))
+    assert image.width == 448 + 2 * layout.MARGIN
+
+
+def test_drawing_changes_none_of_its_inputs_and_repeats_itself(rng):
+    values, shot = rng.normal(size=(32, 32)), picture((32, 32))
+    before = values.copy(), shot.copy()
+    panel = Panel("sig", values, values)
+    first, second = (compare_image(shot, [panel], heading="a").tobytes() for _ in range(2))
+    assert first == second
+    assert (values == before[0]).all()
+    assert (shot == before[1]).all()
+
+
+def test_threads_draw_what_one_thread_draws(rng):
+    values = [rng.normal(size=(48, 48)) for _ in range(12)]
+
+    def draw(index):
+        return map_image(values[index], title=f"ig: class {index}", unit="logit", caption=maps.describe(2.0)).tobytes()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(draw, range(12))) == [draw(index) for index in range(12)]
+
+
+# Sheets
+
+
+def panels(count, shape=(32, 32), **options):
+    rng = np.random.default_rng(2)
+    return [
+        Panel(
+            f"method {i}",
+            rng.normal(size=shape),
+            np.sign(rng.normal(size=shape)) if i % 2 else None,
+            ("gap 0.3 %",),
+            **options,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, PER_ROW, PER_ROW + 1, 2 * PER_ROW + 1])
+def test_sheets_stay_readably_wide_and_grow_downward(count):
+    sheet = compare_image(picture((32, 32)), panels(count), heading="goldfish.jpg", caption=maps.describe(0))
+    assert 600 <= sheet.width <= 2000
+    assert edge_is_white(sheet)
+    assert sheet.height > (1 if count <= PER_ROW else 2) * 700
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (20, 200), (200, 20)])
+def test_no_text_leaves_a_sheet_nor_meets_a_neighbour(shape):
+    long = [Panel(LONG, np.ones(shape), None, (LONG, LONG), str(i), LONG) for i in range(PER_ROW + 2)]
+    words = {"heading": LONG, "caption": LONG, "picture_lines": (LONG,)}
+    sheet = compare_image(picture(shape), long, **words)
+    assert edge_is_white(sheet)
+    values = np.asarray(compare_image(picture(shape), long[:4]))
+    gutters = (values[layout.MARGIN : -layout.MARGIN] == 255).all(axis=(0, 2))[layout.MARGIN : -layout.MARGIN]
+    runs = "".join("w" if white else "i" for white in gutters).split("i")
+    assert sum(len(run) >= 12 for run in runs) >= 4  # a white gutter between each two of five columns
+
+
+def test_panels_of_a_group_share_a_scale_and_others_do_not():
+    weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
+
+    def cell(group):
+        pair = [Panel("a", weak, group="score"), Panel("b", strong, group=group)]
+        sheet = pixels(compare_image(picture((32, 32)), pair))
+        return sheet[-60, layout.MARGIN + 400 + 18 + 200]  # inside the first method's map, in the last row
+
+    assert cell("score").min() > 240  # pale: a hundredth of the common limit
+    assert cell("gradient").min() < 60  # saturated: the limit is its own
+
+
+def test_sheet_without_players_has_two_rows_and_with_them_three():
+    values = np.ones((32, 32))
+    two = compare_image(picture((32, 32)), [Panel("ig", values)])
+    three = compare_image(picture((32, 32)), [Panel("sig", values, values)])
+    assert three.width == two.width
+    assert three.height - two.height > 390
+
+
+# Files
+
+
+def test_save_png_writes_whole_files_and_cleans_up(tmp_path, rng):
+    image = map_image(rng.normal(size=(28, 28)))
+    target = tmp_path / "sig.png"
+    target.write_bytes(b"old")
+    save_png(image, target)
+    with Image.open(target) as read:
+        assert (np.asarray(read) == np.asarray(image)).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["sig.png"]
+
+    class Unwritable(Image.Image):
+        def save(self, fp, *args, **kwargs):
+            fp.write_bytes(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        save_png(Unwritable(), target)
+    assert [path.name for path in tmp_path.iterdir()] == ["sig.png"]
+    with pytest.raises(OSError, match="missing"):
+        save_png(image, tmp_path / "missing" / "sig.png")
+
+
+def test_rendering_imports_neither_torch_nor_matplotlib():
+    code = "import sys, sigcli.render; sys.exit(bool({'torch', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

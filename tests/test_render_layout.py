@@ -1,0 +1,54 @@
+"""Text on pictures: it fits its width, exists in the font, and numbers on scales read as their values."""
+
+from __future__ import annotations
+
+import pytest
+
+from sigcli.render import layout, legend
+
+LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
+
+
+@pytest.mark.parametrize("width", [30, 90, 300])
+@pytest.mark.parametrize("text", ["", "a", LONG, "Ω" * 80, "σ = 3.4 px " * 9])
+def test_text_is_cut_to_its_width(text, width):
+    assert layout.text_width(layout.fit(text, 18, width), 18) <= width
+    lines = layout.wrap(text, 18, width, 3)
+    assert len(lines) <= 3
+    assert all(layout.text_width(line, 18) <= width for line in lines)
+
+
+def test_text_that_fits_is_left_alone_and_wrapping_loses_no_word():
+    assert layout.fit("gap 0.3 %", 18, 200) == "gap 0.3 %"
+    text = "channels summed and smoothed and clipped at the percentile"
+    assert " ".join(layout.wrap(text, 16, 200, 9)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["σ ≤ 3 × 10−5", "Größe à l’été, naïve", "金魚", "золотая рыбка", "a\nb\tc\x00\x07", "🐟 fish"]
+)
+def test_every_text_is_drawn_with_glyphs_that_exist(text):
+    drawn, path = layout.printable(text)
+    assert drawn
+    assert drawn.isprintable()
+    assert path or all(character in layout._GLYPHS for character in drawn)
+    assert layout.text_width(text, 18) > 0
+
+
+@pytest.mark.parametrize(
+    "limit", [5e-324, 3e-310, 1e-30, 1.24e-5, 0.0011, 0.02, 0.5, 1.0, 9.99, 15, 320, 99_999, 1e12, 1e300]
+)
+def test_ticks_read_as_their_values(limit):
+    for share in (-1, -0.5, 0, 0.5, 1):
+        assert float(layout.number(share * limit, limit)) == pytest.approx(share * limit, abs=0.06 * limit)
+    assert len(layout.number(-limit, limit)) <= 9
+
+
+@pytest.mark.parametrize("width", [120, 260, 450, 1000])
+@pytest.mark.parametrize("limit", [0.0, 1.24e-5, 0.0182, 320.0])
+@pytest.mark.parametrize("signed", [True, False])
+def test_colour_bar_numbers_stand_apart(width, limit, signed):
+    bar = legend.colour_bar(limit, "logit per pixel", width, signed=signed, notes="scale of sig, ig")
+    assert bar.width == width
+    ticks = legend._ticks(limit, width, signed)
+    assert sum(layout.text_width(text, layout.SMALL) for _, text in ticks) < width

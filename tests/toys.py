@@ -1,0 +1,85 @@
+"""Small networks, subjects and games with known answers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sigcli.engine import Task, integrate
+from sigcli.methods import METHODS
+from sigcli.scorer import Scorer
+from sigcli.types import Attribution, Subject
+
+
+class Images:
+    """Peers made of a tensor (N, C, H, W)."""
+
+    def __init__(self, images: Tensor):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def keys(self) -> list[int]:
+        return [100 + i for i in range(len(self.images))]
+
+    def image(self, index: int) -> Tensor:
+        return self.images[index]
+
+    def mean(self) -> Tensor:
+        return self.images.mean(0)
+
+
+def smooth_net(dtype: torch.dtype = torch.float64, channels: int = 2, side: int = 6, classes: int = 3) -> nn.Module:
+    """A small network with curved, interacting outputs."""
+    generator = torch.Generator().manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(channels, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * (side - 2) ** 2, 8), nn.Tanh(), nn.Linear(8, classes)
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator) * 0.5)
+    return net.to(dtype).eval().requires_grad_(False)
+
+
+def subject(x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, target: int = 1, key: int = 7, seed: int = 0) -> Subject:
+    generator = torch.Generator().manual_seed(2)
+    if x is None:
+        x = torch.rand(2, 6, 6, generator=generator, dtype=torch.float64).to(dtype)
+    channel = (x.shape[0], 1, 1)
+    peers = Images(torch.rand(5, *x.shape, generator=generator, dtype=torch.float64).to(x.dtype))
+    return Subject(x, target, torch.zeros(channel, dtype=x.dtype), torch.ones(channel, dtype=x.dtype), key, seed, peers)
+
+
+def attribute(model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options) -> Attribution:
+    plan = METHODS[method].load()(who, **options)
+    return next(iter(integrate(Scorer(model), [Task(who, plan)], batch_size=batch_size, check=check)))
+
+
+def coalition_values(score: Callable[[Tensor], Tensor], x: Tensor, default: Tensor, labels: Tensor) -> dict[frozenset[int], float]:
+    """v(S) = F(b_S) for every coalition of the players in `labels` (H, W)."""
+    n = int(labels.max()) + 1
+    values = {}
+    for size in range(n + 1):
+        for members in itertools.combinations(range(n), size):
+            mask = torch.isin(labels, torch.tensor(members, dtype=torch.long))
+            values[frozenset(members)] = float(score(torch.where(mask, x, default)[None])[0])
+    return values
+
+
+def shapley(values: dict[frozenset[int], float]) -> np.ndarray:
+    """Exact Shapley values from the definition ([SIG] Eq. 1)."""
+    n = max(map(len, values))
+    phi = np.zeros(n)
+    for i in range(n):
+        for coalition, value in values.items():
+            if i not in coalition:
+                k = len(coalition)
+                weight = math.factorial(k) * math.factorial(n - k - 1) / math.factorial(n)
+                phi[i] += weight * (values[coalition | {i}] - value)
+    return phi
