@@ -63,11 +63,9 @@ class Coalitions:
         """The coalitions of those indices, in that order."""
         return Coalitions(self.bits[rows], self.n)
 
-    def absences(self) -> Int[np.ndarray, " n"]:
-        """How often each player is absent, (n,)."""
-        step = max(1, _CHUNK // self.n)
-        parts = (self.members(slice(i, i + step)) for i in range(0, len(self), step))
-        return len(self) - sum((part.sum(0) for part in parts), np.zeros(self.n, np.int64))
+    def sizes(self) -> Int[np.ndarray, " k"]:
+        """Number of members of each coalition, (k,)."""
+        return np.bitwise_count(self.bits).sum(1, dtype=np.int64)
 
 
 def size_weights(n: int) -> Float[np.ndarray, " n"]:

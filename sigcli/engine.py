@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .errors import AttributionError
 from .paths import Plan, endpoints, spread_positions
-from .scorer import Scorer
+from .scorer import Score
 from .types import Attribution, Subject
 
 CHECK_SHARE = 16
@@ -78,7 +78,7 @@ class _Piece:
 
 
 def integrate(
-    scorer: Scorer,
+    scorer: Score,
     tasks: Iterable[Task],
     *,
     batch_size: int = 16,
@@ -112,7 +112,7 @@ def integrate(
 
 @dataclass(eq=False)
 class _Loop:
-    scorer: Scorer
+    scorer: Score
     batch_size: int
     check: int
 
@@ -297,7 +297,7 @@ def _close_unit(run: _Run) -> None:
     run.open.zero_()
 
 
-def auto_batch_size(scorer: Scorer, shape: tuple[int, int, int], device: torch.device) -> int:
+def auto_batch_size(scorer: Score, shape: tuple[int, int, int], device: torch.device) -> int:
     """A batch size for images (C, H, W): from the memory of a CUDA device, from the image's size elsewhere.
 
     On a CPU small batches are as fast as large ones, since the working set then stays near the caches; the rule depends on

@@ -181,6 +181,8 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     total = np.bincount(inverse, coefficient, len(first))
     order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
+    # In the order of their sizes, so that a sample taken at even distances is stratified by size.
+    keep = keep[np.argsort(Coalitions(bits[first[keep]], n).sizes(), kind="stable")]
     chosen, share = _thin(total[keep], at_most)
     rows = first[keep][chosen]
     return Endpoints(Coalitions(bits[rows], n) if plan.players else None, full[rows], np.maximum(draw[rows], 0), share)
@@ -190,7 +192,7 @@ def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray
     """Indices to keep, and a coefficient for each, so that few stand for all: systematic sampling in proportion to size.
 
     Coefficients above the sampling interval are kept as they are. The others are met by a comb laid over their cumulated
-    magnitude in the order of the draws, which are stratified by size, so that the sample is as well.
+    magnitude, in the order given.
     """
     m = len(coefficient)
     if m <= at_most:

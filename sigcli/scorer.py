@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -33,6 +33,19 @@ def _prob(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 _KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"logit": _logit, "prob": _prob, "logprob": _logprob}
+
+
+@runtime_checkable
+class Score(Protocol):
+    """All that the engine needs of a score F: its values, and its values with their gradients."""
+
+    def scores(self, images: Tensor, targets: Tensor) -> Tensor:
+        """F of each image at its target, (N, C, H, W) and (N,) → (N,), without gradient."""
+        ...
+
+    def gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """F of each image, (N,), and ∂F/∂image, (N, C, H, W)."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -292,12 +292,19 @@ def test_panels_of_a_group_share_a_scale_and_others_do_not():
     weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
 
     def cell(group):
-        pair = [Panel("a", weak, group="score"), Panel("b", strong, group=group)]
-        sheet = pixels(compare_image(picture((32, 32)), pair))
+        panels = [Panel("a", weak, group="score"), Panel("b", strong, group=group), Panel("c", strong, group=group)]
+        sheet = pixels(compare_image(picture((32, 32)), panels))
         return sheet[-60, layout.MARGIN + 400 + 18 + 200]  # inside the first method's map, in the last row
 
     assert cell("score").min() > 240  # pale: a hundredth of the common limit
     assert cell("gradient").min() < 60  # saturated: the limit is its own
+
+
+def test_one_noisy_map_does_not_turn_the_others_pale():
+    weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
+    panels = [Panel("a", weak), Panel("b", weak), Panel("noisy", strong)]
+    sheet = pixels(compare_image(picture((32, 32)), panels))
+    assert sheet[-60, layout.MARGIN + 400 + 18 + 200].min() < 60
 
 
 def test_sheet_without_players_has_two_rows_and_with_them_three():

@@ -185,7 +185,8 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
         pictures[0],
         [_panel(item, sigma) for item in ready],
         heading=heading,
-        caption=render.describe(sigma) + "\nRed speaks for the target, blue against it. Panels of one unit share one scale.",
+        caption=render.describe(sigma)
+        + "\nRed speaks for the target, blue against it. Panels of one unit share one scale, the median of their own.",
         picture_lines=(ready[0].image, f"target: {ready[0].what()}"),
     )
     suffix = ready[0].name.removeprefix(ready[0].method)

@@ -8,8 +8,10 @@ import torch
 from .. import draws, quadrature
 from ..errors import UsageError
 
-REPLICATES = 8
-"""Sampled plans are divided into this many independent replicates, whose spread gives the standard error."""
+REPLICATES, REPLICATE_SIZE = 8, 16
+"""Sampled plans are divided into at most 8 independent replicates, whose spread gives the standard error. Stratification
+works within a replicate, so that small ones cost accuracy: with 64 coalitions of 9 players on SqueezeNet the error of the
+map was 0.25 with 8 replicates and 0.20 with one; at 256 there was no difference."""
 
 
 def at_least(minimum: int, **counts: int) -> None:
@@ -27,12 +29,12 @@ def positive(**numbers: float) -> None:
 
 
 def bounds(samples: int) -> list[tuple[int, int]]:
-    """Ranges of draws that form independent replicates: 8 of nearly equal length, fewer where they would hold one draw.
+    """Ranges of draws that form independent replicates: up to 8 of nearly equal length, at least 2 where there are 4 draws.
 
-    >>> bounds(7)
-    [(0, 2), (2, 4), (4, 7)]
+    >>> bounds(7), len(bounds(64)), len(bounds(1000))
+    ([(0, 3), (3, 7)], 4, 8)
     """
-    parts = max(1, min(REPLICATES, samples // 2))
+    parts = min(REPLICATES, max(2, samples // REPLICATE_SIZE)) if samples >= 4 else 1
     edges = [samples * i // parts for i in range(parts + 1)]
     return list(zip(edges[:-1], edges[1:], strict=True))
 

@@ -104,7 +104,7 @@ def _sampled(
         k = np.minimum((n * (p + size_shift) / pairs).astype(int), n - 1)
         alpha = (p * _GOLDEN + alpha_shift) % 1
         parts.append(antithetic(k, n, draws.stream(key, "members"), first).take(np.arange(last - first)))
-        alphas.append(np.stack([alpha, 1 - alpha], 1).ravel()[: last - first])
+        alphas.append(np.repeat(alpha, 2)[: last - first])
     return Coalitions.stack(parts), unit, np.concatenate(alphas)
 
 

@@ -138,10 +138,14 @@ def _measures(shape: tuple[int, ...], columns: int) -> tuple[int, tuple[int, int
 
 
 def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float], dict[str, float]]:
-    """For each group the limit of its maps and of its player maps (which are few and not clipped)."""
+    """For each group the limit of its maps and of its player maps (which are few and not clipped).
+
+    The limit is the lower median of the maps' own limits: pooled, one map of strong noise would turn all others pale.
+    """
     limits, player_limits = {}, {}
     for group, members in _groups(panels).items():
-        limits[group] = symmetric_limit([panel.map for panel in members], percentile)
+        own = sorted(limit for limit in (symmetric_limit(panel.map, percentile) for panel in members) if limit > 0)
+        limits[group] = own[(len(own) - 1) // 2] if own else 0.0
         spread = [panel.player_map for panel in members if panel.player_map is not None]
         if spread:
             player_limits[group] = symmetric_limit(spread, 100)
@@ -177,7 +181,8 @@ def compare_image(
         heading: across the top, for example 'goldfish.jpg, resnet50'.
         caption: small grey lines below; `describe` says what was smoothed and clipped.
         picture_lines: facts under 'input', for example the file's name and the label.
-        percentile: of |value| within a group at which its scale ends; players' sums are not clipped.
+        percentile: of |value| at which a map's own scale would end; a group's scale is the lower median of these, and
+            players' sums are not clipped.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.

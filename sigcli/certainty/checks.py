@@ -1,0 +1,45 @@
+"""Whether a model has understood certainty: the two tests of Integrated Certainty Gradients, A.3.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CertaintyModel = Callable[[Tensor, Tensor], Tensor]
+
+
+def unknowing(model: CertaintyModel, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+    """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), without gradients."""
+    with torch.no_grad():
+        return model(x, torch.zeros_like(x[:, :1])).softmax(dim=1)
+
+
+def information_absence(model: CertaintyModel, x: Float[Tensor, "n c h w"]) -> float:
+    """How far the prediction at c = 0 moves with x: mean total variation from the mean prediction (A.3.1).
+
+    Args:
+        model: takes pictures and certainty, returns logits.
+        x: pictures as the model takes them, the more different the better.
+
+    Returns:
+        0 for a model that ignores what it can't rely on, at most 1.
+    """
+    predictions = unknowing(model, x)
+    return float((predictions - predictions.mean(dim=0)).abs().sum(dim=1).mean() / 2)
+
+
+def neutrality(model: CertaintyModel, x: Float[Tensor, "n c h w"], shares: Float[Tensor, " k"]) -> float:
+    """How far the prediction at c = 0 is from the class shares at worst: `max |F(x, 0) − E[F(X)]|` (A.3.1).
+
+    Args:
+        model: takes pictures and certainty, returns logits.
+        x: pictures as the model takes them.
+        shares: share of each class in the training data.
+
+    Returns:
+        the largest difference over pictures and classes; 0 is best.
+    """
+    return float((unknowing(model, x) - shares).abs().max())

@@ -1,0 +1,197 @@
+"""Whole programs in files: TorchScript and `torch.export`.
+
+Both run what their author wrote: TorchScript any torch operator, an exported program any operator and whatever its
+loader makes of the expressions in it. Pickled objects and compiled native code inside a `.pt2` are refused, but neither
+format was made for files from strangers: load only what you trust.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sigcli.errors import ModelError
+
+from .checks import one_line
+from .model import Source
+from .statedict import hash_file, read_state_dict, refused, sniff
+from .vision import fitting
+
+_HARMLESS = re.compile(
+    r"(models/[^/]+\.json|data/(weights/weight_\d+|constants/tensor_\d+|\w+/[^/]*_config\.json|sample_inputs/[^/]+\.pt)"
+    r"|extra/.*|archive_format|archive_version|byteorder|version|\.data/\w+)$"
+)
+_OLD_FORMAT = re.compile(r"serialized_(exported_program|state_dict|constants|example_inputs)\.(json|pt)$|version$")
+_RE_EXPORT = "Export it again: torch.export.save(torch.export.export(model.eval(), (images,)), 'model.pt2')."
+
+
+class FixedBatch(nn.Module):
+    """A program made for one batch size, for any: cut into pieces of that size, the last one filled up.
+
+    Args:
+        program: (batch, C, H, W) → (batch, classes).
+        batch: the size that it was exported with.
+    """
+
+    def __init__(self, program: nn.Module, batch: int):
+        super().__init__()
+        self.program, self.batch = program, batch
+
+    def forward(self, images: Tensor) -> Any:
+        """(N, C, H, W) → (N, classes) for any N."""
+        lack = -len(images) % self.batch
+        filled = torch.cat([images, images[-1:].expand(lack, *images.shape[1:])]) if lack else images
+        outputs = [self.program(piece) for piece in filled.split(self.batch)]
+        if not all(isinstance(output, Tensor) for output in outputs):
+            return outputs[0]
+        return torch.cat(outputs)[: len(images)]
+
+
+def load(spec: str, weights: str | None, device: torch.device) -> Source:
+    """Load a program file by its content, whatever its suffix.
+
+    Raises:
+        ModelError: no such file, weights instead of a program, a pickled module, or `--weights` given as well.
+    """
+    path = Path(spec)
+    kind = sniff(path)
+    if kind == "torchscript":
+        return load_torchscript(spec, weights, device)
+    if kind == "export":
+        return load_export(spec, weights, device)
+    if kind == "unknown":
+        allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
+        raise ModelError("not a model file", given=path, allowed=allowed, hint=_RE_EXPORT)
+    names = fitting(read_state_dict(path))
+    name = names[0] if names else "NAME"
+    fits = f" (it fits {' or '.join(names)})" if names else ""
+    raise ModelError(
+        f"the file holds weights (a state dict) without their network{fits}",
+        given=path,
+        hint=f"Name the network: --model {name} --weights '{path}'.",
+    )
+
+
+def load_torchscript(spec: str, weights: str | None, device: torch.device) -> Source:
+    """Load a TorchScript program onto `device`, wherever it was saved.
+
+    Raises:
+        ModelError: the file is damaged, needs operators that are not installed, or `--weights` was given.
+    """
+    _no_weights(weights)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
+            module = torch.jit.load(spec, map_location=device)
+    except (RuntimeError, ValueError, OSError) as error:
+        hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
+        raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
+    return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
+
+
+def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
+    """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
+
+    Raises:
+        ModelError: the file is damaged, holds pickled objects or native code, takes other inputs than one batch of
+            images, or `--weights` was given.
+    """
+    _no_weights(weights)
+    path = Path(spec)
+    content = path.read_bytes()
+    _check_archive(path, content)
+    try:
+        program = _moved(torch.export.load(io.BytesIO(content)), device)
+        module = program.module()
+    except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
+        what = f"torch.export cannot load the file: {one_line(error)}"
+        raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
+    shape = _input_shape(path, program)
+    notes: tuple[str, ...] = ()
+    if shape[0] is not None:
+        module = FixedBatch(module, shape[0])
+        notes = (f"the program was exported for batches of {shape[0]}: others are cut or filled up to that",)
+    return Source(
+        module,
+        kind="export",
+        weights="in the file",
+        weights_hash=hash_file(path),
+        shape=(shape[1], shape[2], shape[3]),
+        notes=notes,
+    )
+
+
+def _no_weights(weights: str | None) -> None:
+    if weights is not None:
+        raise ModelError(
+            "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
+        )
+
+
+def _check_archive(path: Path, content: bytes) -> None:
+    """Refuse what `torch.export.load` would unpickle without restraint, or load as native code.
+
+    The pickles that remain (sample inputs, and all of the format before torch 2.8) must pass the restricted unpickler.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        old = "serialized_exported_program.json" in archive.namelist()
+        for member in archive.namelist():
+            inner = member if old else member.split("/", 1)[-1]
+            if not (_OLD_FORMAT if old else _HARMLESS).match(inner):
+                what = f"refused: the file holds '{inner}', which is compiled code or pickled objects"
+                raise ModelError(what, given=path, hint=_RE_EXPORT)
+            if inner.endswith(".pt") or (old and "program" not in inner and "version" not in inner):
+                _check_pickle(path, archive.read(member))
+            elif inner.endswith("_config.json") and '"use_pickle": true' in json.dumps(
+                json.loads(archive.read(member))
+            ):
+                raise ModelError("refused: the file pickles its weights as objects", given=path, hint=_RE_EXPORT)
+
+
+def _pickles(config: bytes) -> bool:
+    entries = json.loads(config).get("config", {}).values()
+    return any(entry.get("use_pickle") for entry in entries)
+
+
+def _check_pickle(path: Path, content: bytes) -> None:
+    try:
+        if content:
+            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise refused(path, error) from None
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f"the file is damaged: {one_line(error)}", given=path, hint=_RE_EXPORT) from error
+
+
+def _moved(program: Any, device: torch.device) -> Any:
+    places = {value.device.type for value in [*program.state_dict.values(), *program.constants.values()]}
+    if places <= {device.type}:
+        return program
+    from torch.export.passes import move_to_device_pass
+
+    return move_to_device_pass(program, device)
+
+
+def _input_shape(path: Path, program: Any) -> tuple[int | None, int | None, int | None, int | None]:
+    names = program.graph_signature.user_inputs
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    values = [node.meta.get("val") for node in nodes]
+    if len(values) != 1 or not isinstance(values[0], Tensor) or values[0].ndim != 4:
+        given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
+        what = "the program does not take one batch of images"
+        raise ModelError(what, given=given or "no input", allowed="one tensor (N, C, H, W)", hint=_RE_EXPORT)
+    if values[0].dtype != torch.float32:
+        raise ModelError(
+            "the program does not take float32 images", given=f"{path}: {values[0].dtype}", hint=_RE_EXPORT
+        )
+    n, c, h, w = (size if isinstance(size, int) else None for size in values[0].shape)
+    return n, c, h, w

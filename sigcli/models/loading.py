@@ -1,0 +1,144 @@
+"""From what a user typed after `--model` to a checked classifier."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+from sigcli.errors import ModelError, UsageError, unknown
+
+from . import MODELS, files, names
+from .checks import check_classifier, one_line, plain_output, probe_images
+from .labels import read_labels
+from .model import Model, Source
+from .prepare import freeze, prepare
+from .preprocess import Wishes, adapt
+from .settling import settle
+from .vision import imagenet_labels
+
+_FREE_SIZE = 224
+_FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
+_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+def load_model(
+    spec: str = "shapes",
+    *,
+    weights: str | None = None,
+    device: torch.device | str = "cpu",
+    resize: int | None = None,
+    crop: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    labels: str | Path | None = None,
+) -> Model:
+    """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
+
+    Args:
+        spec: `shapes` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
+            `package.module:function`.
+        weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
+        device: where to run.
+        resize: shorter side in pixels, instead of what the weights ask for.
+        crop: side of the central crop in pixels, likewise.
+        mean: per channel (or one for all), where pixels are 0..1.
+        std: per channel (or one for all), where pixels are 0..1.
+        labels: a file with class names: one per line, or lines of `index,label`.
+
+    Returns:
+        the model; its `notes` say what was assumed.
+
+    Raises:
+        ModelError: nothing of that name, no weights, or it is no differentiable classifier of images.
+        UsageError: a device that is not there, or preprocessing values that make no sense.
+
+    >>> model = load_model("squeezenet1_1", weights="none")
+    >>> model.classes, model.preprocess.crop
+    (1000, 224)
+    """
+    place = _device(device)
+    source = _source(spec, weights, place)
+    try:
+        module = source.module.to(place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        what = f"the network cannot be moved to {place}: {one_line(error)}"
+        raise ModelError(what, hint="Choose another --device.") from error
+    wishes = Wishes(resize, crop, mean, std)
+    if source.preprocess is not None:
+        preprocess, notes = adapt(source.preprocess, wishes)
+    else:
+        preprocess, notes = settle(module, source.shape, wishes, place)
+    height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
+    sample = probe_images((preprocess.channels, height, width), place)
+    freeze(module)
+    module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
+    classes = check_classifier(module, sample)
+    module = prepare(module, sample)
+    class_names, named = _labels(source, classes, labels)
+    return Model(
+        name=spec,
+        module=module,
+        preprocess=preprocess,
+        labels=class_names,
+        classes=classes,
+        weights_hash=source.weights_hash,
+        kind=source.kind,
+        weights=source.weights,
+        device=place,
+        notes=(*source.notes, *notes, *unpacked, *named),
+    )
+
+
+def kind_of(spec: str) -> str:
+    """Which entry of `MODELS` a user means; `file` for either kind of program file.
+
+    Raises:
+        ModelError: none of them, with the nearest right name.
+
+    >>> kind_of("timm/resnet18"), kind_of("net.pt2"), kind_of("mynets:build"), kind_of("shapes")
+    ('timm', 'file', 'factory', 'shapes')
+    """
+    if spec == "shapes":
+        return "shapes"
+    if spec.startswith("timm/"):
+        return "timm"
+    if spec in names():
+        return "torchvision"
+    if Path(spec).exists() or _FILE.search(spec):
+        return "file"
+    if _FACTORY.match(spec):
+        return "factory"
+    if "/" in spec:
+        return "file"
+    error = unknown("model", spec, ["shapes", *names()], ModelError)
+    hint = error.hint or "The names and forms: sig list models."
+    raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
+
+
+def _source(spec: str, weights: str | None, device: torch.device) -> Source:
+    kind = kind_of(spec)
+    loader = files.load if kind == "file" else MODELS[kind].load()
+    return loader(spec, weights, device)
+
+
+def _device(device: torch.device | str) -> torch.device:
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        raise UsageError("torch cannot use that device here", given=device, allowed=", ".join(here)) from error
+    return place
+
+
+def _labels(source: Source, classes: int, path: str | Path | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    if path is not None:
+        return read_labels(path, classes), ()
+    if source.labels is not None and len(source.labels) == classes:
+        return source.labels, ()
+    if source.kind in ("torchscript", "export", "factory") and classes == 1000:
+        return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--labels FILE for others)",)
+    return None, ()

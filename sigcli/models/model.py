@@ -1,0 +1,68 @@
+"""What a loaded classifier is, for everything above: a module, how to feed it, what its classes are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from .preprocess import Preprocess
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What a loader found, before preprocessing is settled and the network is checked.
+
+    Args:
+        module: images (N, C, H, W) → scores.
+        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
+        weights: where the weights came from, in words.
+        weights_hash: hex digest of the weights' file, or of the state dict.
+        preprocess: how the weights want their input, where that is known.
+        labels: class names, where they are known.
+        shape: (C, H, W) as far as the program states it; None for a free size.
+        notes: what was assumed.
+    """
+
+    module: nn.Module
+    kind: str
+    weights: str
+    weights_hash: str
+    preprocess: Preprocess | None = None
+    labels: tuple[str, ...] | None = None
+    shape: tuple[int | None, int | None, int | None] = (None, None, None)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier that has been checked and made ready: evaluation mode, frozen parameters, on its device.
+
+    Args:
+        name: what the user typed.
+        module: normalised images (N, C, H, W) float32 → scores (N, classes).
+        preprocess: pixels → normalised image.
+        labels: class names, or None when nobody named them.
+        classes: how many classes it tells apart.
+        weights_hash: hex digest of the weights' file, or of the state dict.
+        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
+        weights: where the weights came from, in words.
+        device: where the module is.
+        notes: what was assumed, one sentence each, to be shown to the user.
+    """
+
+    name: str
+    module: nn.Module
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None
+    classes: int
+    weights_hash: str
+    kind: str
+    weights: str
+    device: torch.device
+    notes: tuple[str, ...] = ()
+
+    def label(self, index: int) -> str:
+        """The name of class `index`, or `class 7` where classes have no names."""
+        return self.labels[index] if self.labels else f"class {index}"

@@ -1,0 +1,169 @@
+"""Pixels to network input: resize, crop and normalise as torchvision's classification presets do with Pillow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
+
+from sigcli.errors import UsageError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Size = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How pixels become the network's input. Resizing is Pillow's, which always filters (antialiases).
+
+    Args:
+        resize: the shorter side in pixels; a pair (h, w) stretches to exactly that; None leaves the size alone.
+        crop: side (or (h, w)) of the central crop, padded with black where the image is smaller; None takes all.
+        mean: per channel, in units where a pixel is 0..1; one value for grey networks, three for RGB.
+        std: per channel, in the same units.
+        interpolation: `bilinear`, `bicubic`, `nearest`, `lanczos`, `box` or `hamming`.
+
+    >>> import numpy as np
+    >>> ready = Preprocess(resize=8, crop=6)
+    >>> tuple(ready(np.zeros((20, 10, 3), np.uint8)).shape)
+    (3, 6, 6)
+    """
+
+    resize: Size | None = 256
+    crop: Size | None = 224
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for option, size in (("resize", self.resize), ("crop", self.crop)):
+            if size is not None and min(_pair(size)) < 1:
+                raise UsageError(f"--{option} must be at least 1 pixel", given=size)
+        if len(self.mean) != len(self.std) or self.channels not in (1, 3):
+            raise UsageError(
+                "--mean and --std do not fit together",
+                given=f"{self.mean} and {self.std}",
+                allowed="1 or 3 numbers each",
+            )
+        if min(self.std) <= 0:
+            raise UsageError("--std must be above zero", given=self.std)
+
+    def __call__(self, pixels: np.ndarray) -> Tensor:
+        """Normalise one picture: uint8 (H, W, 3) → float32 (C, h, w)."""
+        image = self._geometry(pixels)
+        values = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1).permute(2, 0, 1)
+        return values.float().div(255).sub(self._column(self.mean)).div(self._column(self.std)).contiguous()
+
+    def display(self, pixels: np.ndarray) -> np.ndarray:
+        """What the network sees, as a picture: uint8 (H, W, 3) → uint8 (h, w, 3), grey networks in grey."""
+        return np.array(self._geometry(pixels).convert("RGB"))
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Back to 0..1: (..., C, h, w) → the same shape."""
+        return images * self._column(self.std).to(images) + self._column(self.mean).to(images)
+
+    @property
+    def channels(self) -> int:
+        """1 for grey networks, 3 for RGB."""
+        return len(self.mean)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(h, w) of every network input, or None where it follows the picture."""
+        if self.crop is not None:
+            return _pair(self.crop)
+        return self.resize if isinstance(self.resize, tuple) else None
+
+    @property
+    def low(self) -> Tensor:
+        """What pixel value 0 (black) is in normalised space: float32 (C, 1, 1)."""
+        return -self._column(self.mean) / self._column(self.std)
+
+    @property
+    def high(self) -> Tensor:
+        """What pixel value 1 (white) is in normalised space: float32 (C, 1, 1)."""
+        return (1 - self._column(self.mean)) / self._column(self.std)
+
+    def _geometry(self, pixels: np.ndarray) -> Image.Image:
+        image: Any = Image.fromarray(pixels).convert("L" if self.channels == 1 else "RGB")
+        if self.resize is not None:
+            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
+            image = F.resize(image, size, InterpolationMode(self.interpolation))
+        if self.crop is not None:
+            image = F.center_crop(image, list(_pair(self.crop)))
+        return image
+
+    @staticmethod
+    def _column(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32)[:, None, None]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asked of preprocessing; None where nothing was asked."""
+
+    resize: int | None = None
+    crop: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def __bool__(self) -> bool:
+        return any(value is not None for value in (self.resize, self.crop, self.mean, self.std))
+
+
+def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ...]]:
+    """Apply the user's options to a preset.
+
+    A crop larger than the shorter side would pad the picture with black, so the one of the two sizes that was not asked
+    for follows the other; a note says so.
+
+    Returns:
+        the adapted preset, and notes.
+
+    Raises:
+        UsageError: sizes below 1, `std` of zero, or a number of values that fits neither 1 nor the channels.
+
+    >>> adapt(Preprocess(), Wishes(resize=64))[0].crop
+    64
+    """
+    resize, crop, notes = wishes.resize or preset.resize, wishes.crop or preset.crop, ()
+    if wishes.resize == 0 or wishes.crop == 0:
+        raise UsageError("--resize and --crop must be at least 1 pixel", given=0)
+    if resize is not None and crop is not None and min(_pair(resize)) < max(_pair(crop)):
+        if wishes.crop is None and wishes.resize is not None:
+            crop, notes = resize, (f"crop {resize} follows --resize {resize}",)
+        elif wishes.resize is None and wishes.crop is not None:
+            resize, notes = crop, (f"resize {crop} follows --crop {crop}",)
+    mean = _per_channel("mean", wishes.mean, preset.mean)
+    std = _per_channel("std", wishes.std, preset.std)
+    return replace(preset, resize=resize, crop=crop, mean=mean, std=std), notes
+
+
+def describe(preset: Preprocess) -> str:
+    """One line for notes: `resize 256, crop 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`."""
+    mean, std = (" ".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
+    return f"resize {preset.resize}, crop {preset.crop}, mean {mean}, std {std}"
+
+
+def _per_channel(option: str, asked: tuple[float, ...] | None, preset: tuple[float, ...]) -> tuple[float, ...]:
+    if asked is None:
+        return preset
+    if len(asked) not in (1, len(preset)):
+        raise UsageError(
+            f"--{option} does not fit the network's {len(preset)} channel(s)",
+            given=" ".join(map(str, asked)),
+            allowed=f"1 or {len(preset)} numbers" if len(preset) > 1 else "1 number",
+        )
+    return tuple(map(float, asked)) * (len(preset) // len(asked))
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])

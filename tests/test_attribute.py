@@ -1,0 +1,121 @@
+"""The class with captum's signature, run inside captum's own tools."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients
+from captum.attr import visualization as viz
+from captum.metrics import infidelity, sensitivity_max
+from toys import smooth_net
+
+from sigcli import ShapleyIntegratedGradients
+from sigcli.errors import UsageError
+
+
+@pytest.fixture
+def net():
+    return smooth_net(torch.float32)
+
+
+@pytest.fixture
+def x():
+    return torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+
+
+def test_signature_starts_as_captums():
+    theirs = list(inspect.signature(IntegratedGradients.attribute).parameters)
+    ours = list(inspect.signature(ShapleyIntegratedGradients.attribute).parameters)
+    assert ours[: len(theirs)] == theirs
+
+
+def test_shape_type_and_delta(net, x):
+    values, delta = ShapleyIntegratedGradients(net).attribute(x, target=1, n_steps=600, return_convergence_delta=True)
+    assert values.shape == x.shape
+    assert values.dtype == x.dtype
+    assert delta.shape == (3,)
+    assert delta.abs().max() < 0.1 * values.abs().sum((1, 2, 3)).max()
+
+
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_internal_batch_size_changes_nothing(net, x, size):
+    one = ShapleyIntegratedGradients(net).attribute(x, target=[0, 1, 2], n_steps=30)
+    other = ShapleyIntegratedGradients(net).attribute(x, target=[0, 1, 2], n_steps=30, internal_batch_size=size)
+    assert (one - other).norm() <= 1e-5 * one.norm()
+
+
+def test_an_example_does_not_depend_on_its_company(net, x):
+    together = ShapleyIntegratedGradients(net).attribute(x, target=torch.tensor([2, 0, 1]), n_steps=30)
+    alone = ShapleyIntegratedGradients(net).attribute(x[1:2], target=0, n_steps=30)
+    assert torch.allclose(together[1:2], alone, atol=1e-6)
+
+
+def test_baselines_of_every_form(net, x):
+    sig = ShapleyIntegratedGradients(net)
+    number = sig.attribute(x, 0.25, target=1, n_steps=30)
+    tensor = sig.attribute(x, torch.full((1, 2, 6, 6), 0.25), target=1, n_steps=30)
+    assert torch.allclose(number, tensor)
+    assert torch.equal(sig.attribute(x, x, target=1, n_steps=30), torch.zeros_like(x))
+
+
+def test_several_inputs_additional_arguments_and_scalar_outputs():
+    a, b, scale = torch.rand(4, 3), torch.rand(4, 2, 2), torch.tensor([1.0, 2, 3, 4])
+
+    def forward(first, second, factor, power):
+        return factor * (first.sum(1) ** power + second.flatten(1).prod(1))
+
+    sig = ShapleyIntegratedGradients(forward)
+    (one, two), delta = sig.attribute((a, b), additional_forward_args=(scale, 2), n_steps=1024, return_convergence_delta=True)
+    assert one.shape == a.shape
+    assert two.shape == b.shape
+    assert delta.abs().max() < 1e-5  # 127 coalitions are enumerated, the integrand is a polynomial
+
+
+def test_captum_rules_are_taken(net, x):
+    expected = ShapleyIntegratedGradients(net).attribute(x, target=1, n_steps=2000, players="grid:2x2")
+    for method in ("gausslegendre", "riemann_middle", "riemann_trapezoid"):
+        found = ShapleyIntegratedGradients(net).attribute(x, None, 1, None, 2000, method, players="grid:2x2")
+        assert (found - expected).norm() < 0.2 * expected.norm()
+
+
+def test_runs_in_captums_visualisation_and_metrics(net, x):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    sig = ShapleyIntegratedGradients(net)
+    values = sig.attribute(x, target=1, n_steps=64)
+    figure, _ = viz.visualize_image_attr(
+        values[0].permute(1, 2, 0).numpy(), np.random.default_rng(0).random((6, 6, 3)), method="heat_map", sign="all", use_pyplot=False
+    )
+    assert figure.axes
+
+    def perturb(inputs):
+        noise = torch.randn(inputs.shape, generator=torch.Generator().manual_seed(1)) * 0.05
+        return noise, inputs - noise
+
+    score = infidelity(net, perturb, x, values, target=1, n_perturb_samples=20)
+    assert score.shape == (3,)
+    zero = infidelity(net, perturb, x, torch.zeros_like(x), target=1, n_perturb_samples=20)
+    assert score.sum() < zero.sum()  # it explains small changes better than nothing does
+    assert sensitivity_max(sig.attribute, x, target=1, n_steps=64, n_perturb_samples=2).shape == (3,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"inputs": torch.zeros(2, 3, dtype=torch.long)}, "floating-point"),
+        ({"inputs": torch.rand(2, 3), "baselines": torch.rand(5, 5)}, "does not broadcast"),
+        ({"inputs": torch.rand(2, 3)}, "needs a target"),
+        ({"inputs": torch.rand(2, 3), "target": 0, "n_steps": 0}, "at least 1"),
+        ({"inputs": torch.rand(2, 3), "target": 0, "method": "rieman_left"}, "Did you mean"),
+    ],
+)
+def test_faults_are_told(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        ShapleyIntegratedGradients(torch.nn.Linear(3, 2)).attribute(**arguments)
+
+
+def test_multiply_by_inputs_false_is_refused():
+    with pytest.raises(UsageError, match="multiplies by input"):
+        ShapleyIntegratedGradients(torch.nn.Linear(3, 2), multiply_by_inputs=False)
