@@ -44,12 +44,12 @@ class Coalitions:
 
     @staticmethod
     def empty(k: int, n: int) -> Coalitions:
-        """k times the empty coalition."""
+        """K times the empty coalition."""
         return Coalitions(np.zeros((k, -(-n // 8)), np.uint8), n)
 
     @staticmethod
     def full(k: int, n: int) -> Coalitions:
-        """k times the grand coalition."""
+        """K times the grand coalition."""
         return Coalitions(np.repeat(np.packbits(np.ones((1, n), bool), axis=1), k, axis=0), n)
 
     def members(self, rows: slice | Int[np.ndarray, " m"] = slice(None)) -> Members:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -259,7 +260,7 @@ def _accumulate(piece: _Piece, gradient: Tensor) -> None:
     run, plan = piece.run, piece.run.task.plan
     unit = np.zeros(1, int) if plan.unit is None else plan.unit[piece.points]
     cuts = [0, *(np.nonzero(np.diff(unit))[0] + 1).tolist(), len(gradient)]
-    for i, j in zip(cuts[:-1], cuts[1:], strict=True):
+    for i, j in pairwise(cuts):
         part = _weighted_sum(gradient[i:j], piece.movement[i:j], piece.delta if run.fixed else piece.delta[i:j], plan)
         run.open += part
         run.done += j - i

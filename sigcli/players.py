@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .errors import UsageError
 
-FORMS = "80x80 (patches of 80×80 pixels), grid:7x7 (7×7 patches), superpixels:N, pixels, or a label map FILE.npy"
+FORMS = "80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, pixels, or a label map FILE.npy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     """Players from their text.
 
     Args:
-        spec: see `FORMS`, or an (H, W) tensor of whole numbers. Patches are rows×columns; where the size does not divide the image, the last row and column
-            of patches are smaller ([SIG] leaves this open).
+        spec: see `FORMS`, or an (H, W) tensor of whole numbers. Patches are rows×columns; where the size does not
+            divide the image, the last row and column of patches are smaller ([SIG] leaves this open).
         image: (C, H, W) with values in 0..1; superpixels are cut along its edges.
 
     Raises:

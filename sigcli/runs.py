@@ -159,7 +159,9 @@ def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
         OutputError: the folder cannot be written, holds another run, or its run does not fit.
     """
     earlier = read_manifest(path) if path.is_dir() else None
-    differing = [] if earlier is None else _differences(earlier.get("spec", {}), json.loads(json.dumps(manifest["spec"])))
+    differing = (
+        [] if earlier is None else _differences(earlier.get("spec", {}), json.loads(json.dumps(manifest["spec"])))
+    )
     if earlier is not None and resume and differing:
         raise OutputError(
             f"{path} holds a run of another kind ({', '.join(differing)} differ)",
@@ -209,7 +211,9 @@ def free_folder(stem: str, spec: Mapping[str, Any], *, resume: bool) -> Path:
         earlier = read_manifest(path) if path.is_dir() else None
         if earlier is None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
             if resume:
-                raise OutputError("there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*.")
+                raise OutputError(
+                    "there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*."
+                )
             return path
         if earlier is not None and not _differences(earlier.get("spec", {}), plain):
             return path

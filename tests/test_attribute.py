@@ -8,10 +8,11 @@ import torch
 from captum.attr import IntegratedGradients
 from captum.attr import visualization as viz
 from captum.metrics import infidelity, sensitivity_max
-from toys import smooth_net
 
 from sigcli import ShapleyIntegratedGradients
 from sigcli.errors import UsageError
+
+from toys import smooth_net
 
 
 @pytest.fixture
@@ -66,7 +67,9 @@ def test_several_inputs_additional_arguments_and_scalar_outputs():
         return factor * (first.sum(1) ** power + second.flatten(1).prod(1))
 
     sig = ShapleyIntegratedGradients(forward)
-    (one, two), delta = sig.attribute((a, b), additional_forward_args=(scale, 2), n_steps=1024, return_convergence_delta=True)
+    (one, two), delta = sig.attribute(
+        (a, b), additional_forward_args=(scale, 2), n_steps=1024, return_convergence_delta=True
+    )
     assert one.shape == a.shape
     assert two.shape == b.shape
     assert delta.abs().max() < 1e-5  # 127 coalitions are enumerated, the integrand is a polynomial
@@ -86,7 +89,11 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
     sig = ShapleyIntegratedGradients(net)
     values = sig.attribute(x, target=1, n_steps=64)
     figure, _ = viz.visualize_image_attr(
-        values[0].permute(1, 2, 0).numpy(), np.random.default_rng(0).random((6, 6, 3)), method="heat_map", sign="all", use_pyplot=False
+        values[0].permute(1, 2, 0).numpy(),
+        np.random.default_rng(0).random((6, 6, 3)),
+        method="heat_map",
+        sign="all",
+        use_pyplot=False,
     )
     assert figure.axes
 

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from toys import subject
 
 from sigcli.baselines import BASELINES
 from sigcli.baselines.single import baseline, gaussian_blur
 from sigcli.errors import AttributionError, UsageError
 from sigcli.types import Subject
+
+from toys import subject
 
 LOW, HIGH = torch.tensor([-2.0, -1.0])[:, None, None], torch.tensor([2.0, 3.0])[:, None, None]
 
@@ -46,8 +47,8 @@ def test_max_distance_is_the_farther_end(who):
 
 def test_mean_and_random_come_from_the_other_images(who):
     assert torch.allclose(baseline("mean", who), who.peers.images.mean(0).float())
-    seen = {int((who.peers.images - baseline("random", Subject(who.x, 0, LOW, HIGH, key, 0, who.peers))).abs().sum((1, 2, 3)).argmin())
-            for key in range(60)}  # fmt: skip
+    draws = [baseline("random", Subject(who.x, 0, LOW, HIGH, key, 0, who.peers)) for key in range(60)]
+    seen = {int((who.peers.images - draw).abs().sum((1, 2, 3)).argmin()) for draw in draws}
     assert seen == {0, 1, 2, 3, 4}
     own = [Subject(who.x, 0, LOW, HIGH, 102, seed, who.peers) for seed in range(30)]
     assert not any(torch.equal(baseline("random", s), who.peers.images[2].to(who.x)) for s in own)

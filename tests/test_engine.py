@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
-from toys import attribute, smooth_net, subject
 
 from sigcli.coalitions import Coalitions
 from sigcli.engine import Task, auto_batch_size, integrate
@@ -13,6 +12,8 @@ from sigcli.methods import METHODS
 from sigcli.paths import Plan, Reference, endpoints, straight
 from sigcli.players import parse
 from sigcli.scorer import Scorer
+
+from toys import attribute, smooth_net, subject
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
@@ -146,7 +147,9 @@ def test_unequal_replicates_are_weighted():
     levels = torch.tensor([0.0, 1, 2, 3, 4, 5, 6], dtype=torch.float64)
     reference = Reference(lambda i: (x * 0)[None] + levels[i][:, None, None, None])
     plan = straight(reference, np.full((7, 1), 0.5), np.full((7, 1), 1 / 7), unit=np.array([0, 0, 1, 1, 2, 2, 2]))
-    found = next(iter(integrate(Scorer(lambda images: images.sum((1, 2, 3))[:, None]), [Task(subject(x, target=0), plan)])))
+    found = next(
+        iter(integrate(Scorer(lambda images: images.sum((1, 2, 3))[:, None]), [Task(subject(x, target=0), plan)]))
+    )
     assert found.values.flatten().tolist() == pytest.approx([1 - 3, 1 - 3])
     means, shares = np.array([0.5, 2.5, 5.0]), np.array([2, 2, 3]) / 7
     expected = np.sqrt((shares * (means - 3) ** 2).sum() / 2)

@@ -6,13 +6,14 @@ import typing
 import numpy as np
 import pytest
 import torch
-from toys import attribute, smooth_net, subject
 from torch import nn
 
 from sigcli.engine import Task, integrate
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
+
+from toys import attribute, smooth_net, subject
 
 SMALL = {  # cheap settings on a 6×6 image
     "sig": {"players": "2x3", "samples": 24, "baseline": "black"},

@@ -52,7 +52,9 @@ def test_pixels_and_label_maps(tmp_path):
     assert torch.equal(players.labels, torch.from_numpy((labels == 7).astype(np.int64)))
 
 
-@pytest.mark.parametrize("spec", ["80", "0x3", "grid:13x2", "superpixels:1", "superpixels:x", "nonsense", "gone.npy", "20x20"])
+@pytest.mark.parametrize(
+    "spec", ["80", "0x3", "grid:13x2", "superpixels:1", "superpixels:x", "nonsense", "gone.npy", "20x20"]
+)
 def test_faults_are_told(spec):
     with pytest.raises(UsageError):
         parse(spec, picture())

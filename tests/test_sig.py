@@ -6,13 +6,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from toys import attribute, coalition_values, shapley, smooth_net, subject
 
 from sigcli.coalitions import size_weights, sizes_algorithm1
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.players import parse
 from sigcli.quadrature import RULES
+
+from toys import attribute, coalition_values, shapley, smooth_net, subject
 
 LABELS = torch.tensor([[0, 0, 0, 1, 1, 1]] * 3 + [[2, 2, 2, 3, 3, 3]] * 3)
 STEPS = 12
@@ -59,7 +60,9 @@ def test_sampled_sig_is_unbiased():
     expected = attribute(net, "sig", who, players=LABELS, baseline="black", coalitions="all", steps=STEPS).values
     maps = torch.stack(
         [
-            attribute(net, "sig", subject(seed=s), players=LABELS, baseline="black", coalitions="sampled", samples=16).values
+            attribute(
+                net, "sig", subject(seed=s), players=LABELS, baseline="black", coalitions="sampled", samples=16
+            ).values
             for s in range(60)
         ]
     )
@@ -138,7 +141,9 @@ def test_normalised_sig_of_an_additive_game_is_the_shapley_value():
 def test_algorithm1_sizes_follow_the_printed_weights():
     n, count = 6, 60_000
     weights = size_weights(n)
-    assert weights == pytest.approx([math.factorial(k) * math.factorial(n - k - 1) / math.factorial(n) for k in range(n)])
+    assert weights == pytest.approx(
+        [math.factorial(k) * math.factorial(n - k - 1) / math.factorial(n) for k in range(n)]
+    )
     shares = np.bincount(sizes_algorithm1(n, count, 3), minlength=n) / count
     assert shares == pytest.approx(weights / weights.sum(), abs=0.01)
 

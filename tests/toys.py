@@ -39,7 +39,12 @@ def smooth_net(dtype: torch.dtype = torch.float64, channels: int = 2, side: int 
     """A small network with curved, interacting outputs."""
     generator = torch.Generator().manual_seed(1)
     net = nn.Sequential(
-        nn.Conv2d(channels, 4, 3), nn.Softplus(), nn.Flatten(), nn.Linear(4 * (side - 2) ** 2, 8), nn.Tanh(), nn.Linear(8, classes)
+        nn.Conv2d(channels, 4, 3),
+        nn.Softplus(),
+        nn.Flatten(),
+        nn.Linear(4 * (side - 2) ** 2, 8),
+        nn.Tanh(),
+        nn.Linear(8, classes),
     )
     with torch.no_grad():
         for p in net.parameters():
@@ -47,7 +52,9 @@ def smooth_net(dtype: torch.dtype = torch.float64, channels: int = 2, side: int 
     return net.to(dtype).eval().requires_grad_(False)
 
 
-def subject(x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, target: int = 1, key: int = 7, seed: int = 0) -> Subject:
+def subject(
+    x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, target: int = 1, key: int = 7, seed: int = 0
+) -> Subject:
     generator = torch.Generator().manual_seed(2)
     if x is None:
         x = torch.rand(2, 6, 6, generator=generator, dtype=torch.float64).to(dtype)
@@ -56,12 +63,16 @@ def subject(x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, targ
     return Subject(x, target, torch.zeros(channel, dtype=x.dtype), torch.ones(channel, dtype=x.dtype), key, seed, peers)
 
 
-def attribute(model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options) -> Attribution:
+def attribute(
+    model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options
+) -> Attribution:
     plan = METHODS[method].load()(who, **options)
     return next(iter(integrate(Scorer(model), [Task(who, plan)], batch_size=batch_size, check=check)))
 
 
-def coalition_values(score: Callable[[Tensor], Tensor], x: Tensor, default: Tensor, labels: Tensor) -> dict[frozenset[int], float]:
+def coalition_values(
+    score: Callable[[Tensor], Tensor], x: Tensor, default: Tensor, labels: Tensor
+) -> dict[frozenset[int], float]:
     """v(S) = F(b_S) for every coalition of the players in `labels` (H, W)."""
     n = int(labels.max()) + 1
     values = {}

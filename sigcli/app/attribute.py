@@ -67,7 +67,10 @@ class _Function:
         outputs = self.forward(*parts, *(self._row_wise(value, rows) for value in self.extra))
         if self.target is None:
             if outputs.numel() != len(images):
-                raise UsageError("forward_func returns several outputs, so that attribute() needs a target", given=tuple(outputs.shape))
+                raise UsageError(
+                    "forward_func returns several outputs, so that attribute() needs a target",
+                    given=tuple(outputs.shape),
+                )
             return outputs.reshape(len(images))
         return self._selected(outputs, rows)
 
@@ -76,7 +79,7 @@ class _Function:
         return value[rows.to(value.device)] if whole else value
 
     def _selected(self, outputs: Tensor, rows: Tensor) -> Tensor:
-        """captum's four forms: one int, one tuple, a tensor or list of ints, a list of tuples."""
+        """Captum's four forms: one int, one tuple, a tensor or list of ints, a list of tuples."""
         chosen = self.target
         if isinstance(chosen, Tensor) and chosen.numel() == 1:
             chosen = int(chosen)
@@ -102,7 +105,9 @@ class ShapleyIntegratedGradients:
 
     def __init__(self, forward_func: Callable[..., Tensor], multiply_by_inputs: bool = True):
         if not multiply_by_inputs:
-            raise UsageError("ShapleyIntegratedGradients multiplies by input - baseline", given="multiply_by_inputs=False")
+            raise UsageError(
+                "ShapleyIntegratedGradients multiplies by input - baseline", given="multiply_by_inputs=False"
+            )
         self.forward_func = forward_func
 
     @property
@@ -114,7 +119,7 @@ class ShapleyIntegratedGradients:
         """True: `attribute` can return the convergence delta."""
         return True
 
-    def attribute(
+    def attribute(  # noqa: PLR0917 - captum's order
         self,
         inputs: Inputs,
         baselines: Tensor | float | tuple[Tensor | float, ...] | None = None,
@@ -145,7 +150,9 @@ class ShapleyIntegratedGradients:
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), (N,).
             players: see `sigcli.players.FORMS`; by default 14×14 patches for (N, C, H, W) of at least 28 pixels a side, and
                 single positions otherwise. Several inputs are laid side by side as positions.
-            sizes, form, normalise: see `sigcli.methods.sig.sig`.
+            sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
+            form: "to-input", "from-default" or "both", see there.
+            normalise: per-player normalisation, see there.
             seed: of the random draws.
 
         Returns:
@@ -169,7 +176,9 @@ class ShapleyIntegratedGradients:
             "samples": samples, "steps": steps, "rule": rule, "sizes": sizes, "form": form, "normalise": normalise,
             "coalitions": "auto" if rule == "auto" else "sampled",
         }  # fmt: skip
-        tasks = (_task(x, row, default, seed, options) for row, (x, default) in enumerate(zip(images, defaults, strict=True)))
+        tasks = (
+            _task(x, row, default, seed, options) for row, (x, default) in enumerate(zip(images, defaults, strict=True))
+        )
         found = list(integrate(function, tasks, batch_size=internal_batch_size or 64, check=1))
         values = torch.stack([a.values for a in found]).flatten(1).to(parts[0].dtype)
         split = values.split([p[0].numel() for p in parts], dim=1)
@@ -177,7 +186,9 @@ class ShapleyIntegratedGradients:
         result = result if several else result[0]
         if not return_convergence_delta:
             return result
-        return result, torch.tensor([float(a.values.double().sum()) - (a.total or 0.0) for a in found], dtype=parts[0].dtype)
+        return result, torch.tensor(
+            [float(a.values.double().sum()) - (a.total or 0.0) for a in found], dtype=parts[0].dtype
+        )
 
 
 def _task(x: Tensor, row: int, default: Tensor, seed: int, options: dict[str, Any]) -> Task:

@@ -127,7 +127,10 @@ def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) 
         return int(text)
     if not labels:
         raise UsageError(
-            "the model has no labels", given=text, allowed=f"top, top:K or an index 0 to {classes - 1}", hint="Name a file with --labels."
+            "the model has no labels",
+            given=text,
+            allowed=f"top, top:K or an index 0 to {classes - 1}",
+            hint="Name a file with --labels.",
         )
     folded = [label.casefold() for label in labels]
     found = [i for i, label in enumerate(folded) if label == text.casefold()]

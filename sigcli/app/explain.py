@@ -33,7 +33,7 @@ _QUEUE = 16
 _UNKNOWN_SIDE = 512  # for models that take images of every size
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - the whole command, as keywords
     images: str | Path | Sequence[str | Path],
     *,
     model: str = "shapes",
@@ -77,11 +77,26 @@ def prepare(
     if references is not None:
         reference_paths = find_images([references] if isinstance(references, (str, Path)) else list(references))
     loaded = load_model(
-        model, weights=weights, device=choose_device(device), resize=resize, crop=crop, mean=mean, std=std, labels=labels
+        model,
+        weights=weights,
+        device=choose_device(device),
+        resize=resize,
+        crop=crop,
+        mean=mean,
+        std=std,
+        labels=labels,
     )
     scorer = Scorer(loaded.module, output, precision)
     aim = parse_target(target, loaded.labels, loaded.classes)
-    spec = _spec(loaded, chosen, scorer, target, seed, paths if reference_paths is None else reference_paths, uncertainty)
+    spec = _spec(
+        loaded,
+        chosen,
+        scorer,
+        target=target,
+        seed=seed,
+        uncertainty=uncertainty,
+        images=paths if reference_paths is None else reference_paths,
+    )
     run = None
     if write:
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, spec, resume=resume)
@@ -161,12 +176,21 @@ def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:
         try:
             job.result()
         except OSError as error:
-            raise OutputError("the run folder can no longer be written", hint=f"{error.strerror}; go on later with --resume.") from error
+            raise OutputError(
+                "the run folder can no longer be written", hint=f"{error.strerror}; go on later with --resume."
+            ) from error
     return item
 
 
 def _spec(
-    model: Model, methods: list[Chosen], scorer: Scorer, target: str | int, seed: int, images: list[Path], uncertainty: bool
+    model: Model,
+    methods: list[Chosen],
+    scorer: Scorer,
+    *,
+    target: str | int,
+    seed: int,
+    images: list[Path],
+    uncertainty: bool,
 ) -> dict[str, Any]:
     """What must agree between a run and its resumption: all that the numbers depend on."""
     spec: dict[str, Any] = {

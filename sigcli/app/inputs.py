@@ -18,7 +18,7 @@ from ..models.preprocess import Preprocess
 
 _CACHED = 256
 _AHEAD = 4
-_RESERVED = {"manifest", "results", "metrics", "summary", "index"}
+_RESERVED = {"manifest.json", "results.csv", "metrics.csv", "summary.csv", "curves.csv", "index.html"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
     root = os.path.commonpath([path.parent for path in absolute]) if absolute else "."
     names = [Path(os.path.relpath(path, root)) for path in absolute]
     stems = [name.with_suffix("") for name in names]
-    lowered = [str(stem).casefold() for stem in stems]
+    lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
     result = []
     for name, stem, low in zip(names, stems, lowered, strict=True):
         keep = lowered.count(low) > 1 or (stem.parent == Path() and low in _RESERVED)

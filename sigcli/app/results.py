@@ -90,13 +90,18 @@ class Explanation:
             f"{name} {value:.2g} %" if value >= 0.1 else f"{name} < 0.1 %"
             for name, value in (
                 ("gap", None if self.relative_gap is None else 100 * self.relative_gap),
-                ("standard error", None if self.relative_standard_error is None else 100 * self.relative_standard_error),
+                (
+                    "standard error",
+                    None if self.relative_standard_error is None else 100 * self.relative_standard_error,
+                ),
             )
             if value is not None
         ]
         evaluations = self.gradient_evaluations or 0
         cost = f"{evaluations:,} gradient evaluation{'s' if evaluations != 1 else ''}"
-        return tuple(line for line in (f"{self.what()} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line)
+        return tuple(
+            line for line in (f"{self.what()} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line
+        )
 
     def what(self) -> str:
         """The target in words."""
@@ -105,7 +110,11 @@ class Explanation:
     @property
     def unit(self) -> str:
         """Unit of the values per pixel."""
-        return f"{self.output} per pixel" if METHODS[self.method].properties["multiplied"] else f"{self.output} per unit of input"
+        return (
+            f"{self.output} per pixel"
+            if METHODS[self.method].properties["multiplied"]
+            else f"{self.output} per unit of input"
+        )
 
 
 def from_row(row: Mapping[str, str], output: str) -> Explanation:

@@ -111,13 +111,13 @@ class Work:
     def _tasks(self) -> Iterator[Task]:
         session = self.session
         images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS)
-        for (name, folder), path, loaded in zip(self.names, session.paths, images, strict=True):
+        for (name, folder), loaded in zip(self.names, images, strict=True):
             if isinstance(loaded, ImageError):
                 self._fail_all(Explanation(name, "", folder=folder), loaded)
                 continue
-            yield from self._image_tasks(loaded, path)
+            yield from self._image_tasks(loaded)
 
-    def _image_tasks(self, loaded: Loaded, path: Path) -> Iterator[Task]:
+    def _image_tasks(self, loaded: Loaded) -> Iterator[Task]:
         session, device = self.session, self.session.model.device
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
         x = loaded.x.to(device)
@@ -146,9 +146,7 @@ class Work:
         earlier = self.session.run.finished(item.image, item.method, str(item.target)) if self.session.run else []
         if earlier:
             done = from_row(earlier[0], item.output)
-            self._queue.append(
-                _Entry(replace(done, folder=item.folder, name=item.name, picture=item.picture), last)
-            )
+            self._queue.append(_Entry(replace(done, folder=item.folder, name=item.name, picture=item.picture), last))
             return
         try:
             task = Task(subject, chosen.entry.load()(subject, **chosen.options))

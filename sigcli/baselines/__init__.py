@@ -18,9 +18,17 @@ BASELINES = Catalog(
         Entry("random", f"{_M}:random", "one random image of those, never the image itself"),
         Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range"),
         Entry("max-distance", f"{_M}:max_distance", "for every value the end of the pixel range farther from it"),
-        Entry("blur", f"{_M}:blur", "blur:SIGMA, the image blurred, SIGMA in pixels (default side/20)",
-              {"argument": "SIGMA", "default": ""}),
-        Entry("FILE", f"{_M}:file", "an image file, or an (C, H, W) array .npy in the model's input space",
-              {"argument": "PATH"}),
+        Entry(
+            "blur",
+            f"{_M}:blur",
+            "blur:SIGMA, the image blurred, SIGMA in pixels (default side/20)",
+            {"argument": "SIGMA", "default": ""},
+        ),
+        Entry(
+            "FILE",
+            f"{_M}:file",
+            "an image file, or an (C, H, W) array .npy in the model's input space",
+            {"argument": "PATH"},
+        ),
     ],
 )

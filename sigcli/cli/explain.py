@@ -16,8 +16,8 @@ from . import options as o
 from .guard import FAILED, console, guarded
 
 if TYPE_CHECKING:
-    from ..app.work import Session
     from ..app.results import Explanation
+    from ..app.work import Session
 
 _SHOWN = 40
 
@@ -56,7 +56,6 @@ def explain(
     """Explain what a classifier saw in images: maps, overlays, arrays and a table of figures.
 
     Examples:
-
       sig explain                                   the bundled network explains the bundled samples
 
       sig explain photo.jpg --model resnet50        a SIG map of the top class
@@ -110,7 +109,9 @@ def _carry_out(session: Session, as_json: bool) -> int:
     for item in failed:
         screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
     if session.run is not None:
-        screen.print(f"{session.items - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False)
+        screen.print(
+            f"{session.items - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False
+        )
     return len(failed)
 
 

@@ -66,12 +66,17 @@ def _torchvision() -> list[dict[str, object]]:
 
 def _details(entry: Entry) -> dict[str, object]:
     options = {
-        option: {"default": p.default if isinstance(p.default, (int, float, str, bool)) else None, "type": str(p.annotation)}
+        option: {
+            "default": p.default if isinstance(p.default, (int, float, str, bool)) else None,
+            "type": str(p.annotation),
+        }
         for option, p in entry.options().items()
     }
     heading = f"{entry.name}: {entry.summary}\n"
     lines = [f"  --set {option}={value['default']}   ({value['type']})" for option, value in options.items()]
-    text = "\n".join([heading, inspect.getdoc(entry.load()) or "", *(["", "Options and defaults:"] if lines else []), *lines])
+    text = "\n".join(
+        [heading, inspect.getdoc(entry.load()) or "", *(["", "Options and defaults:"] if lines else []), *lines]
+    )
     return {"name": entry.name, "options": options, "help": text}
 
 

@@ -13,44 +13,74 @@ _MODEL, _COMPUTE, _OUTPUT, _METHOD = "Model", "Computation", "Output", "Method"
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[PATHS]...", help="Images, folders or glob patterns; without any, the bundled sample images.",
-                   show_default=False),
+    typer.Argument(
+        metavar="[PATHS]...",
+        help="Images, folders or glob patterns; without any, the bundled sample images.",
+        show_default=False,
+    ),
 ]
 Model = Annotated[
     str,
-    typer.Option("--model", "-m", rich_help_panel=_MODEL,
-                 help="shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory."),
+    typer.Option(
+        "--model",
+        "-m",
+        rich_help_panel=_MODEL,
+        help="shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory.",
+    ),
 ]
 Weights = Annotated[
     str | None,
-    typer.Option("--weights", "-w", rich_help_panel=_MODEL,
-                 help="DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors)."),
+    typer.Option(
+        "--weights",
+        "-w",
+        rich_help_panel=_MODEL,
+        help="DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors).",
+    ),
 ]
-Labels = Annotated[Path | None, typer.Option("--labels", rich_help_panel=_MODEL, help="One label a line, or CSV index,label.")]
-Resize = Annotated[int | None, typer.Option("--resize", rich_help_panel=_MODEL, help="Shorter side in pixels before the crop.")]
+Labels = Annotated[
+    Path | None, typer.Option("--labels", rich_help_panel=_MODEL, help="One label a line, or CSV index,label.")
+]
+Resize = Annotated[
+    int | None, typer.Option("--resize", rich_help_panel=_MODEL, help="Shorter side in pixels before the crop.")
+]
 Crop = Annotated[int | None, typer.Option("--crop", rich_help_panel=_MODEL, help="Side of the centre crop.")]
-Mean = Annotated[str | None, typer.Option("--mean", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.485,0.456,0.406.")]
-Std = Annotated[str | None, typer.Option("--std", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.229,0.224,0.225.")]
+Mean = Annotated[
+    str | None, typer.Option("--mean", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.485,0.456,0.406.")
+]
+Std = Annotated[
+    str | None, typer.Option("--std", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.229,0.224,0.225.")
+]
 
 Method = Annotated[
     str, typer.Option("--method", rich_help_panel=_METHOD, help="One or several, with commas; see 'sig list methods'.")
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", rich_help_panel=_METHOD, show_default=False,
-                 help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        rich_help_panel=_METHOD,
+        show_default=False,
+        help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; repeatable.",
+    ),
 ]
 Players = Annotated[
     str | None,
-    typer.Option("--players", rich_help_panel=_METHOD, help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy."),
+    typer.Option(
+        "--players", rich_help_panel=_METHOD, help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy."
+    ),
 ]
 Baseline = Annotated[
     str | None, typer.Option("--baseline", rich_help_panel=_METHOD, help="Default sample x'; see 'sig list baselines'.")
 ]
 References = Annotated[
     list[str] | None,
-    typer.Option("--references", rich_help_panel=_METHOD, show_default=False,
-                 help="Images for mean and random references instead of those explained; repeatable."),
+    typer.Option(
+        "--references",
+        rich_help_panel=_METHOD,
+        show_default=False,
+        help="Images for mean and random references instead of those explained; repeatable.",
+    ),
 ]
 Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]
 OutputKind = Annotated[str, typer.Option("--output", rich_help_panel=_METHOD, help="logit, prob or logprob.")]
@@ -60,13 +90,19 @@ Precision = Annotated[str, typer.Option("--precision", rich_help_panel=_COMPUTE,
 BatchSize = Annotated[str, typer.Option("--batch-size", rich_help_panel=_COMPUTE, help="auto or a number of images.")]
 Seed = Annotated[int, typer.Option("--seed", rich_help_panel=_COMPUTE, help="Fixes every random draw.")]
 Check = Annotated[
-    str, typer.Option("--check", rich_help_panel=_COMPUTE, help="Completeness check: sampled (cheap) or all end points.")
+    str,
+    typer.Option("--check", rich_help_panel=_COMPUTE, help="Completeness check: sampled (cheap) or all end points."),
 ]
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", rich_help_panel=_OUTPUT, show_default=False,
-                 help="Run folder; by default sig-out, or the next free sig-out-N."),
+    typer.Option(
+        "--out",
+        "-o",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+        help="Run folder; by default sig-out, or the next free sig-out-N.",
+    ),
 ]
 Resume = Annotated[bool, typer.Option("--resume", rich_help_panel=_OUTPUT, help="Go on with an interrupted run.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", rich_help_panel=_OUTPUT, help="Replace another run in --out.")]
@@ -75,11 +111,17 @@ Uncertainty = Annotated[
 ]
 Smooth = Annotated[
     float | None,
-    typer.Option("--smooth", rich_help_panel=_OUTPUT, show_default=False,
-                 help="Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw."),
+    typer.Option(
+        "--smooth",
+        rich_help_panel=_OUTPUT,
+        show_default=False,
+        help="Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw.",
+    ),
 ]
 Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", rich_help_panel=_OUTPUT, help="Draw PNGs.")]
-Json = Annotated[bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per result on standard output.")]
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per result on standard output.")
+]
 Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show tracebacks.")]
 
 

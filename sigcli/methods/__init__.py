@@ -18,18 +18,40 @@ _GRADIENT = {"complete": False, "sampled": False, "players": False, "multiplied"
 METHODS = Catalog(
     "method",
     [
-        Entry("sig", "methods.sig:sig", "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]", _SHAPLEY),
-        Entry("sig-walk", "methods.walk:sig_walk", "polylines through coalitions: unbiased Shapley value per player",
-              _SHAPLEY),
+        Entry(
+            "sig", "methods.sig:sig", "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]", _SHAPLEY
+        ),
+        Entry(
+            "sig-walk",
+            "methods.walk:sig_walk",
+            "polylines through coalitions: unbiased Shapley value per player",
+            _SHAPLEY,
+        ),
         Entry("ig", "methods.straight:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH),
-        Entry("eg", "methods.straight:eg", "Expected Gradients from other images or uniform noise [Erion 2021]",
-              {**_PATH, "sampled": True}),
-        Entry("agn", "methods.straight:agn", "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
-              {**_PATH, "sampled": True}),
+        Entry(
+            "eg",
+            "methods.straight:eg",
+            "Expected Gradients from other images or uniform noise [Erion 2021]",
+            {**_PATH, "sampled": True},
+        ),
+        Entry(
+            "agn",
+            "methods.straight:agn",
+            "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
+            {**_PATH, "sampled": True},
+        ),
         Entry("gradient", "methods.gradients:gradient", "the gradient of the score [Simonyan 2014]", _GRADIENT),
-        Entry("input-x-gradient", "methods.gradients:input_x_gradient", "input times gradient [Shrikumar 2016]",
-              {**_PATH, "complete": False}),
-        Entry("smoothgrad", "methods.gradients:smoothgrad", "mean gradient under Gaussian noise [Smilkov 2017]",
-              {**_GRADIENT, "sampled": True}),
+        Entry(
+            "input-x-gradient",
+            "methods.gradients:input_x_gradient",
+            "input times gradient [Shrikumar 2016]",
+            {**_PATH, "complete": False},
+        ),
+        Entry(
+            "smoothgrad",
+            "methods.gradients:smoothgrad",
+            "mean gradient under Gaussian noise [Smilkov 2017]",
+            {**_GRADIENT, "sampled": True},
+        ),
     ],
 )

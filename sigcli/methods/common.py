@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -36,7 +38,7 @@ def bounds(samples: int) -> list[tuple[int, int]]:
     """
     parts = min(REPLICATES, max(2, samples // REPLICATE_SIZE)) if samples >= 4 else 1
     edges = [samples * i // parts for i in range(parts + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def units(samples: int) -> np.ndarray:

@@ -80,7 +80,7 @@ def sig(
         nodes, weights = offsets[:, None], np.ones((samples, 1))
     else:
         nodes, weights = line_nodes(rule, steps, len(drawn), draws.stream(subject.seed, subject.key, "sig", "nodes"))
-    plan = _segments(form, partition, reference, drawn, nodes, weights * share[:, None], unit)
+    plan = _segments(form, partition, reference, drawn, nodes=nodes, weights=weights * share[:, None], unit=unit)
     return _normalised(plan) if normalise else plan
 
 
@@ -94,7 +94,9 @@ def _sampled(
     shift = draws.uniform(draws.stream(key, "shift"), torch.arange(len(ranges)), 2).numpy()
     if sizes == "algorithm1":
         drawn = of_sizes(sizes_algorithm1(n, samples, draws.stream(key, "sizes")), n, draws.stream(key, "members"))
-        offsets = np.concatenate([(np.arange(j - i) * _GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)])
+        offsets = np.concatenate(
+            [(np.arange(j - i) * _GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)]
+        )
         return drawn, unit, offsets
     parts, alphas = [], []
     for (first, last), (size_shift, alpha_shift) in zip(ranges, shift, strict=True):
@@ -113,6 +115,7 @@ def _segments(
     partition: Players,
     reference: Reference,
     drawn: Coalitions,
+    *,
     nodes: np.ndarray,
     weights: np.ndarray,
     unit: np.ndarray | None,

@@ -7,12 +7,12 @@ import math
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
-from ..coalitions import Coalitions, orders as random_orders
+from ..coalitions import Coalitions
+from ..coalitions import orders as random_orders
 from ..errors import UsageError
 from ..paths import Plan, Reference
 from ..players import Players, parse
@@ -64,12 +64,11 @@ def sig_walk(
     moves = n * 2 ** (n - 1) if n <= 14 else math.inf
     if coalitions == "all" and (moves == math.inf or groups < n):
         raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
-    if coalitions == "all" or (
-        coalitions == "auto" and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves
-    ):
+    if coalitions == "all" or (coalitions == "auto" and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves):
         steps = max(steps, orders * n * steps // int(moves))
         return _all_moves(partition, reference, steps, "gauss-legendre" if rule == "auto" else rule, subject)
-    return _sampled(partition, reference, subject, orders, groups, steps, quadrature.STRATIFIED if rule == "auto" else rule)
+    rule = quadrature.STRATIFIED if rule == "auto" else rule
+    return _sampled(partition, reference, subject, orders=orders, groups=groups, steps=steps, rule=rule)
 
 
 def _all_moves(partition: Players, reference: Reference, steps: int, rule: str, subject: Subject) -> Plan:
@@ -94,7 +93,7 @@ def _all_moves(partition: Players, reference: Reference, steps: int, rule: str, 
 
 
 def _sampled(
-    partition: Players, reference: Reference, subject: Subject, orders: int, groups: int, steps: int, rule: str
+    partition: Players, reference: Reference, subject: Subject, *, orders: int, groups: int, steps: int, rule: str
 ) -> Plan:
     n = partition.n
     key = draws.stream(subject.seed, subject.key, "sig-walk")

@@ -9,5 +9,9 @@ from ..catalog import Catalog, Entry
 
 SCENARIOS = Catalog(
     "scenario",
-    [Entry("shapes", "scenarios.shapes:draw", "drawn objects over textures with distractors, and the exact object mask")],
+    [
+        Entry(
+            "shapes", "scenarios.shapes:draw", "drawn objects over textures with distractors, and the exact object mask"
+        )
+    ],
 )

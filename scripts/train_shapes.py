@@ -1,0 +1,229 @@
+"""Train the bundled network from generated pictures only, and write its weights with what it reached.
+
+    python scripts/train_shapes.py [--seed 0] [--minutes 14] [--out sigcli/data/shapes.safetensors]
+
+Half of every batch is whole, half is damaged as Integrated Certainty Gradients asks (sigcli/certainty/damage.py), so
+the network learns what certainty means from its first step. The first part of the training sees crops around the
+object, which cost less, the rest whole pictures. Where the machine is slow or busy, the schedule is compressed to end
+within the minutes given.
+"""
+
+# ruff: noqa: E402  (the environment and the path must be set before the imports that read them)
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import math
+import multiprocessing
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin cost three times the time on a shared machine
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from sigcli.certainty.checks import information_absence, neutrality
+from sigcli.certainty.damage import training_damage
+from sigcli.models.shapes import MEAN, STD, ShapesNet
+from sigcli.scenarios.shapes import CLASSES, batch
+
+PICTURES, FRESH = 20_000, 5_000
+BATCH, CROP = 32, 64
+OCCLUDED, UNKNOWN = 4, 1  # of a batch: whole pictures with patches painted over; pictures of certainty 0
+PLAIN_STEPS, CROPPED_STEPS, FULL_STEPS = 1000, 1400, 1200  # undamaged crops, mixed crops, mixed pictures
+CROP_COST = (CROP / 128) ** 2  # of a step on crops, where one on pictures is 1
+COST = (PLAIN_STEPS + CROPPED_STEPS) * CROP_COST + FULL_STEPS
+RESERVE = 1.3  # minutes kept for the measurements at the end
+LEARNING_RATE, WEIGHT_DECAY = 1.5e-3, 1e-3
+
+
+def keep_memory() -> None:
+    """Let glibc keep freed memory: large tensors are otherwise mapped anew each step, which doubles the time."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+    except OSError:
+        return
+    for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**29)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+        libc.mallopt(option, value)
+
+
+def some(job: tuple[int, range]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pictures uint8 (N,3,H,W), labels (N,), and the boxes of the objects (N,4): left, top, right, bottom."""
+    drawn = batch(*job)
+    across, down = drawn.masks.any(axis=1), drawn.masks.any(axis=2)
+    size = across.shape[1]
+    box = (across.argmax(1), down.argmax(1), size - across[:, ::-1].argmax(1), size - down[:, ::-1].argmax(1))
+    return np.ascontiguousarray(drawn.images.transpose(0, 3, 1, 2)), drawn.labels, np.stack(box, axis=1)
+
+
+def pictures(pool: multiprocessing.pool.Pool, seed: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The first `count` pictures of the stream `seed`, drawn by all processes of the pool."""
+    jobs = [(seed, range(first, min(first + 100, count))) for first in range(0, count, 100)]
+    images = torch.empty(count, 3, 128, 128, dtype=torch.uint8)
+    labels, boxes = torch.empty(count, dtype=torch.int64), torch.empty(count, 4, dtype=torch.int64)
+    for (_, where), (image, label, box) in zip(jobs, pool.imap(some, jobs), strict=True):
+        span = slice(where.start, where.stop)
+        images[span], labels[span], boxes[span] = map(torch.from_numpy, (image, label, box))
+    return images, labels, boxes
+
+
+def normalised(images: Tensor) -> Tensor:
+    """Pictures in 0..1 as the network takes them."""
+    return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def cropped(images: Tensor, boxes: Tensor, generator: torch.Generator) -> Tensor:
+    """A random crop of each picture that holds the whole object."""
+    last = images.shape[-1] - CROP
+    low = (boxes[:, 2:] - CROP).clamp(0, last)
+    high = torch.maximum(boxes[:, :2].clamp(max=last), low)
+    start = low + (torch.rand(low.shape, generator=generator) * (high - low + 1)).long()
+    return torch.stack([i[:, y : y + CROP, x : x + CROP] for i, (x, y) in zip(images, start.tolist(), strict=True)])
+
+
+def varied(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures with mirrored sides, exchanged colours and other contrast: what no class depends on."""
+    count = len(images)
+    order = torch.rand(count, 3, generator=generator).argsort(dim=1)
+    images = images[torch.arange(count)[:, None], order]
+    images = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 0.5, images, images.flip(3))
+    gain, shift = 0.7 + 0.5 * torch.rand(2, count, 1, 1, 1, generator=generator)
+    return ((images - 0.5) * gain + 0.5 + 0.3 * (shift - 0.95)).clamp(0, 1)
+
+
+def occluded(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures with random patches painted over in one colour, as attribution methods and metrics will show them."""
+    out = []
+    for image in images:
+        patches, dark = (int(v) for v in torch.randint(3, 9, (2,), generator=generator))
+        keep = torch.rand(1, 1, patches, patches, generator=generator) < 0.4 + 0.6 * torch.rand(1, generator=generator)
+        keep = functional.interpolate(keep.float(), size=image.shape[1:], mode="nearest")[0]
+        colour = torch.rand(3, 1, 1, generator=generator) if dark > 5 else torch.full((3, 1, 1), (dark - 3) / 4)
+        out.append(image * keep + colour * (1 - keep))
+    return torch.stack(out)
+
+
+def mixture(images: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A training batch (x, c): whole pictures first, then damaged ones, then some of which nothing is known."""
+    certainty = torch.ones_like(images[:, :1])
+    half = len(images) // 2
+    images = images.clone()
+    images[:OCCLUDED] = occluded(images[:OCCLUDED], generator)
+    images[half:], certainty[half:] = training_damage(images[half:], generator)
+    certainty[-UNKNOWN:] = 0
+    return normalised(images), certainty
+
+
+def batches(count: int, generator: torch.Generator) -> Tensor:
+    """Indices of endless batches, each picture once a round."""
+    while True:
+        yield from torch.randperm(count, generator=generator)[: count // BATCH * BATCH].split(BATCH)
+
+
+def gated(net: ShapesNet) -> ShapesNet:
+    """Start with a first layer that is silent where the certainty is 0, so that this need only be kept, not found."""
+    first = net.certain[0]
+    with torch.no_grad():
+        reach = 2 * first.weight[:, :3].abs().sum(dim=(1, 2, 3))
+        first.weight[:, 3, 0, 0] = reach
+        first.bias.copy_(-reach)
+    return net
+
+
+def drawn_batch(
+    data: tuple[Tensor, Tensor, Tensor], chosen: Tensor, progress: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor, float]:
+    """The batch (x, c) that is due at this progress, and what a step on it costs."""
+    images, _, boxes = data
+    picture, cost = images[chosen], 1.0
+    if progress < (PLAIN_STEPS + CROPPED_STEPS) * CROP_COST / COST:
+        picture, cost = cropped(picture, boxes[chosen], generator), CROP_COST
+    picture = varied(picture.float() / 255, generator)
+    if progress < PLAIN_STEPS * CROP_COST / COST:
+        return normalised(picture), torch.ones_like(picture[:, :1]), cost
+    return *mixture(picture, generator), cost
+
+
+def train(data: tuple[Tensor, Tensor, Tensor], seed: int, end: float) -> tuple[ShapesNet, int]:
+    """Train until the schedule ends or the clock says `end`; returns the network and its steps."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    net = gated(ShapesNet(len(CLASSES))).to(memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    start, step, spent, right = time.monotonic(), 0, 0.0, 0.0
+    for chosen in batches(len(data[0]), generator):
+        progress = max(spent / COST, (time.monotonic() - start) / (end - start))
+        if progress >= 1:
+            break
+        rate = LEARNING_RATE * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        x, certainty, cost = drawn_batch(data, chosen, progress, generator)
+        scores, labels = net(x.contiguous(memory_format=torch.channels_last), certainty), data[1][chosen]
+        loss = functional.cross_entropy(scores, labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        step, spent = step + 1, spent + cost
+        whole = slice(OCCLUDED, BATCH // 2)
+        right = 0.98 * right + 0.02 * (scores[whole].argmax(1) == labels[whole]).float().mean().item()
+        if step % 100 == 0:
+            print(f"{progress:4.0%}  step {step}  right {right:.3f}  {time.monotonic() - start:.0f} s", flush=True)
+    return net.eval().to(memory_format=torch.contiguous_format), step
+
+
+def measured(net: ShapesNet, data: tuple[Tensor, Tensor, Tensor]) -> dict[str, float]:
+    """Accuracy on fresh pictures, and the two certainty tests on pictures and noise alike."""
+    images, labels, _ = data
+    with torch.no_grad():
+        said = [net(normalised(part.float() / 255)).argmax(1) for part in images.split(100)]
+    noise = torch.rand(100, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    x = normalised(torch.cat((images[:300].float() / 255, noise, torch.zeros(1, 3, 128, 128), noise[:1] * 0 + 1)))
+    shares = torch.full((len(CLASSES),), 1 / len(CLASSES))
+    wrong = torch.cat(said) != labels
+    for kind, name in enumerate(CLASSES):
+        print(f"  {name:10} {1 - wrong[labels == kind].float().mean().item():.4f}")
+    return {
+        "accuracy": 1 - wrong.float().mean().item(),
+        "information_absence": information_absence(net, x),
+        "neutrality": neutrality(net, x, shares),
+    }
+
+
+def main() -> None:
+    """Draw, train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=14.0, help="the whole run ends within this time")
+    parser.add_argument("--out", type=Path, default=ROOT / "sigcli" / "data" / "shapes.safetensors")
+    options = parser.parse_args()
+    start = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(min(os.cpu_count() or 1, 16)) as pool:
+        seen = pictures(pool, 2 * options.seed, PICTURES)
+        fresh = pictures(pool, 2 * options.seed + 1, FRESH)
+    print(f"{PICTURES + FRESH} pictures in {time.monotonic() - start:.0f} s", flush=True)
+    keep_memory()
+    net, steps = train(seen, options.seed, start + (options.minutes - RESERVE) * 60)
+    facts = measured(net, fresh) | {"minutes": (time.monotonic() - start) / 60}
+    facts |= {"seed": options.seed, "steps": steps, "pictures": PICTURES, "fresh": FRESH}
+    metadata = {"classes": json.dumps(CLASSES), "training": json.dumps(facts)}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    aside = options.out.with_suffix(".part")
+    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, aside, metadata=metadata)
+    aside.replace(options.out)
+    print(f"{options.out}: {options.out.stat().st_size} bytes, {json.dumps(facts)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from sigcli.app.choices import choose_device, choose_methods, parse_target
+from sigcli.app.inputs import run_names
+from sigcli.errors import UsageError
+
+
+def test_options_reach_the_methods_that_have_them():
+    chosen = choose_methods("sig,ig", {"samples": "64", "ig.steps": "9", "steps": "2"})
+    assert [dict(c.options) for c in chosen] == [{"samples": 64, "steps": 2}, {"steps": 9}]
+    assert chosen[0].resolved()["form"] == "to-input"
+    assert choose_methods(["ig"], {"steps": 5})[0].options == {"steps": 5}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "message"),
+    [
+        ("sgi", {}, "Did you mean 'sig'"),
+        ("", {}, "no method"),
+        ("ig,ig", {}, "twice"),
+        ("ig", {"stesp": "5"}, "Did you mean 'steps'"),
+        ("ig", {"samples": "5"}, "unknown option of ig"),
+        ("ig", {"sig.samples": "5"}, "chosen were only"),
+        ("sig,ig", {"ig.samples": "5"}, "unknown option of ig"),
+        ("ig", {"steps": "many"}, "a whole number"),
+        ("ig", {"steps": 2.5}, "wrong type"),
+        ("sig", {"normalise": "maybe"}, "true or false"),
+        ("sig", {"form": "to_input"}, "Did you mean 'to-input'"),
+    ],
+)
+def test_faults_are_told(method, settings, message):
+    with pytest.raises(UsageError, match=message):
+        choose_methods(method, settings)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "expected"),
+    [("ig", {}, False), ("ig", {"baseline": "mean"}, True), ("eg", {}, True), ("eg", {"baselines": "uniform"}, False),
+     ("sig", {"baseline": "random"}, True)],
+)  # fmt: skip
+def test_what_depends_on_the_other_images(method, settings, expected):
+    assert choose_methods(method, settings)[0].uses_peers is expected
+
+
+def test_targets():
+    labels = ["cat", "Dog", "crane", "crane"]
+    assert parse_target("dog", labels, 4) == 1
+    assert parse_target("top:3", labels, 4) == ("top", 3)
+    assert parse_target(2, None, 4) == 2
+    for bad, message in (("4", "out of range"), ("-1", "out of range"), ("top:5", "K from 1 to 4"), ("top:0", "K from"),
+                         ("cta", "Did you mean 'cat'"), ("crane", "several classes")):  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            parse_target(bad, labels, 4)
+    with pytest.raises(UsageError, match="--labels"):
+        parse_target("cat", None, 4)
+
+
+def test_devices():
+    assert choose_device("cpu") == "cpu"
+    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else choose_device("auto"))
+    for bad in ("gpu", "cuda:99", "cpu:1"):
+        with pytest.raises(UsageError):
+            choose_device(bad)
+
+
+def test_names_are_unique_and_safe(tmp_path):
+    paths = [tmp_path / n for n in ("a/x.jpg", "a/x.png", "b/x.jpg", "manifest.json.jpg", "manifest.jpg")]
+    names = run_names(paths)
+    folders = [folder for _, folder in names]
+    assert len({f.casefold() for f in folders}) == len(folders)
+    assert names[0][0] == "a/x.jpg"
+    assert not {"manifest.json", "results.csv"} & set(folders)
