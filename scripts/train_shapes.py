@@ -21,6 +21,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin cost three times the time on a shared machine
 
@@ -38,14 +39,27 @@ from sigcli.certainty.damage import training_damage
 from sigcli.models.shapes import MEAN, STD, ShapesNet
 from sigcli.scenarios.shapes import CLASSES, batch
 
-PICTURES, FRESH = 20_000, 5_000
-BATCH, CROP = 32, 64
+PICTURES, FRESH, BATCH = 20_000, 5_000, 32
 OCCLUDED, UNKNOWN = 4, 1  # of a batch: whole pictures with patches painted over; pictures of certainty 0
-PLAIN_STEPS, CROPPED_STEPS, FULL_STEPS = 1000, 1400, 1200  # undamaged crops, mixed crops, mixed pictures
-CROP_COST = (CROP / 128) ** 2  # of a step on crops, where one on pictures is 1
-COST = (PLAIN_STEPS + CROPPED_STEPS) * CROP_COST + FULL_STEPS
 RESERVE = 1.3  # minutes kept for the measurements at the end
 LEARNING_RATE, WEIGHT_DECAY = 1.5e-3, 1e-3
+
+
+class Stage(NamedTuple):
+    """A part of the training: steps on pictures cropped to `side`, half of them damaged or all of them whole."""
+
+    steps: int
+    side: int
+    damage: bool
+
+    @property
+    def cost(self) -> float:
+        """Cost of a step, in steps on uncropped pictures."""
+        return (self.side / 128) ** 2
+
+
+STAGES = (Stage(1000, 64, False), Stage(1600, 64, True), Stage(1400, 96, True), Stage(900, 128, True))
+COST = sum(stage.steps * stage.cost for stage in STAGES)
 
 
 def keep_memory() -> None:
@@ -83,13 +97,13 @@ def normalised(images: Tensor) -> Tensor:
     return (images - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-def cropped(images: Tensor, boxes: Tensor, generator: torch.Generator) -> Tensor:
+def cropped(images: Tensor, boxes: Tensor, side: int, generator: torch.Generator) -> Tensor:
     """A random crop of each picture that holds the whole object."""
-    last = images.shape[-1] - CROP
-    low = (boxes[:, 2:] - CROP).clamp(0, last)
+    last = images.shape[-1] - side
+    low = (boxes[:, 2:] - side).clamp(0, last)
     high = torch.maximum(boxes[:, :2].clamp(max=last), low)
     start = low + (torch.rand(low.shape, generator=generator) * (high - low + 1)).long()
-    return torch.stack([i[:, y : y + CROP, x : x + CROP] for i, (x, y) in zip(images, start.tolist(), strict=True)])
+    return torch.stack([i[:, y : y + side, x : x + side] for i, (x, y) in zip(images, start.tolist(), strict=True)])
 
 
 def varied(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -98,8 +112,8 @@ def varied(images: Tensor, generator: torch.Generator) -> Tensor:
     order = torch.rand(count, 3, generator=generator).argsort(dim=1)
     images = images[torch.arange(count)[:, None], order]
     images = torch.where(torch.rand(count, 1, 1, 1, generator=generator) < 0.5, images, images.flip(3))
-    gain, shift = 0.7 + 0.5 * torch.rand(2, count, 1, 1, 1, generator=generator)
-    return ((images - 0.5) * gain + 0.5 + 0.3 * (shift - 0.95)).clamp(0, 1)
+    gain, shift = torch.rand(2, count, 1, 1, 1, generator=generator) - 0.5
+    return ((images - 0.5) * (1 + 0.3 * gain) + 0.5 + 0.1 * shift).clamp(0, 1)
 
 
 def occluded(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -141,41 +155,39 @@ def gated(net: ShapesNet) -> ShapesNet:
     return net
 
 
-def drawn_batch(
-    data: tuple[Tensor, Tensor, Tensor], chosen: Tensor, progress: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor, float]:
-    """The batch (x, c) that is due at this progress, and what a step on it costs."""
-    images, _, boxes = data
-    picture, cost = images[chosen], 1.0
-    if progress < (PLAIN_STEPS + CROPPED_STEPS) * CROP_COST / COST:
-        picture, cost = cropped(picture, boxes[chosen], generator), CROP_COST
-    picture = varied(picture.float() / 255, generator)
-    if progress < PLAIN_STEPS * CROP_COST / COST:
-        return normalised(picture), torch.ones_like(picture[:, :1]), cost
-    return *mixture(picture, generator), cost
+def stage_at(progress: float) -> Stage:
+    """The stage that is due when this share of the whole cost is spent."""
+    for stage in STAGES:
+        progress -= stage.steps * stage.cost / COST
+        if progress < 0:
+            return stage
+    return STAGES[-1]
 
 
 def train(data: tuple[Tensor, Tensor, Tensor], seed: int, end: float) -> tuple[ShapesNet, int]:
     """Train until the schedule ends or the clock says `end`; returns the network and its steps."""
+    images, kinds, boxes = data
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     net = gated(ShapesNet(len(CLASSES))).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     start, step, spent, right = time.monotonic(), 0, 0.0, 0.0
-    for chosen in batches(len(data[0]), generator):
+    for chosen in batches(len(images), generator):
         progress = max(spent / COST, (time.monotonic() - start) / (end - start))
         if progress >= 1:
             break
         rate = LEARNING_RATE * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * progress))
         for group in optimiser.param_groups:
             group["lr"] = rate
-        x, certainty, cost = drawn_batch(data, chosen, progress, generator)
-        scores, labels = net(x.contiguous(memory_format=torch.channels_last), certainty), data[1][chosen]
+        stage = stage_at(progress)
+        picture = varied(cropped(images[chosen], boxes[chosen], stage.side, generator).float() / 255, generator)
+        x, certainty = mixture(picture, generator) if stage.damage else (normalised(picture), None)
+        scores, labels = net(x.contiguous(memory_format=torch.channels_last), certainty), kinds[chosen]
         loss = functional.cross_entropy(scores, labels)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        step, spent = step + 1, spent + cost
+        step, spent = step + 1, spent + stage.cost
         whole = slice(OCCLUDED, BATCH // 2)
         right = 0.98 * right + 0.02 * (scores[whole].argmax(1) == labels[whole]).float().mean().item()
         if step % 100 == 0:

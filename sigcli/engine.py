@@ -51,8 +51,13 @@ class _Run:
     def start(task: Task) -> _Run:
         x, plan = task.subject.x, task.plan
         dtype = torch.promote_types(x.dtype, torch.float32)
-        zeros = [torch.zeros(x.shape, dtype=dtype, device=x.device) for _ in range(2 if plan.units == 1 else 4)]
-        run = _Run(task, *zeros)
+
+        def zeros() -> Tensor:
+            return torch.zeros(x.shape, dtype=dtype, device=x.device)
+
+        run = _Run(task, zeros(), zeros())
+        if plan.units > 1:
+            run.mean, run.spread = zeros(), zeros()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
             run.fixed = reference, x[None] - reference
@@ -238,7 +243,9 @@ def _expand(piece: _Piece) -> Tensor:
     run, plan, x = piece.run, piece.run.task.plan, piece.run.task.subject.x
     position, piece.movement = spread_positions(plan, piece.points, x.device, x.dtype)
     reference, piece.delta = run.references(plan.segment[piece.points])
-    return torch.addcmul(reference, position, piece.delta)
+    # Product, then sum, each rounded: as every other implementation of IG does it. A fused multiply-add differs in the last
+    # bit, and on flat areas of a picture that bit decides ties in max-pooling, which moves whole gradients.
+    return (position * piece.delta).add_(reference)
 
 
 def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
@@ -252,7 +259,7 @@ def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> T
     if members is None or plan.players is None:
         return reference.expand(len(draw), *x.shape)
     position = plan.players.spread(torch.from_numpy(members).to(x))[:, None]
-    return torch.addcmul(reference, position, delta)
+    return (position * delta).add_(reference)
 
 
 def _accumulate(piece: _Piece, gradient: Tensor) -> None:

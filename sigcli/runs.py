@@ -78,7 +78,7 @@ def save_array(path: Path, values: np.ndarray) -> None:
 
 def _csv_text(rows: Iterable[Mapping[str, str]], header: bool) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(stream, list[str](COLUMNS), lineterminator="\n")
     if header:
         writer.writeheader()
     writer.writerows(rows)

@@ -1,5 +1,6 @@
 """Finding and decoding images: every odd file is either read correctly or refused with one clear message."""
 
+import contextlib
 import os
 import struct
 import subprocess
@@ -120,6 +121,7 @@ def test_exif_orientation_is_applied_once(tmp_path, halves, container, orientati
     assert np.abs(side - RED).max() < 40
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's own word
 def test_broken_exif_does_not_lose_the_picture(tmp_path, halves):
     path = save(tmp_path / "o.jpg", halves, exif=b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff")
     assert read_image(path).pixels.shape == halves.shape
@@ -225,7 +227,7 @@ def test_truncated_files_are_refused(tmp_path, container):
     whole = path.read_bytes()
     for share in (0.5, 0.9):
         path.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(ImageError, match="damaged|not an image"):
+        with pytest.raises(ImageError, match=r"damaged|not an image"):
             read_image(path)
 
 
@@ -239,10 +241,8 @@ def test_random_damage_never_escapes_as_another_exception(tmp_path):
             broken = whole.copy()
             broken[draws.integers(0, min(200, len(whole)), 6)] = draws.integers(0, 256, 6)
             path.write_bytes(broken.tobytes())
-            try:
+            with contextlib.suppress(SigError):
                 assert read_image(path).pixels.dtype == np.uint8
-            except SigError:
-                pass
 
 
 def test_the_size_limit(tmp_path, halves):
@@ -277,7 +277,7 @@ def test_no_permission_as_the_system_reports_it(tmp_path, halves, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Image, "open", forbid)
-    with pytest.raises(ImageError, match="no permission(.|\n)*chmod u\\+r"):
+    with pytest.raises(ImageError, match=r"no permission(.|\n)*chmod u\+r"):
         read_image(save(tmp_path / "a.png", halves))
 
 

@@ -173,7 +173,7 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
     sigma = drawing.sigma(values.shape)
     shown = render.smooth(render.reduce_channels(values), sigma)
     title = "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
-    dress = {"title": title, "caption": f"{render.describe(sigma)}", "unit": item.unit}
+    dress: dict[str, Any] = {"title": title, "caption": f"{render.describe(sigma)}", "unit": item.unit}
     render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
     render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
     if item.stderr is not None:

@@ -68,7 +68,7 @@ def _details(entry: Entry) -> dict[str, object]:
     options = {
         option: {
             "default": p.default if isinstance(p.default, (int, float, str, bool)) else None,
-            "type": str(p.annotation),
+            "type": str(p.annotation).replace(" | Tensor", ""),
         }
         for option, p in entry.options().items()
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -101,6 +102,14 @@ def check_classifier(module: Callable[[Tensor], Any], sample: Tensor) -> int:
     return output.shape[1]
 
 
+def device_error(reason: str, device: torch.device) -> ModelError | None:
+    """The error for a network that insists on another device, if that is what the reason says."""
+    if not re.search(r"cuda|nvidia|same device", reason, re.IGNORECASE):
+        return None
+    hint = f"It may have a device written into it: save it again on {device.type}, or choose another --device."
+    return ModelError(f"the network does not run on {device}: {reason}", hint=hint)
+
+
 def _failed(error: Exception, sample: Tensor) -> ModelError:
     reason = one_line(error)
     shape = "×".join(map(str, sample.shape[1:]))
@@ -109,10 +118,9 @@ def _failed(error: Exception, sample: Tensor) -> ModelError:
             "the network changes its input in place, so it cannot be differentiated",
             hint="Let it start with x = x.clone(), for example in a function given as --model package.module:function.",
         )
-    if "device" in reason.lower() or "CUDA" in reason:
-        hint = f"It may hard-code a device: save it again on {sample.device.type}, or choose another --device."
-        return ModelError(f"the network does not run on {sample.device}: {reason}", hint=hint)
-    return ModelError(f"the network does not take a {shape} input: {reason}", hint=SIZES)
+    return device_error(reason, sample.device) or ModelError(
+        f"the network does not take a {shape} input: {reason}", hint=SIZES
+    )
 
 
 def _check_output(output: Any, sample: Tensor) -> None:

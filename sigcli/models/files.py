@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +113,9 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
     content = path.read_bytes()
     _check_archive(path, content)
     try:
-        program = _moved(torch.export.load(io.BytesIO(content)), device)
-        module = program.module()
+        with _no_tracebacks():
+            program = _moved(torch.export.load(io.BytesIO(content)), device)
+            module = program.module()
     except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
         what = f"torch.export cannot load the file: {one_line(error)}"
         raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
@@ -128,6 +132,17 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
         shape=(shape[1], shape[2], shape[3]),
         notes=notes,
     )
+
+
+@contextmanager
+def _no_tracebacks() -> Iterator[None]:
+    """`torch.export.load` logs a traceback before it tries the older format or gives up; ours is the message."""
+    log = logging.getLogger("torch.export")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 def _no_weights(weights: str | None) -> None:

@@ -65,6 +65,7 @@ def load_model(
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         what = f"the network cannot be moved to {place}: {one_line(error)}"
         raise ModelError(what, hint="Choose another --device.") from error
+    freeze(module)  # before any trial run: batch norms in training mode would learn from it
     wishes = Wishes(resize, crop, mean, std)
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
@@ -72,7 +73,6 @@ def load_model(
         preprocess, notes = settle(module, source.shape, wishes, place)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
-    freeze(module)
     module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
     classes = check_classifier(module, sample)
     module = prepare(module, sample)

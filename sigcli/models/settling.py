@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
-from .checks import attempt, probe_images
+from .checks import attempt, device_error, probe_images
 from .preprocess import Preprocess, Size, Wishes, adapt, describe
 
 Shape = tuple[int | None, int | None, int | None]
@@ -47,6 +47,8 @@ def settle(module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device
         reason = _refusal(module, preset, device)
         if reason is None:
             return preset, (*notes, *_assumed(preset, wishes))
+        if (error := device_error(reason, device)) is not None:
+            raise error
         reasons.append(f"{channels}×{'×'.join(map(str, preset.size or ()))}: {reason}")
     raise ModelError(
         "the network does not take images of the usual size" + (" or the one asked for" if wishes else ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def read_state_dict(path: str | Path) -> State:
     return state
 
 
-def load_into(module: nn.Module, state: State, path: str | Path, name: str, hint: str | None = None) -> None:
+def load_into(module: nn.Module, state: State, path: str | Path, name: str) -> None:
     """Fill a network with weights, all of them or none.
 
     Raises:
@@ -113,7 +114,7 @@ def load_into(module: nn.Module, state: State, path: str | Path, name: str, hint
     if missing or extra or other:
         found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape", other)]
         what = f"the weights are not those of {name}: {'; '.join(text for text in found if text)}"
-        raise ModelError(what, given=path, hint=hint or "Name the network that they were trained with.")
+        raise ModelError(what, given=path, hint="Name the network that they were trained with.")
     module.load_state_dict(state, strict=False)
 
 
@@ -151,7 +152,9 @@ def refused(path: Path, error: BaseException) -> ModelError:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise refused(path, error) from None
     except Exception as error:  # broken archives raise all sorts of exceptions

@@ -80,7 +80,8 @@ def fitting(state: State) -> list[str]:
     """The torchvision classifiers that a state dict fits, apart from the number of classes."""
     count = sum(value.numel() for key, value in state.items() if not key.endswith(("running_mean", "running_var")))
     sizes = {name: _entries(name).DEFAULT.meta["num_params"] for name in architectures()}
-    nearest = sorted(sizes, key=lambda name: abs(sizes[name] - count))[:12]
+    near = [name for name in sizes if count / 2 < sizes[name] < count * 2]
+    nearest = sorted(near, key=lambda name: abs(sizes[name] - count))[:12]
     return [name for name in nearest if _fits(name, state)]
 
 
@@ -160,13 +161,12 @@ def _download(name: str, weights: Any) -> State:
 def _from_file(name: str, path: Path) -> Source:
     state = _renamed(name, read_state_dict(path))
     options = _options(name, state)
-    module = _build(name, **options)
-    classes = _classes(module, state)
-    if classes not in (None, 1000):
-        module = _build(name, classes, **options)
-    own = module.state_dict()
-    fits = all(key in state and state[key].shape == own[key].shape for key in own if "num_batches" not in key)
-    load_into(module, state, path, name, hint=None if fits else _advice(state))
+    classes = _classes(_outline(name, options), state)
+    module = _build(name, classes or 1000, **options)
+    try:
+        load_into(module, state, path, name)
+    except ModelError as error:
+        raise ModelError(error.what, given=path, hint=_advice(state) or error.hint) from None
     known = _recognise(name, path)
     ready = preset(known or _by_size(name, options))
     notes = [] if known else [f"the weights file states no preprocessing: that of {name}'s torchvision weights is used"]
@@ -181,6 +181,15 @@ def _from_file(name: str, path: Path) -> Source:
         labels=imagenet_labels() if classes == 1000 else None,
         notes=tuple(notes),
     )
+
+
+def _outline(name: str, options: dict[str, Any]) -> nn.Module:
+    """The architecture for its names and shapes only."""
+    try:
+        with torch.device("meta"):
+            return _build(name, **options)
+    except NotImplementedError:  # RegNet computes its widths with tensors, which meta tensors cannot
+        return _build(name, **options)
 
 
 def _options(name: str, state: State) -> dict[str, Any]:
@@ -207,9 +216,8 @@ def _classes(module: nn.Module, state: State) -> int | None:
 
 def _fits(name: str, state: State) -> bool:
     try:
-        with torch.device("meta"):
-            module = _build(name, **_options(name, state))
-    except (NotImplementedError, RuntimeError, AssertionError):  # RegNet computes with its sizes: no meta device
+        module = _outline(name, _options(name, state))
+    except (RuntimeError, AssertionError, ValueError):  # options read off a foreign file may be nonsense
         return False
     own = {key for key in module.state_dict() if not key.endswith("num_batches_tracked")}
     theirs = {key for key in state if not key.endswith("num_batches_tracked")}

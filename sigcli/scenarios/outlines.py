@@ -135,7 +135,9 @@ def spiral(rng: np.random.Generator) -> Outline:
     half = (0.06 + 0.05 * t) * rng.uniform(0.95, 1.15)
     ray = np.stack((np.cos(angle), np.sin(angle)), axis=1)
     outer, inner = ray * (radius + half)[:, None], ray * (radius - half)[:, None]
-    return Outline([np.concatenate((outer, inner[::-1])), circle(*(ray[-1] * radius[-1]), half[-1], points=14)])
+    end = ray[-1] * radius[-1]
+    cap = circle(float(end[0]), float(end[1]), float(half[-1]), points=14)
+    return Outline([np.concatenate((outer, inner[::-1])), cap])
 
 
 def star(rng: np.random.Generator) -> Outline:

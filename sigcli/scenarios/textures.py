@@ -5,12 +5,13 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)

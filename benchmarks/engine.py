@@ -1,0 +1,114 @@
+"""Speed of the engine beside the bare loop and beside captum, in one process, alternating, best of several rounds.
+
+python benchmarks/engine.py --models squeezenet1_1,resnet50 --evaluations 256 --rounds 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from captum.attr import IntegratedGradients
+from common import machine, model, report
+
+from sigcli.engine import Task, integrate
+from sigcli.methods import METHODS
+from sigcli.scorer import Scorer
+from sigcli.types import Subject
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    begun = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - begun
+
+
+def compare(
+    one: Callable[[], object], other: Callable[[], object], rounds: int, device: torch.device
+) -> tuple[float, float, float]:
+    """Median seconds of both, and the median over rounds of one/other; each round runs both, in turn first and second."""
+    one(), other()
+    pairs = []
+    for turn in range(rounds):
+        first, second = (one, other) if turn % 2 else (other, one)
+        a, b = seconds(first, device), seconds(second, device)
+        pairs.append((a, b) if turn % 2 else (b, a))
+    return (
+        statistics.median(a for a, _ in pairs),
+        statistics.median(b for _, b in pairs),
+        statistics.median(a / b for a, b in pairs),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="squeezenet1_1,resnet50")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--evaluations", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    rows = []
+    for name in args.models.split(","):
+        rows += measure(name, args)
+    report(args.out, rows)
+
+
+def measure(name: str, args: argparse.Namespace) -> list[dict[str, object]]:
+    net = model(name, args.device)
+    device = net.device
+    x = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
+    low, high = net.preprocess.low.to(device), net.preprocess.high.to(device)
+    who = Subject(x, 3, low, high, key=1)
+    scorer = Scorer(net.module)
+    b, k = args.batch_size, args.evaluations
+    ready = torch.randn(b, 3, 224, 224).to(device)
+
+    def bare() -> None:
+        for _ in range(k // b):
+            leaf = ready.detach().requires_grad_()
+            torch.autograd.grad(net.module(leaf)[:, 3].sum(), leaf)
+
+    def engine(method: str, **options: object) -> Callable[[], object]:
+        load = METHODS[method].load()
+        return lambda: list(integrate(scorer, [Task(who, load(who, **options))], batch_size=b))
+
+    rows = []
+    for label, work in (
+        ("ig", engine("ig", steps=k, baseline="black")),
+        ("sig 14x14", engine("sig", samples=k, players="grid:14x14", baseline="black")),
+        ("eg uniform", engine("eg", samples=k, baselines="uniform")),
+    ):
+        ours, theirs, ratio = compare(work, bare, args.rounds, device)
+        rows.append(
+            {"what": "engine over bare loop", "model": name, "method": label, "evaluations": k, "batch": b,
+             "ours_per_s": f"{k / ours:.2f}", "peer_per_s": f"{k / theirs:.2f}", "throughput_ratio": f"{1 / ratio:.3f}",
+             "machine": machine(args.device)}
+        )  # fmt: skip
+    captum = IntegratedGradients(net.module)
+
+    def peer() -> object:
+        return captum.attribute(
+            x[None], torch.zeros_like(x)[None] + low, target=3, n_steps=k, method="gausslegendre", internal_batch_size=b
+        )
+
+    ours, theirs, ratio = compare(engine("ig", steps=k, baseline="black"), peer, args.rounds, device)
+    rows.append(
+        {"what": "ig over captum", "model": name, "method": "ig", "evaluations": k, "batch": b,
+         "ours_per_s": f"{k / ours:.2f}", "peer_per_s": f"{k / theirs:.2f}", "throughput_ratio": f"{1 / ratio:.3f}",
+         "machine": machine(args.device)}
+    )  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    main()

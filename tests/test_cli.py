@@ -1,0 +1,271 @@
+"""`sig` as a user types it: files, figures, messages, exit codes."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from sigcli.app.samples import sample_images
+from sigcli.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
+FAST = ["--method", "ig,sig", "--set", "steps=2", "--set", "sig.steps=1", "--set", "samples=8", "--device", "cpu"]
+
+
+def sig(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder with three samples in `pictures/`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    for path in sorted(sample_images().glob("*.png"))[:3]:
+        shutil.copy(path, tmp_path / "pictures")
+    return tmp_path
+
+
+def rows(folder):
+    with (Path(folder) / "results.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def figures(folder):
+    """Every column but the wall time."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows(folder)]
+
+
+def test_a_run_leaves_what_the_design_lists(here):
+    done = sig("explain", "pictures", *FAST, "--uncertainty", "--out", "out")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    found = rows("out")
+    assert len(found) == 6
+    assert {row["status"] for row in found} == {"ok"}
+    manifest = json.loads(Path("out/manifest.json").read_text())
+    assert manifest["spec"]["model"] == "shapes"
+    assert manifest["spec"]["methods"]["sig"]["samples"] == 8
+    assert {"torch", "numpy", "sigcli"} <= set(manifest["versions"])
+    for row in found:
+        folder = Path("out") / Path(row["image"]).stem
+        values = np.load(folder / f"{row['method']}.npy")
+        assert values.dtype == np.float32
+        assert values.shape == (3, 128, 128)
+        assert row["label"] == Path(row["image"]).stem
+        for suffix in (".png", ".overlay.png"):
+            assert Image.open(folder / f"{row['method']}{suffix}").width > 400
+        assert (folder / f"{row['method']}.stderr.npy").exists() == (row["method"] == "sig")
+        assert Image.open(folder / "compare.png").width > 800
+    assert not list(Path("out").rglob("*.part"))
+
+
+def test_json_is_one_object_per_result_and_nothing_else(here):
+    done = sig("explain", "pictures/*.png", *FAST, "--json", "--no-pictures", "--out", "out")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(records) == 6
+    assert [float(f"{r['score']:.6g}") for r in records] == [float(r["score"]) for r in rows("out")]
+    assert all(Path(r["array"]).exists() for r in records)
+    assert not list(Path("out").rglob("*.png"))
+    assert "written to out" in done.stderr
+
+
+def test_same_seed_same_figures_whatever_the_batch_size(here):
+    for name, size in (("a", 3), ("b", 50)):
+        assert sig("explain", "pictures", *FAST, "--out", name, "--batch-size", size, "--no-pictures").exit_code == 0
+    for one, two in zip(figures("a"), figures("b"), strict=True):
+        assert {k: v for k, v in one.items() if "gap" not in k} | {"score": ""} == {
+            k: v for k, v in two.items() if "gap" not in k
+        } | {"score": ""} or float(one["score"]) == pytest.approx(float(two["score"]), rel=1e-5)
+    assert sig("explain", "pictures", *FAST, "--out", "c", "--batch-size", 3, "--no-pictures").exit_code == 0
+    assert figures("a") == figures("c")
+
+
+def test_resume_does_only_what_is_missing_and_ends_as_if_undisturbed(here):
+    command = ["explain", "pictures", *FAST, "--no-pictures"]
+    assert sig(*command, "--out", "whole").exit_code == 0
+    assert sig(*command, "--out", "part").exit_code == 0
+    lines = Path("part/results.csv").read_text().splitlines(keepends=True)
+    Path("part/results.csv").write_text("".join(lines[:3]) + lines[3][:7])
+    first = next(Path("part").glob("*/ig.npy"))
+    before = first.stat().st_mtime_ns
+    again = sig(*command, "--out", "part", "--resume", "--json")
+    assert again.exit_code == 0
+    assert len(again.stdout.splitlines()) == 6
+    assert figures("part") == figures("whole")
+    assert first.stat().st_mtime_ns == before
+    other = sig(*command, "--seed", 1, "--out", "part", "--resume")
+    assert other.exit_code == 2
+    assert "seed" in other.stderr
+
+
+def test_an_interrupted_process_keeps_what_is_done_and_exits_130(here):
+    command = [
+        sys.executable,
+        "-m",
+        "sigcli",
+        "explain",
+        "pictures",
+        "--method",
+        "gradient,sig",
+        "--set",
+        "samples=3000",
+    ]
+    child = subprocess.Popen(
+        [*command, "--out", "out"], stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (Path("out/results.csv").exists() and len(rows("out"))):
+        time.sleep(0.1)
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130, errors
+    assert b"--resume" in errors
+    assert len(rows("out")) >= 1
+
+
+def test_top_k_explains_each_class(here):
+    image = next(Path("pictures").iterdir())
+    assert sig("explain", image, *FAST, "--target", "top:2", "--out", "out").exit_code == 0
+    found = rows("out")
+    assert len({row["target"] for row in found}) == 2
+    assert len(list(Path("out").rglob("ig.class*.npy"))) == 2
+    assert len(list(Path("out").rglob("compare.class*.png"))) == 2
+
+
+def test_no_paths_explain_the_bundled_samples(here):
+    done = sig("explain", "--method", "gradient", "--device", "cpu", "--no-pictures")
+    assert done.exit_code == 0, done.output
+    assert "bundled samples" in done.stderr
+    assert len(rows("sig-out")) == 10
+
+
+def test_default_folder_is_never_overwritten_by_another_run(here):
+    image = next(Path("pictures").iterdir())
+    for method in ("gradient", "ig", "gradient"):
+        assert sig("explain", image, "--method", method, "--device", "cpu", "--no-pictures").exit_code == 0
+    assert {p.name for p in here.iterdir()} == {"pictures", "sig-out", "sig-out-2"}
+
+
+BAD = {  # what was typed → what the message must say
+    "no file": (["gone.png"], "gone.png"),
+    "misspelt file": (["pictures/{first}x"], "{first}"),
+    "folder without images": (["empty"], "no images"),
+    "unknown model": (["pictures", "--model", "resnet5"], "resnet50"),
+    "misspelt method": (["pictures", "--method", "sgi"], "Did you mean 'sig'"),
+    "misspelt option": (["pictures", "--set", "stesp=3"], "steps"),
+    "option without value": (["pictures", "--set", "steps"], "NAME=VALUE"),
+    "weights of another network": (
+        ["pictures", "--model", "squeezenet1_1", "--weights", "net.safetensors"],
+        "net.safetensors",
+    ),
+    "target out of range": (["pictures", "--target", "99"], "0 to"),
+    "unknown label": (["pictures", "--target", "stra"], "Did you mean 'star'"),
+    "unwritable output": (["pictures", "--out", "net.safetensors/out"], "cannot be written"),
+    "misspelt baseline": (["pictures", "--baseline", "blak"], "Did you mean 'black'"),
+    "misspelt players": (["pictures", "--players", "7by7"], "grid:7x7"),
+    "misspelt output": (["pictures", "--output", "logits"], "Did you mean 'logit'"),
+    "no such device": (["pictures", "--device", "cuda:77"], "device"),
+    "batch size": (["pictures", "--batch-size", "0"], "at least 1"),
+    "pickle": (["pictures", "--model", "evil.pt"], "evil.pt"),
+    "mean": (["pictures", "--mean", "red"], "numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_wrong_usage_is_one_message_and_exit_code_2(case, here):
+    arguments, message = BAD[case]
+    first = sorted(Path("pictures").iterdir())[0].name
+    (here / "empty").mkdir()
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"fc.weight": torch.zeros(3, 3)}, here / "net.safetensors")
+    torch.save(torch.nn.Linear(2, 2), here / "evil.pt")
+    done = sig("explain", *[a.format(first=first) for a in arguments], "--no-pictures")
+    assert done.exit_code == 2, done.output
+    assert message.format(first=first) in done.stderr
+    assert "Traceback" not in done.output
+    told = done.stderr[done.stderr.index("error") :]
+    assert len(told.strip().splitlines()) <= 3
+    assert not list(here.glob("sig-out*/*/*.npy"))
+
+
+def test_bad_images_are_named_and_the_good_ones_done(here):
+    good = next(Path("pictures").iterdir())
+    Path("pictures/empty.jpg").write_bytes(b"")
+    Path("pictures/text.jpg").write_text("not a picture")
+    Path("pictures/cut.jpg").write_bytes(_jpeg(good)[:2000])
+    done = sig("explain", "pictures", *FAST, "--out", "out", "--no-pictures")
+    assert done.exit_code == 1
+    status = {row["image"]: row for row in rows("out")}
+    for name in ("empty.jpg", "text.jpg", "cut.jpg"):
+        assert status[name]["status"] == "failed"
+        assert status[name]["error"]
+        assert name in done.stderr
+    assert sum(row["status"] == "ok" for row in rows("out")) == 6
+    assert "Traceback" not in done.output
+    for name in ("empty.jpg", "text.jpg", "cut.jpg"):
+        Path("pictures", name).write_bytes(_jpeg(good))
+    assert sig("explain", "pictures", *FAST, "--out", "out", "--no-pictures", "--resume").exit_code == 0
+    assert {row["status"] for row in rows("out")} == {"ok"}
+
+
+def _jpeg(path):
+    Image.open(path).convert("RGB").resize((300, 300)).save("whole.jpg")
+    data = Path("whole.jpg").read_bytes()
+    Path("whole.jpg").unlink()
+    return data
+
+
+def test_methods_that_need_company_fail_alone(here):
+    image = next(Path("pictures").iterdir())
+    done = sig("explain", image, "--method", "eg,gradient", "--device", "cpu", "--out", "out", "--no-pictures")
+    assert done.exit_code == 1
+    assert {row["method"]: row["status"] for row in rows("out")} == {"eg": "failed", "gradient": "ok"}
+    with_company = sig("explain", image, "--method", "eg", "--set", "samples=4", "--references", "pictures", "--device", "cpu",
+                       "--out", "more", "--no-pictures")  # fmt: skip
+    assert with_company.exit_code == 0, with_company.output
+
+
+@pytest.mark.parametrize("what", ["models", "methods", "baselines", "metrics", "scenarios"])
+def test_lists(what):
+    done = sig("list", what, "--json")
+    assert done.exit_code == 0
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert records
+    assert all(record["summary"] for record in records)
+    assert sig("list", what).exit_code == 0
+
+
+def test_list_of_one_method_shows_its_options():
+    done = sig("list", "methods", "sig")
+    assert "sizes=uniform" in done.stdout
+    assert "Algorithm 1" in done.stdout
+    assert sig("list", "metods").exit_code == 2
+
+
+def test_help_and_lists_import_no_torch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from sigcli.cli.main import app; r = CliRunner();"
+        "assert r.invoke(app, ['--help']).exit_code == 0; assert r.invoke(app, ['explain', '--help']).exit_code == 0;"
+        "assert r.invoke(app, ['list', 'methods']).exit_code == 0; assert r.invoke(app, ['list', 'baselines']).exit_code == 0;"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_debug_shows_the_traceback():
+    done = sig("explain", "gone.png", "--debug")
+    assert done.exit_code == 1
+    assert done.exception is not None

@@ -1,0 +1,489 @@
+"""Loading classifiers by name, with every kind of weights, and checking that they behave."""
+
+import os
+import pickle
+import urllib.error
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+
+from sigcli.errors import ModelError, UsageError
+from sigcli.images import read_image
+from sigcli.models import MODELS, names, shapes, vision
+from sigcli.models.checks import check_classifier, plain_output
+from sigcli.models.labels import read_labels
+from sigcli.models.loading import kind_of, load_model
+from sigcli.models.prepare import channels_last, fold_batch_norm, freeze, prepare
+from sigcli.models.preprocess import IMAGENET_MEAN, Preprocess, Wishes, adapt
+from sigcli.models.statedict import read_state_dict
+from sigcli.models.vision import fitting, preset
+
+
+@pytest.fixture(scope="module")
+def photo():
+    draws = np.random.default_rng(0)
+    small = Image.fromarray(draws.integers(0, 256, (30, 41, 3), dtype=np.uint8))
+    return np.asarray(small.resize((410, 300)))
+
+
+@pytest.fixture(scope="module")
+def squeezenet_state():
+    torch.manual_seed(1)
+    return torchvision.models.squeezenet1_1(weights=None).state_dict()
+
+
+@pytest.fixture
+def squeezenet_file(tmp_path, squeezenet_state):
+    torch.save(squeezenet_state, tmp_path / "net.pt")
+    return tmp_path / "net.pt"
+
+
+# --- preprocessing -------------------------------------------------------------------------------------------------
+
+PRESETS = [
+    torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
+    torchvision.models.ResNet50_Weights.IMAGENET1K_V2,
+    torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1,
+    torchvision.models.Inception_V3_Weights.IMAGENET1K_V1,
+    torchvision.models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1,
+    torchvision.models.Swin_V2_T_Weights.IMAGENET1K_V1,
+]
+
+
+@pytest.mark.parametrize("weights", PRESETS, ids=lambda weights: type(weights).__name__)
+@pytest.mark.parametrize("turn", [0, 1])
+def test_preprocessing_equals_torchvisions_preset(photo, weights, turn):
+    pixels = np.rot90(photo, turn).copy()
+    ours, theirs = preset(weights)(pixels), weights.transforms()(Image.fromarray(pixels))
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_display_low_high_and_denormalise_agree_with_the_input(photo):
+    ready = Preprocess(resize=64, crop=48)
+    shown = torch.from_numpy(ready.display(photo)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(ready.denormalise(ready(photo)), shown, atol=1e-6, rtol=0)
+    assert ready.display(photo).shape == (48, 48, 3)
+    black, white = (ready(np.full((64, 64, 3), value, np.uint8)) for value in (0, 255))
+    torch.testing.assert_close(black, ready.low.expand_as(black))
+    torch.testing.assert_close(white, ready.high.expand_as(white))
+
+
+def test_grey_networks_get_one_channel_and_show_grey(photo):
+    ready = Preprocess(resize=28, crop=28, mean=(0.0,), std=(1.0,))
+    assert ready(photo).shape == (1, 28, 28)
+    grey = np.asarray(Image.fromarray(photo).convert("L").resize((38, 28), Image.Resampling.BILINEAR))[:, 5:33]
+    torch.testing.assert_close(ready(photo)[0], torch.from_numpy(grey / np.float32(255)))
+    assert np.array_equal(ready.display(photo)[..., 0], ready.display(photo)[..., 2])
+
+
+def test_options_replace_the_preset_one_by_one():
+    changed, notes = adapt(Preprocess(), Wishes(mean=(0.5,), std=(0.2, 0.3, 0.4)))
+    assert (changed.mean, changed.std, changed.resize, notes) == ((0.5,) * 3, (0.2, 0.3, 0.4), 256, ())
+    assert adapt(Preprocess(), Wishes(crop=240))[0].resize == 256
+    bigger, notes = adapt(Preprocess(), Wishes(crop=300))
+    assert (bigger.resize, bigger.crop, notes) == (300, 300, ("resize 300 follows --crop 300",))
+    smaller, notes = adapt(Preprocess(), Wishes(resize=64))
+    assert (smaller.resize, smaller.crop, notes) == (64, 64, ("crop 64 follows --resize 64",))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (Wishes(resize=0), "at least 1 pixel"),
+        (Wishes(crop=-3), "at least 1 pixel"),
+        (Wishes(mean=(0.1, 0.2)), r"--mean does not fit the network's 3 channel\(s\)"),
+        (Wishes(std=(0.0,)), "--std must be above zero"),
+    ],
+)
+def test_options_that_make_no_sense(wishes, message):
+    with pytest.raises(UsageError, match=message):
+        adapt(Preprocess(), wishes)
+
+
+# --- names ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_models_leads_to_functions_and_all_names_are_classifiers():
+    for entry in MODELS.values():
+        assert callable(entry.load())
+        assert entry.properties["form"]
+    assert {"squeezenet1_1", "resnet50", "vit_b_16"} <= set(names())
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("resnet5O", "unknown model(.|\n)*Did you mean 'resnet50'"),
+        ("shape", "Did you mean 'shapes'"),
+        ("qqqqq", "sig list models"),
+        ("net.pt", "no such model file"),
+        ("folder/net", "no such model file"),
+        ("timm/resnet19x", "unknown timm model(.|\n)*Did you mean 'resnet"),
+        ("timm/resnet18.a1_in1kk", "unknown weights tag(.|\n)*Did you mean 'resnet18.a1_in1k'"),
+        ("nosuchpackage:build", "no module named 'nosuchpackage'"),
+        ("torchvision.models:resnet19", "unknown function of torchvision.models(.|\n)*resnet18"),
+    ],
+)
+def test_misspelt_models_get_the_nearest_right_name(spec, message):
+    with pytest.raises(ModelError, match=message) as error:
+        load_model(spec)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_torchvision_name_wins_over_a_file_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "resnet18").write_text("notes")
+    monkeypatch.chdir(tmp_path)
+    assert kind_of("resnet18") == "torchvision"
+    assert kind_of("./resnet18") == "file"
+
+
+def test_a_device_that_is_not_there():
+    for device in ("cudo", "cuda:99"):
+        with pytest.raises(UsageError, match=rf"given: {device}\)(.|\n)*cpu"):
+            load_model("squeezenet1_1", weights="none", device=device)
+
+
+# --- torchvision weights -------------------------------------------------------------------------------------------
+
+
+def test_random_weights_are_the_same_every_time_and_say_so():
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = load_model("squeezenet1_1", weights="none", resize=64)
+    assert torch.equal(before, torch.random.get_rng_state())
+    second = load_model("squeezenet1_1", weights="none", resize=64)
+    assert first.weights_hash == second.weights_hash
+    assert first.labels is None
+    assert "random" in first.notes[0]
+    assert not first.module.training
+    assert not any(parameter.requires_grad for parameter in first.module.parameters())
+
+
+def test_default_weights_are_downloaded_safely_and_bring_preset_and_labels(monkeypatch, squeezenet_state):
+    asked = {}
+
+    def fetch(url, **options):
+        asked.update(options, url=url)
+        return squeezenet_state
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    for weights in (None, "DEFAULT", "imagenet1k_v1", "SqueezeNet1_1_Weights.IMAGENET1K_V1"):
+        model = load_model("squeezenet1_1", weights=weights, resize=64)
+    assert asked["weights_only"]
+    assert asked["check_hash"]
+    assert (model.weights, model.labels[1], model.label(1)) == ("IMAGENET1K_V1", "goldfish", "goldfish")
+    assert model.preprocess.mean == IMAGENET_MEAN
+    assert load_model("squeezenet1_1", weights="DEFAULT").preprocess == preset(PRESETS[0])
+
+
+def test_old_names_in_published_densenet_files_are_understood(monkeypatch):
+    state = torchvision.models.densenet121(weights=None).state_dict()
+    old = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): value for key, value in state.items()}
+    old = {key: value for key, value in old.items() if "num_batches" not in key}
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: old)
+    assert load_model("densenet121", resize=32).classes == 1000
+
+
+def test_a_failed_download_names_the_address_and_the_ways_out(monkeypatch):
+    def fail(*_, **__):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    with pytest.raises(
+        ModelError, match=r"not be downloaded: Name or service(.|\n)*https://(.|\n)*--weights FILE.*none"
+    ):
+        load_model("squeezenet1_1")
+
+
+def test_weights_that_torchvision_does_not_have():
+    with pytest.raises(ModelError, match=r"unknown weights of resnet50(.|\n)*IMAGENET1K_V2"):
+        load_model("resnet50", weights="IMAGENET1K_V3")
+    with pytest.raises(ModelError, match="no classifier, only features"):
+        load_model("vgg16", weights="IMAGENET1K_FEATURES")
+
+
+@pytest.mark.parametrize("form", ["plain", "state_dict", "model", "parallel", "half", "safetensors"])
+def test_a_weights_file_in_every_usual_form_gives_the_same_network(tmp_path, squeezenet_state, form):
+    path = tmp_path / ("w.safetensors" if form == "safetensors" else "w.pth")
+    if form == "safetensors":
+        save_file(squeezenet_state, path)
+    elif form == "parallel":
+        torch.save({f"module.{key}": value for key, value in squeezenet_state.items()}, path)
+    elif form == "half":
+        torch.save({key: value.half() for key, value in squeezenet_state.items()}, path)
+    else:
+        torch.save(squeezenet_state if form == "plain" else {form: squeezenet_state, "epoch": 3}, path)
+    model = load_model("squeezenet1_1", weights=str(path), resize=64)
+    expected = torchvision.models.squeezenet1_1(weights=None).eval()
+    expected.load_state_dict(squeezenet_state)
+    images = torch.randn(2, 3, 64, 64)
+    tolerance = 1e-3 if form == "half" else 1e-6
+    torch.testing.assert_close(model.module(images), expected(images).detach(), rtol=tolerance, atol=tolerance)
+    assert model.labels[1] == "goldfish"
+    assert any("preprocessing" in note for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("squeezenet1_1", {}),
+        ("resnet18", {}),
+        ("googlenet", {"init_weights": False}),
+        ("googlenet", {"init_weights": False, "aux_logits": False}),
+        ("inception_v3", {"init_weights": False}),
+    ],
+)
+def test_the_number_of_classes_and_the_build_are_read_off_the_file(tmp_path, name, options):
+    net = torchvision.models.get_model(name, weights=None, num_classes=7, **options)
+    torch.save(net.state_dict(), tmp_path / "w.pt")
+    model = load_model(name, weights=str(tmp_path / "w.pt"), resize=80 if name == "inception_v3" else 64)
+    assert (model.classes, model.labels) == (7, None)
+
+
+def test_a_transformers_image_size_is_read_off_its_positions():
+    state = {"encoder.pos_embedding": torch.zeros(1, 577, 768), "conv_proj.weight": torch.zeros(768, 3, 16, 16)}
+    assert vision._options("vit_b_16", state) == {"image_size": 384}
+    assert vision._by_size("vit_b_16", {"image_size": 384}).transforms().crop_size == [384]
+
+
+def test_weights_of_another_network_name_the_one_they_fit(squeezenet_file):
+    with pytest.raises(ModelError, match=r"not those of resnet18: missing(.|\n)*try --model squeezenet1_1") as error:
+        load_model("resnet18", weights=str(squeezenet_file))
+    assert len(str(error.value).splitlines()) <= 2
+    state = read_state_dict(squeezenet_file)
+    assert fitting(state) == ["squeezenet1_1"]
+    assert fitting({"layer.weight": torch.zeros(3)}) == []
+
+
+def test_weights_that_are_no_weights(tmp_path, squeezenet_file):
+    pickled, text, empty, broken, other = (tmp_path / name for name in ("p.pt", "t.pt", "e.pt", "b.pt", "o.pt"))
+    torch.save(nn.Linear(2, 2), pickled)
+    text.write_text("hello")
+    empty.touch()
+    broken.write_bytes(squeezenet_file.read_bytes()[:5000])
+    torch.save({"epoch": 3}, other)
+    for path, message in (
+        (pickled, r"refused: the file pickles Python objects \(torch.nn.modules.linear.Linear\)(.|\n)*state_dict"),
+        (text, "not a weights file"),
+        (empty, "empty"),
+        (broken, "cannot be read|damaged"),
+        (other, "no state dict"),
+        (tmp_path / "nett.pt", r"no such weights file(.|\n)*net\.pt"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            load_model("squeezenet1_1", weights=str(path))
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path):
+    class Hostile:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "run"),)
+
+    for path in (tmp_path / "a.pt", tmp_path / "b.pkl"):
+        if path.suffix == ".pt":
+            torch.save({"state_dict": Hostile()}, path)
+        else:
+            path.write_bytes(pickle.dumps(Hostile()))
+        for options in ({"spec": str(path)}, {"spec": "squeezenet1_1", "weights": str(path)}):
+            with pytest.raises(ModelError, match="refused"):
+                load_model(**options)
+    assert not (tmp_path / "run").exists()
+
+
+# --- labels --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cat\ndog\nbird, small\n",
+        '2,"bird, small"\n0,cat\n1,dog\n',
+        'index,label\n0,cat\n1,dog\n2,"bird, small"\n',
+    ],
+)
+def test_labels_from_lines_or_a_table(tmp_path, text):
+    (tmp_path / "l.txt").write_text(text, encoding="utf-8-sig")
+    assert read_labels(tmp_path / "l.txt", 3) == ("cat", "dog", "bird, small")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"cat\n", "1 labels for a network with 3 classes"),
+        (b"0,cat\n0,dog\n1,x\n", "class 0 has two labels"),
+        (b"0,cat\n1,dog\n3,x\n", "there is no class 3"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"", "empty"),
+    ],
+)
+def test_labels_that_do_not_fit(tmp_path, content, message):
+    (tmp_path / "l.txt").write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        read_labels(tmp_path / "l.txt", 3)
+
+
+# --- checking ------------------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    """A linear classifier of 3×8×8 images whose output a test spoils."""
+
+    def __init__(self, spoil=lambda scores: scores, before=lambda images: images):
+        super().__init__()
+        self.linear, self.spoil, self.before = nn.Linear(192, 5), spoil, before
+
+    def forward(self, images):
+        return self.spoil(self.linear(self.before(images).flatten(1)))
+
+
+SAMPLE = torch.randn(2, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (Net(lambda s: (s, s)), "given: a tuple of 2(.|\n)*--model package.module"),
+        (Net(lambda s: {"scores": s, "boxes": s}), "given: a dict with scores, boxes"),
+        (Net(lambda s: s[:, 0]), r"one row of class scores per image(.|\n)*shape \(2,\)(.|\n)*\(2, classes\)"),
+        (Net(lambda s: s[:, :, None, None]), r"shape \(2, 5, 1, 1\)"),
+        (Net(lambda s: s * float("nan")), "NaN or infinite scores"),
+        (Net(lambda s: s.detach()), "not differentiable with respect to its input"),
+        (Net(lambda s: s * 0 + 1, before=lambda x: x.round().detach()), "not differentiable"),
+        (Net(lambda s: s.argmax(1, keepdim=True)), "floating-point"),
+        (Net(before=lambda x: x.sub_(1.0)), r"changes its input in place(.|\n)*clone"),
+        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--resize, --crop"),
+        (Net(lambda s: s - s.mean(0)), "depends on the other images"),
+        (nn.Sequential(Net(), nn.Dropout(0.5)).train(), "different scores for the same images(.|\n)*eval"),
+        (Net(lambda s: s * 0 + (s * 0).abs().sqrt()), "gradient is NaN"),
+    ],
+)
+def test_what_is_no_differentiable_classifier(net, message):
+    torch.manual_seed(0)
+    with pytest.raises(ModelError, match=message) as error:
+        check_classifier(net, SAMPLE)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_good_classifier_is_counted_and_logits_are_unpacked():
+    assert check_classifier(Net(), SAMPLE) == 5
+    hugging = Net(lambda s: type("ImageClassifierOutput", (), {"logits": s})())
+    module, notes = plain_output(hugging, SAMPLE)
+    assert check_classifier(module, SAMPLE) == 5
+    assert "ImageClassifierOutput" in notes[0]
+    assert plain_output(Net(), SAMPLE)[1] == ()
+
+
+# --- preparing -----------------------------------------------------------------------------------------------------
+
+
+class Shared(nn.Module):
+    """One batch norm may be folded; one is used twice, one follows a convolution that is read twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(i, 4, 3, padding=1, bias=False) for i in (3, 4, 4))
+        self.na, self.nb, self.nc = (nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, images):
+        x = self.na(self.a(images))
+        y = self.b(x)
+        z = self.nb(self.nb(y)) + y
+        w = self.c(z)
+        return (self.nc(w) + w).mean((2, 3))
+
+
+def with_statistics(net):
+    draws = torch.Generator().manual_seed(0)
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor in (layer.running_mean, layer.bias.data):
+                tensor.normal_(0, 0.1, generator=draws)
+            for tensor in (layer.running_var, layer.weight.data):
+                tensor.uniform_(0.5, 2, generator=draws)
+    return net.eval()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
+def test_preparing_folds_batch_norms_and_changes_no_number(name):
+    net = with_statistics(torchvision.models.get_model(name, weights=None))
+    images = torch.randn(3, 3, 64, 64)
+    with torch.no_grad():
+        before, state = net(images), {key: value.clone() for key, value in net.state_dict().items()}
+        ready = prepare(net, images[:2])
+        after = ready(images)
+    assert (after - before).abs().max() <= 1e-5 * before.abs().max()
+    count = [sum(type(layer) is nn.BatchNorm2d for layer in module.modules()) for module in (net, ready)]
+    assert count[1] == (62 if name == "densenet121" else 0)
+    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
+    assert [key for key, _ in ready.named_modules()] == [key for key, _ in net.named_modules()]
+    assert any(p.ndim == 4 and p.is_contiguous(memory_format=torch.channels_last) for p in ready.parameters())
+
+
+def test_only_batch_norms_that_alone_read_their_convolution_are_folded():
+    net = with_statistics(Shared())
+    folded = fold_batch_norm(net)
+    kinds = [type(layer).__name__ for layer in (folded.na, folded.nb, folded.nc)]
+    assert kinds == ["Identity", "BatchNorm2d", "BatchNorm2d"]
+    images = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(folded(images), net(images), rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_be_traced_or_rearranged_is_left_as_it_is():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+
+        def forward(self, images):
+            x = self.norm(self.conv(images))
+            return x.view(len(x), -1)[:, :5] if images.mean() > -100 else x
+
+    net = Branching()
+    freeze(net)
+    images = torch.randn(2, 3, 8, 8)
+    assert fold_batch_norm(net) is None
+    assert channels_last(nn.Linear(2, 2)) is None
+    assert prepare(net, images) is net  # view refuses channels-last order
+    assert torch.isfinite(net(images)).all()
+
+
+# --- the bundled network -------------------------------------------------------------------------------------------
+
+
+def test_shapes_with_weights_trained_anew_keeps_its_certainty_input(tmp_path):
+    net = with_statistics(shapes.ShapesNet(4))
+    save_file(net.state_dict(), tmp_path / "s.safetensors", metadata={"classes": '["star", "ring", "cross", "moon"]'})
+    model = load_model("shapes", weights=str(tmp_path / "s.safetensors"))
+    assert (model.kind, model.labels) == ("bundled", ("star", "ring", "cross", "moon"))
+    assert model.preprocess == Preprocess(shapes.SIZE, shapes.SIZE, shapes.MEAN, shapes.STD)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.module.modules())
+    images, certainty = torch.randn(2, 3, 128, 128), torch.rand(2, 1, 128, 128)
+    torch.testing.assert_close(model.module(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_without_its_weights(tmp_path):
+    with pytest.raises(ModelError, match="no such weights file"):
+        load_model("shapes", weights=str(tmp_path / "s.safetensors"))
+    with pytest.raises(ModelError, match="no random weights"):
+        load_model("shapes", weights="none")
+
+
+# --- real weights --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.real
+def test_squeezenet_names_most_photographs_rightly(real):
+    model = load_model("squeezenet1_1", weights=str(real / "weights" / "squeezenet1_1_imagenet.pt"))
+    rows = [line.split(",") for line in (real / "images.csv").read_text().splitlines()[1:]]
+    images = torch.stack([model.preprocess(read_image(real / "images" / row[0]).pixels) for row in rows])
+    with torch.no_grad():
+        found = model.module(images).argmax(1).tolist()
+    right = sum(index == int(row[1]) for index, row in zip(found, rows, strict=True))
+    assert right >= 0.6 * len(rows)
+    assert model.labels[int(rows[0][1])] == rows[0][2]

@@ -1,0 +1,104 @@
+"""Every command and every Python block of README.md, run as they stand there."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from typer.testing import CliRunner
+
+from sigcli.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
+COMMANDS = [line.split("&&")[-1].split("#")[0].strip() for line in SHELL]
+SIG = [command for command in COMMANDS if command.startswith("sig ")]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+CHEAP = {"samples": 4, "steps": 2, "orders": 2}
+
+
+@pytest.fixture
+def newcomer(tmp_path, monkeypatch):
+    """A folder as README speaks of it, and torchvision's download replaced by random weights of the right shapes."""
+    shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
+    (tmp_path / "photos").mkdir()
+    for name in ("cat", "coffee"):
+        source = next((ROOT / "sample_images").glob(f"{name}.*"))
+        shutil.copy(source, tmp_path / "photos" / f"{name}.jpg")
+    shutil.copy(tmp_path / "photos" / "cat.jpg", tmp_path / "photo.jpg")
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    torch.jit.trace(net.eval(), torch.rand(1, 3, 96, 96)).save(str(tmp_path / "net.pt"))
+    (tmp_path / "mynets.py").write_text(
+        "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),"
+        " torch.nn.Linear(48, 5))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def downloaded(self, *_, **__):
+        name = {"ResNet18_Weights": "resnet18", "SqueezeNet1_1_Weights": "squeezenet1_1"}[type(self).__name__]
+        return torchvision.models.get_model(name, weights=None).state_dict()
+
+    monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", downloaded)
+    return tmp_path
+
+
+def cheaper(arguments):
+    """The same command at a fraction of its cost: numbers after --set stay what they are in name and form."""
+    known = {
+        "sig": ("samples", "steps"),
+        "ig": ("steps",),
+        "sig-walk": ("orders",),
+        "eg": ("samples",),
+        "agn": ("samples",),
+    }
+    named = next((arguments[i + 1] for i, a in enumerate(arguments) if a == "--method"), "sig").split(",")
+    extra = [f"{m}.{option}={CHEAP[option]}" for m in named for option in known.get(m, ())]
+    return [*arguments, "--device", "cpu", *(part for text in extra for part in ("--set", text))]
+
+
+def test_the_readme_has_the_two_lines_and_commands():
+    assert [line for line in README.splitlines() if line.startswith("pip install ")][:2] == SHELL[:2]
+    assert len(SIG) > 10
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning")
+def test_every_command_runs(newcomer):
+    for command in SIG:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] == "explain":
+            arguments = cheaper(arguments)
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
+
+
+@pytest.mark.parametrize("block", range(len(PYTHON)))
+def test_every_python_block_runs(block, newcomer):
+    exec(compile(PYTHON[block], f"README block {block}", "exec"), {})
+
+
+def test_every_picture_and_link_is_there():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_the_table_of_output_is_the_tools(newcomer):
+    """What README shows is what the command prints, wall times aside."""
+    match = re.search(r"<!-- output: (.*?) -->\n```text\n(.*?)```", README, re.S)
+    assert match
+    done = CliRunner().invoke(app, [*shlex.split(match[1])[1:], "--device", "cpu"], env={"COLUMNS": "120"})
+    assert done.exit_code == 0
+
+    def facts(text):
+        lines = [line.split() for line in text.splitlines() if "star.png" in line]
+        return [(words[1], words[2], round(float(words[3]), 1)) for words in lines]
+
+    assert facts(match[2]) == facts(done.stderr) != []
