@@ -5,8 +5,12 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line."""
+    import warnings
+
     from .cli.main import app
 
+    # Oversized and damaged pictures are refused with a message of our own; Pillow's warnings would stand beside it.
+    warnings.filterwarnings("ignore", module="PIL")
     app(prog_name="sig")
 
 

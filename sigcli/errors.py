@@ -56,6 +56,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] 
     Allowed: ig, sig. Did you mean 'sig'?
     """
     names = sorted(choices)
-    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    folded = {choice.casefold(): choice for choice in names}
+    close = [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)]
     shown = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
     return error(f"unknown {kind}", given=name, allowed=shown, hint=f"Did you mean '{close[0]}'?" if close else None)

@@ -4,31 +4,20 @@ import os
 import pickle
 import urllib.error
 
-import numpy as np
 import pytest
 import torch
 import torchvision
-from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from sigcli.errors import ModelError, UsageError
 from sigcli.images import read_image
-from sigcli.models import MODELS, names, shapes, vision
-from sigcli.models.checks import check_classifier, plain_output
+from sigcli.models import MODELS, names, vision
 from sigcli.models.labels import read_labels
 from sigcli.models.loading import kind_of, load_model
-from sigcli.models.prepare import channels_last, fold_batch_norm, freeze, prepare
-from sigcli.models.preprocess import IMAGENET_MEAN, Preprocess, Wishes, adapt
+from sigcli.models.preprocess import IMAGENET_MEAN
 from sigcli.models.statedict import read_state_dict
 from sigcli.models.vision import fitting, preset
-
-
-@pytest.fixture(scope="module")
-def photo():
-    draws = np.random.default_rng(0)
-    small = Image.fromarray(draws.integers(0, 256, (30, 41, 3), dtype=np.uint8))
-    return np.asarray(small.resize((410, 300)))
 
 
 @pytest.fixture(scope="module")
@@ -43,70 +32,7 @@ def squeezenet_file(tmp_path, squeezenet_state):
     return tmp_path / "net.pt"
 
 
-# --- preprocessing -------------------------------------------------------------------------------------------------
-
-PRESETS = [
-    torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
-    torchvision.models.ResNet50_Weights.IMAGENET1K_V2,
-    torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1,
-    torchvision.models.Inception_V3_Weights.IMAGENET1K_V1,
-    torchvision.models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1,
-    torchvision.models.Swin_V2_T_Weights.IMAGENET1K_V1,
-]
-
-
-@pytest.mark.parametrize("weights", PRESETS, ids=lambda weights: type(weights).__name__)
-@pytest.mark.parametrize("turn", [0, 1])
-def test_preprocessing_equals_torchvisions_preset(photo, weights, turn):
-    pixels = np.rot90(photo, turn).copy()
-    ours, theirs = preset(weights)(pixels), weights.transforms()(Image.fromarray(pixels))
-    assert ours.shape == theirs.shape
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-
-
-def test_display_low_high_and_denormalise_agree_with_the_input(photo):
-    ready = Preprocess(resize=64, crop=48)
-    shown = torch.from_numpy(ready.display(photo)).permute(2, 0, 1) / 255
-    torch.testing.assert_close(ready.denormalise(ready(photo)), shown, atol=1e-6, rtol=0)
-    assert ready.display(photo).shape == (48, 48, 3)
-    black, white = (ready(np.full((64, 64, 3), value, np.uint8)) for value in (0, 255))
-    torch.testing.assert_close(black, ready.low.expand_as(black))
-    torch.testing.assert_close(white, ready.high.expand_as(white))
-
-
-def test_grey_networks_get_one_channel_and_show_grey(photo):
-    ready = Preprocess(resize=28, crop=28, mean=(0.0,), std=(1.0,))
-    assert ready(photo).shape == (1, 28, 28)
-    grey = np.asarray(Image.fromarray(photo).convert("L").resize((38, 28), Image.Resampling.BILINEAR))[:, 5:33]
-    torch.testing.assert_close(ready(photo)[0], torch.from_numpy(grey / np.float32(255)))
-    assert np.array_equal(ready.display(photo)[..., 0], ready.display(photo)[..., 2])
-
-
-def test_options_replace_the_preset_one_by_one():
-    changed, notes = adapt(Preprocess(), Wishes(mean=(0.5,), std=(0.2, 0.3, 0.4)))
-    assert (changed.mean, changed.std, changed.resize, notes) == ((0.5,) * 3, (0.2, 0.3, 0.4), 256, ())
-    assert adapt(Preprocess(), Wishes(crop=240))[0].resize == 256
-    bigger, notes = adapt(Preprocess(), Wishes(crop=300))
-    assert (bigger.resize, bigger.crop, notes) == (300, 300, ("resize 300 follows --crop 300",))
-    smaller, notes = adapt(Preprocess(), Wishes(resize=64))
-    assert (smaller.resize, smaller.crop, notes) == (64, 64, ("crop 64 follows --resize 64",))
-
-
-@pytest.mark.parametrize(
-    ("wishes", "message"),
-    [
-        (Wishes(resize=0), "at least 1 pixel"),
-        (Wishes(crop=-3), "at least 1 pixel"),
-        (Wishes(mean=(0.1, 0.2)), r"--mean does not fit the network's 3 channel\(s\)"),
-        (Wishes(std=(0.0,)), "--std must be above zero"),
-    ],
-)
-def test_options_that_make_no_sense(wishes, message):
-    with pytest.raises(UsageError, match=message):
-        adapt(Preprocess(), wishes)
-
-
-# --- names ---------------------------------------------------------------------------------------------------------
+# --- names ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_table_of_models_leads_to_functions_and_all_names_are_classifiers():
@@ -149,7 +75,7 @@ def test_a_device_that_is_not_there():
             load_model("squeezenet1_1", weights="none", device=device)
 
 
-# --- torchvision weights -------------------------------------------------------------------------------------------
+# --- torchvision weights ----------------------------------------------------------------------------------------------
 
 
 def test_random_weights_are_the_same_every_time_and_say_so():
@@ -179,7 +105,9 @@ def test_default_weights_are_downloaded_safely_and_bring_preset_and_labels(monke
     assert asked["check_hash"]
     assert (model.weights, model.labels[1], model.label(1)) == ("IMAGENET1K_V1", "goldfish", "goldfish")
     assert model.preprocess.mean == IMAGENET_MEAN
-    assert load_model("squeezenet1_1", weights="DEFAULT").preprocess == preset(PRESETS[0])
+    assert load_model("squeezenet1_1", weights="DEFAULT").preprocess == preset(
+        torchvision.models.SqueezeNet1_1_Weights.DEFAULT
+    )
 
 
 def test_old_names_in_published_densenet_files_are_understood(monkeypatch):
@@ -296,7 +224,7 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# --- labels --------------------------------------------------------------------------------------------------------
+# --- labels -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -328,153 +256,7 @@ def test_labels_that_do_not_fit(tmp_path, content, message):
         read_labels(tmp_path / "l.txt", 3)
 
 
-# --- checking ------------------------------------------------------------------------------------------------------
-
-
-class Net(nn.Module):
-    """A linear classifier of 3×8×8 images whose output a test spoils."""
-
-    def __init__(self, spoil=lambda scores: scores, before=lambda images: images):
-        super().__init__()
-        self.linear, self.spoil, self.before = nn.Linear(192, 5), spoil, before
-
-    def forward(self, images):
-        return self.spoil(self.linear(self.before(images).flatten(1)))
-
-
-SAMPLE = torch.randn(2, 3, 8, 8)
-
-
-@pytest.mark.parametrize(
-    ("net", "message"),
-    [
-        (Net(lambda s: (s, s)), "given: a tuple of 2(.|\n)*--model package.module"),
-        (Net(lambda s: {"scores": s, "boxes": s}), "given: a dict with scores, boxes"),
-        (Net(lambda s: s[:, 0]), r"one row of class scores per image(.|\n)*shape \(2,\)(.|\n)*\(2, classes\)"),
-        (Net(lambda s: s[:, :, None, None]), r"shape \(2, 5, 1, 1\)"),
-        (Net(lambda s: s * float("nan")), "NaN or infinite scores"),
-        (Net(lambda s: s.detach()), "not differentiable with respect to its input"),
-        (Net(lambda s: s * 0 + 1, before=lambda x: x.round().detach()), "not differentiable"),
-        (Net(lambda s: s.argmax(1, keepdim=True)), "floating-point"),
-        (Net(before=lambda x: x.sub_(1.0)), r"changes its input in place(.|\n)*clone"),
-        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--resize, --crop"),
-        (Net(lambda s: s - s.mean(0)), "depends on the other images"),
-        (nn.Sequential(Net(), nn.Dropout(0.5)).train(), "different scores for the same images(.|\n)*eval"),
-        (Net(lambda s: s * 0 + (s * 0).abs().sqrt()), "gradient is NaN"),
-    ],
-)
-def test_what_is_no_differentiable_classifier(net, message):
-    torch.manual_seed(0)
-    with pytest.raises(ModelError, match=message) as error:
-        check_classifier(net, SAMPLE)
-    assert len(str(error.value).splitlines()) <= 2
-
-
-def test_a_good_classifier_is_counted_and_logits_are_unpacked():
-    assert check_classifier(Net(), SAMPLE) == 5
-    hugging = Net(lambda s: type("ImageClassifierOutput", (), {"logits": s})())
-    module, notes = plain_output(hugging, SAMPLE)
-    assert check_classifier(module, SAMPLE) == 5
-    assert "ImageClassifierOutput" in notes[0]
-    assert plain_output(Net(), SAMPLE)[1] == ()
-
-
-# --- preparing -----------------------------------------------------------------------------------------------------
-
-
-class Shared(nn.Module):
-    """One batch norm may be folded; one is used twice, one follows a convolution that is read twice."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b, self.c = (nn.Conv2d(i, 4, 3, padding=1, bias=False) for i in (3, 4, 4))
-        self.na, self.nb, self.nc = (nn.BatchNorm2d(4) for _ in range(3))
-
-    def forward(self, images):
-        x = self.na(self.a(images))
-        y = self.b(x)
-        z = self.nb(self.nb(y)) + y
-        w = self.c(z)
-        return (self.nc(w) + w).mean((2, 3))
-
-
-def with_statistics(net):
-    draws = torch.Generator().manual_seed(0)
-    for layer in net.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            for tensor in (layer.running_mean, layer.bias.data):
-                tensor.normal_(0, 0.1, generator=draws)
-            for tensor in (layer.running_var, layer.weight.data):
-                tensor.uniform_(0.5, 2, generator=draws)
-    return net.eval()
-
-
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
-def test_preparing_folds_batch_norms_and_changes_no_number(name):
-    net = with_statistics(torchvision.models.get_model(name, weights=None))
-    images = torch.randn(3, 3, 64, 64)
-    with torch.no_grad():
-        before, state = net(images), {key: value.clone() for key, value in net.state_dict().items()}
-        ready = prepare(net, images[:2])
-        after = ready(images)
-    assert (after - before).abs().max() <= 1e-5 * before.abs().max()
-    count = [sum(type(layer) is nn.BatchNorm2d for layer in module.modules()) for module in (net, ready)]
-    assert count[1] == (62 if name == "densenet121" else 0)
-    assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
-    assert [key for key, _ in ready.named_modules()] == [key for key, _ in net.named_modules()]
-    assert any(p.ndim == 4 and p.is_contiguous(memory_format=torch.channels_last) for p in ready.parameters())
-
-
-def test_only_batch_norms_that_alone_read_their_convolution_are_folded():
-    net = with_statistics(Shared())
-    folded = fold_batch_norm(net)
-    kinds = [type(layer).__name__ for layer in (folded.na, folded.nb, folded.nc)]
-    assert kinds == ["Identity", "BatchNorm2d", "BatchNorm2d"]
-    images = torch.randn(2, 3, 8, 8)
-    torch.testing.assert_close(folded(images), net(images), rtol=1e-5, atol=1e-5)
-
-
-def test_what_cannot_be_traced_or_rearranged_is_left_as_it_is():
-    class Branching(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
-
-        def forward(self, images):
-            x = self.norm(self.conv(images))
-            return x.view(len(x), -1)[:, :5] if images.mean() > -100 else x
-
-    net = Branching()
-    freeze(net)
-    images = torch.randn(2, 3, 8, 8)
-    assert fold_batch_norm(net) is None
-    assert channels_last(nn.Linear(2, 2)) is None
-    assert prepare(net, images) is net  # view refuses channels-last order
-    assert torch.isfinite(net(images)).all()
-
-
-# --- the bundled network -------------------------------------------------------------------------------------------
-
-
-def test_shapes_with_weights_trained_anew_keeps_its_certainty_input(tmp_path):
-    net = with_statistics(shapes.ShapesNet(4))
-    save_file(net.state_dict(), tmp_path / "s.safetensors", metadata={"classes": '["star", "ring", "cross", "moon"]'})
-    model = load_model("shapes", weights=str(tmp_path / "s.safetensors"))
-    assert (model.kind, model.labels) == ("bundled", ("star", "ring", "cross", "moon"))
-    assert model.preprocess == Preprocess(shapes.SIZE, shapes.SIZE, shapes.MEAN, shapes.STD)
-    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.module.modules())
-    images, certainty = torch.randn(2, 3, 128, 128), torch.rand(2, 1, 128, 128)
-    torch.testing.assert_close(model.module(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5)
-
-
-def test_shapes_without_its_weights(tmp_path):
-    with pytest.raises(ModelError, match="no such weights file"):
-        load_model("shapes", weights=str(tmp_path / "s.safetensors"))
-    with pytest.raises(ModelError, match="no random weights"):
-        load_model("shapes", weights="none")
-
-
-# --- real weights --------------------------------------------------------------------------------------------------
+# --- real weights -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.real

@@ -99,7 +99,7 @@ def test_sig_sits_on_the_object(real, weights):
 
 
 def test_weights_of_another_network_are_refused(real):
-    with pytest.raises(ModelError, match="do not fit|does not fit|mismatch|missing"):
+    with pytest.raises(ModelError, match=r"do not fit|does not fit|mismatch|missing"):
         sigcli.explain(
             real / "images" / "koala.jpg", model="resnet18", weights=str(real / "weights" / "squeezenet1_1_imagenet.pt"),
             write=False,
@@ -116,7 +116,8 @@ def test_a_scripted_network_saved_on_cuda_explains_a_digit(real, tmp_path):
     Image.fromarray(digits[0]).save(tmp_path / "seven.png")
     found = sigcli.explain(
         tmp_path / "seven.png", model=str(Path(real) / "torchscript" / "mnist_cnn_scripted_cuda.pt"), crop=28, resize=28,
-        mean=(0.0,), std=(1.0,), baseline="black", settings={"samples": 64, "players": "grid:7x7"}, device="cpu", write=False,
+        mean=(0.0,), std=(1.0,), baseline="black", settings={"samples": 64, "players": "grid:7x7"},
+        device="cpu", write=False,
     )[0]  # fmt: skip
     assert found.target == 7
     assert found.values.shape == (1, 28, 28)

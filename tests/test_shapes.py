@@ -28,7 +28,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def fresh():
-    return batch(SEED, range(600))
+    return batch(SEED, range(480))
 
 
 class TestPictures:
@@ -51,7 +51,7 @@ class TestPictures:
     def test_classes_are_named_once_and_all_drawn_evenly(self, fresh):
         assert len(set(CLASSES)) == len(CLASSES) >= 10
         counts = np.bincount(fresh.labels, minlength=len(CLASSES))
-        assert counts.min() > 600 / len(CLASSES) / 2
+        assert counts.min() > 480 / len(CLASSES) / 2
 
     def test_masks_are_one_small_part_of_the_picture(self, fresh):
         share = fresh.masks.mean(axis=(1, 2))

@@ -1,0 +1,79 @@
+"""Preprocessing equals torchvision's presets, and the user's options change it one by one."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from sigcli.errors import UsageError
+from sigcli.models.preprocess import Preprocess, Wishes, adapt
+from sigcli.models.vision import preset
+
+
+@pytest.fixture(scope="module")
+def photo():
+    draws = np.random.default_rng(0)
+    small = Image.fromarray(draws.integers(0, 256, (30, 41, 3), dtype=np.uint8))
+    return np.asarray(small.resize((410, 300)))
+
+
+PRESETS = [
+    torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1,
+    torchvision.models.ResNet50_Weights.IMAGENET1K_V2,
+    torchvision.models.EfficientNet_B0_Weights.IMAGENET1K_V1,
+    torchvision.models.Inception_V3_Weights.IMAGENET1K_V1,
+    torchvision.models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1,
+    torchvision.models.Swin_V2_T_Weights.IMAGENET1K_V1,
+]
+
+
+@pytest.mark.parametrize("weights", PRESETS, ids=lambda weights: type(weights).__name__)
+@pytest.mark.parametrize("turn", [0, 1])
+def test_preprocessing_equals_torchvisions_preset(photo, weights, turn):
+    pixels = np.rot90(photo, turn).copy()
+    ours, theirs = preset(weights)(pixels), weights.transforms()(Image.fromarray(pixels))
+    assert ours.shape == theirs.shape
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+def test_display_low_high_and_denormalise_agree_with_the_input(photo):
+    ready = Preprocess(resize=64, crop=48)
+    shown = torch.from_numpy(ready.display(photo)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(ready.denormalise(ready(photo)), shown, atol=1e-6, rtol=0)
+    assert ready.display(photo).shape == (48, 48, 3)
+    black, white = (ready(np.full((64, 64, 3), value, np.uint8)) for value in (0, 255))
+    torch.testing.assert_close(black, ready.low.expand_as(black))
+    torch.testing.assert_close(white, ready.high.expand_as(white))
+
+
+def test_grey_networks_get_one_channel_and_show_grey(photo):
+    ready = Preprocess(resize=28, crop=28, mean=(0.0,), std=(1.0,))
+    assert ready(photo).shape == (1, 28, 28)
+    grey = np.asarray(Image.fromarray(photo).convert("L").resize((38, 28), Image.Resampling.BILINEAR))[:, 5:33]
+    torch.testing.assert_close(ready(photo)[0], torch.from_numpy(grey / np.float32(255)))
+    assert np.array_equal(ready.display(photo)[..., 0], ready.display(photo)[..., 2])
+
+
+def test_options_replace_the_preset_one_by_one():
+    changed, notes = adapt(Preprocess(), Wishes(mean=(0.5,), std=(0.2, 0.3, 0.4)))
+    assert (changed.mean, changed.std, changed.resize, notes) == ((0.5,) * 3, (0.2, 0.3, 0.4), 256, ())
+    assert adapt(Preprocess(), Wishes(crop=240))[0].resize == 256
+    bigger, notes = adapt(Preprocess(), Wishes(crop=300))
+    assert (bigger.resize, bigger.crop, notes) == (300, 300, ("resize 300 follows --crop 300",))
+    smaller, notes = adapt(Preprocess(), Wishes(resize=64))
+    assert (smaller.resize, smaller.crop, notes) == (64, 64, ("crop 64 follows --resize 64",))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (Wishes(resize=0), "at least 1 pixel"),
+        (Wishes(crop=-3), "at least 1 pixel"),
+        (Wishes(mean=(0.1, 0.2)), r"--mean does not fit the network's 3 channel\(s\)"),
+        (Wishes(std=(0.0,)), "--std must be above zero"),
+    ],
+)
+def test_options_that_make_no_sense(wishes, message):
+    with pytest.raises(UsageError, match=message):
+        adapt(Preprocess(), wishes)
