@@ -59,7 +59,7 @@ class Stage(NamedTuple):
         return (self.side / 128) ** 2
 
 
-STAGES = (Stage(1000, 64, False), Stage(1600, 64, True), Stage(1400, 96, True), Stage(900, 128, True))
+STAGES = (Stage(400, 64, False), Stage(1200, 64, True), Stage(1200, 96, True), Stage(900, 128, True))
 COST = sum(stage.steps * stage.cost for stage in STAGES)
 
 

@@ -18,6 +18,7 @@ from .errors import unknown
 
 Output = Literal["logit", "prob", "logprob"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+_FP16_SCALE = 1024.0
 
 
 def _logit(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -98,8 +99,10 @@ class Scorer:
         leaf = images.detach().requires_grad_()
         with torch.enable_grad(), self._autocast(images.device):
             scores = _KINDS[self.output](self.model(leaf).to(leaf.dtype), targets)
-            (gradient,) = torch.autograd.grad(scores.sum(), leaf)
-        return scores.detach(), gradient
+            # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
+            scale = _FP16_SCALE if self.precision == "fp16" else 1.0
+            (gradient,) = torch.autograd.grad(scores.sum() * scale, leaf)
+        return scores.detach(), gradient if scale == 1.0 else gradient / scale
 
 
 class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts

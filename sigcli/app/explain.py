@@ -11,9 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
+from typing_extensions import Unpack
 
 from .. import __version__
 from ..engine import CHECK_SHARE, auto_batch_size
@@ -109,27 +110,76 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     )  # fmt: skip
 
 
-def explain(images: str | Path | Sequence[str | Path], **options: Any) -> list[Explanation]:
-    """Explain images; returns one `Explanation` per image, method and target, in that order.
+class Options(TypedDict, total=False):
+    """Keyword options of `explain`; each has the name of the command's option."""
+
+    model: str
+    """shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory."""
+    weights: str | None
+    """DEFAULT, a torchvision weights name, none, or a file; see `sigcli.models.loading.load_model`."""
+    method: str | Sequence[str]
+    """Names of methods, see `sig list methods`."""
+    settings: Mapping[str, Any] | None
+    """Options of methods: {"samples": 512} for all that have it, {"sig.samples": 512} for one."""
+    players: str | None
+    """Partition for every method that has one, see `sigcli.players.FORMS`."""
+    baseline: str | None
+    """Default sample x' for every method that has one, see `sig list baselines`."""
+    target: str | int
+    """"top", "top:K", a class index or a label."""
+    output: str
+    """"logit", "prob" or "logprob": the score that is explained, and the unit of the values."""
+    device: str
+    """"auto", "cpu", "cuda", "cuda:1" or "mps"."""
+    precision: str
+    """"fp32", "tf32", "bf16" or "fp16"."""
+    batch_size: int | None
+    """Images per gradient evaluation of the model; None finds one."""
+    seed: int
+    """Fixes every random draw."""
+    references: str | Path | Sequence[str | Path] | None
+    """Images for means, random baselines and Expected Gradients; by default those explained."""
+    resize: int | None
+    """Shorter side in pixels before the crop."""
+    crop: int | None
+    """Side of the centre crop in pixels."""
+    mean: tuple[float, ...] | None
+    """Normalisation, where pixels are 0..1."""
+    std: tuple[float, ...] | None
+    """Normalisation, where pixels are 0..1."""
+    labels: str | Path | None
+    """File of class names."""
+    out: str | Path | None
+    """Run folder; None is sig-out, or the next free sig-out-N."""
+    resume: bool
+    """Go on with an interrupted run."""
+    overwrite: bool
+    """Replace another run in `out`."""
+    write: bool
+    """False writes nothing."""
+    uncertainty: bool
+    """Keep the standard error of every value."""
+    smooth: float | None
+    """σ of the maps in pictures, in pixels; None for the default, 0 for none."""
+    pictures: bool
+    """Draw PNGs."""
+    check: str
+    """Completeness check: "sampled" (cheap) or "all" end points."""
+
+
+def explain(images: str | Path | Sequence[str | Path], **options: Unpack[Options]) -> list[Explanation]:
+    """Explain images; returns one `Explanation` per image, target and method, in that order.
 
     Args:
         images: a path, a folder, a glob pattern, or several of these.
-        options:
-            model, weights, resize, crop, mean, std, labels: see `sigcli.models.loading.load_model`.
-            method: names of methods, see `sig list methods`.
-            settings: options of methods, `{"samples": 512}` for all that have it or `{"sig.samples": 512}` for one.
-            players, baseline: for every method that has them.
-            target: "top", "top:K", a class index or a label.
-            output: "logit", "prob" or "logprob".
-            device, precision, batch_size, seed: where and how it is computed; the seed fixes every random draw.
-            references: images for mean and random baselines and Expected Gradients, by default those explained.
-            out, resume, overwrite, pictures, smooth: the run folder; with `write=False` nothing is written.
-            uncertainty: keep the standard error of every value.
-            check: "sampled" spends few forward passes on the completeness check, "all" as many as it takes.
+        options: see `Options`.
 
     Raises:
-        UsageError, ModelError, OutputError: before anything is computed. What fails for one image is in its
-            `Explanation.status` and `error`.
+        UsageError: an option that cannot be used, before anything is computed.
+        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        OutputError: a run folder that cannot be written or holds another run.
+
+    What fails for one image only is in its `Explanation.status` and `error`.
     """
     session = prepare(images, **options)
     return list(stream(session))
