@@ -26,10 +26,10 @@ def newcomer(tmp_path, monkeypatch):
     """A folder as README speaks of it, and torchvision's download replaced by random weights of the right shapes."""
     shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
     (tmp_path / "photos").mkdir()
-    for name in ("cat", "coffee"):
+    for name in ("chelsea", "coffee"):
         source = next((ROOT / "sample_images").glob(f"{name}.*"))
         shutil.copy(source, tmp_path / "photos" / f"{name}.jpg")
-    shutil.copy(tmp_path / "photos" / "cat.jpg", tmp_path / "photo.jpg")
+    shutil.copy(tmp_path / "photos" / "chelsea.jpg", tmp_path / "photo.jpg")
     net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     )
