@@ -279,6 +279,7 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     aside = options.out.with_suffix(".part")
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, aside, metadata=metadata)
+    aside.chmod(0o644)  # safetensors leaves it readable by its owner alone
     aside.replace(options.out)
     print(f"{options.out}: {options.out.stat().st_size} bytes, {json.dumps(facts)}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -160,9 +159,9 @@ class _Loop:
 
     def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
         """Gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
-        parts, at, size = [], 0, len(images)
+        parts, at, size = [], 0, self.batch_size
         while at < len(images):
-            part = self._attempt(images[at : at + size], targets[at : at + size])
+            part = self._attempt(images[at : at + size], targets[at : at + size], size)
             if part is not None:
                 parts.append(part)
                 at += size
@@ -173,17 +172,28 @@ class _Loop:
                 torch.cuda.empty_cache()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _attempt(self, images: Tensor, targets: Tensor) -> Tensor | None:
-        """Gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next."""
+    def _attempt(self, images: Tensor, targets: Tensor, size: int) -> Tensor | None:
+        """Gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next.
+
+        Every batch has the same shape: a short one is filled up. Kernels differ with the shape, and their last bits decide
+        ties in max-pooling; so a map depends neither on its company nor on where a run was interrupted. A single image has
+        kernels of its own on a CPU, and gets a twin.
+        """
+        full = max(size, 2) if images.device.type == "cpu" else size
+        missing = full - len(images)
+        if missing:
+            images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
+            targets = torch.cat([targets, targets[-1:].expand(missing)])
         try:
-            return self.scorer.gradients(images, targets)[1]
+            gradients = self.scorer.gradients(images, targets)[1]
         except torch.OutOfMemoryError as error:
-            if len(images) > 1:
+            if size > 1:
                 return None
             raise AttributionError(
                 f"the device has too little memory for one image of {tuple(images.shape[1:])}",
                 hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
             ) from error
+        return gradients[: full - missing] if missing else gradients
 
     def finish(self, run: _Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
@@ -263,38 +273,28 @@ def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> T
 
 
 def _accumulate(piece: _Piece, gradient: Tensor) -> None:
-    """Add a piece's weighted gradients to its run, closing each replicate that ends in it."""
+    """Add a piece's weighted gradients to its run, closing each replicate that ends in it.
+
+    Point by point, in the plan's order: sums in floating point depend on their grouping, and this grouping depends on nothing.
+    """
     run, plan = piece.run, piece.run.task.plan
-    unit = np.zeros(1, int) if plan.unit is None else plan.unit[piece.points]
-    cuts = [0, *(np.nonzero(np.diff(unit))[0] + 1).tolist(), len(gradient)]
-    for i, j in pairwise(cuts):
-        part = _weighted_sum(gradient[i:j], piece.movement[i:j], piece.delta if run.fixed else piece.delta[i:j], plan)
-        run.open += part
-        run.done += j - i
-        if plan.unit is None or run.done == len(plan) or plan.unit[run.done] != plan.unit[run.done - 1]:
-            _close_unit(run)
-
-
-def _weighted_sum(gradient: Tensor, movement: Tensor, delta: Tensor, plan: Plan) -> Tensor:
-    """Σ movement · gradient · (x - x') over the first axis, without the last factor for plain gradients."""
     if plan.multiply and not plan.reference.constant:
-        gradient = gradient * delta
-    if plan.players is None:
-        summed = torch.einsum("kchw,k->chw", gradient, movement[:, 0, 0, 0])
-    else:
-        summed = torch.einsum("kchw,khw->chw", gradient, movement[:, 0])
-    return summed * delta[0] if plan.multiply and plan.reference.constant else summed
+        gradient = gradient * piece.delta
+    gradient = gradient.contiguous()
+    for one, movement in zip(gradient, piece.movement, strict=True):
+        run.open.addcmul_(one, movement)
+        run.done += 1
+        if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
+            _close_unit(run)
 
 
 def _close_unit(run: _Run) -> None:
     """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
     plan = run.task.plan
-    if plan.unit is None:
-        if run.done == len(plan):
-            run.total += run.open
-        return
+    if run.fixed is not None and plan.multiply:
+        run.open *= run.fixed[1][0]
     run.total += run.open
-    if run.mean is not None and run.spread is not None:
+    if run.mean is not None and run.spread is not None and plan.unit is not None:
         unit = plan.unit[run.done - 1]
         omega = float(plan.weight[plan.unit == unit].sum() / plan.weight.sum())
         value = run.open / omega

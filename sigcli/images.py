@@ -174,7 +174,10 @@ def _in_pattern(pattern: str) -> list[Path]:
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Images below a folder, its own files before those of its subfolders; links are followed, but never in circles."""
+    """Images below a folder, its own files before those of its subfolders; links are followed, but never in circles.
+
+    Subfolders called `masks` hold answers and not questions; they and the folders of earlier runs are left out.
+    """
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -187,7 +190,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
         ) from None
     yield from (e for e in entries if e.suffix.lower() in IMAGE_SUFFIXES and not e.is_dir())
     for entry in entries:
-        if entry.is_dir() and not all((entry / name).is_file() for name in _RUN_FILES):
+        if entry.is_dir() and entry.name.casefold() != "masks" and not all((entry / name).is_file() for name in _RUN_FILES):
             yield from _walk(entry, seen)
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
-install_import_hook("sigcli", "tower.check")
-
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
+
+
+# All but the command line, whose functions Typer calls with classes of its own.
+_CHECKED = [f"sigcli.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "sigcli")]) if module.name != "cli"]
+install_import_hook(_CHECKED, "tower.check")
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,8 @@ def test_the_path_that_is_visited_is_the_plan():
     who = subject()
     attribute(model, "ig", who, steps=5, rule="riemann-left", batch_size=2)
     points = torch.cat(seen)
-    for i, point in enumerate(points):
+    assert len(points) == 6  # the last batch is filled up
+    for i, point in enumerate(points[:5]):
         assert torch.allclose(point, i / 5 * who.x)
 
 
@@ -68,6 +69,21 @@ def test_memory_is_halved_until_it_fits():
 
     with pytest.raises(AttributionError, match="too little memory for one image"):
         list(integrate(Scorer(none), [Task(who, plan)], batch_size=4))
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 16])
+def test_every_batch_has_the_same_shape(batch_size):
+    sizes, net = [], smooth_net()
+
+    def model(x):
+        if x.requires_grad:
+            sizes.append(len(x))
+        return net(x)
+
+    tasks = [Task(who, METHODS["ig"].load()(who, steps=7)) for who in (subject(key=1), subject(key=2))]
+    list(integrate(Scorer(model), tasks, batch_size=batch_size))
+    assert set(sizes) == {max(2, batch_size)}
+    assert len(sizes) == -(-14 // batch_size)
 
 
 def test_images_of_different_shapes_go_through_one_stream():
@@ -137,7 +153,7 @@ def test_position_and_movement_on_paper():
         start=Coalitions.pack(np.array([[True, False, False]])), end=Coalitions.pack(np.array([[True, True, False]])),
     )  # fmt: skip
     found = next(iter(integrate(Scorer(model), [Task(who, plan)])))
-    assert seen[0].flatten().tolist() == [2, 1, 0]
+    assert seen[0][0].flatten().tolist() == [2, 1, 0]
     assert found.values.flatten().tolist() == [0, 0.5 * 2 * 1 * 4, 0]
 
 

@@ -292,3 +292,11 @@ def test_importing_images_and_the_table_of_models_imports_no_torch():
     code = "import sys, sigcli.images, sigcli.models; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_masks_beside_pictures_are_not_pictures_unless_named(tmp_path):
+    for folder in (tmp_path, tmp_path / "masks"):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 4)).save(folder / "a.png")
+    assert find_images([tmp_path]) == [tmp_path / "a.png"]
+    assert find_images([tmp_path / "masks"]) == [tmp_path / "masks" / "a.png"]

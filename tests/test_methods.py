@@ -55,11 +55,13 @@ def test_shape_type_and_cost(name):
             counted["n"] += len(x)
         return net(x)
 
-    found = explain(name, model, who)
+    plan = METHODS[name].load()(who, **SMALL.get(name, {}))
+    found = explain(name, model, who, batch_size=len(plan))
     assert found.values.shape == who.x.shape
     assert found.values.dtype == who.x.dtype
     assert torch.isfinite(found.values).all()
-    assert found.gradient_evaluations == counted["n"]
+    assert found.gradient_evaluations == len(plan)
+    assert counted["n"] == max(2, len(plan))
     assert found.score == pytest.approx(float(net(who.x[None])[0, who.target]))
     assert (found.stderr is not None) == METHODS[name].properties["sampled"]
 

@@ -14,6 +14,10 @@ from sigcli.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning"),
+]
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
 COMMANDS = [line.split("&&")[-1].split("#")[0].strip() for line in SHELL]
 SIG = [command for command in COMMANDS if command.startswith("sig ")]
@@ -68,8 +72,6 @@ def test_the_readme_has_the_two_lines_and_commands():
     assert len(SIG) > 10
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
-@pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning")
 def test_every_command_runs(newcomer):
     for command in SIG:
         arguments = shlex.split(command)[1:]

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from . import options as o
 from .guard import FAILED, console, guarded
+from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from ..app.results import Explanation
@@ -66,6 +67,7 @@ def explain(
         from ..app.explain import prepare
         from ..app.samples import sample_images
 
+        keep_freed_memory()
         screen, paths_given = console(), bool(paths)
         if not paths:
             paths = [str(sample_images())]

@@ -23,10 +23,11 @@ app.command("explain")(explain)
 app.command("list")(listing)
 
 
-def _version(show: bool) -> None:
+def _version(show: bool) -> bool:
     if show:
         typer.echo(f"sig {__version__}")
         raise typer.Exit
+    return show
 
 
 @app.callback()

@@ -57,7 +57,8 @@ def draw(seed: int, index: int, *, label: int | None = None, size: int = 128) ->
         size: side of the picture in pixels, 32 or more.
 
     Returns:
-        the picture, its class and its mask; the same for the same arguments on every machine.
+        the picture, its class and its mask; the same for the same arguments (another machine may round a grey level
+        the other way).
 
     Raises:
         UsageError: an argument is out of its range.
@@ -80,7 +81,7 @@ def draw(seed: int, index: int, *, label: int | None = None, size: int = 128) ->
     picture, palette = background(rng, size)
     for _ in range(int(rng.integers(0, 5))):
         _distract(rng, picture, palette)
-    # The object comes last and has its own stream of draws, so that nothing beneath it depends on the class.
+    # The object comes last: what lies beneath it is drawn without knowing the class.
     mask = _place(rng, picture, palette, OUTLINES[CLASSES[kind]](rng))
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
     picture *= 255
