@@ -15,6 +15,7 @@ import torch
 from captum.attr import IntegratedGradients
 from common import machine, model, report
 
+from sigcli.cli.memory import keep_freed_memory
 from sigcli.engine import Task, integrate
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    keep_freed_memory()  # as the command line does; it speeds up the peers as well
     rows = []
     for name in args.models.split(","):
         rows += measure(name, args)

@@ -20,8 +20,8 @@ from .paths import Plan, endpoints, spread_positions
 from .scorer import Score
 from .types import Attribution, Subject
 
-CHECK_SHARE = 16
-"""The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 16)."""
+CHECK_SHARE, CHECK_LEAST = 24, 8
+"""The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 8)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def integrate(
         scorer: the score F.
         tasks: read lazily, a little ahead of what is yielded; batches run across them.
         batch_size: images per gradient evaluation of the model; halved for good when the device runs out of memory.
-        check: the completeness check may spend max(16, points/check) forward passes; 1 checks every end point.
+        check: the completeness check may spend max(8, points/check) forward passes; 1 checks every end point.
         progress: called after each batch with the number of its gradient evaluations.
 
     Yields:
@@ -120,6 +120,7 @@ class _Loop:
     scorer: Score
     batch_size: int
     check: int
+    buffer: Tensor | None = None
 
     def batches(self, tasks: Iterable[Task], waiting: list[_Run]) -> Iterator[list[_Piece]]:
         """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
@@ -145,17 +146,27 @@ class _Loop:
     def evaluate(self, pieces: list[_Piece]) -> None:
         """Expand, evaluate and accumulate one batch."""
         before = time.perf_counter()
-        points = [_expand(piece) for piece in pieces]
-        images = points[0] if len(points) == 1 else torch.cat(points)
-        counts = [len(p) for p in points]
-        targets = torch.tensor([p.run.task.subject.target for p in pieces], device=images.device)
-        targets = targets.repeat_interleave(torch.tensor(counts, device=images.device))
+        counts = [p.points.stop - p.points.start for p in pieces]
+        images = self._room(pieces[0].run.task.subject.x)[: sum(counts)]
+        for piece, place in zip(pieces, images.split(counts), strict=True):
+            _expand(piece, place)
+        targets = torch.tensor(
+            [p.run.task.subject.target for p, n in zip(pieces, counts, strict=True) for _ in range(n)]
+        )
+        targets = targets.to(images.device)
         gradients = self._gradients(images, targets).split(counts)
         for piece, gradient in zip(pieces, gradients, strict=True):
             _accumulate(piece, gradient)
         seconds = time.perf_counter() - before
         for piece, count in zip(pieces, counts, strict=True):
             piece.run.seconds += seconds * count / sum(counts)
+
+    def _room(self, x: Tensor) -> Tensor:
+        """Where points are written, (batch, C, H, W): the same memory for every batch, since new memory has its price."""
+        shape = (self.batch_size, *x.shape)
+        if self.buffer is None or self.buffer.shape[1:] != shape[1:] or len(self.buffer) < self.batch_size:
+            self.buffer = torch.empty(shape, dtype=x.dtype, device=x.device)
+        return self.buffer
 
     def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
         """Gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
@@ -226,7 +237,7 @@ class _Loop:
         x = subject.x
         if not plan.multiply:
             return float(self._scores(x[None], subject)[0]), None, 1
-        ends = endpoints(plan, max(16, len(plan) // self.check) if self.check > 1 else 2 * plan.segments + 1)
+        ends = endpoints(plan, max(CHECK_LEAST, len(plan) // self.check) if self.check > 1 else 2 * plan.segments + 1)
         inner = np.nonzero(~ends.full)[0]
         score = float(self._scores(x[None], subject)[0]) if not len(inner) else 0.0
         total = 0.0
@@ -248,14 +259,15 @@ class _Loop:
 _EMPTY = (torch.empty(0), torch.empty(0))
 
 
-def _expand(piece: _Piece) -> Tensor:
-    """The points of a piece as images, (k, C, H, W); keeps what the accumulation needs."""
+def _expand(piece: _Piece, place: Tensor) -> None:
+    """Write the points of a piece as images (k, C, H, W) into their place; keeps what the accumulation needs."""
     run, plan, x = piece.run, piece.run.task.plan, piece.run.task.subject.x
     position, piece.movement = spread_positions(plan, piece.points, x.device, x.dtype)
     reference, piece.delta = run.references(plan.segment[piece.points])
     # Product, then sum, each rounded: as every other implementation of IG does it. A fused multiply-add differs in the last
     # bit, and on flat areas of a picture that bit decides ties in max-pooling, which moves whole gradients.
-    return (position * piece.delta).add_(reference)
+    torch.mul(position, piece.delta, out=place)
+    place += reference
 
 
 def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
@@ -280,9 +292,14 @@ def _accumulate(piece: _Piece, gradient: Tensor) -> None:
     run, plan = piece.run, piece.run.task.plan
     if plan.multiply and not plan.reference.constant:
         gradient = gradient * piece.delta
-    gradient = gradient.contiguous()
-    for one, movement in zip(gradient, piece.movement, strict=True):
-        run.open.addcmul_(one, movement)
+    if run.done == 0 and plan.players is None:
+        run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
+    weights = plan.weight[piece.points].tolist()
+    for one, movement, weight in zip(gradient, piece.movement, weights, strict=True):
+        if plan.players is None:
+            run.open.add_(one, alpha=weight)
+        else:
+            run.open.addcmul_(one, movement)
         run.done += 1
         if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
             _close_unit(run)

@@ -190,7 +190,11 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
         ) from None
     yield from (e for e in entries if e.suffix.lower() in IMAGE_SUFFIXES and not e.is_dir())
     for entry in entries:
-        if entry.is_dir() and entry.name.casefold() != "masks" and not all((entry / name).is_file() for name in _RUN_FILES):
+        if (
+            entry.is_dir()
+            and entry.name.casefold() != "masks"
+            and not all((entry / name).is_file() for name in _RUN_FILES)
+        ):
             yield from _walk(entry, seen)
 
 

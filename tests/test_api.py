@@ -28,7 +28,9 @@ def test_defaults_are_the_commands():
 
 
 def test_explain_returns_what_it_says():
-    found = sigcli.explain(sample_images() / "star.png", method="ig,gradient", settings={"steps": 4}, uncertainty=True, **QUICK)
+    found = sigcli.explain(
+        sample_images() / "star.png", method="ig,gradient", settings={"steps": 4}, uncertainty=True, **QUICK
+    )
     ig, gradient = found
     assert (ig.method, gradient.method) == ("ig", "gradient")
     assert ig.label == "star"
