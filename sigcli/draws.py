@@ -49,9 +49,8 @@ def uniform16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, 
     """Uniform numbers in (0, 1) with 16 bits, float32, four from each word: for noise images, whose pixels have 8 bits."""
     found = np.empty((len(draws), size), np.float32)
     for row, draw in zip(found, draws.tolist(), strict=True):
-        quarters = words(key, draw, -(-size // 4)).view(np.uint16)[:size]
-        np.add(quarters, np.float32(0.5), out=row)
-        row *= np.float32(2.0**-16)
+        np.add(words(key, draw, -(-size // 4)).view(np.uint16)[:size], np.float32(0.5), out=row)
+    found *= np.float32(2.0**-16)
     return torch.from_numpy(found).to(draws.device)
 
 

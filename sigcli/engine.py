@@ -287,7 +287,7 @@ def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> T
 def _accumulate(piece: _Piece, gradient: Tensor) -> None:
     """Add a piece's weighted gradients to its run, closing each replicate that ends in it.
 
-    Point by point, in the plan's order: sums in floating point depend on their grouping, and this grouping depends on nothing.
+    Point by point, in the plan's order: sums in floating point depend on their grouping, and this one never changes.
     """
     run, plan = piece.run, piece.run.task.plan
     if plan.multiply and not plan.reference.constant:

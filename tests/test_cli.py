@@ -268,7 +268,7 @@ def test_help_and_lists_import_no_torch():
     code = (
         "import sys; from typer.testing import CliRunner; from sigcli.cli.main import app; r = CliRunner();"
         "assert r.invoke(app, ['--help']).exit_code == 0; assert r.invoke(app, ['explain', '--help']).exit_code == 0;"
-        "assert all(r.invoke(app, ['list', what]).exit_code == 0 for what in ('methods', 'baselines', 'metrics', 'scenarios'));"
+        "assert all(r.invoke(app, ['list', w]).exit_code == 0 for w in ('methods', 'baselines', 'metrics', 'scenarios'));"
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -4,7 +4,6 @@ import torch
 
 from sigcli import draws
 
-
 MASK = 2**64 - 1
 
 
