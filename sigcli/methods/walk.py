@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .. import draws, quadrature
@@ -102,7 +103,7 @@ def _sampled(
     corners = [_corners(permutation, edges) for permutation in permutations]
     nodes, weights = line_nodes(rule, steps, orders * groups, draws.stream(key, "nodes"))
     if rule == quadrature.STRATIFIED:
-        nodes = _mirrored(nodes.reshape(orders, groups, steps)).reshape(-1, steps)
+        nodes = _spread_nodes(nodes.reshape(orders, groups, steps), permutations, draws.stream(key, "ranks"))
     order = np.repeat(np.arange(orders), groups * steps)
     return Plan(
         nodes.ravel(),
@@ -123,9 +124,25 @@ def _corners(permutation: np.ndarray, edges: np.ndarray) -> Coalitions:
     return Coalitions.pack(place[None, :] < edges[:, None])
 
 
-def _mirrored(nodes: np.ndarray) -> np.ndarray:
-    """Give the reverse order 1 - α where the order has α, move by move of the same players: (orders, groups, steps)."""
-    nodes = nodes.copy()
-    pairs = len(nodes) // 2
-    nodes[1 : 2 * pairs : 2] = 1 - nodes[0 : 2 * pairs : 2, ::-1, ::-1]
-    return nodes
+def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.ndarray:
+    """Random nodes of the moves, spread evenly over the orders for each player: (orders, groups, steps) → (moves, steps).
+
+    With few nodes per move, nearly all of a walk's error is where on its moves the gradient was taken. So the pairs of orders
+    share [0, 1] between them, in a random order for each player, and the reverse order has 1 - α where the order has α.
+    """
+    orders, groups, steps = nodes.shape
+    pairs = -(-orders // 2)
+    players = permutations.shape[1]
+    u = draws.uniform(key, torch.arange(pairs), players).numpy()
+    rank = np.argsort(np.argsort(u, axis=0), axis=0)
+    first = np.round(np.linspace(0, players, groups + 1)).astype(int)[:-1]
+    result = np.empty_like(nodes)
+    cell = np.floor(nodes * steps)
+    for pair in range(pairs):
+        forward = permutations[2 * pair]
+        inner = nodes[2 * pair] * steps - cell[2 * pair]  # place within its stratum of the rule
+        share = (rank[pair, forward[first]][:, None] + inner) / pairs
+        result[2 * pair] = (cell[2 * pair] + share) / steps
+        if 2 * pair + 1 < orders:
+            result[2 * pair + 1] = 1 - result[2 * pair][::-1, ::-1]
+    return result.reshape(-1, steps)
