@@ -127,8 +127,8 @@ def _corners(permutation: np.ndarray, edges: np.ndarray) -> Coalitions:
 def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.ndarray:
     """Random nodes of the moves, spread evenly over the orders for each player: (orders, groups, steps) → (moves, steps).
 
-    With few nodes per move, nearly all of a walk's error is where on its moves the gradient was taken. So the pairs of orders
-    share [0, 1] between them, in a random order for each player, and the reverse order has 1 - α where the order has α.
+    With few nodes per move, nearly all of the error of a walk is where on its moves the gradient was taken. So the pairs of
+    orders share [0, 1] between them, in a random order for each player, and a reverse order has 1 - α where its order has α.
     """
     orders, groups, steps = nodes.shape
     pairs = -(-orders // 2)
