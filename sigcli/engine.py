@@ -217,7 +217,7 @@ class _Loop:
             stderr = (run.spread.clamp(min=0) / (plan.units - 1)).sqrt()
         if plan.scale is not None and plan.players is not None:
             scale = plan.players.spread(torch.from_numpy(plan.scale)[None]).to(values)
-            values, stderr = values * scale, None if stderr is None else stderr * scale
+            values, stderr = values * scale, None  # the error of a ratio is not that of its numerator
         return Attribution(
             values=values,
             score=score,

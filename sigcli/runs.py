@@ -36,6 +36,7 @@ COLUMNS = (
     "status",
     "error",
 )
+_TEXTS = ("image", "label", "error")
 RESULTS, MANIFEST = "results.csv", "manifest.json"
 Key = tuple[str, str, str]
 
@@ -100,7 +101,8 @@ class RunFolder:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row of `results.csv`; safe from several threads."""
-        cells = {name: safe_cell(str(row.get(name, ""))) for name in COLUMNS}
+        cells = {name: str(row.get(name, "")) for name in COLUMNS}
+        cells |= {name: safe_cell(cells[name]) for name in _TEXTS}
         with self._lock:
             self.rows[row_key(cells)] = cells
             with (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
@@ -159,9 +161,7 @@ def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
         OutputError: the folder cannot be written, holds another run, or its run does not fit.
     """
     earlier = read_manifest(path) if path.is_dir() else None
-    differing = (
-        [] if earlier is None else _differences(earlier.get("spec", {}), json.loads(json.dumps(manifest["spec"])))
-    )
+    differing = [] if earlier is None else _differences(earlier, manifest, images=not resume)
     if earlier is not None and resume and differing:
         raise OutputError(
             f"{path} holds a run of another kind ({', '.join(differing)} differ)",
@@ -183,8 +183,12 @@ def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
     return run
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:
+    """Names of what differs between two runs: entries of their specs, and where it matters their images."""
+    new = json.loads(json.dumps(manifest))
+    one, other = earlier.get("spec", {}), new["spec"]
+    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
 
 
 def _read_rows(path: Path) -> dict[Key, dict[str, str]]:
@@ -198,13 +202,12 @@ def _read_rows(path: Path) -> dict[Key, dict[str, str]]:
     return {row_key(row): row for row in rows if row["status"] == "ok"}
 
 
-def free_folder(stem: str, spec: Mapping[str, Any], *, resume: bool) -> Path:
+def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path:
     """The default output folder: `stem`, or `stem-2`, `stem-3` … where that holds another run.
 
-    A folder whose run has the same spec is used again: the same command writes the same files. With `resume` the newest
-    folder of the same spec is taken, so that it need not be named.
+    A folder whose run has the same spec and images is used again: the same command writes the same files. `resume` finds
+    that folder, so that it need not be named.
     """
-    plain = json.loads(json.dumps(spec))
     number = 1
     while True:
         path = Path(stem if number == 1 else f"{stem}-{number}")
@@ -215,6 +218,6 @@ def free_folder(stem: str, spec: Mapping[str, Any], *, resume: bool) -> Path:
                     "there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*."
                 )
             return path
-        if earlier is not None and not _differences(earlier.get("spec", {}), plain):
+        if earlier is not None and not _differences(earlier, manifest, images=True):
             return path
         number += 1

@@ -88,10 +88,10 @@ class Attribution:
 
     @property
     def relative_gap(self) -> float | None:
-        """The completeness gap over the score difference, or None where the gap is None."""
-        if self.completeness_gap is None or self.total is None:
+        """The completeness gap over the score difference; None where there is no gap, or no difference beyond rounding."""
+        if self.completeness_gap is None or self.total is None or abs(self.total) <= 1e-6 * max(1.0, abs(self.score)):
             return None
-        return self.completeness_gap / max(abs(self.total), 1e-12)
+        return self.completeness_gap / abs(self.total)
 
     @property
     def standard_error(self) -> float | None:

@@ -142,6 +142,31 @@ def test_an_interrupted_process_keeps_what_is_done_and_exits_130(here):
     assert len(rows("out")) >= 1
 
 
+def test_negative_scores_survive_a_resumption(here):
+    command = ["explain", "pictures/star.png", "--method", "gradient", "--output", "logprob", "--target", "ring",
+               "--device", "cpu",
+               "--no-pictures", "--out", "out"]  # fmt: skip
+    if not Path("pictures/star.png").exists():
+        shutil.copy(sample_images() / "star.png", "pictures")
+    assert sig(*command).exit_code == 0
+    before = figures("out")
+    assert float(before[0]["score"]) < 0
+    assert sig(*command, "--resume").exit_code == 0
+    assert figures("out") == before
+
+
+def test_resume_redoes_what_was_changed_or_lost(here):
+    command = ["explain", "pictures", "--method", "gradient", "--device", "cpu", "--no-pictures", "--out", "out"]
+    assert sig(*command).exit_code == 0
+    changed, lost = Path("out/fish/gradient.npy"), Path("out/heart/gradient.npy")
+    before = changed.read_bytes()
+    lost.unlink()
+    Image.open("pictures/fish.png").rotate(90).save("pictures/fish.png")
+    assert sig(*command, "--resume").exit_code == 0
+    assert lost.exists()
+    assert changed.read_bytes() != before
+
+
 def test_top_k_explains_each_class(here):
     image = next(Path("pictures").iterdir())
     assert sig("explain", image, *FAST, "--target", "top:2", "--out", "out").exit_code == 0

@@ -161,3 +161,12 @@ def test_shapes_without_its_weights(tmp_path):
         load_model("shapes", weights=str(tmp_path / "s.safetensors"))
     with pytest.raises(ModelError, match="no random weights"):
         load_model("shapes", weights="none")
+
+
+def test_a_network_that_rounds_has_no_gradient_to_explain():
+    class Rounds(torch.nn.Module):
+        def forward(self, x):
+            return torch.round(x.mean((2, 3)))
+
+    with pytest.raises(ModelError, match="not differentiable"):
+        check_classifier(Rounds(), torch.rand(2, 3, 8, 8) * 9)

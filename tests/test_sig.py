@@ -55,6 +55,16 @@ def test_sig_with_every_coalition_is_the_definition(form):
     assert found.completeness_gap < 1e-8
 
 
+@pytest.mark.parametrize("samples", [1, 3, 17, 100])
+def test_sizes_are_uniform_on_average_for_every_number_of_samples(samples):
+    load, counts = METHODS["sig"].load(), np.zeros(9)
+    for seed in range(400 // min(samples, 20)):
+        plan = load(subject(seed=seed), players="2x2", baseline="black", samples=samples, coalitions="sampled")
+        counts += np.bincount(plan.start.sizes(), minlength=9)
+    total = counts.sum()
+    assert (counts * np.arange(9)).sum() / total == pytest.approx(4, abs=4 * 2.6 / np.sqrt(total))
+
+
 def test_sampled_sig_is_unbiased():
     net, who = smooth_net(), subject()
     expected = attribute(net, "sig", who, players=LABELS, baseline="black", coalitions="all", steps=STEPS).values
@@ -76,7 +86,7 @@ def test_sig_total_is_the_mean_score_difference():
     values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), LABELS)
     mean = sum(v / (4 * math.comb(4, len(s))) for s, v in values.items() if len(s) < 4)
     assert found.total == pytest.approx(values[frozenset(range(4))] - mean, rel=1e-9)
-    assert float(found.values.sum()) == pytest.approx(found.total, rel=1e-6)
+    assert float(found.values.sum()) == pytest.approx(found.total, rel=1e-4)
 
 
 def test_walk_over_all_orders_is_the_shapley_value():

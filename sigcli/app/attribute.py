@@ -170,6 +170,8 @@ class ShapleyIntegratedGradients:
         extra = additional_forward_args
         extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
         function = _Function(self.forward_func, [p.shape[1:] for p in parts], target, extra, len(images))
+        if internal_batch_size is not None and internal_batch_size < 1:
+            raise UsageError("internal_batch_size must be at least 1", given=internal_batch_size)
         samples, steps, rule = _budget(n_steps, method)
         options = {
             "players": _default_players(images) if players is None else players,

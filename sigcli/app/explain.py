@@ -31,6 +31,7 @@ from .work import Session, Work
 DEFAULT_OUT = "sig-out"
 _WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
 _QUEUE = 16
+_LARGEST = 4096
 _UNKNOWN_SIDE = 512  # for models that take images of every size
 
 
@@ -69,6 +70,9 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         raise UsageError("smooth must be a number of pixels from 0", given=smooth)
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    for name, size in (("resize", resize), ("crop", crop)):
+        if size is not None and size > _LARGEST:
+            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
     if check not in ("sampled", "all"):
         raise UsageError("unknown check", given=check, allowed="sampled or all")
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
@@ -96,12 +100,13 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         target=target,
         seed=seed,
         uncertainty=uncertainty,
+        check=check,
         images=paths if reference_paths is None else reference_paths,
     )
     run = None
     if write:
-        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, spec, resume=resume)
         manifest = _manifest(spec, loaded, paths, reference_paths, smooth)
+        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
         run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
     return Session(
         paths, loaded, chosen, scorer, aim, seed,
@@ -241,6 +246,7 @@ def _spec(
     seed: int,
     images: list[Path],
     uncertainty: bool,
+    check: str,
 ) -> dict[str, Any]:
     """What must agree between a run and its resumption: all that the numbers depend on."""
     spec: dict[str, Any] = {
@@ -254,11 +260,20 @@ def _spec(
         "precision": scorer.precision,
         "seed": seed,
         "uncertainty": uncertainty,
+        "check": check,
+        "files": _option_files(methods),
     }
     if any(chosen.uses_peers for chosen in methods):
-        listing = "\n".join(f"{path.name} {path.stat().st_size}" for path in images)
+        listing = "\n".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in images)
         spec["references"] = hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
     return spec
+
+
+def _option_files(methods: list[Chosen]) -> dict[str, str]:
+    """Digest of every file that an option names (label maps, baselines): another content is another run."""
+    values = {str(value) for chosen in methods for value in chosen.options.values() if isinstance(value, str)}
+    files = sorted(value for value in values if Path(value).suffix and Path(value).is_file())
+    return {name: hashlib.blake2b(Path(name).read_bytes(), digest_size=8).hexdigest() for name in files}
 
 
 def _manifest(
@@ -272,7 +287,7 @@ def _manifest(
         "versions": {"sigcli": __version__, "python": platform.python_version(), **packages},
         "classes": model.classes,
         "notes": list(model.notes),
-        "images": [str(path) for path in paths],
+        "images": [os.path.abspath(path) for path in paths],
         "references": None if references is None else [str(path) for path in references],
         "smooth": smooth,
     }

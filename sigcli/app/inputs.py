@@ -53,10 +53,14 @@ def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
     names = [Path(os.path.relpath(path, root)) for path in absolute]
     stems = [name.with_suffix("") for name in names]
     lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
-    result = []
+    result, used = [], set[str]()
     for name, stem, low in zip(names, stems, lowered, strict=True):
         keep = lowered.count(low) > 1 or (stem.parent == Path() and low in _RESERVED)
-        result.append((name.as_posix(), (name if keep else stem).as_posix()))
+        folder = (name if keep else stem).as_posix()
+        while folder.casefold() in used:
+            folder += "_"
+        used.add(folder.casefold())
+        result.append((name.as_posix(), folder))
     return result
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from ..engine import CHECK_SHARE, Task, integrate
-from ..errors import AttributionError, ImageError, SigError, UsageError
+from ..errors import AttributionError, ImageError, UsageError
 from ..models.model import Model
-from ..runs import RunFolder
+from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
 from ..types import Attribution, Subject
 from .choices import Chosen
@@ -82,14 +82,14 @@ class Work:
         paths = session.paths if session.references is None else session.references
         self.peers = ImageSet(paths, session.model.preprocess)
         self._queue: deque[_Entry] = deque()
-        self._started = False
+        self._started: set[str] = set()
 
     def place(self, row: dict[str, str]) -> tuple[int, int, int]:
         """Where a row of `results.csv` belongs."""
-        images = {name: i for i, (name, _) in enumerate(self.names)}
+        images = {safe_cell(name): i for i, (name, _) in enumerate(self.names)}
         methods = [chosen.entry.name for chosen in self.session.methods]
         found = methods.index(row["method"]) if row["method"] in methods else len(methods)
-        return images.get(row["image"].lstrip("'"), len(images)), found, int(row["target"] or -1)
+        return images.get(row["image"], len(images)), found, int(row["target"] or -1)
 
     def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
         """Yield (explanation, whether it is the last of its image and target), in order."""
@@ -139,11 +139,11 @@ class Work:
                     name=self._file_name(chosen, target),
                     picture=picture,
                 )
-                yield from self._task(item, chosen, subject, last=i == len(session.methods) - 1)
+                yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
 
-    def _task(self, item: Explanation, chosen: Chosen, subject: Subject, *, last: bool) -> Iterator[Task]:
+    def _task(self, item: Explanation, chosen: Chosen, subject: Subject, path: Path, *, last: bool) -> Iterator[Task]:
         """One task for the engine, or none where the item is done already or cannot be done."""
-        earlier = self.session.run.finished(item.image, item.method, str(item.target)) if self.session.run else []
+        earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
             self._queue.append(_Entry(replace(done, folder=item.folder, name=item.name, picture=item.picture), last))
@@ -152,13 +152,21 @@ class Work:
             task = Task(subject, chosen.entry.load()(subject, **chosen.options))
         except (AttributionError, ImageError, UsageError) as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
-            if isinstance(error, UsageError) and not self._started:
+            if isinstance(error, UsageError) and item.method not in self._started:
                 raise
             self._queue.append(_Entry(_failed(item, error), last))
             return
-        self._started = True
+        self._started.add(item.method)
         self._queue.append(_Entry(item, last, waits=True))
         yield task
+
+    def _earlier(self, item: Explanation, path: Path) -> list[dict[str, str]]:
+        """Rows of an earlier run that still hold: the array stands, and the image was not changed since it was made."""
+        run = self.session.run
+        array = None if run is None else run.path / item.folder / f"{item.name}.npy"
+        if run is None or array is None or not array.exists() or array.stat().st_mtime_ns < path.stat().st_mtime_ns:
+            return []
+        return run.finished(item.image, item.method, str(item.target))
 
     def _file_name(self, chosen: Chosen, target: int) -> str:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
@@ -202,6 +210,4 @@ def _array(values: Tensor | None) -> Any:
 
 
 def _failed(item: Explanation, error: Exception) -> Explanation:
-    text = error.what if isinstance(error, SigError) else str(error)
-    given = f" ({error.given})" if isinstance(error, SigError) and error.given is not None else ""
-    return replace(item, status="failed", error=" ".join(f"{text}{given}".split()), picture=None)
+    return replace(item, status="failed", error=" ".join(str(error).split()), picture=None)

@@ -95,25 +95,25 @@ def _carry_out(session: Session, as_json: bool) -> int:
 
     failed: list[Explanation] = []
     shown: list[Explanation] = []
+    done = 0
     with Reporter(session.items) as reporter:
         for item in stream(session, progress=reporter.evaluations):
             if as_json:
                 sys.stdout.write(json.dumps(_record(session, item)) + "\n")
                 sys.stdout.flush()
             reporter.done(item)
+            done += 1
             if item.status != "ok":
                 failed.append(item)
             if len(shown) < _SHOWN:
                 # Arrays are let go, so that memory does not grow with the number of images.
                 shown.append(replace(item, values=None, stderr=None, players=None, picture=None))
     screen = console()
-    screen.print(_table(shown, session.items))
+    screen.print(_table(shown, done))
     for item in failed:
         screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
     if session.run is not None:
-        screen.print(
-            f"{session.items - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False
-        )
+        screen.print(f"{done - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False)
     return len(failed)
 
 

@@ -79,7 +79,7 @@ References = Annotated[
         "--references",
         rich_help_panel=_METHOD,
         show_default=False,
-        help="Images for mean and random references instead of those explained; repeatable.",
+        help="Images for eg and the mean and random baselines instead of those explained; repeatable.",
     ),
 ]
 Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]

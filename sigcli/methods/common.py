@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import torch
 
 from .. import draws, quadrature
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 
 REPLICATES, REPLICATE_SIZE = 8, 16
 """Sampled plans are divided into at most 8 independent replicates, whose spread gives the standard error. Stratification
@@ -23,6 +24,13 @@ def at_least(minimum: int, **counts: int) -> None:
             raise UsageError(f"{name} must be at least {minimum}", given=value)
 
 
+def one_of(choices: Iterable[str], **texts: str) -> None:
+    """Raise UsageError for a text that is not among the choices."""
+    for name, text in texts.items():
+        if text not in choices:
+            raise unknown(name, text, choices)
+
+
 def positive(**numbers: float) -> None:
     """Raise UsageError for a number that is not above 0."""
     for name, value in numbers.items():
@@ -34,10 +42,11 @@ def bounds(samples: int) -> list[tuple[int, int]]:
     """Ranges of draws that form independent replicates: up to 8 of nearly equal length, at least 2 where there are 4 draws.
 
     >>> bounds(7), len(bounds(64)), len(bounds(1000))
-    ([(0, 3), (3, 7)], 4, 8)
+    ([(0, 2), (2, 7)], 4, 8)
     """
     parts = min(REPLICATES, max(2, samples // REPLICATE_SIZE)) if samples >= 4 else 1
-    edges = [samples * i // parts for i in range(parts + 1)]
+    # Even lengths, since coalitions come in pairs; an odd draw goes to the last.
+    edges = [2 * (samples // 2 * i // parts) for i in range(parts)] + [samples]
     return list(pairwise(edges))
 
 

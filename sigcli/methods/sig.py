@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..paths import Plan, Reference
 from ..players import Players, parse
 from ..types import Subject
-from .common import at_least, bounds, line_nodes, units
+from .common import at_least, bounds, line_nodes, one_of, units
 
 _GOLDEN = 0.6180339887498949
 _ENUMERATE_STEPS = 8
@@ -45,7 +45,7 @@ def sig(
         players: the partition, see `sigcli.players.FORMS`; the paper's is 80x80.
         baseline: the default sample x' of the players outside S.
         samples: number of coalitions B; gradient evaluations are samples × steps (twice that for form "both").
-        steps: nodes per coalition.
+        steps: nodes per coalition; where all coalitions are taken, 1 stands for samples / (2^n - 1).
         sizes: "uniform" draws k = |S| uniformly from 0..n-1 (the paper's proof and Fig. 2); "algorithm1" as its
             Algorithm 1 is printed, independently.
         form: "to-input" integrates b_S → x; "from-default" x' → b_S ([ES] B.1, proposal 2); "both" is their sum.
@@ -53,12 +53,16 @@ def sig(
             where samples allow 8 nodes for each.
         rule: of the nodes; "auto" is stratified where coalitions are sampled and Gauss-Legendre where all are taken.
         normalise: divide a player's sum by the number of draws in which it moved, not by all draws (per-player
-            normalisation: same ratios in expectation, less variance; completeness then holds before the division).
+            normalisation: same ratios in expectation, less variance; completeness then holds before the division, and no
+            standard error is claimed for the ratio).
 
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.
     """
     at_least(1, samples=samples, steps=steps)
+    one_of(("uniform", "algorithm1"), sizes=sizes)
+    one_of(("to-input", "from-default", "both"), form=form)
+    one_of(("auto", "sampled", "all"), coalitions=coalitions)
     partition = parse(players, subject.picture)
     reference = Reference.fixed(single_baseline(baseline, subject))
     count = 2**partition.n - 1
@@ -70,7 +74,7 @@ def sig(
     if coalitions == "all" or (coalitions == "auto" and fits and sizes == "uniform"):
         drawn, share = all_proper(partition.n)
         rule = "gauss-legendre" if rule == "auto" else rule
-        steps = max(steps, samples // count)
+        steps = steps if steps > 1 else max(1, samples // count)
         unit, offsets = None, None
     else:
         drawn, unit, offsets = _sampled(partition, subject, samples, sizes)
@@ -105,6 +109,9 @@ def _sampled(
         # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].
         k = np.minimum((n * (p + size_shift) / pairs).astype(int), n - 1)
         alpha = (p * _GOLDEN + alpha_shift) % 1
+        # An odd number of draws leaves out one mirror: of a random pair, or large coalitions would be too many.
+        turn = np.argsort(draws.uniform(draws.stream(key, "turn"), torch.tensor([first]), pairs).numpy()[0])
+        k, alpha = k[turn], alpha[turn]
         parts.append(antithetic(k, n, draws.stream(key, "members"), first).take(np.arange(last - first)))
         alphas.append(np.repeat(alpha, 2)[: last - first])
     return Coalitions.stack(parts), unit, np.concatenate(alphas)

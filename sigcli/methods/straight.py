@@ -14,7 +14,7 @@ from ..baselines.single import baseline as single_baseline
 from ..baselines.single import other_images, peers, resized_to, uniform_noise
 from ..paths import Plan, Reference, straight
 from ..types import Subject
-from .common import at_least, bounds, line_nodes, positive, units
+from .common import at_least, bounds, line_nodes, one_of, positive, units
 
 
 def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
@@ -44,6 +44,7 @@ def eg(
         steps: stratified random nodes per reference.
     """
     at_least(1, samples=samples, steps=steps)
+    one_of(("images", "uniform"), baselines=baselines)
     key = draws.stream(subject.seed, subject.key, "eg", baselines)
     nodes, weights = _stratified_lines(samples, steps, key)
     if baselines == "uniform":

@@ -18,9 +18,10 @@ from ..errors import UsageError
 from ..paths import Plan, Reference
 from ..players import Players, parse
 from ..types import Subject
-from .common import at_least, line_nodes
+from .common import at_least, line_nodes, one_of
 
 _ENUMERATE_STEPS = 2
+_LARGEST_WALK = 50_000_000
 
 
 def sig_walk(
@@ -45,7 +46,7 @@ def sig_walk(
         players: the partition, see `sigcli.players.FORMS`.
         baseline: the default sample x'.
         orders: number of orders; gradient evaluations are orders × segments × steps.
-        steps: nodes per segment.
+        steps: nodes per segment; where all moves are taken, 1 stands for orders·n / number of moves.
         segments: moves per order; at fewer than n, several players move together, which is cheaper and no longer an
             unbiased Shapley value. By default every player moves alone.
         coalitions: "all" follows each of the n·2^(n-1) possible moves with its Shapley weight, which is the mean over all
@@ -56,17 +57,23 @@ def sig_walk(
         UsageError: unknown players, baseline, rule, or counts below 1.
     """
     at_least(1, orders=orders, steps=steps)
+    one_of(("auto", "sampled", "all"), coalitions=coalitions)
     partition = parse(players, subject.picture)
     n = partition.n
     if segments is not None:
         at_least(1, segments=segments)
     groups = min(n, segments or n)
+    if groups * n > _LARGEST_WALK:
+        raise UsageError(
+            f"a walk of {groups} moves over {n} players is too long",
+            hint="Set --set segments=64, or use fewer players.",
+        )
     reference = Reference.fixed(single_baseline(baseline, subject))
     moves = n * 2 ** (n - 1) if n <= 14 else math.inf
     if coalitions == "all" and (moves == math.inf or groups < n):
         raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
     if coalitions == "all" or (coalitions == "auto" and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves):
-        steps = max(steps, orders * n * steps // int(moves))
+        steps = steps if steps > 1 else max(1, orders * n // int(moves))
         return _all_moves(partition, reference, steps, "gauss-legendre" if rule == "auto" else rule, subject)
     rule = quadrature.STRATIFIED if rule == "auto" else rule
     return _sampled(partition, reference, subject, orders=orders, groups=groups, steps=steps, rule=rule)

@@ -146,10 +146,12 @@ def _check_gradient(output: Tensor, images: Tensor) -> None:
     gradient = None
     if output.requires_grad:
         try:
-            (gradient,) = torch.autograd.grad(output.sum(), images, allow_unused=True)
+            # Unequal weights, since the plain sum of probabilities is 1 and has no gradient.
+            weights = torch.linspace(-1.0, 2.0, output.numel(), device=output.device, dtype=output.dtype)
+            (gradient,) = torch.autograd.grad((output * weights.view_as(output)).sum(), images, allow_unused=True)
         except RuntimeError as error:
             raise ModelError(f"the network cannot be differentiated: {one_line(error)}", hint=WRAP) from error
-    if gradient is None:
+    if gradient is None or not gradient.any():
         raise ModelError(
             "the network is not differentiable with respect to its input",
             hint="Remove no_grad, detach, argmax and rounding from its forward pass, or save it without them.",
