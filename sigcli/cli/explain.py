@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
-from click.core import ParameterSource
 from rich.markup import escape
 from rich.table import Table
 
@@ -79,7 +78,7 @@ def explain(
             batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, check=check, out=out, resume=resume,
             overwrite=overwrite, uncertainty=uncertainty, smooth=smooth, pictures=pictures,
         )  # fmt: skip
-        if paths_given and context.get_parameter_source("model") is ParameterSource.DEFAULT:
+        if paths_given and getattr(context.get_parameter_source("model"), "name", "") == "DEFAULT":
             screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")
         for note in session.model.notes:
             screen.print(f"note: {note}", markup=False)
