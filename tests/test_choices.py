@@ -58,7 +58,8 @@ def test_targets():
 
 def test_devices():
     assert choose_device("cpu") == "cpu"
-    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else choose_device("auto"))
+    mps = "mps" if torch.backends.mps.is_available() else "cpu"
+    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else mps)
     for bad in ("gpu", "cuda:99", "cpu:1"):
         with pytest.raises(UsageError):
             choose_device(bad)

@@ -136,6 +136,7 @@ def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.n
 
     With few nodes per move, nearly all of the error of a walk is where on its moves the gradient was taken. So the pairs of
     orders share [0, 1] between them, in a random order for each player, and a reverse order has 1 - α where its order has α.
+    Pairs are therefore not quite independent: the standard error from their spread errs on the side of caution.
     """
     orders, groups, steps = nodes.shape
     pairs = -(-orders // 2)
