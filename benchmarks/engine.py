@@ -1,4 +1,7 @@
-"""Speed of the engine beside the bare loop and beside captum, in one process, alternating, best of several rounds.
+"""Speed of the engine beside the bare loop and beside captum, in one process, alternating, medians over rounds.
+
+`inside_model` is the share of the engine's time spent in the model itself: what is left is all that the engine adds. It
+is taken within single runs, so a machine whose speed drifts between runs does not disturb it.
 
 python benchmarks/engine.py --models squeezenet1_1,resnet50 --evaluations 256 --rounds 5
 """
@@ -10,6 +13,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from captum.attr import IntegratedGradients
@@ -18,7 +22,7 @@ from common import machine, model, report
 from sigcli.cli.memory import keep_freed_memory
 from sigcli.engine import Task, integrate
 from sigcli.methods import METHODS
-from sigcli.scorer import Scorer
+from sigcli.scorer import Score, Scorer
 from sigcli.types import Subject
 
 
@@ -47,6 +51,24 @@ def compare(
         statistics.median(b for _, b in pairs),
         statistics.median(a / b for a, b in pairs),
     )
+
+
+class Clocked:
+    """A scorer that counts the time its model takes."""
+
+    def __init__(self, inner: Score, device: torch.device) -> None:
+        self.inner, self.device, self.spent = inner, device, 0.0
+
+    def _clock(self, name: str, images: torch.Tensor, targets: torch.Tensor) -> Any:
+        found: list[Any] = []
+        self.spent += seconds(lambda: found.append(getattr(self.inner, name)(images, targets)), self.device)
+        return found[0]
+
+    def scores(self, images: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self._clock("scores", images, targets)
+
+    def gradients(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._clock("gradients", images, targets)
 
 
 def main() -> None:
@@ -80,21 +102,27 @@ def measure(name: str, args: argparse.Namespace) -> list[dict[str, object]]:
             leaf = ready.detach().requires_grad_()
             torch.autograd.grad(net.module(leaf)[:, 3].sum(), leaf)
 
-    def engine(method: str, **options: object) -> Callable[[], object]:
+    def engine(method: str, score: Score = scorer, **options: object) -> Callable[[], object]:
         load = METHODS[method].load()
-        return lambda: list(integrate(scorer, [Task(who, load(who, **options))], batch_size=b))
+        return lambda: list(integrate(score, [Task(who, load(who, **options))], batch_size=b))
+
+    def inside_model(method: str, **options: object) -> float:
+        clocked = Clocked(scorer, device)
+        whole = seconds(engine(method, clocked, **options), device)
+        return clocked.spent / whole
 
     rows = []
-    for label, work in (
-        ("ig", engine("ig", steps=k, baseline="black")),
-        ("sig 14x14", engine("sig", samples=k, players="grid:14x14", baseline="black")),
-        ("eg uniform", engine("eg", samples=k, baselines="uniform")),
+    for label, method, options in (
+        ("ig", "ig", {"steps": k, "baseline": "black"}),
+        ("sig 14x14", "sig", {"samples": k, "players": "grid:14x14", "baseline": "black"}),
+        ("eg uniform", "eg", {"samples": k, "baselines": "uniform"}),
     ):
-        ours, theirs, ratio = compare(work, bare, args.rounds, device)
+        ours, theirs, ratio = compare(engine(method, **options), bare, args.rounds, device)
+        inside = f"{inside_model(method, **options):.3f}"
         rows.append(
             {"what": "engine over bare loop", "model": name, "method": label, "evaluations": k, "batch": b,
              "ours_per_s": f"{k / ours:.2f}", "peer_per_s": f"{k / theirs:.2f}", "throughput_ratio": f"{1 / ratio:.3f}",
-             "machine": machine(args.device)}
+             "inside_model": inside, "machine": machine(args.device)}
         )  # fmt: skip
     captum = IntegratedGradients(net.module)
 
@@ -107,7 +135,7 @@ def measure(name: str, args: argparse.Namespace) -> list[dict[str, object]]:
     rows.append(
         {"what": "ig over captum", "model": name, "method": "ig", "evaluations": k, "batch": b,
          "ours_per_s": f"{k / ours:.2f}", "peer_per_s": f"{k / theirs:.2f}", "throughput_ratio": f"{1 / ratio:.3f}",
-         "machine": machine(args.device)}
+         "inside_model": "", "machine": machine(args.device)}
     )  # fmt: skip
     return rows
 
