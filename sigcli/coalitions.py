@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
 from . import draws
@@ -94,7 +93,7 @@ def sizes_algorithm1(n: int, count: int, key: int) -> Int[np.ndarray, " count"]:
     have, first = 0, 0
     rounds = max(16, min(count, _CHUNK // n))
     while have < count:
-        u = draws.uniform(key, torch.arange(first, first + rounds), n).numpy()
+        u = draws.rows(key, first, rounds, n)
         accepted = np.nonzero(u < probability)[1]
         found.append(accepted)
         have, first = have + len(accepted), first + rounds
@@ -124,7 +123,7 @@ def _split(sizes: np.ndarray, n: int, key: int, first: int) -> Iterator[tuple[Me
     step = max(1, _CHUNK // n)
     for i in range(0, len(sizes), step):
         part = sizes[i : i + step]
-        u = draws.uniform(key, torch.arange(first + i, first + i + len(part)), n).numpy()
+        u = draws.rows(key, first + i, len(part), n)
         pivot = np.sort(u, axis=1)[np.arange(len(part)), np.minimum(part, n - 1)][:, None]
         # A size of n has no player at its place: the whole row is before it.
         whole = (part >= n)[:, None]
@@ -144,6 +143,6 @@ def all_proper(n: int) -> tuple[Coalitions, Float[np.ndarray, " k"]]:
 
 def orders(n: int, count: int, key: int, first: int = 0) -> Int[np.ndarray, "k n"]:
     """Random orders of the players, each followed by its reverse (antithetic), `count` in all."""
-    u = draws.uniform(key, torch.arange(first, first + (count + 1) // 2), n).numpy()
+    u = draws.rows(key, first, (count + 1) // 2, n)
     forward = np.argsort(u, axis=1)
     return np.stack([forward, forward[:, ::-1]], 1).reshape(-1, n)[:count]

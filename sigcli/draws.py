@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 
@@ -33,6 +33,25 @@ def words(key: int, draw: int, count: int) -> np.ndarray:
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
 
 
+def rows(key: int, first: int, count: int, size: int) -> Float64[np.ndarray, "k n"]:
+    """Uniform numbers in (0, 1), 52 bits, of consecutive draws first..first+count-1: (count, size).
+
+    Each draw has whole blocks of its own one after the other, at the counters (place, 0, 1); one pass makes them all, where
+    `uniform` sets up a generator for each. For the short draws of which plans are made.
+
+    >>> bool((rows(1, 0, 9, 5)[4] == rows(1, 4, 1, 5)[0]).all())
+    True
+    """
+    blocks = -(-size // 4)
+    generator = np.random.Philox(key=key, counter=[first * blocks, 0, 1, 0])
+    raw = np.asarray(generator.random_raw(count * blocks * 4), dtype=np.uint64).reshape(count, -1)[:, :size]
+    return _open_interval(raw)
+
+
+def _open_interval(raw: np.ndarray) -> np.ndarray:
+    return ((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
 def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
     """Uniform numbers in the open interval (0, 1), 52 bits in float64, (k, n); on the device of `draws`.
 
@@ -42,7 +61,7 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
         size: how many numbers n per draw.
     """
     raw = np.stack([words(key, draw, size) for draw in draws.tolist()])
-    return torch.from_numpy(((raw >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52).to(draws.device)
+    return torch.from_numpy(_open_interval(raw)).to(draws.device)
 
 
 def uniform16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:

@@ -20,6 +20,7 @@ from .paths import Plan, endpoints, spread_positions
 from .scorer import Score
 from .types import Attribution, Subject
 
+_SMALL = 1024
 CHECK_SHARE, CHECK_LEAST = 24, 8
 """The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 8)."""
 
@@ -45,6 +46,7 @@ class _Run:
     done: int = 0
     seconds: float = 0.0
     fixed: tuple[Tensor, Tensor] | None = field(default=None)
+    omegas: np.ndarray = field(default_factory=lambda: np.ones(1))
 
     @staticmethod
     def start(task: Task) -> _Run:
@@ -55,8 +57,9 @@ class _Run:
             return torch.zeros(x.shape, dtype=dtype, device=x.device)
 
         run = _Run(task, zeros(), zeros())
-        if plan.units > 1:
+        if plan.unit is not None and plan.units > 1:
             run.mean, run.spread = zeros(), zeros()
+            run.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
             run.fixed = reference, x[None] - reference
@@ -292,6 +295,9 @@ def _accumulate(piece: _Piece, gradient: Tensor) -> None:
     run, plan = piece.run, piece.run.task.plan
     if plan.multiply and not plan.reference.constant:
         gradient = gradient * piece.delta
+    if gradient[0].numel() <= _SMALL and gradient.device.type == "cpu":
+        _accumulate_rows(run, gradient * piece.movement)
+        return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
     weights = plan.weight[piece.points].tolist()
@@ -305,6 +311,21 @@ def _accumulate(piece: _Piece, gradient: Tensor) -> None:
             _close_unit(run)
 
 
+def _accumulate_rows(run: _Run, terms: Tensor) -> None:
+    """The same for inputs of a few features, where a call per point would cost more than the network: rows in turn."""
+    unit = run.task.plan.unit
+    first = 0
+    while first < len(terms):
+        left = len(terms) - first
+        if unit is not None:
+            left = min(left, int(np.searchsorted(unit, unit[run.done], side="right")) - run.done)
+        rows = torch.cat([run.open[None], terms[first : first + left]]).numpy()
+        run.open.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
+        run.done, first = run.done + left, first + left
+        if run.done == len(run.task.plan) or (unit is not None and unit[run.done] != unit[run.done - 1]):
+            _close_unit(run)
+
+
 def _close_unit(run: _Run) -> None:
     """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
     plan = run.task.plan
@@ -312,33 +333,10 @@ def _close_unit(run: _Run) -> None:
         run.open *= run.fixed[1][0]
     run.total += run.open
     if run.mean is not None and run.spread is not None and plan.unit is not None:
-        unit = plan.unit[run.done - 1]
-        omega = float(plan.weight[plan.unit == unit].sum() / plan.weight.sum())
+        omega = float(run.omegas[plan.unit[run.done - 1]])
         value = run.open / omega
         run.share += omega
         step = value - run.mean
         run.mean += step * (omega / run.share)
         run.spread += omega * step * (value - run.mean)
     run.open.zero_()
-
-
-def auto_batch_size(scorer: Score, shape: tuple[int, int, int], device: torch.device) -> int:
-    """A batch size for images (C, H, W): from the memory of a CUDA device, from the image's size elsewhere.
-
-    On a CPU small batches are as fast as large ones, since the working set then stays near the caches; the rule depends on
-    nothing but the shape, so that the same command gives the same batches and bytes.
-    """
-    if device.type != "cuda":
-        return max(4, min(64, round(8 * 224 * 224 / (shape[-1] * shape[-2]))))
-    probe = torch.zeros((8, *shape), device=device)
-    targets = torch.zeros(8, dtype=torch.long, device=device)
-    try:
-        scorer.gradients(probe[:1], targets[:1])  # workspaces are allocated once
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        scorer.gradients(probe, targets)
-        per_image = max(1, (torch.cuda.max_memory_allocated(device) - before) // 8)
-    except torch.OutOfMemoryError:
-        return 1
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(max(1, min(256, 0.6 * free // per_image)))

@@ -32,6 +32,10 @@ class UsageError(SigError):
     """An option or argument that cannot be used; nothing was done (exit code 2)."""
 
 
+class BudgetError(UsageError):
+    """An estimator that cannot run within so few evaluations."""
+
+
 class ImageError(SigError):
     """One image that cannot be read; the others go on (exit code 1)."""
 

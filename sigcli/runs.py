@@ -12,7 +12,8 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,24 @@ def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
     Raises:
         OutputError: the folder cannot be written, holds another run, or its run does not fit.
     """
+    earlier = claim_folder(path, manifest, resume=resume, overwrite=overwrite)
+    run = RunFolder(path, _read_rows(path) if resume and earlier else {})
+    text = _csv_text(run.rows.values(), header=True)
+    with _writing(path):
+        write_aside(path / RESULTS, lambda aside: _write_text(aside, text))
+    return run
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError("the output folder cannot be written", given=path, hint=f"{error.strerror}.") from error
+
+
+def claim_folder(path: Path, manifest: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> bool:
+    """Make a folder for a run and write its manifest; says whether a run was there already. As `open_run`, without rows."""
     earlier = read_manifest(path) if path.is_dir() else None
     differing = [] if earlier is None else _differences(earlier, manifest, images=not resume)
     if earlier is not None and resume and differing:
@@ -172,15 +191,29 @@ def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
             f"{path} already holds another run ({', '.join(differing)} differ)",
             hint="Name another --out, or add --overwrite to replace it.",
         )
-    run = RunFolder(path, _read_rows(path) if resume and earlier is not None else {})
-    try:
+    with _writing(path):
         path.mkdir(parents=True, exist_ok=True)
         write_aside(path / MANIFEST, lambda aside: _write_text(aside, json.dumps(manifest, indent=2) + "\n"))
-        text = _csv_text(run.rows.values(), header=True)
-        write_aside(path / RESULTS, lambda aside: _write_text(aside, text))
-    except OSError as error:
-        raise OutputError("the output folder cannot be written", given=path, hint=f"{error.strerror}.") from error
-    return run
+    return earlier is not None
+
+
+def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV whose columns are the keys of its first row; numbers as `figure` shows them, texts made safe."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    with _writing(path):
+        write_aside(path, lambda aside: _write_text(aside, stream.getvalue()))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return safe_cell(value)
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else figure(float(value))
+    return "" if value is None else str(value)
 
 
 def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:

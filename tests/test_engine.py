@@ -6,7 +6,8 @@ import torch
 from captum.attr import IntegratedGradients
 
 from sigcli.coalitions import Coalitions
-from sigcli.engine import Task, auto_batch_size, integrate
+from sigcli.batching import auto_batch_size
+from sigcli.engine import Task, integrate
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
 from sigcli.paths import Plan, Reference, endpoints, straight

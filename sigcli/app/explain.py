@@ -9,15 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
 from typing_extensions import Unpack
 
-from .. import __version__
-from ..engine import CHECK_SHARE, auto_batch_size
+from ..batching import auto_batch_size
+from ..engine import CHECK_SHARE
 from ..errors import OutputError, UsageError
 from ..images import find_images
 from ..models.loading import load_model
@@ -25,6 +24,7 @@ from ..models.model import Model
 from ..runs import free_folder, open_run
 from ..scorer import Scorer
 from .choices import Chosen, choose_device, choose_methods, parse_target
+from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
 from .work import Session, Work
 
@@ -279,12 +279,11 @@ def _option_files(methods: list[Chosen]) -> dict[str, str]:
 def _manifest(
     spec: dict[str, Any], model: Model, paths: list[Path], references: list[Path] | None, smooth: float | None
 ) -> dict[str, Any]:
-    packages = {name: metadata.version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
     return {
         "spec": spec,
         "device": f"{model.device} {device}".strip(),
-        "versions": {"sigcli": __version__, "python": platform.python_version(), **packages},
+        "versions": versions(),
         "classes": model.classes,
         "notes": list(model.notes),
         "images": [os.path.abspath(path) for path in paths],

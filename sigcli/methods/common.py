@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-import torch
 
 from .. import draws, quadrature
 from ..errors import UsageError, unknown
@@ -59,7 +58,7 @@ def line_nodes(rule: str, steps: int, lines: int, key: int) -> tuple[np.ndarray,
     """Nodes and weights of one rule on each of several lines, (lines, steps) each; weights of a line sum to 1."""
     at_least(1, steps=steps)
     if rule == quadrature.STRATIFIED:
-        offsets = draws.uniform(key, torch.arange(lines), steps).numpy()
+        offsets = draws.rows(key, 0, lines, steps)
         nodes, weights = quadrature.stratified(offsets)
     else:
         chosen = quadrature.rule(rule)

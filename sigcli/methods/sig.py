@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .. import draws, quadrature
@@ -84,7 +83,7 @@ def sig(
         nodes, weights = offsets[:, None], np.ones((samples, 1))
     else:
         nodes, weights = line_nodes(rule, steps, len(drawn), draws.stream(subject.seed, subject.key, "sig", "nodes"))
-    plan = _segments(form, partition, reference, drawn, nodes=nodes, weights=weights * share[:, None], unit=unit)
+    plan = through(form, partition, reference, drawn, nodes=nodes, weights=weights * share[:, None], unit=unit)
     return _normalised(plan) if normalise else plan
 
 
@@ -95,29 +94,31 @@ def _sampled(
     n = partition.n
     key = draws.stream(subject.seed, subject.key, "sig", sizes)
     ranges, unit = bounds(samples), units(samples)
-    shift = draws.uniform(draws.stream(key, "shift"), torch.arange(len(ranges)), 2).numpy()
+    shift = draws.rows(draws.stream(key, "shift"), 0, len(ranges), 2)
     if sizes == "algorithm1":
         drawn = of_sizes(sizes_algorithm1(n, samples, draws.stream(key, "sizes")), n, draws.stream(key, "members"))
         offsets = np.concatenate(
             [(np.arange(j - i) * _GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)]
         )
         return drawn, unit, offsets
-    parts, alphas = [], []
-    for (first, last), (size_shift, alpha_shift) in zip(ranges, shift, strict=True):
+    sizes_of, alphas, keep = [], [], []
+    turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), -(-samples // 2))
+    for (first, last), (size_shift, alpha_shift), turn in zip(ranges, shift, turns, strict=True):
         pairs = -(-(last - first) // 2)
         p = np.arange(pairs)
         # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].
         k = np.minimum((n * (p + size_shift) / pairs).astype(int), n - 1)
         alpha = (p * _GOLDEN + alpha_shift) % 1
         # An odd number of draws leaves out one mirror: of a random pair, or large coalitions would be too many.
-        turn = np.argsort(draws.uniform(draws.stream(key, "turn"), torch.tensor([first]), pairs).numpy()[0])
-        k, alpha = k[turn], alpha[turn]
-        parts.append(antithetic(k, n, draws.stream(key, "members"), first).take(np.arange(last - first)))
-        alphas.append(np.repeat(alpha, 2)[: last - first])
-    return Coalitions.stack(parts), unit, np.concatenate(alphas)
+        order = np.argsort(turn[:pairs])
+        sizes_of.append(k[order])
+        alphas.append(np.repeat(alpha[order], 2)[: last - first])
+        keep.append(np.arange(2 * pairs) < last - first)
+    drawn = antithetic(np.concatenate(sizes_of), n, draws.stream(key, "members"))
+    return drawn.take(np.nonzero(np.concatenate(keep))[0]), unit, np.concatenate(alphas)
 
 
-def _segments(
+def through(
     form: str,
     partition: Players,
     reference: Reference,

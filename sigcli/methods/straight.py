@@ -59,7 +59,7 @@ def _image_reference(subject: Subject, samples: int, key: int) -> Reference:
     images = peers(subject, "eg")
     others = np.array(other_images(subject, "eg"))
     rounds = -(-samples // len(others))
-    u = draws.uniform(key + 1, torch.arange(rounds), len(others)).numpy()
+    u = draws.rows(key + 1, 0, rounds, len(others))
     chosen = others[np.argsort(u, axis=1)].ravel()[:samples]
 
     def sample(indices: torch.Tensor) -> torch.Tensor:
@@ -102,6 +102,6 @@ def _stratified_lines(samples: int, steps: int, key: int) -> tuple[np.ndarray, n
     nodes, weights = line_nodes(quadrature.STRATIFIED, steps, samples, draws.stream(key, "nodes"))
     if steps > 1:
         return nodes, weights
-    u = draws.uniform(draws.stream(key, "ranks"), torch.arange(samples), 1).numpy()[:, 0]
+    u = draws.rows(draws.stream(key, "ranks"), 0, samples, 1)[:, 0]
     parts = [(np.argsort(np.argsort(u[i:j])) + nodes[i:j, 0]) / (j - i) for i, j in bounds(samples)]
     return np.concatenate(parts)[:, None], weights

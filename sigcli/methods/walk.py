@@ -7,7 +7,6 @@ import math
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .. import draws, quadrature
@@ -141,7 +140,7 @@ def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.n
     orders, groups, steps = nodes.shape
     pairs = -(-orders // 2)
     players = permutations.shape[1]
-    u = draws.uniform(key, torch.arange(pairs), players).numpy()
+    u = draws.rows(key, 0, pairs, players)
     rank = np.argsort(np.argsort(u, axis=0), axis=0)
     first = np.round(np.linspace(0, players, groups + 1)).astype(int)[:-1]
     result = np.empty_like(nodes)

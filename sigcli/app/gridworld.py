@@ -1,0 +1,193 @@
+"""The use case behind `sig gridworld`: does an attribution method track the Shapley value? No printing.
+
+Each condition (grid and reward) has an exact answer. Networks stand in for its reward, every estimator explains them within
+the same budget of evaluations, and tables and figures say how near each comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import BudgetError, UsageError
+from ..gridworld import ESTIMATORS
+from ..gridworld.rewards import load_reward
+from ..gridworld.results import CaseResult, Study, SweepPoint
+from ..gridworld.segments import sample_segments
+from ..gridworld.standin import Recipe
+from ..gridworld.study import Condition, Measured, Trained, measure, prepare
+from ..gridworld.world import World
+from ..runs import claim_folder, free_folder
+from .choices import choose_device
+from .gridworld_tables import write_tables
+from .provenance import versions
+
+DEFAULT_OUT = "sig-gridworld"
+CURVE = (0.25, 4.0, 16.0)
+"""Further budgets of the error curve, as multiples of the study's."""
+CURVE_ESTIMATORS = ("eg", "sig", "sig-walk", "effective", "permutation", "kernelshap")
+SWEEPS = {"samples": (0.25, 0.5, 1.0, 2.0, 4.0), "coverage": (0.1, 0.2, 0.4, 0.6, 0.8)}
+
+Progress = Callable[[str, int, int], None]
+
+
+def gridworld(
+    *,
+    grid: str | Sequence[str] = ("2x2", "2x3"),
+    reward: str | Sequence[str] = ("r1", "r2"),
+    runs: int = 10,
+    coverage: float = 0.4,
+    samples: int | None = None,
+    sweep: str | None = None,
+    estimators: str | Sequence[str] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    steps: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    write: bool = True,
+    progress: Progress | None = None,
+) -> Study:
+    """Play GridWorld ([SIG] Experiments): exact Shapley values, stand-in networks, and every estimator beside them.
+
+    Args:
+        grid: rows x columns, one or several; at most 20 players each.
+        reward: r1, r2 or `package.module:function`, one or several.
+        runs: independent runs: networks, samples and draws.
+        coverage: share Q of the coalitions that a network is trained on.
+        samples: evaluations given to each estimator; by default 200 for at most 12 players and 1500 for more.
+        sweep: also vary "samples" (N) or "coverage" (Q).
+        estimators: names from `sig list estimators`, or None for all.
+        seed: of every random draw.
+        device: where networks are trained and evaluated: auto, cpu, cuda. auto is the CPU: the networks are tiny.
+        steps: training steps; by default 4000.
+        out: the folder; by default sig-gridworld, or the next free sig-gridworld-N.
+        overwrite: replace another run in `out`.
+        write: whether to write tables and figures at all.
+        progress: called with the stage, what is done of it, and its length.
+
+    Raises:
+        UsageError: an unknown name, or a number that cannot be.
+        OutputError: the folder cannot be written or holds another run.
+
+    >>> study = gridworld(grid="1x2", reward="r1", runs=1, estimators="sig,exact", steps=20, write=False)
+    >>> [m.estimator for m in study.cases[0].measured]
+    ['sig', 'exact']
+    """
+    names = _names(estimators, ESTIMATORS)
+    _check_numbers(runs, coverage, samples, steps, sweep)
+    where = choose_device("cpu" if device == "auto" else device)
+    conditions = [
+        Condition(world, name, load_reward(name))
+        for world in (World.parse(text) for text in _texts(grid))
+        for name in _texts(reward)
+    ]
+    recipe = Recipe() if steps is None else Recipe(steps=steps)
+    spec = {
+        "command": "gridworld", "grid": _texts(grid), "reward": _texts(reward), "runs": runs, "coverage": coverage,
+        "samples": samples, "sweep": sweep, "estimators": names, "seed": seed, "steps": recipe.steps,
+    }  # fmt: skip
+    folder = None
+    if write:
+        manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
+        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
+        claim_folder(folder, manifest, overwrite=overwrite)
+    study = Study([], tuple(names), sweep, folder)
+    for condition in conditions:
+        budget = samples or condition.samples
+        training: dict[str, Any] = {"runs": runs, "seed": seed, "recipe": recipe, "device": where}
+        study.cases.append(_case(condition, budget, coverage, names, sweep, training, progress or _silent))
+        if folder is not None:
+            write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
+    if folder is not None:
+        from ..render.gridworld import draw_study
+
+        draw_study(study, folder)
+    return study
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    del stage, done, total
+
+
+def _case(
+    condition: Condition,
+    budget: int,
+    coverage: float,
+    names: list[str],
+    sweep: str | None,
+    training: dict[str, Any],
+    progress: Progress,
+) -> CaseResult:
+    trained = _trained(condition, coverage, training, progress)
+    measured: list[Measured] = []
+    for i, name in enumerate(names):
+        measured += measure(trained, name, budget)
+        progress(f"{condition.title}: estimators", i + 1, len(names))
+    curve = _curve(trained, budget, [name for name in names if name in CURVE_ESTIMATORS], progress)
+    swept: list[SweepPoint] = []
+    budgeted = [name for name in names if ESTIMATORS[name].properties["budgeted"]]
+    for value in SWEEPS.get(sweep or "", ()):
+        if sweep == "samples":
+            spent = max(1, round(value * budget))
+            swept.append(SweepPoint(spent, coverage, _at_budget(trained, budgeted, spent)))
+        else:
+            other = _trained(condition, value, training, progress) if value != coverage else trained
+            swept.append(SweepPoint(value, value, _at_budget(other, budgeted, budget)))
+    return CaseResult(trained, budget, measured, curve, swept, sample_segments(trained.trial(0, budget)))
+
+
+def _trained(condition: Condition, coverage: float, training: dict[str, Any], progress: Progress) -> Trained:
+    stage, done = f"{condition.title}: training {training['runs']} networks on {coverage:.0%}", 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(stage, done, training["recipe"].steps)
+
+    return prepare(condition, coverage=coverage, progress=step, **training)
+
+
+def _at_budget(trained: Trained, names: Sequence[str], budget: int) -> list[Measured]:
+    """Estimates of those estimators that can run within the budget; the others have no point in a curve."""
+    found: list[Measured] = []
+    for name in names:
+        try:
+            found += measure(trained, name, budget)
+        except BudgetError:
+            continue
+    return found
+
+
+def _curve(trained: Trained, budget: int, names: Sequence[str], progress: Progress) -> list[Measured]:
+    found: list[Measured] = []
+    for i, factor in enumerate(CURVE):
+        found += _at_budget(trained, names, max(1, round(factor * budget)))
+        progress(f"{trained.condition.title}: error against budget", i + 1, len(CURVE))
+    return found
+
+
+def _texts(value: str | Sequence[str]) -> list[str]:
+    """Names given as one text with commas or as a sequence, each once."""
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _names(estimators: str | Sequence[str] | None, catalog: Any) -> list[str]:
+    if estimators is None:
+        return list(catalog)
+    names = _texts(estimators)
+    if not names:
+        raise UsageError("no estimator was named", allowed=", ".join(catalog))
+    return [catalog[name].name for name in names]
+
+
+def _check_numbers(runs: int, coverage: float, samples: int | None, steps: int | None, sweep: str | None) -> None:
+    for name, value in (("runs", runs), ("samples", samples), ("steps", steps)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1", given=value)
+    if not 0 < coverage <= 1:
+        raise UsageError("coverage must be a share of the coalitions above 0 and up to 1", given=coverage)
+    if sweep is not None and sweep not in SWEEPS:
+        raise UsageError("unknown sweep", given=sweep, allowed=", ".join(SWEEPS))

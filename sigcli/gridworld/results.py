@@ -1,0 +1,62 @@
+"""What a whole study finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .segments import Segments
+from .study import Measured, Trained
+
+
+@dataclass(frozen=True, eq=False)
+class SweepPoint:
+    """One value of a swept parameter.
+
+    Args:
+        value: of the parameter: a number of evaluations, or a share of the coalitions.
+        coverage: share of the coalitions that the networks saw.
+        measured: the estimates there.
+    """
+
+    value: float
+    coverage: float
+    measured: list[Measured]
+
+
+@dataclass(frozen=True, eq=False)
+class CaseResult:
+    """What a study finds in one condition.
+
+    Args:
+        trained: the game, its networks, and how well they stand in for it.
+        budget: evaluations given to each estimator.
+        measured: every estimate at that budget.
+        curve: estimates at other budgets.
+        sweep: estimates for each value of the swept parameter.
+        segments: marginal differences beside IG along one player's segment, for the first network.
+    """
+
+    trained: Trained
+    budget: int
+    measured: list[Measured]
+    curve: list[Measured]
+    sweep: list[SweepPoint]
+    segments: Segments
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """All conditions of a study.
+
+    Args:
+        cases: one per grid and reward.
+        estimators: their names, in order.
+        swept: "samples", "coverage" or None.
+        folder: where tables and figures were written, or None.
+    """
+
+    cases: list[CaseResult] = field(default_factory=list)
+    estimators: tuple[str, ...] = ()
+    swept: str | None = None
+    folder: Path | None = None

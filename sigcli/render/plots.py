@@ -1,0 +1,68 @@
+"""What all plots share: one look, panels side by side, and saving without a half-written file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from ..runs import write_aside
+from .colours import diverging
+
+_STYLE = {
+    "font.size": 9.0,
+    "axes.titlesize": 10.0,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.labelcolor": "#333333",
+    "xtick.color": "#555555",
+    "ytick.color": "#333333",
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+}
+DPI = 150
+
+
+def signed_colours() -> ListedColormap:
+    """The red/blue table of the maps, for matplotlib."""
+    return ListedColormap(diverging()[:, :3] / 255.0, name="sig")
+
+
+@contextmanager
+def panels(
+    path: Path, count: int, *, size: tuple[float, float], columns: int = 2, title: str | None = None, **options: bool
+) -> Iterator[list[Axes]]:
+    """Axes for some panels; the figure is written when the block ends.
+
+    Args:
+        path: the PNG.
+        count: number of panels.
+        size: width and height of one panel in inches.
+        columns: panels in a row.
+        title: over all of them.
+        options: sharex, sharey.
+    """
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(size[0] * columns, size[1] * rows + (0.4 if title else 0)), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+        for spare in axes[count:]:
+            spare.set_axis_off()
+        if title:
+            figure.suptitle(title, fontsize=11)
+        yield axes[:count]
+        write_aside(path, lambda aside: figure.savefig(aside, format="png", dpi=DPI))
