@@ -123,8 +123,6 @@ def effective_shapley(
     least = pool.tolerance(tolerance)
     values = np.zeros(n)
     for player in range(n):
-        rows = draw_effective(
-            pool, player, count=DRAWS, tolerance=least, bins=bins, key=draws.stream(key, "draws")
-        )
+        rows = draw_effective(pool, player, count=DRAWS, tolerance=least, bins=bins, key=draws.stream(key, "draws"))
         values[player] = pool.marginal[rows, player].mean() if len(rows) else 0.0
     return Estimate(values, pool.evaluations)

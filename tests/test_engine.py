@@ -5,8 +5,8 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from sigcli.coalitions import Coalitions
 from sigcli.batching import auto_batch_size
+from sigcli.coalitions import Coalitions
 from sigcli.engine import Task, integrate
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS

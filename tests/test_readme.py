@@ -42,6 +42,8 @@ def newcomer(tmp_path, monkeypatch):
         "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),"
         " torch.nn.Linear(48, 5))\n"
     )
+    for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", README, re.S):
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -77,6 +79,8 @@ def test_every_command_runs(newcomer):
         arguments = shlex.split(command)[1:]
         if arguments[0] == "explain":
             arguments = cheaper(arguments)
+        if arguments[0] == "gridworld":
+            arguments += ["--runs", "1", "--steps", "20", "--out", f"runs/{len(arguments)}"]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
 

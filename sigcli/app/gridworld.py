@@ -12,8 +12,8 @@ from typing import Any
 
 from ..errors import BudgetError, UsageError
 from ..gridworld import ESTIMATORS
-from ..gridworld.rewards import load_reward
 from ..gridworld.results import CaseResult, Study, SweepPoint
+from ..gridworld.rewards import load_reward
 from ..gridworld.segments import sample_segments
 from ..gridworld.standin import Recipe
 from ..gridworld.study import Condition, Measured, Trained, measure, prepare
@@ -26,8 +26,16 @@ from .provenance import versions
 DEFAULT_OUT = "sig-gridworld"
 CURVE = (0.25, 4.0, 16.0)
 """Further budgets of the error curve, as multiples of the study's."""
+LONG_CURVE, LONG_ESTIMATORS = 50.0, ("sig", "sig-walk")
+"""What SIG costs in the papers, where each of the N coalitions is integrated in 50 steps: a last point for two of them."""
 CURVE_ESTIMATORS = ("eg", "sig", "sig-walk", "effective", "permutation", "kernelshap")
 SWEEPS = {"samples": (0.25, 0.5, 1.0, 2.0, 4.0), "coverage": (0.1, 0.2, 0.4, 0.6, 0.8)}
+
+FILES = (
+    *("shapley", "standin", "estimates", "summary", "timing", "segments"),
+    *("game", "spearman", "error", "sweep"),
+)
+"""Stems of the tables and figures of a run."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -93,11 +101,24 @@ def gridworld(
         manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
         claim_folder(folder, manifest, overwrite=overwrite)
+        for stale in (*folder.glob("*.csv"), *folder.glob("*.png")):
+            if overwrite and stale.stem in FILES:
+                stale.unlink()  # figures of another run would pass for this one's
     study = Study([], tuple(names), sweep, folder)
     for condition in conditions:
         budget = samples or condition.samples
         training: dict[str, Any] = {"runs": runs, "seed": seed, "recipe": recipe, "device": where}
-        study.cases.append(_case(condition, budget, coverage, names, sweep, training, progress or _silent))
+        study.cases.append(
+            _case(
+                condition,
+                budget,
+                names,
+                coverage=coverage,
+                sweep=sweep,
+                training=training,
+                progress=progress or _silent,
+            )
+        )
         if folder is not None:
             write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
     if folder is not None:
@@ -114,8 +135,9 @@ def _silent(stage: str, done: int, total: int) -> None:
 def _case(
     condition: Condition,
     budget: int,
-    coverage: float,
     names: list[str],
+    *,
+    coverage: float,
     sweep: str | None,
     training: dict[str, Any],
     progress: Progress,
@@ -162,9 +184,11 @@ def _at_budget(trained: Trained, names: Sequence[str], budget: int) -> list[Meas
 
 def _curve(trained: Trained, budget: int, names: Sequence[str], progress: Progress) -> list[Measured]:
     found: list[Measured] = []
-    for i, factor in enumerate(CURVE):
-        found += _at_budget(trained, names, max(1, round(factor * budget)))
-        progress(f"{trained.condition.title}: error against budget", i + 1, len(CURVE))
+    long = [name for name in names if name in LONG_ESTIMATORS]
+    points = [*((factor, names) for factor in CURVE), (LONG_CURVE, long)]
+    for i, (factor, chosen) in enumerate(points):
+        found += _at_budget(trained, chosen, max(1, round(factor * budget)))
+        progress(f"{trained.condition.title}: error against budget", i + 1, len(points))
     return found
 
 

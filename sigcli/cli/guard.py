@@ -20,8 +20,12 @@ def console() -> Console:
 
 
 @contextmanager
-def guarded(debug: bool) -> Iterator[None]:
+def guarded(debug: bool, kept: str = "go on with the same command and --resume") -> Iterator[None]:
     """Turn errors into one or two lines on standard error and an exit code; with `debug` let the traceback through.
+
+    Args:
+        debug: show tracebacks.
+        kept: what to do after an interruption.
 
     Raises:
         typer.Exit: with the code that fits.
@@ -29,7 +33,7 @@ def guarded(debug: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console().print("[bold red]interrupted[/]: finished work is kept; go on with the same command and --resume.")
+        console().print(f"[bold red]interrupted[/]: finished work is kept; {kept}.")
         raise typer.Exit(INTERRUPTED) from None
     except SigError as error:
         if debug:

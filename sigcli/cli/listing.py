@@ -14,6 +14,7 @@ from rich.table import Table
 from ..baselines import BASELINES
 from ..catalog import Catalog, Entry
 from ..errors import unknown
+from ..gridworld import ESTIMATORS
 from ..methods import METHODS
 from ..metrics import METRICS
 from ..models import MODELS
@@ -25,18 +26,21 @@ CATALOGS: dict[str, Catalog] = {
     "models": MODELS,
     "methods": METHODS,
     "baselines": BASELINES,
+    "estimators": ESTIMATORS,
     "metrics": METRICS,
     "scenarios": SCENARIOS,
 }
 
 
 def listing(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="models, methods, baselines, metrics or scenarios.")],
+    what: Annotated[
+        str, typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics or scenarios.")
+    ],
     name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
     as_json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Show what there is: models, methods, baselines, metrics, scenarios; with a name, that entry's options."""
+    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options."""
     with guarded(debug):
         if what not in CATALOGS:
             raise unknown("list", what, CATALOGS)

@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .explain import explain
+from .gridworld import gridworld
 from .listing import listing
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     "Shapley Integrated Gradients, and the methods and baselines it is compared with.",
 )
 app.command("explain")(explain)
+app.command("gridworld")(gridworld)
 app.command("list")(listing)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from ..errors import UsageError, unknown
 
@@ -84,7 +85,7 @@ def load_reward(name: str) -> Reward:
         raise UsageError("the reward cannot be loaded", given=name, hint=f"{type(error).__name__}: {error}") from error
     if not callable(found):
         raise UsageError(f"{name} is not a function", hint="Write def my_reward(step): and return a number or None.")
-    return found
+    return cast(Reward, found)
 
 
 def checked(reward: Reward, step: Step) -> float | None:
@@ -96,5 +97,7 @@ def checked(reward: Reward, step: Step) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UsageError(f"the reward gives {value!r}", given=step, allowed="a finite number, or None where the walk ends")
+        raise UsageError(
+            f"the reward gives {value!r}", given=step, allowed="a finite number, or None where the walk ends"
+        )
     return float(value)

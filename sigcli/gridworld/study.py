@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 import torch
@@ -142,9 +143,9 @@ def correlation(values: Float64[np.ndarray, " n"], truth: Float64[np.ndarray, " 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        spearman = stats.spearmanr(values.round(9), truth.round(9)).statistic
-        pearson = stats.pearsonr(values, truth).statistic
-    return float(spearman), float(pearson)
+        spearman, _ = stats.spearmanr(values.round(9), truth.round(9))
+        pearson, _ = stats.pearsonr(values, truth)
+    return float(cast(float, spearman)), float(cast(float, pearson))
 
 
 def prepare(
@@ -195,7 +196,9 @@ def measure(trained: Trained, estimator: str, budget: int) -> list[Measured]:
     """
     entry = ESTIMATORS[estimator]
     if not entry.properties["budgeted"]:
-        return [_judged(trained, estimator, budget, check.run, check.estimate, check.seconds) for check in trained.checks]
+        return [
+            _judged(trained, estimator, budget, check.run, check.estimate, check.seconds) for check in trained.checks
+        ]
     estimate = entry.load()
     estimate(trained.trial(0, budget), budget)  # what is done once and kept (tables, imports) is no part of the time
     found = []
@@ -207,9 +210,7 @@ def measure(trained: Trained, estimator: str, budget: int) -> list[Measured]:
     return found
 
 
-def _judged(
-    trained: Trained, estimator: str, budget: int, run: int, estimate: Estimate, seconds: float
-) -> Measured:
+def _judged(trained: Trained, estimator: str, budget: int, run: int, estimate: Estimate, seconds: float) -> Measured:
     spearman, pearson = correlation(estimate.values, trained.condition.shapley)
     own = trained.checks[run].estimate.values
     error = float(np.linalg.norm(estimate.values - own) / max(np.linalg.norm(own), 1e-30))

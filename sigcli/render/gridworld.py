@@ -103,7 +103,7 @@ def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]]) ->
         return
     colour, style = _LINES[name]
     x = [place for place, _ in known]
-    axis.plot(x, [i.mean for _, i in known], style, color=colour, lw=1.6, marker="o", ms=3, label=name)
+    axis.plot(x, np.array([i.mean for _, i in known], float), style, color=colour, lw=1.6, marker="o", ms=3, label=name)
     low = [i.mean if i.low is None else i.low for _, i in known]
     high = [i.mean if i.high is None else i.high for _, i in known]
     axis.fill_between(x, np.array(low, float), np.array(high, float), color=colour, alpha=0.15, lw=0)
@@ -117,7 +117,9 @@ def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
             names = list(dict.fromkeys(m.estimator for m in case.curve))
             groups = grouped(sorted([*case.measured, *case.curve], key=lambda m: m.budget))
             for name in names:
-                points = [(np.mean([m.estimate.evaluations for m in f]), f) for (n, _), f in groups.items() if n == name]
+                points = [
+                    (np.mean([m.estimate.evaluations for m in f]), f) for (n, _), f in groups.items() if n == name
+                ]
                 _line(axis, name, [(float(x), [m.error for m in found]) for x, found in points])
             axis.set_xscale("log")
             axis.set_yscale("log")
@@ -162,7 +164,12 @@ def draw_segments(cases: Sequence[CaseResult], path: Path) -> None:
                 worst = float(np.abs(values - segments.marginal).max())
                 node = "node" if steps == 1 else "nodes"
                 axis.scatter(
-                    segments.marginal, values, label=f"{steps} {node}, off by at most {worst:.2g}", lw=0, alpha=0.75, **style
+                    segments.marginal,
+                    values,
+                    label=f"{steps} {node}, off by at most {worst:.2g}",
+                    lw=0,
+                    alpha=0.75,
+                    **style,
                 )
             ends = [float(segments.marginal.min()), float(segments.marginal.max())]
             axis.plot(ends, ends, color="#888888", lw=0.8, zorder=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from ..runs import write_aside
 from .colours import diverging
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
@@ -42,7 +43,7 @@ def signed_colours() -> ListedColormap:
 
 @contextmanager
 def panels(
-    path: Path, count: int, *, size: tuple[float, float], columns: int = 2, title: str | None = None, **options: bool
+    path: Path, count: int, *, size: tuple[float, float], columns: int = 2, title: str | None = None
 ) -> Iterator[list[Axes]]:
     """Axes for some panels; the figure is written when the block ends.
 
@@ -52,14 +53,13 @@ def panels(
         size: width and height of one panel in inches.
         columns: panels in a row.
         title: over all of them.
-        options: sharex, sharey.
     """
     columns = min(columns, count)
     rows = -(-count // columns)
     with rc_context(_STYLE):
         figure = Figure(figsize=(size[0] * columns, size[1] * rows + (0.4 if title else 0)), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
         for spare in axes[count:]:
             spare.set_axis_off()
         if title:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -24,8 +25,8 @@ def draw_games(conditions: Sequence[Condition], path: Path) -> None:
         conditions: the games.
         path: the PNG.
     """
-    widest = max(max(c.world.width for c in conditions), 2)
-    tallest = max(max(c.world.height for c in conditions), 1)
+    widest = max([2, *(c.world.width for c in conditions)])
+    tallest = max(c.world.height for c in conditions)
     size = (1.75 * widest + 0.9, 1.75 * tallest + 0.7)
     title = "What each move is worth: exact Shapley values of the (cell, action) players"
     with panels(path, len(conditions), size=size, columns=2 if widest <= 4 else 1, title=title) as axes:
@@ -40,7 +41,7 @@ def _draw_game(axis: Axes, condition: Condition) -> None:
     _draw_cells(axis, world)
     for pair, value in zip(world.players, shapley, strict=True):
         y, x = pair.cell
-        colour = colours.to_rgba(float(value))
+        colour = colours.to_rgba(np.array(value))
         if pair.action == "stay":
             axis.add_patch(Circle((x, y), _RADIUS, facecolor=colour, edgecolor="#555555", lw=0.7, zorder=3))
             axis.text(x, y + 0.13, f"{value:+.2f}", ha="center", va="top", fontsize=7, zorder=4)
@@ -57,9 +58,7 @@ def _draw_game(axis: Axes, condition: Condition) -> None:
             )
         )  # fmt: skip
         middle = ((tail[0] + head[0]) / 2 + 1.15 * side_x, (tail[1] + head[1]) / 2 + 0.95 * side_y)
-        axis.text(
-            *middle, f"{value:+.2f}", ha="center", va="center", fontsize=7, zorder=4, rotation=90 if down else 0
-        )
+        axis.text(*middle, f"{value:+.2f}", ha="center", va="center", fontsize=7, zorder=4, rotation=90 if down else 0)
     axis.set_title(f"{condition.title}:  v(all) = {condition.values[-1]:g}", pad=4)
     bar = axis.figure.colorbar(colours, ax=axis, shrink=0.75, pad=0.02, aspect=25)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,169 @@
+"""`sig gridworld`: parse, call `sigcli.app.gridworld`, show progress and a table."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from . import options as o
+from .guard import console, guarded
+
+if TYPE_CHECKING:
+    from ..gridworld.results import Study
+
+_GAME, _EVERY = "Game", 5.0
+
+Grid = Annotated[str, typer.Option("--grid", rich_help_panel=_GAME, help="Rows x columns, one or several with commas.")]
+Reward = Annotated[
+    str, typer.Option("--reward", rich_help_panel=_GAME, help="r1, r2 or your own package.module:function.")
+]
+Runs = Annotated[int, typer.Option("--runs", rich_help_panel=_GAME, help="Independent runs: networks and draws.")]
+Coverage = Annotated[
+    float, typer.Option("--coverage", rich_help_panel=_GAME, help="Share Q of the coalitions that a network is shown.")
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--samples", rich_help_panel=_GAME, show_default="200 up to 12 players, 1500 above",
+        help="Evaluations N that each estimator may spend.",
+    ),
+]  # fmt: skip
+Sweep = Annotated[
+    str | None,
+    typer.Option(
+        "--sweep", rich_help_panel=_GAME, show_default=False, help="Also vary 'samples' (N) or 'coverage' (Q)."
+    ),
+]
+Estimators = Annotated[
+    str | None,
+    typer.Option(
+        "--estimators", rich_help_panel=_GAME, show_default="all", help="With commas; see 'sig list estimators'."
+    ),
+]
+Steps = Annotated[int, typer.Option("--steps", rich_help_panel=_GAME, help="Training steps of the networks.")]
+
+
+def gridworld(
+    grid: Grid = "2x2,2x3",
+    reward: Reward = "r1,r2",
+    runs: Runs = 10,
+    coverage: Coverage = 0.4,
+    samples: Samples = None,
+    sweep: Sweep = None,
+    estimators: Estimators = None,
+    steps: Steps = 4000,
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    out: o.Out = None,
+    overwrite: o.Overwrite = False,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Does an attribution method track the Shapley value? Exact answers, every estimator, figures.
+
+    An agent walks a grid; its players are the (cell, action) pairs it may use. Exact Shapley values come from all 2^n
+    coalitions, networks learn the game, and each method explains them within the same number of evaluations.
+
+    Examples:
+      sig gridworld                                            the papers' four conditions, about two minutes
+
+      sig gridworld --grid 2x2 --reward my_rewards:treasure    a reward of your own
+
+      sig gridworld --sweep samples --estimators sig,sig-walk,permutation
+    """
+    with guarded(debug, kept="the tables hold every condition that was finished"):
+        from ..app.gridworld import gridworld as play
+
+        with Stages() as stages:
+            study = play(
+                grid=grid, reward=reward, runs=runs, coverage=coverage, samples=samples, sweep=sweep, seed=seed,
+                estimators=estimators, device=device, steps=steps, out=out, overwrite=overwrite, progress=stages.show,
+            )  # fmt: skip
+        screen = console()
+        for line in _standins(study):
+            screen.print(line, markup=False)
+        screen.print(_table(study))
+        screen.print(f"tables and figures in {study.folder}/", markup=False)
+        if as_json:
+            _write_json(study)
+
+
+class Stages:
+    """Progress through named stages on standard error: a bar on a terminal, plain lines in a pipe."""
+
+    def __init__(self) -> None:
+        self._console, self._stage, self._spoken = console(), "", 0.0
+        self._bar: Progress | None = None
+        if self._console.is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Stages:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` parts of a stage are finished."""
+        if self._bar:
+            self._bar.update(self._task, description=stage, completed=done, total=total)
+        elif done == total or time.perf_counter() - self._spoken > _EVERY:
+            self._spoken = time.perf_counter()
+            self._console.print(f"{stage}: {done}/{total}", markup=False)
+
+
+def _standins(study: Study) -> list[str]:
+    """How well the networks stand in for the reward, a line per condition."""
+    lines = []
+    for case in study.cases:
+        checks = case.trained.checks
+        lines.append(
+            f"{case.trained.condition.title}: {case.trained.condition.world.n} players; the networks' exact values against "
+            f"the reward's: Pearson {math.floor(1e4 * min(c.pearson for c in checks)) / 1e4:.4f} or more"
+        )
+    return lines
+
+
+def _table(study: Study) -> Table:
+    """Mean and standard deviation of the rank correlation, estimators by conditions."""
+    from ..gridworld.intervals import mean_interval
+    from ..gridworld.study import grouped
+
+    table = Table(
+        box=None, header_style="bold", padding=(0, 2, 0, 0), title="rank correlation with the exact Shapley values"
+    )
+    table.title_style, table.title_justify = "italic", "left"
+    table.add_column("estimator")
+    for case in study.cases:
+        table.add_column(case.trained.condition.title, justify="right")
+    groups = [grouped(case.measured) for case in study.cases]
+    for name in study.estimators:
+        cells = []
+        for case, group in zip(study.cases, groups, strict=True):
+            interval = mean_interval([m.spearman for m in group[name, case.budget]])
+            cells.append("-" if interval.mean is None else f"{interval.mean:.2f} ± {interval.sd or 0:.2f}")
+        table.add_row(name, *cells)
+    return table
+
+
+def _write_json(study: Study) -> None:
+    from ..app.gridworld_tables import summary_rows
+
+    for case in study.cases:
+        for row in summary_rows(case):
+            sys.stdout.write(json.dumps(row) + "\n")
