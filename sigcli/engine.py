@@ -9,80 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .accumulation import Piece, Run, Task, accumulate
 from .errors import AttributionError
-from .paths import Plan, endpoints, spread_positions
+from .paths import endpoints, spread_positions
 from .scorer import Score
 from .types import Attribution, Subject
 
-_SMALL = 1024
 CHECK_SHARE, CHECK_LEAST = 24, 8
 """The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 8)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One explanation to compute: a subject on the scorer's device, and the plan to follow."""
-
-    subject: Subject
-    plan: Plan
-
-
-@dataclass(eq=False)
-class _Run:
-    """What has been accumulated for one task."""
-
-    task: Task
-    total: Tensor
-    open: Tensor
-    mean: Tensor | None = None
-    spread: Tensor | None = None
-    share: float = 0.0
-    done: int = 0
-    seconds: float = 0.0
-    fixed: tuple[Tensor, Tensor] | None = field(default=None)
-    omegas: np.ndarray = field(default_factory=lambda: np.ones(1))
-
-    @staticmethod
-    def start(task: Task) -> _Run:
-        x, plan = task.subject.x, task.plan
-        dtype = torch.promote_types(x.dtype, torch.float32)
-
-        def zeros() -> Tensor:
-            return torch.zeros(x.shape, dtype=dtype, device=x.device)
-
-        run = _Run(task, zeros(), zeros())
-        if plan.unit is not None and plan.units > 1:
-            run.mean, run.spread = zeros(), zeros()
-            run.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
-        if plan.reference.constant:
-            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
-            run.fixed = reference, x[None] - reference
-        return run
-
-    def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
-        if self.fixed is not None:
-            return self.fixed
-        plan, x = self.task.plan, self.task.subject.x
-        draw = segments if plan.draw is None else plan.draw[segments]
-        reference = plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
-        return reference, x[None] - reference
-
-
-@dataclass(eq=False)
-class _Piece:
-    """Some consecutive points of one run, as part of a batch."""
-
-    run: _Run
-    points: slice
-    movement: Tensor
-    delta: Tensor
 
 
 def integrate(
@@ -109,7 +49,7 @@ def integrate(
         AttributionError: the device runs out of memory with a single image.
     """
     loop = _Loop(scorer, max(1, batch_size), check)
-    waiting: list[_Run] = []
+    waiting: list[Run] = []
     for pieces in loop.batches(tasks, waiting):
         loop.evaluate(pieces)
         if progress:
@@ -125,20 +65,20 @@ class _Loop:
     check: int
     buffer: Tensor | None = None
 
-    def batches(self, tasks: Iterable[Task], waiting: list[_Run]) -> Iterator[list[_Piece]]:
+    def batches(self, tasks: Iterable[Task], waiting: list[Run]) -> Iterator[list[Piece]]:
         """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         filled = 0
         for task in tasks:
             if pieces and waiting[-1].task.subject.x.shape != task.subject.x.shape:
                 yield pieces
                 pieces, filled = [], 0
-            run = _Run.start(task)
+            run = Run.start(task)
             waiting.append(run)
             at, k = 0, len(task.plan)
             while at < k:
                 take = max(1, min(self.batch_size - filled, k - at))
-                pieces.append(_Piece(run, slice(at, at + take), *_EMPTY))
+                pieces.append(Piece(run, slice(at, at + take), *_EMPTY))
                 at, filled = at + take, filled + take
                 if filled >= self.batch_size:
                     yield pieces
@@ -146,20 +86,19 @@ class _Loop:
         if pieces:
             yield pieces
 
-    def evaluate(self, pieces: list[_Piece]) -> None:
+    def evaluate(self, pieces: list[Piece]) -> None:
         """Expand, evaluate and accumulate one batch."""
         before = time.perf_counter()
         counts = [p.points.stop - p.points.start for p in pieces]
         images = self._room(pieces[0].run.task.subject.x)[: sum(counts)]
         for piece, place in zip(pieces, images.split(counts), strict=True):
             _expand(piece, place)
-        targets = torch.tensor(
-            [p.run.task.subject.target for p, n in zip(pieces, counts, strict=True) for _ in range(n)]
-        )
-        targets = targets.to(images.device)
-        gradients = self._gradients(images, targets).split(counts)
-        for piece, gradient in zip(pieces, gradients, strict=True):
-            _accumulate(piece, gradient)
+        targets = torch.from_numpy(np.repeat([p.run.task.subject.target for p in pieces], counts)).to(images.device)
+        scores, gradients = self._gradients(images, targets)
+        for piece, score, gradient in zip(pieces, scores.split(counts), gradients.split(counts), strict=True):
+            if piece.run.task.plan.marginals is not None:
+                piece.run.scores[piece.points] = score.double().cpu().numpy()
+            accumulate(piece, gradient)
         seconds = time.perf_counter() - before
         for piece, count in zip(pieces, counts, strict=True):
             piece.run.seconds += seconds * count / sum(counts)
@@ -171,8 +110,8 @@ class _Loop:
             self.buffer = torch.empty(shape, dtype=x.dtype, device=x.device)
         return self.buffer
 
-    def _gradients(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
+    def _gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
         parts, at, size = [], 0, self.batch_size
         while at < len(images):
             part = self._attempt(images[at : at + size], targets[at : at + size], size)
@@ -184,10 +123,12 @@ class _Loop:
             self.batch_size = min(self.batch_size, size)
             if images.is_cuda:
                 torch.cuda.empty_cache()
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat([scores for scores, _ in parts]), torch.cat([gradients for _, gradients in parts])
 
-    def _attempt(self, images: Tensor, targets: Tensor, size: int) -> Tensor | None:
-        """Gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next.
+    def _attempt(self, images: Tensor, targets: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
+        """Scores and gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next.
 
         Every batch has the same shape: a short one is filled up. Kernels differ with the shape, and their last bits decide
         ties in max-pooling; so a map depends neither on its company nor on where a run was interrupted. A single image has
@@ -199,7 +140,7 @@ class _Loop:
             images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
             targets = torch.cat([targets, targets[-1:].expand(missing)])
         try:
-            gradients = self.scorer.gradients(images, targets)[1]
+            scores, gradients = self.scorer.gradients(images, targets)
         except torch.OutOfMemoryError as error:
             if size > 1:
                 return None
@@ -207,9 +148,9 @@ class _Loop:
                 f"the device has too little memory for one image of {tuple(images.shape[1:])}",
                 hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
             ) from error
-        return gradients[: full - missing] if missing else gradients
+        return (scores[: full - missing], gradients[: full - missing]) if missing else (scores, gradients)
 
-    def finish(self, run: _Run) -> Attribution:
+    def finish(self, run: Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
         before = time.perf_counter()
         plan = run.task.plan
@@ -234,7 +175,7 @@ class _Loop:
             seconds=run.seconds + time.perf_counter() - before,
         )
 
-    def _difference(self, run: _Run) -> tuple[float, float | None, int]:
+    def _difference(self, run: Run) -> tuple[float, float | None, int]:
         """F(x), the score difference that the values should sum to, and the forward passes spent on both."""
         plan, subject = run.task.plan, run.task.subject
         x = subject.x
@@ -262,7 +203,7 @@ class _Loop:
 _EMPTY = (torch.empty(0), torch.empty(0))
 
 
-def _expand(piece: _Piece, place: Tensor) -> None:
+def _expand(piece: Piece, place: Tensor) -> None:
     """Write the points of a piece as images (k, C, H, W) into their place; keeps what the accumulation needs."""
     run, plan, x = piece.run, piece.run.task.plan, piece.run.task.subject.x
     position, piece.movement = spread_positions(plan, piece.points, x.device, x.dtype)
@@ -273,7 +214,7 @@ def _expand(piece: _Piece, place: Tensor) -> None:
     place += reference
 
 
-def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
+def _corner_images(run: Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
     """Images of coalitions, x on the members and the reference elsewhere, (m, C, H, W)."""
     plan, x = run.task.plan, run.task.subject.x
     if run.fixed is not None:
@@ -285,58 +226,3 @@ def _corner_images(run: _Run, members: np.ndarray | None, draw: np.ndarray) -> T
         return reference.expand(len(draw), *x.shape)
     position = plan.players.spread(torch.from_numpy(members).to(x))[:, None]
     return (position * delta).add_(reference)
-
-
-def _accumulate(piece: _Piece, gradient: Tensor) -> None:
-    """Add a piece's weighted gradients to its run, closing each replicate that ends in it.
-
-    Point by point, in the plan's order: sums in floating point depend on their grouping, and this one never changes.
-    """
-    run, plan = piece.run, piece.run.task.plan
-    if plan.multiply and not plan.reference.constant:
-        gradient = gradient * piece.delta
-    if gradient[0].numel() <= _SMALL and gradient.device.type == "cpu":
-        _accumulate_rows(run, gradient * piece.movement)
-        return
-    if run.done == 0 and plan.players is None:
-        run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
-    weights = plan.weight[piece.points].tolist()
-    for one, movement, weight in zip(gradient, piece.movement, weights, strict=True):
-        if plan.players is None:
-            run.open.add_(one, alpha=weight)
-        else:
-            run.open.addcmul_(one, movement)
-        run.done += 1
-        if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
-            _close_unit(run)
-
-
-def _accumulate_rows(run: _Run, terms: Tensor) -> None:
-    """The same for inputs of a few features, where a call per point would cost more than the network: rows in turn."""
-    unit = run.task.plan.unit
-    first = 0
-    while first < len(terms):
-        left = len(terms) - first
-        if unit is not None:
-            left = min(left, int(np.searchsorted(unit, unit[run.done], side="right")) - run.done)
-        rows = torch.cat([run.open[None], terms[first : first + left]]).numpy()
-        run.open.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
-        run.done, first = run.done + left, first + left
-        if run.done == len(run.task.plan) or (unit is not None and unit[run.done] != unit[run.done - 1]):
-            _close_unit(run)
-
-
-def _close_unit(run: _Run) -> None:
-    """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
-    plan = run.task.plan
-    if run.fixed is not None and plan.multiply:
-        run.open *= run.fixed[1][0]
-    run.total += run.open
-    if run.mean is not None and run.spread is not None and plan.unit is not None:
-        omega = float(run.omegas[plan.unit[run.done - 1]])
-        value = run.open / omega
-        run.share += omega
-        step = value - run.mean
-        run.mean += step * (omega / run.share)
-        run.spread += omega * step * (value - run.mean)
-    run.open.zero_()

@@ -42,6 +42,26 @@ class Reference:
 
 
 @dataclass(frozen=True, eq=False)
+class Marginals:
+    """What each player adds, as sums of scores at the points: player i gets Σ coefficient · F(point) over its entries.
+
+    Args:
+        point: (m,) non-decreasing indices of points.
+        player: (m,) players.
+        coefficient: (m,) coefficients.
+    """
+
+    point: Int[np.ndarray, " m"]
+    player: Int[np.ndarray, " m"]
+    coefficient: Float[np.ndarray, " m"]
+
+    def of(self, points: slice, scores: Float[np.ndarray, " k"], n: int) -> Float[np.ndarray, " n"]:
+        """Sums over a stretch of points, given the scores of all, (n,)."""
+        rows = slice(*np.searchsorted(self.point, (points.start, points.stop)))
+        return np.bincount(self.player[rows], self.coefficient[rows] * scores[self.point[rows]], n)
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """k points with their weights, on s segments.
 
@@ -58,6 +78,10 @@ class Plan:
             error comes from the spread between replicates, so a plan with one has none.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
+        marginals: where given, points are corners: they stand at the start of their segment, and their gradient serves every
+            move that begins or ends there (half of each, shared among the n-|S| moves that begin and the |S| that end). A
+            replicate's values are then corrected, in proportion to their magnitude, so that each player's sum is exactly
+            its marginals'.
     """
 
     alpha: Float[np.ndarray, " k"]
@@ -71,6 +95,7 @@ class Plan:
     unit: Int[np.ndarray, " k"] | None = None
     multiply: bool = True
     scale: Float[np.ndarray, " n"] | None = None
+    marginals: Marginals | None = None
     segments: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,6 +127,14 @@ class Plan:
         start = np.zeros((count, n), np.float32) if self.start is None else self.start.members(rows).astype(np.float32)
         end = np.ones((count, n), np.float32) if self.end is None else self.end.members(rows).astype(np.float32)
         return start, end - start
+
+    def served(self, points: slice) -> Float[np.ndarray, "m n"]:
+        """Of the moves that meet at some corners, each player's share in the gradient: (m, n), without the weights."""
+        if self.start is None:
+            raise ValueError("corners need coalitions")
+        members = self.start.members(self.segment[points])
+        size = members.sum(1, keepdims=True)
+        return np.where(members, 0.5 / np.maximum(size, 1), 0.5 / np.maximum(members.shape[1] - size, 1))
 
     def mean_movement(self) -> Float[np.ndarray, " n"]:
         """Weighted share of the segments on which each player moves, (n,)."""
@@ -168,6 +201,9 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     s = plan.segments
     weights = plan.segment_weights()
     n = plan.players.n if plan.players else 1
+    if plan.marginals is not None:
+        both = Coalitions.stack([Coalitions.empty(1, n), Coalitions.full(1, n)])
+        return Endpoints(both, np.array([False, True]), np.zeros(2, np.int64), np.array([-1.0, 1.0]))
     start = plan.start or Coalitions.empty(s, n)
     end = plan.end or Coalitions.full(s, n)
     bits = np.concatenate([end.bits, start.bits])
@@ -175,9 +211,7 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     full = (bits == Coalitions.full(1, n).bits).all(1)
     draw = np.zeros(2 * s, np.int64) if plan.draw is None else np.concatenate([plan.draw, plan.draw])
     draw = np.where(full, -1, draw)
-    keyed = np.concatenate([bits, draw.astype(np.int64)[:, None].view(np.uint8).reshape(2 * s, 8)], 1)
-    void = np.ascontiguousarray(keyed).view(np.dtype((np.void, keyed.shape[1]))).ravel()
-    _, first, inverse = np.unique(void, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
     total = np.bincount(inverse, coefficient, len(first))
     order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
@@ -186,6 +220,17 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     chosen, share = _thin(total[keep], at_most)
     rows = first[keep][chosen]
     return Endpoints(Coalitions(bits[rows], n) if plan.players else None, full[rows], np.maximum(draw[rows], 0), share)
+
+
+def _names(bits: np.ndarray, draw: np.ndarray) -> np.ndarray:
+    """One name for each coalition and reference: a whole number where the coalition has room in it, else bytes."""
+    m, width = bits.shape
+    if width <= 4 and draw.max() < 2**31 - 1:
+        padded = np.zeros((m, 4), np.uint8)
+        padded[:, :width] = bits
+        return padded.view(np.uint32)[:, 0].astype(np.int64) << 32 | (draw.astype(np.int64) + 1)
+    keyed = np.concatenate([bits, draw.astype(np.int64)[:, None].view(np.uint8).reshape(m, 8)], 1)
+    return np.ascontiguousarray(keyed).view(np.dtype((np.void, keyed.shape[1]))).ravel()
 
 
 def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:
@@ -220,6 +265,8 @@ def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: tor
     if plan.players is None:
         return alpha[:, :, None, None], weight[:, :, None, None]
     start, move = (torch.from_numpy(a).to(device, dtype) for a in plan.moves(plan.segment[points]))
+    if plan.marginals is not None:
+        move, alpha = torch.from_numpy(plan.served(points)).to(device, dtype), torch.zeros_like(alpha)
     both = torch.cat([start + alpha * move, weight * move])
     maps = plan.players.spread(both)[:, None]
     return maps[: len(alpha)], maps[len(alpha) :]

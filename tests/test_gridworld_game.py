@@ -112,17 +112,17 @@ def test_grids_that_cannot_be(text, says):
 
 def test_a_users_reward_is_loaded_and_checked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "my_rewards.py").write_text(
+    (tmp_path / "own_rewards.py").write_text(
         "def good(step):\n    return 2.0 if step.to == step.end else -1\n"
         "def bad(step):\n    return float('nan')\n"
         "def broken(step):\n    return step.nothing\nnumber = 3\n"
     )
-    values = value_table(World(1, 2), load_reward("my_rewards:good"))
+    values = value_table(World(1, 2), load_reward("own_rewards:good"))
     assert values[-1] == 2 + 2 - 1 - 1  # right, stay, and then it must go left and stay there
     with pytest.raises(UsageError, match="nan"):
-        value_table(World(1, 2), load_reward("my_rewards:bad"))
+        value_table(World(1, 2), load_reward("own_rewards:bad"))
     with pytest.raises(UsageError, match="AttributeError"):
-        value_table(World(1, 2), load_reward("my_rewards:broken"))
-    for name, says in (("my_rewards:none", "cannot be loaded"), ("my_rewards:number", "not a function"), ("r3", "r1")):
+        value_table(World(1, 2), load_reward("own_rewards:broken"))
+    for name, says in (("own_rewards:none", "cannot be loaded"), ("own_rewards:number", "not a function"), ("r3", "r1")):
         with pytest.raises(UsageError, match=says):
             load_reward(name)

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from sigcli import draws
+from sigcli.coalitions import orders as random_orders
 from sigcli.coalitions import size_weights, sizes_algorithm1
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
@@ -122,6 +124,75 @@ def test_sampled_walk_gives_marginal_differences_and_telescopes():
     many = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=400)
     exact = shapley(values)
     assert np.linalg.norm(many.player_values.numpy() - exact) < 0.03 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("orders", [1, 2, 5, 8])
+def test_corners_of_a_walk_give_each_player_its_marginals(orders):
+    """Against a loop over the very orders that were drawn; gradients only share the marginals out."""
+    net, who = smooth_net(), subject()
+    labels = parse("2x3", who.x).labels
+    values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), labels)
+    n = int(labels.max()) + 1
+    drawn = random_orders(n, orders, draws.stream(who.seed, who.key, "sig-walk", "orders"))
+    expected = np.zeros(n)
+    for order in drawn:
+        for place, player in enumerate(order):
+            before = frozenset(int(p) for p in order[:place])
+            expected[player] += (values[before | {int(player)}] - values[before]) / orders
+    found = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=orders, coalitions="sampled")
+    assert found.gradient_evaluations == orders * n + orders % 2
+    np.testing.assert_allclose(found.player_values.numpy(), expected, atol=1e-12)
+    assert found.relative_gap < 1e-12
+    assert (found.stderr is None) == (orders <= 2)
+
+
+def test_all_corners_are_the_trapezoid_rule_on_every_move():
+    """A slow loop over the moves, then the correction as it is defined."""
+    net, who = smooth_net(), subject()
+    found = attribute(net, "sig-walk", who, players=LABELS, baseline="black", coalitions="all")
+    assert found.gradient_evaluations == 16
+    values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), LABELS)
+    raw = torch.zeros_like(who.x)
+    for size in range(4):
+        weight = math.factorial(size) * math.factorial(3 - size) / 24
+        for coalition in itertools.combinations(range(4), size):
+            for player in set(range(4)) - set(coalition):
+                for members in (set(coalition), {*coalition, player}):
+                    corner = torch.where(
+                        torch.isin(LABELS, torch.tensor(sorted(members), dtype=torch.long)), who.x, 0.0
+                    )
+                    corner = corner[None].requires_grad_()
+                    (gradient,) = torch.autograd.grad(net(corner)[0, who.target], corner)
+                    raw += (player == LABELS).double() * weight / 2 * gradient[0] * who.x
+    exact = shapley(values)
+    for player in range(4):
+        mine = (player == LABELS).expand_as(raw)
+        missing = exact[player] - raw[mine].sum()
+        raw[mine] += missing * raw[mine].abs() / raw[mine].abs().sum()
+    assert (found.values - raw).norm() < 1e-10 * raw.norm()
+    np.testing.assert_allclose(found.player_values.numpy(), exact, atol=1e-10)
+
+
+def test_a_walk_is_complete_where_gradients_vanish():
+    """A score that jumps: no gradient anywhere, yet each player gets what it adds, over its pixels by |x - x'|."""
+    who = subject(torch.tensor([[[0.8, 0.4], [0.9, 0.0]]], dtype=torch.float64))
+
+    def model(x):
+        jump = (x > 0.5).double() + 0 * x
+        return torch.stack([jump.flatten(1).sum(1)] * 2, 1)
+
+    labels = torch.tensor([[0, 0], [1, 1]])
+    found = attribute(model, "sig-walk", who, players=labels, baseline="black", coalitions="sampled")
+    torch.testing.assert_close(found.values, torch.tensor([[[2 / 3, 1 / 3], [1.0, 0.0]]], dtype=torch.float64))
+
+
+def test_nodes_inside_the_moves_are_told_apart_from_corners():
+    options = {"players": "2x3", "baseline": "black"}
+    load = METHODS["sig-walk"].load()
+    assert len(load(subject(), **options, orders=3, gradients="inside")) == 18
+    assert load(subject(), **options, steps=2).marginals is None
+    with pytest.raises(UsageError, match="inside the moves"):
+        load(subject(), **options, steps=2, gradients="corners")
 
 
 def test_players_who_act_alike_share_alike():

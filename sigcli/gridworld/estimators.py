@@ -19,6 +19,7 @@ from .. import draws, shapley
 from ..coalitions import Coalitions
 from ..effective import draw_effective, effective_shapley, sample_pool
 from ..engine import Task, integrate
+from ..errors import BudgetError
 from ..methods import METHODS
 from ..methods.sig import through
 from ..paths import Plan, Reference
@@ -155,7 +156,11 @@ def sig_both(trial: Trial, budget: int) -> Estimate:
 
 def sig_walk(trial: Trial, budget: int) -> Estimate:
     """Polylines through coalitions."""
-    return along(trial, "sig-walk", players="pixels", baseline="zero", orders=max(1, budget // trial.n))
+    orders = budget // trial.n
+    orders -= orders % 2 and orders * trial.n + 1 > budget  # an odd number of orders takes one evaluation more
+    if orders < 2:
+        raise BudgetError("the budget is too small for a walk", given=budget, allowed=f"{2 * trial.n} or more")
+    return along(trial, "sig-walk", players="pixels", baseline="zero", orders=orders)
 
 
 def effective(trial: Trial, budget: int) -> Estimate:

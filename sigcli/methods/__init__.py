@@ -5,6 +5,7 @@ Properties:
     sampled: random draws, hence a standard error.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
+    linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ METHODS = Catalog(
             "sig-walk",
             "methods.walk:sig_walk",
             "polylines through coalitions: unbiased Shapley value per player",
-            _SHAPLEY,
+            {**_SHAPLEY, "linear": "players"},
         ),
         Entry("ig", "methods.straight:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH),
         Entry(

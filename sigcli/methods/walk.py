@@ -18,9 +18,11 @@ from ..paths import Plan, Reference
 from ..players import Players, parse
 from ..types import Subject
 from .common import at_least, line_nodes, one_of
+from .corners import all_corners, sampled_corners
 
 _ENUMERATE_STEPS = 2
 _LARGEST_WALK = 50_000_000
+_LARGEST_GAME = 14
 
 
 def sig_walk(
@@ -29,50 +31,69 @@ def sig_walk(
     players: str | Tensor = "grid:7x7",
     baseline: str | Tensor = "blur",
     orders: int = 8,
+    gradients: Literal["auto", "corners", "inside"] = "auto",
     steps: int = 1,
     segments: int | None = None,
     coalitions: Literal["auto", "sampled", "all"] = "auto",
     rule: str = "auto",
 ) -> Plan:
-    """Integrate along ∅ → {π₁} → {π₁,π₂} → … → N for random orders π of the players, and average.
+    """Walk ∅ → {π₁} → {π₁,π₂} → … → N for random orders π of the players, and average.
 
-    Each segment moves one player and is complete, so that player π_j receives v(S ∪ π_j) - v(S) ([ES] Theorem 3), spread
-    over its pixels by the gradient: an unbiased Shapley value per player with a dense map per pixel, and a total of
-    F(x) - F(x'). Orders come in antithetic pairs, π and its reverse.
+    Each move belongs to one player, which receives v(S ∪ π_j) - v(S) ([ES] Theorem 3), spread over its pixels by the
+    gradient: an unbiased Shapley value per player with a dense map per pixel, and a total of exactly F(x) - F(x'). Orders
+    come in antithetic pairs, π and its reverse.
+
+    With gradients at the corners of the walk (the default), one evaluation gives a corner's score and its gradient. Scores
+    give each player its exact marginal contributions; and since the n moves that begin or end at a corner share its gradient
+    (the trapezoid rule on each), every gradient serves all pixels and not only those of the player that moves. On SqueezeNet
+    with 8 orders of 49 players the error of the players' values is less than half of that of gradients inside the moves, at
+    the same cost. Values are linear in F per player; within a player they are shared out by magnitude.
 
     Args:
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
         baseline: the default sample x'.
-        orders: number of orders; gradient evaluations are orders × segments × steps.
-        steps: nodes per segment; where all moves are taken, 1 stands for orders·n / number of moves.
-        segments: moves per order; at fewer than n, several players move together, which is cheaper and no longer an
+        orders: number of orders; gradient evaluations are orders × players (one more where orders is odd).
+        gradients: "corners", or "inside" for nodes on each move, at orders × segments × steps; "auto" takes the corners
+            unless steps, segments or rule say how to place nodes.
+        steps: nodes per move, inside.
+        segments: moves per order, inside; at fewer than n, several players move together, which is cheaper and no longer an
             unbiased Shapley value. By default every player moves alone.
-        coalitions: "all" follows each of the n·2^(n-1) possible moves with its Shapley weight, which is the mean over all
-            n! orders; "auto" does so where the budget allows two nodes for each.
-        rule: of the nodes; "auto" is stratified (random) for sampled orders and Gauss-Legendre for all.
+        coalitions: "all" takes every corner (2^n), or inside every one of the n·2^(n-1) moves, with its Shapley weight,
+            which is the mean over all n! orders; "auto" does so where the budget allows it.
+        rule: of the nodes inside; "auto" is stratified (random) for sampled orders and Gauss-Legendre for all.
 
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.
     """
     at_least(1, orders=orders, steps=steps)
     one_of(("auto", "sampled", "all"), coalitions=coalitions)
+    one_of(("auto", "corners", "inside"), gradients=gradients)
     partition = parse(players, subject.picture)
     n = partition.n
     if segments is not None:
         at_least(1, segments=segments)
+    placed = steps > 1 or segments is not None or rule != "auto"
+    if gradients == "corners" and placed:
+        raise UsageError("steps, segments and rule place nodes inside the moves", hint="Add --set gradients=inside.")
     groups = min(n, segments or n)
     if groups * n > _LARGEST_WALK:
         raise UsageError(
             f"a walk of {groups} moves over {n} players is too long",
             hint="Set --set segments=64, or use fewer players.",
         )
-    reference = Reference.fixed(single_baseline(baseline, subject))
-    moves = n * 2 ** (n - 1) if n <= 14 else math.inf
-    if coalitions == "all" and (moves == math.inf or groups < n):
+    if coalitions == "all" and (n > _LARGEST_GAME or groups < n):
         raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
-    if coalitions == "all" or (coalitions == "auto" and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves):
-        steps = steps if steps > 1 else max(1, orders * n // int(moves))
+    reference = Reference.fixed(single_baseline(baseline, subject))
+    if gradients == "corners" or (gradients == "auto" and not placed):
+        fits = n <= _LARGEST_GAME and orders * n >= 2**n
+        if coalitions == "all" or (coalitions == "auto" and fits):
+            return all_corners(partition, reference)
+        return sampled_corners(partition, reference, subject, orders)
+    moves = n * 2 ** (n - 1)
+    fits = n <= _LARGEST_GAME and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves
+    if coalitions == "all" or (coalitions == "auto" and fits):
+        steps = steps if steps > 1 else max(1, orders * n // moves)
         return _all_moves(partition, reference, steps, "gauss-legendre" if rule == "auto" else rule, subject)
     rule = quadrature.STRATIFIED if rule == "auto" else rule
     return _sampled(partition, reference, subject, orders=orders, groups=groups, steps=steps, rule=rule)
