@@ -123,6 +123,10 @@ def test_a_users_reward_is_loaded_and_checked(tmp_path, monkeypatch):
         value_table(World(1, 2), load_reward("own_rewards:bad"))
     with pytest.raises(UsageError, match="AttributeError"):
         value_table(World(1, 2), load_reward("own_rewards:broken"))
-    for name, says in (("own_rewards:none", "cannot be loaded"), ("own_rewards:number", "not a function"), ("r3", "r1")):
+    for name, says in (
+        ("own_rewards:none", "cannot be loaded"),
+        ("own_rewards:number", "not a function"),
+        ("r3", "r1"),
+    ):
         with pytest.raises(UsageError, match=says):
             load_reward(name)

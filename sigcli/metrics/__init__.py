@@ -1,23 +1,82 @@
-"""Metrics: pure functions that measure an explanation. A table of text; unit and direction stand beside the name."""
+"""Metrics: pure functions that measure an explanation. A table of text; unit and direction stand beside the name.
+
+Properties:
+    kind: what the function takes. "reported": an attribution. "map": a `Case`. "removal": a `Case`, giving a plan for the
+        shared loop. "rerun": a `Case` and the method, which it runs again; "model": also the model.
+    needs: "mask" where the object's mask is needed.
+    unit: of the figure.
+    higher_is_better: its direction; None where neither is better.
+"""
 
 from __future__ import annotations
 
 from ..catalog import Catalog, Entry
 
+
+def _entry(name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "") -> Entry:  # noqa: PLR0917
+    direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
+    properties = {"kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs}
+    return Entry(name, f"metrics.{target}", summary + direction, properties)
+
+
 METRICS = Catalog(
     "metric",
     [
-        Entry("completeness-gap", "metrics.reported:completeness_gap",
-              "|sum of the values - score difference|, reported by explain (lower is better)",
-              {"unit": "score", "higher_is_better": False}),
-        Entry("relative-gap", "metrics.reported:relative_gap",
-              "the completeness gap over the score difference, reported by explain (lower is better)",
-              {"unit": "share", "higher_is_better": False}),
-        Entry("standard-error", "metrics.reported:standard_error",
-              "sampling error of the whole map, sqrt of the summed squares, reported by explain (lower is better)",
-              {"unit": "score", "higher_is_better": False}),
-        Entry("relative-standard-error", "metrics.reported:relative_standard_error",
-              "the standard error over the map's norm, reported by explain (lower is better)",
-              {"unit": "share", "higher_is_better": False}),
+        _entry("completeness-gap", "reported:completeness_gap",
+               "|sum of the values - score difference|, reported by explain", "reported", "score", False),
+        _entry("relative-gap", "reported:relative_gap",
+               "the completeness gap over the score difference, reported by explain", "reported", "share", False),
+        _entry("standard-error", "reported:standard_error",
+               "sampling error of the whole map, sqrt of the summed squares, reported by explain",
+               "reported", "score", False),
+        _entry("relative-standard-error", "reported:relative_standard_error",
+               "the standard error over the map's norm, reported by explain", "reported", "share", False),
+        _entry("deletion", "faithfulness:deletion",
+               "area under the probability while the most relevant pixels go [Petsiuk 2018]",
+               "removal", "probability", False),
+        _entry("insertion", "faithfulness:insertion",
+               "area under the probability while the most relevant pixels come in [Petsiuk 2018]",
+               "removal", "probability", True),
+        _entry("morf", "faithfulness:morf",
+               "pixel-flipping, most relevant first: mean drop of the probability (AOPC) [Samek 2017]",
+               "removal", "probability", True),
+        _entry("lerf", "faithfulness:lerf",
+               "pixel-flipping, least relevant first: mean drop of the probability [Samek 2017]",
+               "removal", "probability", False),
+        _entry("iaccuracy", "faithfulness:iaccuracy",
+               "share of steps at which the prediction survives the loss of the most relevant pixels [Liu 2024]",
+               "removal", "share", False),
+        _entry("irof", "subsets:irof",
+               "area over the curve while superpixels go in order of relevance [Rieger 2020]", "removal", "share", True),
+        _entry("faithfulness-correlation", "subsets:faithfulness_correlation",
+               "correlation of sums over random pixels with the score's drops [Bhatt 2020]",
+               "removal", "correlation", True),
+        _entry("sensitivity-n", "subsets:sensitivity_n",
+               "the same for sets of 1 to 80 % of the pixels, mean over sizes [Ancona 2018]",
+               "removal", "correlation", True),
+        _entry("infidelity", "subsets:infidelity",
+               "squared error of sums over squares against the score's drops, share left unexplained [Yeh 2019]",
+               "removal", "share", False),
+        _entry("max-sensitivity", "robustness:max_sensitivity",
+               "greatest relative change of the map near the image [Yeh 2019]", "rerun", "ratio", False),
+        _entry("avg-sensitivity", "robustness:avg_sensitivity",
+               "mean relative change of the map near the image [Bhatt 2020]", "rerun", "ratio", False),
+        _entry("sparseness", "complexity:sparseness", "Gini index of |attribution| [Chalasani 2020]", "map", "index", True),
+        _entry("entropy", "complexity:entropy", "entropy of the shares of |attribution| [Bhatt 2020]", "map", "nats", False),
+        _entry("parameter-randomisation", "sanity:parameter_randomisation",
+               "similarity with the map of the model whose layers are random (MPRT) [Adebayo 2018]",
+               "model", "correlation", False),
+        _entry("random-logit", "sanity:random_logit",
+               "similarity with the map of another class [Sixt 2020]", "model", "correlation", False),
+        _entry("pointing-game", "localisation:pointing_game",
+               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
+        _entry("relevance-mass", "localisation:relevance_mass",
+               "share of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
+        _entry("relevance-rank", "localisation:relevance_rank",
+               "share of as many top pixels as the object has that lie on it [Arras 2022]", "map", "share", True, "mask"),
+        _entry("top-intersection", "localisation:top_intersection",
+               "share of the top 5 % of pixels that lie on the object [Theiner 2022]", "map", "share", True, "mask"),
+        _entry("roc-auc", "localisation:roc_auc",
+               "probability that a pixel of the object outranks one beside it", "map", "probability", True, "mask"),
     ],
 )  # fmt: skip

@@ -1,0 +1,104 @@
+"""What a metric is given, and what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ..errors import AttributionError
+from ..types import Subject
+
+
+@runtime_checkable
+class Outputs(Protocol):
+    """All that a metric needs of a model: its outputs, without gradient."""
+
+    def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """Outputs before any softmax, (N, C, H, W) → (N, classes)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One attribution of one image, to be measured.
+
+    Args:
+        subject: the image, its target and the range of its pixels.
+        values: (C, H, W) attribution, or (H, W).
+        mask: (H, W) where the object is, or None.
+
+    Raises:
+        AttributionError: values of another size than the image, or that are not all finite; a mask of another size, or
+            one that holds nothing or everything.
+    """
+
+    subject: Subject
+    values: Float[Tensor, "..."]
+    mask: Bool[Tensor, "h w"] | None = None
+    relevance: Float[Tensor, "h w"] = field(init=False)
+    """(H, W) attribution of each pixel, summed over its channels, in float64."""
+
+    def __post_init__(self) -> None:
+        size = tuple(self.subject.x.shape[-2:])
+        if self.values.ndim not in (2, 3) or tuple(self.values.shape[-2:]) != size:
+            raise AttributionError(
+                "the attribution has another size than the image",
+                given=tuple(self.values.shape),
+                allowed=f"(C, {size[0]}, {size[1]})",
+            )
+        if not bool(torch.isfinite(self.values).all()):
+            raise AttributionError("the attribution holds NaN or infinity")
+        if self.mask is not None:
+            if tuple(self.mask.shape) != size:
+                raise AttributionError(
+                    "the mask has another size than the image", given=tuple(self.mask.shape), allowed=f"{size}"
+                )
+            if not bool(self.mask.any()) or bool(self.mask.all()):
+                raise AttributionError("the mask holds nothing, or everything, so that there is nothing to locate")
+        values = self.values.double().to(self.subject.x.device)
+        object.__setattr__(self, "relevance", values if values.ndim == 2 else values.sum(0))
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return self.relevance.numel()
+
+    def rank(self, *, ascending: bool = False) -> Int64[Tensor, "h w"]:
+        """Place of each pixel when they are taken in the order of relevance, 0 first; ties by position."""
+        flat = self.relevance.flatten()
+        order = torch.argsort(flat if ascending else -flat, stable=True)
+        rank = torch.empty_like(order)
+        rank[order] = torch.arange(len(order), device=order.device)
+        return rank.reshape(self.relevance.shape)
+
+    def located(self) -> Bool[Tensor, "h w"]:
+        """The mask on the attribution's device.
+
+        Raises:
+            AttributionError: there is no mask.
+        """
+        if self.mask is None:
+            raise AttributionError(
+                "localisation needs a mask of the object", hint="Name a folder of masks with --masks."
+            )
+        return self.mask.to(self.relevance.device)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """A metric's result.
+
+    Args:
+        value: the figure.
+        at: (k,) places of its curve, for example shares of removed pixels; None where it has none.
+        curve: (k,) the curve, of which `value` is the area or mean.
+    """
+
+    value: float
+    at: Float[np.ndarray, " k"] | None = None
+    curve: Float[np.ndarray, " k"] | None = None

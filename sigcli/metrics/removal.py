@@ -1,0 +1,172 @@
+"""The one loop of all removal metrics: images with some pixels replaced, in batches that run across metrics and images.
+
+An image of a step is never made on the host: a rank per pixel and a count per step say which pixels are replaced, and the
+images of a batch are put together on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from .case import Outputs
+
+Fill = Callable[[Bool[Tensor, "m h w"]], Float[Tensor, "m c h w"]]
+"""Replacement that depends on what is replaced: (m, H, W) removed pixels → (m, C, H, W) images to take their values from."""
+
+
+@runtime_checkable
+class Perturbation(Protocol):
+    """One image in several altered forms, which are made batch by batch."""
+
+    @property
+    def x(self) -> Float[Tensor, "c h w"]:
+        """The image."""
+        ...
+
+    @property
+    def target(self) -> int:
+        """The class whose score is followed."""
+        ...
+
+    def __len__(self) -> int:
+        """How many forms there are."""
+        ...
+
+    def images(self, steps: slice) -> Float[Tensor, "m c h w"]:
+        """Some of them."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Removal:
+    """One image whose pixels are replaced step by step.
+
+    Args:
+        x: (C, H, W) the image.
+        target: the class whose score is followed.
+        rank: (H, W) order of replacement, 0 first.
+        counts: (k,) at step i the pixels of rank below counts[i] are replaced.
+        fill: (C, H, W) replacement, or a function of the removed pixels.
+        insert: start from the replacement and bring the image's own pixels back, in the same order.
+    """
+
+    x: Float[Tensor, "c h w"]
+    target: int
+    rank: Int64[Tensor, "h w"]
+    counts: Int64[Tensor, " k"]
+    fill: Float[Tensor, "c h w"] | Fill
+    insert: bool = False
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def images(self, steps: slice) -> Float[Tensor, "m c h w"]:
+        """The images of some steps."""
+        chosen = self.rank[None] < self.counts[steps, None, None]
+        removed = ~chosen if self.insert else chosen
+        fill = self.fill if isinstance(self.fill, Tensor) else self.fill(removed)
+        return torch.where(removed[:, None], fill, self.x)
+
+
+@dataclass(frozen=True, eq=False)
+class Subsets:
+    """One image, whole at first and then with one set of pixels after another replaced.
+
+    Args:
+        x: (C, H, W) the image.
+        target: the class whose score is followed.
+        removed: i → (H, W) the pixels of the i-th set.
+        count: number of sets.
+        fill: replacement, see `Removal`.
+    """
+
+    x: Float[Tensor, "c h w"]
+    target: int
+    removed: Callable[[int], Bool[Tensor, "h w"]]
+    count: int
+    fill: Float[Tensor, "c h w"] | Fill
+
+    def __len__(self) -> int:
+        return self.count + 1
+
+    def images(self, steps: slice) -> Float[Tensor, "m c h w"]:
+        """The images of some steps; step 0 is the whole image."""
+        nothing = torch.zeros(self.x.shape[-2:], dtype=torch.bool, device=self.x.device)
+        removed = torch.stack([self.removed(i - 1) if i else nothing for i in range(steps.start, steps.stop)])
+        fill = self.fill if isinstance(self.fill, Tensor) else self.fill(removed)
+        return torch.where(removed[:, None], fill, self.x)
+
+
+@dataclass(eq=False)
+class Steps:
+    """What the model says of each altered image.
+
+    Args:
+        score: (k,) the target's output before any softmax, float64.
+        probability: (k,) its probability.
+        predicted: (k,) the class of the greatest output.
+    """
+
+    score: Float[Tensor, " k"]
+    probability: Float[Tensor, " k"]
+    predicted: Int64[Tensor, " k"]
+    done: int = field(default=0)
+
+
+def follow(model: Outputs, removals: Iterable[Perturbation], *, batch_size: int = 64) -> Iterator[Steps]:
+    """Run the model on all steps of all removals; yields their results in order.
+
+    Args:
+        model: outputs of images.
+        removals: read lazily; a change of image size ends a batch early.
+        batch_size: images per forward pass.
+    """
+    waiting: list[tuple[Perturbation, Steps]] = []
+    for batch in _batches(removals, batch_size, waiting):
+        images = torch.cat([removal.images(steps) for removal, _, steps in batch])
+        outputs = model.outputs(images).double()
+        first = 0
+        for removal, found, steps in batch:
+            part = outputs[first : first + steps.stop - steps.start]
+            first += len(part)
+            found.score[steps] = part[:, removal.target]
+            found.probability[steps] = part.softmax(1)[:, removal.target]
+            found.predicted[steps] = part.argmax(1)
+            found.done = steps.stop
+        while waiting and waiting[0][1].done == len(waiting[0][0]):
+            yield waiting.pop(0)[1]
+
+
+def _batches(
+    removals: Iterable[Perturbation], batch_size: int, waiting: list[tuple[Perturbation, Steps]]
+) -> Iterator[list[tuple[Perturbation, Steps, slice]]]:
+    batch: list[tuple[Perturbation, Steps, slice]] = []
+    filled = 0
+    for removal in removals:
+        if batch and batch[-1][0].x.shape != removal.x.shape:
+            yield batch
+            batch, filled = [], 0
+        k = len(removal)
+        double = {"dtype": torch.float64, "device": removal.x.device}
+        found = Steps(
+            torch.empty(k, **double),
+            torch.empty(k, **double),
+            torch.empty(k, dtype=torch.long, device=removal.x.device),
+        )
+        waiting.append((removal, found))
+        at = 0
+        while at < k:
+            take = min(batch_size - filled, k - at)
+            batch.append((removal, found, slice(at, at + take)))
+            at, filled = at + take, filled + take
+            if filled == batch_size:
+                yield batch
+                batch, filled = [], 0
+    if batch:
+        yield batch

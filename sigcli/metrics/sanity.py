@@ -1,0 +1,120 @@
+"""Does the map depend on the model, and on the class? A method that does not has explained neither."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from .. import draws
+from ..errors import AttributionError, UsageError
+from .case import Case, Measurement
+from .robustness import Explain
+
+
+def parameter_randomisation(
+    case: Case, explain: Explain, model: nn.Module, *, stages: int = 6, similarity: str = "spearman"
+) -> Measurement:
+    """Cascading randomisation from the top (MPRT), Adebayo et al. 2018, section 3.1: similarity as layers are lost.
+
+    The layers that have weights are re-initialised from the output down, cumulatively, in as many stages as asked for.
+
+    Args:
+        case: what is measured.
+        explain: the method, able to explain another model.
+        model: whose layers are randomised; it is not changed.
+        stages: places of the curve after the first.
+        similarity: spearman or ssim, both of the maps' absolute values.
+
+    Returns:
+        The similarity to the first map at each share of randomised layers; the value is that of the fully random model.
+    """
+    compare = _similarity(similarity)
+    if stages < 1:
+        raise UsageError("stages must be at least 1", given=stages)
+    subject = case.subject
+    layers = [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    if not layers:
+        raise AttributionError("the model has no layer with weights")
+    edges = np.unique(np.linspace(0, len(layers), stages + 1).round().astype(int))
+    first = explain(subject.x[None], subject.target)[0]
+    stages_of = _randomised(model, layers[::-1], edges[1:], draws.stream(subject.seed, "parameter-randomisation"))
+    curve = [1.0, *(compare(first, explain(subject.x[None], subject.target, lost)[0]) for lost in stages_of)]
+    return Measurement(curve[-1], edges / len(layers), np.array(curve))
+
+
+def _randomised(model: nn.Module, layers: list[str], edges: np.ndarray, seed: int) -> Iterator[nn.Module]:
+    """The model with more and more layers re-initialised, from the first of the list on."""
+    lost = copy.deepcopy(model)
+    done = 0
+    with torch.random.fork_rng():
+        torch.manual_seed(seed % 2**63)
+        for edge in edges.tolist():
+            for name in layers[done:edge]:
+                _reset(lost.get_submodule(name))
+            done = edge
+            yield lost
+
+
+def _reset(module: nn.Module) -> None:
+    """Fresh weights as the layer makes them; normal with the old spread where it does not say how."""
+    reset = getattr(module, "reset_parameters", None)
+    with torch.no_grad():
+        if callable(reset):
+            reset()
+            return
+        for parameter in module.parameters(recurse=False):
+            spread = float(parameter.std()) if parameter.numel() > 1 else 0.0
+            parameter.normal_(0.0, spread or 0.02)
+
+
+def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str = "spearman") -> Measurement:
+    """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity with the map of another class; lower is better.
+
+    Args:
+        case: what is measured.
+        explain: the method.
+        classes: of the model.
+        similarity: spearman or ssim, of the maps' absolute values.
+    """
+    compare = _similarity(similarity)
+    subject = case.subject
+    if classes < 2:
+        raise AttributionError("the model has a single output, so that there is no other class")
+    key = draws.stream(subject.seed, subject.key, "random-logit")
+    other = int(draws.integers(key, torch.zeros(1, dtype=torch.long), classes - 1))
+    other += other >= subject.target
+    first, second = (explain(subject.x[None], target)[0] for target in (subject.target, other))
+    return Measurement(compare(first, second))
+
+
+def _similarity(name: str):
+    if name not in _SIMILARITIES:
+        raise UsageError("unknown similarity", given=name, allowed=", ".join(_SIMILARITIES))
+    return _SIMILARITIES[name]
+
+
+def _spearman(one: Tensor, other: Tensor) -> float:
+    a, b = (np.asarray(rankdata(_flat(m).ravel())) for m in (one, other))
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else 0.0
+
+
+def _ssim(one: Tensor, other: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004) of the maps scaled to a maximum of 1."""
+    from skimage.metrics import structural_similarity
+
+    a, b = (m / max(float(m.max()), 1e-30) for m in (_flat(one), _flat(other)))
+    window = min(7, min(a.shape) - 1 + min(a.shape) % 2)
+    return float(cast(float, structural_similarity(a, b, data_range=1.0, win_size=window)))
+
+
+def _flat(values: Tensor) -> np.ndarray:
+    return values.double().sum(0).abs().cpu().numpy()
+
+
+_SIMILARITIES = {"spearman": _spearman, "ssim": _ssim}
