@@ -208,6 +208,17 @@ def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         write_aside(path, lambda aside: _write_text(aside, stream.getvalue()))
 
 
+def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
+    """Add one row to a CSV in one write, after a header where it is the first; as `save_table`."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(row), lineterminator="\n")
+    if first:
+        writer.writeheader()
+    writer.writerow({name: _cell(value) for name, value in row.items()})
+    with _writing(path), path.open("w" if first else "a", encoding="utf-8", newline="") as file:
+        file.write(stream.getvalue())
+
+
 def _cell(value: object) -> str:
     if isinstance(value, str):
         return safe_cell(value)

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..catalog import Entry, convert
+from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
+from ..metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,39 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
+def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of methods, and those of metrics: the ones whose text begins with a metric's name and a dot.
+
+    >>> split_settings({"samples": "9", "deletion.steps": "20"})
+    ({'samples': '9'}, {'deletion.steps': '20'})
+    """
+    for_metrics = {key: value for key, value in settings.items() if key.rpartition(".")[0] in METRICS}
+    return {key: value for key, value in settings.items() if key not in for_metrics}, for_metrics
+
+
+def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings: Mapping[str, Any]) -> list[Chosen]:
+    """The chosen metrics with their options, those that impute once for each imputation asked for.
+
+    Args:
+        metric: names, or one text of names with commas.
+        imputation: names with commas, or None for each metric's own.
+        settings: `metric.option` → value.
+
+    Raises:
+        UsageError: unknown metric or option, a value of the wrong type, or one that only `explain` reports.
+    """
+    chosen: list[Chosen] = []
+    for one in _chosen(METRICS, "metric", metric, settings):
+        if one.entry.properties["kind"] == "reported":
+            raise UsageError(f"{one.entry.name} is reported by every explanation, in results.csv", hint="Leave it out.")
+        wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
+        if not wanted or "imputation" not in one.entry.options():
+            chosen.append(one)
+            continue
+        chosen += [Chosen(one.entry, {**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
+    return chosen
+
+
 def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
     """The chosen methods with their options.
 
@@ -55,13 +89,17 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> 
     >>> [(c.entry.name, dict(c.options)) for c in choose_methods("ig,gradient", {"steps": "20"})]
     [('ig', {'steps': 20}), ('gradient', {})]
     """
-    parts = [method] if isinstance(method, str) else list(method)
+    return _chosen(METHODS, "method", method, settings)
+
+
+def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+    parts = [named] if isinstance(named, str) else list(named)
     names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
     if not names:
-        raise UsageError("no method was named", allowed=", ".join(METHODS))
+        raise UsageError(f"no {kind} was named", allowed=", ".join(catalog))
     if len(set(names)) < len(names):
-        raise UsageError("a method was named twice", given=",".join(names))
-    entries = [METHODS[name] for name in names]
+        raise UsageError(f"a {kind} was named twice", given=",".join(names))
+    entries = [catalog[name] for name in names]
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
         for entry in _receivers(key, entries):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .evaluate import evaluate
 from .explain import explain
 from .gridworld import gridworld
 from .listing import listing
@@ -21,6 +22,7 @@ app = typer.Typer(
     "Shapley Integrated Gradients, and the methods and baselines it is compared with.",
 )
 app.command("explain")(explain)
+app.command("evaluate")(evaluate)
 app.command("gridworld")(gridworld)
 app.command("list")(listing)
 

@@ -1,0 +1,151 @@
+"""The use case behind `sig evaluate`: explain images and measure the explanations. No printing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Unpack
+
+from ..errors import UsageError
+from ..images import find_images
+from ..metrics.summary import Summary
+from ..runs import append_row, save_table
+from .choices import choose_metrics, split_settings
+from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
+from .explain import Options, prepare, stream
+from .measuring import Figure, Measuring
+from .results import Explanation
+from .work import Session
+
+DEFAULT_METRICS = "deletion,insertion,iaccuracy,sparseness"
+METRICS_FILE = "metrics.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What an evaluation finds.
+
+    Args:
+        figures: one per explanation and metric, in order.
+        summary: (method, metric, imputation) → mean over the images with its interval.
+        agreement: between each pair of methods.
+        session: what was run.
+    """
+
+    figures: list[Figure]
+    summary: dict[tuple[str, str, str], Summary]
+    agreement: list[Agreement]
+    session: Session
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An evaluation that is ready to start; `carry_out` does it.
+
+    Args:
+        session: the explanations.
+        measuring: the metrics.
+    """
+
+    session: Session
+    measuring: Measuring
+
+
+def prepare_evaluation(
+    images: str | Path | Sequence[str | Path],
+    *,
+    metric: str | Sequence[str] = DEFAULT_METRICS,
+    imputation: str | None = None,
+    masks: str | Path | None = None,
+    **options: Unpack[Options],
+) -> Prepared:
+    """Check everything that can be checked, load the model and open the run folder. Arguments as in `evaluate`."""
+    for_methods, for_metrics = split_settings(options.get("settings") or {})
+    metrics = choose_metrics(metric, imputation, for_metrics)
+    found = {} if masks is None else _find_masks(Path(masks))
+    lacking = [chosen.entry.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
+    if lacking:
+        raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+    session = prepare(images, **{**options, "settings": for_methods})
+    if session.run is None:
+        raise UsageError("an evaluation is written to its run folder", given="write=False")
+    return Prepared(session, Measuring(session, metrics, found))
+
+
+def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evaluation:
+    """Explain images with one or several methods, and measure how good the maps are.
+
+    Args:
+        images: a path, a folder, a glob pattern, or several of these.
+        options: `metric` (names of `sig list metrics`, with commas), `imputation` (what stands in for removed pixels:
+            black, mean, blur, road or another baseline; several with commas), `masks` (folder of masks named as the
+            images), and those of `explain`; `settings` also takes {"deletion.steps": 20}.
+
+    Raises:
+        UsageError: an option that cannot be used, before anything is computed.
+        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        OutputError: a run folder that cannot be written or holds another run.
+
+    What fails for one image only is in its `Figure.error`. With `resume`, explanations that stand are not made again; the
+    metrics are.
+    """
+    return carry_out(prepare_evaluation(images, **options))
+
+
+def carry_out(
+    prepared: Prepared,
+    *,
+    progress: Callable[[int], None] | None = None,
+    explained: Callable[[Explanation], None] | None = None,
+) -> Evaluation:
+    """Do an evaluation; its tables and figures stand when it returns.
+
+    Args:
+        prepared: from `prepare_evaluation`.
+        progress: called with the number of gradient evaluations of each batch.
+        explained: called with each explanation.
+    """
+    session, measuring = prepared.session, prepared.measuring
+    if session.run is None:
+        raise UsageError("an evaluation is written to its run folder")
+    path = session.run.path
+    between = Comparison(session)
+    figures: list[Figure] = []
+    watched = _watched(stream(session, progress=progress), between.add, explained)
+    for figure in measuring.figures(watched):
+        append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
+        figures.append(figure)
+    summary, pairs = summary_rows(figures, session.seed), paired_rows(figures, session.seed)
+    save_table(path / "summary.csv", [row for _, _, row in summary] + pairs)
+    curves = curve_rows(figures, session.seed)
+    if curves:
+        save_table(path / "curves.csv", curves)
+    agreement = between.rows()
+    if agreement:
+        save_table(path / "agreement.csv", [found.row() for found in agreement])
+    result = Evaluation(figures, {key: found for key, found, _ in summary}, agreement, session)
+    if session.drawing.pictures:
+        from ..render.evaluation import draw_evaluation
+
+        draw_evaluation(summary, pairs, curves, [found.row() for found in agreement], path)
+    return result
+
+
+def _watched(
+    explanations: Iterator[Explanation], *watchers: Callable[[Explanation], None] | None
+) -> Iterator[Explanation]:
+    for item in explanations:
+        for watcher in watchers:
+            if watcher is not None:
+                watcher(item)
+        yield item
+
+
+def _find_masks(folder: Path) -> dict[str, Path]:
+    """Mask files of a folder by their path within it, without the suffix."""
+    if not folder.is_dir():
+        raise UsageError("the folder of masks is not there", given=folder)
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in find_images([folder])}

@@ -1,0 +1,176 @@
+"""The tables of an evaluation: figures, means with intervals, paired differences, curves, agreement between methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import AttributionError
+from ..metrics import METRICS
+from ..metrics.agreement import spearman, top_overlap
+from ..metrics.case import Case
+from ..metrics.summary import Summary, bootstrap, paired
+from ..types import Subject
+from .measuring import Figure
+from .results import Explanation
+from .work import Session
+
+Row = dict[str, Any]
+Group = tuple[str, str, str]
+"""Method, metric, imputation."""
+
+
+def metric_row(figure: Figure) -> Row:
+    """A row of `metrics.csv`."""
+    return {
+        "image": figure.image, "method": figure.method, "target": figure.target, "metric": figure.metric,
+        "imputation": figure.imputation, "value": figure.value, "status": "failed" if figure.error else "ok",
+        "error": figure.error,
+    }  # fmt: skip
+
+
+def by_group(figures: Iterable[Figure]) -> dict[Group, dict[str, Figure]]:
+    """Figures that have a value, by method, metric and imputation, then by image and target."""
+    groups: dict[Group, dict[str, Figure]] = {}
+    for figure in figures:
+        members = groups.setdefault((figure.method, figure.metric, figure.imputation), {})
+        if figure.value is not None:
+            members[f"{figure.image}\n{figure.target}"] = figure
+    return groups
+
+
+def _values(members: dict[str, Figure]) -> dict[str, float]:
+    return {name: figure.value for name, figure in members.items() if figure.value is not None}
+
+
+def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summary, Row]]:
+    """Mean over images with its interval, for each method, metric and imputation."""
+    found = []
+    for group, members in by_group(figures).items():
+        summary = bootstrap(list(_values(members).values()), seed=seed)
+        found.append((group, summary, _summary_row(group, "", summary, _failures(figures, group))))
+    return found
+
+
+def _failures(figures: Sequence[Figure], group: Group) -> int:
+    return sum(bool(f.error) for f in figures if (f.method, f.metric, f.imputation) == group)
+
+
+def _summary_row(group: Group, minus: str, summary: Summary, failed: int) -> Row:
+    method, metric, imputation = group
+    entry = METRICS[metric]
+    higher = entry.properties["higher_is_better"]
+    return {
+        "method": method, "minus": minus, "metric": metric, "imputation": imputation,
+        "unit": entry.properties["unit"], "better": {True: "higher", False: "lower", None: ""}[higher],
+        "mean": summary.mean, "ci_low": summary.low, "ci_high": summary.high, "n": summary.n, "failed": failed,
+    }  # fmt: skip
+
+
+def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
+    """For each pair of methods the mean difference over the images that both have, with its interval."""
+    groups = by_group(figures)
+    rows = []
+    for (method, metric, imputation), members in groups.items():
+        for (other, its_metric, its_imputation), theirs in groups.items():
+            if (metric, imputation) != (its_metric, its_imputation) or list(groups).index(
+                (method, metric, imputation)
+            ) >= list(groups).index((other, metric, imputation)):
+                continue
+            summary = paired(_values(members), _values(theirs), seed=seed)
+            rows.append(_summary_row((method, metric, imputation), other, summary, 0))
+    return rows
+
+
+def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
+    """Mean curves over images with their intervals, for each method, metric and imputation that has one."""
+    rows = []
+    for (method, metric, imputation), members in by_group(figures).items():
+        curves = [(f.at, f.curve) for f in members.values() if f.at is not None and f.curve is not None]
+        lengths = {len(curve) for _, curve in curves}
+        if len(lengths) != 1:  # superpixels differ in number from image to image, and then there is no common axis
+            continue
+        at = np.mean([places for places, _ in curves], axis=0)
+        for i, place in enumerate(at):
+            summary = bootstrap(np.array([curve[i] for _, curve in curves]), seed=seed)
+            rows.append({
+                "method": method, "metric": metric, "imputation": imputation, "at": float(place), "mean": summary.mean,
+                "ci_low": summary.low, "ci_high": summary.high, "n": summary.n,
+            })  # fmt: skip
+    return rows
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike the maps of two methods are, on average over images."""
+
+    method: str
+    other: str
+    spearman: Summary
+    top_overlap: Summary
+
+    def row(self) -> Row:
+        """Of `agreement.csv`."""
+        return {
+            "method": self.method, "other": self.other, "spearman": self.spearman.mean,
+            "spearman_ci_low": self.spearman.low, "spearman_ci_high": self.spearman.high,
+            "top_overlap": self.top_overlap.mean, "top_overlap_ci_low": self.top_overlap.low,
+            "top_overlap_ci_high": self.top_overlap.high, "n": self.spearman.n,
+        }  # fmt: skip
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Compares the maps of one image and target with each other as they come; one image is kept at a time.
+
+    Args:
+        session: whose methods are compared.
+    """
+
+    session: Session
+    _maps: dict[str, np.ndarray] = field(default_factory=dict)
+    _of: tuple[str, int | None] = ("", None)
+    _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+
+    def add(self, item: Explanation) -> None:
+        """One more explanation."""
+        if (item.image, item.target) != self._of:
+            self._close()
+            self._of = item.image, item.target
+        values = item.values
+        if values is None and item.status == "ok" and self.session.run is not None:
+            values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
+        if values is not None:
+            self._maps[item.method] = values.sum(0)
+
+    def _close(self) -> None:
+        cases = {name: _bare(values) for name, values in self._maps.items()}
+        for one, other in combinations(cases, 2):
+            try:
+                both = spearman(cases[one], cases[other]), top_overlap(cases[one], cases[other])
+            except AttributionError:  # a constant map has no ranks; n says how many images have
+                continue
+            self._found.setdefault((one, other), []).append(both)
+        self._maps = {}
+
+    def rows(self) -> list[Agreement]:
+        """Means over images, in the order of the methods."""
+        self._close()
+        seed = self.session.seed
+        return [
+            Agreement(
+                one, other, bootstrap([s for s, _ in pairs], seed=seed), bootstrap([t for _, t in pairs], seed=seed)
+            )
+            for (one, other), pairs in self._found.items()
+        ]
+
+
+def _bare(values: np.ndarray) -> Case:
+    plane = torch.from_numpy(values)
+    zero = torch.zeros(1, 1, 1)
+    return Case(Subject(torch.zeros(1, *plane.shape), 0, zero, zero, 0), plane)

@@ -1,0 +1,207 @@
+"""From explanations to figures: one stream of perturbed images for the model, and what comes back in the same order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..engine import Task, integrate
+from ..errors import AttributionError, ImageError, SigError
+from ..images import Picture, read_image
+from ..metrics.case import Case, Measurement
+from ..metrics.faithfulness import Plan
+from ..metrics.removal import Perturbation, follow
+from ..scorer import Scorer
+from ..types import Subject
+from .choices import Chosen
+from .inputs import ImageSet, run_names
+from .results import Explanation
+from .work import Session
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One metric of one explanation.
+
+    Args:
+        image: name of the image.
+        method: that made the map.
+        target: class index, None where the explanation failed.
+        metric: name in the catalogue.
+        imputation: what stood in for removed pixels, empty where nothing was removed.
+        value: the figure, None where it failed.
+        at: places of its curve, or None.
+        curve: the curve, or None.
+        error: why there is no value.
+    """
+
+    image: str
+    method: str
+    target: int | None
+    metric: str
+    imputation: str
+    value: float | None = None
+    at: np.ndarray | None = None
+    curve: np.ndarray | None = None
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What makes it one item."""
+        return self.image, self.method, str(self.target), self.metric, self.imputation
+
+
+@dataclass(eq=False)
+class _Place:
+    """A place in the order of figures; `finish` waits for the model."""
+
+    figure: Figure
+    finish: Callable[[Any], Measurement] | None = None
+
+
+@dataclass(eq=False)
+class Measuring:
+    """The figures of a session's explanations, in order.
+
+    Args:
+        session: whose explanations are measured.
+        metrics: with their options.
+        masks: image stem → file of its mask, white where the object is.
+    """
+
+    session: Session
+    metrics: list[Chosen]
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    _waiting: deque[_Place] = field(default_factory=deque)
+    _image: tuple[str, Subject, Picture] | None = None
+
+    def __post_init__(self) -> None:
+        session = self.session
+        self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
+        references = session.paths if session.references is None else session.references
+        self._peers = ImageSet(references, session.model.preprocess)
+
+    def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
+        """Measure explanations as they come; yields figures in their order."""
+        for steps in follow(self.session.scorer, self._perturbations(explanations), batch_size=_BATCH):
+            yield from self._ready()
+            place = self._waiting.popleft()
+            yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[Figure]:
+        while self._waiting and self._waiting[0].finish is None:
+            yield self._waiting.popleft().figure
+
+    def _perturbations(self, explanations: Iterator[Explanation]) -> Iterator[Perturbation]:
+        for item in explanations:
+            for metric in self.metrics:
+                options = metric.resolved()
+                blank = Figure(
+                    item.image, item.method, item.target, metric.entry.name, str(options.get("imputation", ""))
+                )
+                if item.status != "ok":
+                    self._waiting.append(_Place(_failed(blank, f"no explanation: {item.error}")))
+                    continue
+                found = self._attempt(blank, item, metric)
+                if isinstance(found, Plan):
+                    self._waiting.append(_Place(blank, found.finish))
+                    yield found.removal
+                else:
+                    self._waiting.append(_Place(found))
+
+    def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> Plan | Figure:
+        try:
+            case, kind = self._case(item, metric), metric.entry.properties["kind"]
+            measure = metric.entry.load()
+            if kind in ("rerun", "model"):
+                method = next(chosen for chosen in self.session.methods if chosen.entry.name == item.method)
+                more: list[Any] = [self._explainer(method, case.subject)]
+                if kind == "model":
+                    model = self.session.model
+                    more.append(model.classes if metric.entry.name == "random-logit" else model.module)
+                found = measure(case, *more, **metric.options)
+            else:
+                found = measure(case, **metric.options)
+        except (AttributionError, ImageError) as error:
+            return _failed(blank, str(error))
+        return found if isinstance(found, Plan) else _with(blank, found)
+
+    def _case(self, item: Explanation, metric: Chosen) -> Case:
+        if self._image is None or self._image[0] != item.image:
+            self._image = (item.image, *self._loaded(item.image))
+        _, subject, picture = self._image
+        target = subject.target if item.target is None else item.target
+        subject = Subject(subject.x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers)
+        mask = self._mask(item.image, picture) if metric.entry.properties["needs"] == "mask" else None
+        return Case(subject, torch.from_numpy(self._values(item)), mask)
+
+    def _values(self, item: Explanation) -> np.ndarray:
+        if item.values is not None:
+            return item.values
+        if self.session.run is None:
+            raise AttributionError("the explanation has no array")
+        return np.load(self.session.run.path / item.folder / f"{item.name}.npy")
+
+    def _loaded(self, image: str) -> tuple[Subject, Picture]:
+        session = self.session
+        preprocess, device = session.model.preprocess, session.model.device
+        picture = read_image(self._paths[image])
+        x = preprocess(picture.pixels).to(device)
+        low, high = preprocess.low.to(device), preprocess.high.to(device)
+        return Subject(x, 0, low, high, picture.key, session.seed, self._peers), picture
+
+    def _mask(self, image: str, picture: Picture) -> Tensor:
+        """The image's mask, brought through the same resizing and crop."""
+        file = self.masks.get(Path(image).with_suffix("").as_posix())
+        if file is None:
+            raise AttributionError("the image has no mask", given=image)
+        drawn = read_image(file).pixels
+        if drawn.shape[:2] != picture.pixels.shape[:2]:
+            raise AttributionError(
+                f"the mask {file.name} has {drawn.shape[1]}x{drawn.shape[0]} pixels, its image "
+                f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
+            )
+        return torch.from_numpy(self.session.model.preprocess.display(drawn)[..., 0] > 127)
+
+    def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
+        session = self.session
+
+        def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:
+            scorer = session.scorer
+            if model is not None:
+                scorer = Scorer(model, scorer.output, scorer.precision)
+            near = (
+                Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
+            )
+            tasks = (Task(who, method.entry.load()(who, **method.options)) for who in near)
+            return torch.stack([a.values for a in integrate(scorer, tasks, batch_size=session.batch_size)])
+
+        return explain
+
+
+def _with(blank: Figure, found: Measurement) -> Figure:
+    if not np.isfinite(found.value):
+        return _failed(blank, "the metric is not a finite number for this image")
+    return Figure(*blank.key[:2], blank.target, blank.metric, blank.imputation, found.value, found.at, found.curve)
+
+
+def _failed(blank: Figure, error: str) -> Figure:
+    return Figure(*blank.key[:2], blank.target, blank.metric, blank.imputation, error=" ".join(error.split()))
+
+
+def _filled(place: _Place, finish: Callable[[], Measurement | None]) -> Figure:
+    try:
+        found = finish()
+    except SigError as error:
+        return _failed(place.figure, str(error))
+    return place.figure if found is None else _with(place.figure, found)

@@ -1,0 +1,142 @@
+"""`sig evaluate`: parse, call `sigcli.app.evaluate`, show progress and a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from . import options as o
+from .guard import FAILED, console, guarded
+from .memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from ..app.evaluate import Evaluation
+
+_METRIC = "Metric"
+Metric = Annotated[
+    str, typer.Option("--metric", rich_help_panel=_METRIC, help="One or several, with commas; see 'sig list metrics'.")
+]
+Imputation = Annotated[
+    str | None,
+    typer.Option(
+        "--imputation", rich_help_panel=_METRIC, show_default="each metric's own",
+        help="What stands in for removed pixels: black, mean, blur, road or another baseline; several with commas.",
+    ),
+]  # fmt: skip
+Masks = Annotated[
+    Path | None,
+    typer.Option("--masks", rich_help_panel=_METRIC, show_default=False, help="Folder of masks named as the images."),
+]
+
+
+def evaluate(
+    paths: o.Paths = None,
+    model: o.Model = "shapes",
+    weights: o.Weights = None,
+    method: o.Method = "sig,ig",
+    metric: Metric = "deletion,insertion,iaccuracy,sparseness",
+    imputation: Imputation = None,
+    masks: Masks = None,
+    settings: o.Set = None,
+    players: o.Players = None,
+    baseline: o.Baseline = None,
+    target: o.Target = "top",
+    output: o.OutputKind = "logit",
+    references: o.References = None,
+    labels: o.Labels = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
+    mean: o.Mean = None,
+    std: o.Std = None,
+    device: o.Device = "auto",
+    precision: o.Precision = "fp32",
+    batch_size: o.BatchSize = "auto",
+    seed: o.Seed = 0,
+    out: o.Out = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    pictures: o.Pictures = True,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Is the map any good? Explain images and measure the explanations, with intervals and paired differences.
+
+    Examples:
+      sig evaluate photos/ --model resnet50 --method sig,ig
+
+      sig evaluate photos/ -m resnet50 --method sig,eg --metric deletion,insertion --imputation black,blur,road
+
+      sig evaluate photos/ -m resnet50 --metric pointing-game,roc-auc --masks masks/ --set deletion.steps=100
+    """
+    with guarded(debug):
+        from ..app.evaluate import carry_out, prepare_evaluation
+        from ..app.samples import sample_images
+        from .progress import Reporter
+
+        keep_freed_memory()
+        prepared = prepare_evaluation(
+            paths or [str(sample_images())], metric=metric, imputation=imputation, masks=masks, model=model,
+            weights=weights, method=method, settings=o.assignments(settings), players=players, baseline=baseline,
+            target=target, output=output, references=references, labels=labels, resize=resize, crop=crop,
+            mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
+            batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, out=out, resume=resume,
+            overwrite=overwrite, pictures=pictures,
+        )  # fmt: skip
+        screen = console()
+        for note in prepared.session.model.notes:
+            screen.print(f"note: {note}", markup=False)
+        with Reporter(prepared.session.items) as reporter:
+            found = carry_out(prepared, progress=reporter.evaluations, explained=reporter.done)
+        failed = _report(found, as_json)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _report(found: Evaluation, as_json: bool) -> int:
+    from ..app.evaluate_tables import metric_row
+
+    screen = console()
+    if as_json:
+        for figure in found.figures:
+            sys.stdout.write(json.dumps(metric_row(figure)) + "\n")
+    screen.print(_table(found))
+    failed = [figure for figure in found.figures if figure.error]
+    for figure in failed:
+        screen.print(
+            f"failed: {figure.image} {figure.method} {figure.metric}: {figure.error}", markup=False, style="red"
+        )
+    run = found.session.run
+    if run is not None:
+        screen.print(
+            f"{len(found.figures) - len(failed)} figures, {len(failed)} failed; written to {run.path}/", markup=False
+        )
+    return len(failed)
+
+
+def _table(found: Evaluation) -> Table:
+    """Means with their intervals, methods by metrics."""
+    from ..metrics import METRICS
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("method")
+    kinds = list(dict.fromkeys((metric, imputation) for _, metric, imputation in found.summary))
+    for metric, imputation in kinds:
+        arrow = {True: " ↑", False: " ↓", None: ""}[METRICS[metric].properties["higher_is_better"]]
+        table.add_column(f"{metric}{arrow}" + (f"\n{imputation}" if imputation else ""), justify="right")
+    for method in dict.fromkeys(method for method, _, _ in found.summary):
+        cells = []
+        for kind in kinds:
+            summary = found.summary.get((method, *kind))
+            if summary is None or summary.mean is None:
+                cells.append("-")
+            elif summary.low is None or summary.high is None:
+                cells.append(f"{summary.mean:.3f}")
+            else:
+                cells.append(f"{summary.mean:.3f}\n{summary.low:.3f} to {summary.high:.3f}")
+        table.add_row(method, *cells)
+    return table

@@ -1,0 +1,203 @@
+"""`sig evaluate`: explanations measured in one stream, tables that agree with the figures, failures named."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from sigcli.app.evaluate import evaluate
+from sigcli.cli.main import app
+from sigcli.errors import UsageError
+from sigcli.metrics import METRICS
+from sigcli.metrics.summary import bootstrap, paired
+from sigcli.render.evaluation import supported_best
+
+ROOT = Path(__file__).resolve().parent.parent
+QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
+FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Three bundled pictures with their masks."""
+    for name in ("star", "heart", "house"):
+        for folder in ("", "masks"):
+            source = ROOT / "sample_images" / folder / f"{name}.png"
+            (tmp_path / "in" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, tmp_path / "in" / folder / f"{name}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def rows(path):
+    with Path(path).open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_tables_agree_with_the_figures(here):
+    metric = "deletion,insertion,iaccuracy,roc-auc,sparseness"
+    found = evaluate(
+        "in", method="sig,ig", metric=metric, imputation="black,blur", masks="in/masks", settings=QUICK, out="out"
+    )
+    assert len(found.figures) == 3 * 2 * (3 * 2 + 2)
+    assert not any(f.error for f in found.figures)
+    written = rows("out/metrics.csv")
+    assert [(r["image"], r["method"], r["metric"], r["imputation"]) for r in written] == [
+        (f.image, f.method, f.metric, f.imputation) for f in found.figures
+    ]
+    summary = {(r["method"], r["minus"], r["metric"], r["imputation"]): r for r in rows("out/summary.csv")}
+    for method in ("sig", "ig"):
+        mine = [f.value for f in found.figures if (f.method, f.metric, f.imputation) == (method, "deletion", "black")]
+        assert float(summary[method, "", "deletion", "black"]["mean"]) == pytest.approx(np.mean(mine), rel=1e-5)
+    one, other = (
+        {f.image: f.value for f in found.figures if (f.method, f.metric) == (name, "roc-auc")} for name in ("sig", "ig")
+    )
+    difference = np.mean([one[image] - other[image] for image in one])
+    assert float(summary["sig", "ig", "roc-auc", ""]["mean"]) == pytest.approx(difference, abs=1e-6)
+    assert found.summary["sig", "roc-auc", ""].n == 3
+    curves = [
+        r for r in rows("out/curves.csv") if (r["method"], r["metric"], r["imputation"]) == ("sig", "deletion", "blur")
+    ]
+    assert len(curves) == 7
+    assert (float(curves[0]["at"]), float(curves[-1]["at"])) == (0, 1)
+    (agreement,) = rows("out/agreement.csv")
+    assert (agreement["method"], agreement["other"], agreement["n"]) == ("sig", "ig", "3")
+    for name in ("curves", "table", "agreement"):
+        with Image.open(f"out/{name}.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 5
+
+
+def test_every_metric_runs_on_the_bundled_network(here):
+    names = [name for name, entry in METRICS.items() if entry.properties["kind"] != "reported"]
+    settings = {
+        "gradient": 0, "max-sensitivity.samples": 2, "avg-sensitivity.samples": 2, "parameter-randomisation.stages": 2,
+        "faithfulness-correlation.samples": 5, "sensitivity-n.samples": 3, "infidelity.samples": 5,
+        "irof.segments": 9, "deletion.steps": 3, "insertion.steps": 3, "morf.steps": 3, "lerf.steps": 3,
+    }  # fmt: skip
+    settings.pop("gradient")
+    found = evaluate(
+        "in/star.png",
+        method="input-x-gradient",
+        metric=names,
+        masks="in/masks",
+        settings=settings,
+        out="out",
+        pictures=False,
+    )
+    assert [f.metric for f in found.figures] == names
+    assert not any(f.error for f in found.figures)
+    assert all(np.isfinite(f.value) for f in found.figures)
+    assert not Path("out/table.png").exists()
+
+
+def test_the_same_figures_whatever_ran_before(here):
+    options = {"method": "sig,ig", "metric": "deletion,iaccuracy", "settings": QUICK}
+    whole = evaluate("in", **options, out="a")
+    resumed = evaluate("in", **options, out="a", resume=True)
+    assert [f.value for f in whole.figures] == pytest.approx([f.value for f in resumed.figures], rel=1e-6)
+    alone = evaluate("in/house.png", **options, out="b")
+    expected = [f.value for f in whole.figures if f.image == "house.png"]
+    assert [f.value for f in alone.figures] == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_fails_is_named_and_the_rest_goes_on(here):
+    (here / "in" / "broken.png").write_bytes(b"not a picture")
+    Image.new("L", (9, 9), 255).save(here / "in" / "masks" / "heart.png")
+    Image.new("L", Image.open("in/house.png").size, 0).save(here / "in" / "masks" / "house.png")
+    arguments = [
+        "evaluate",
+        "in",
+        "--metric",
+        "pointing-game,deletion",
+        "--masks",
+        "in/masks",
+        "--method",
+        "ig",
+        *FAST[2:6],
+    ]
+    done = CliRunner().invoke(app, [*arguments, "--out", "out", "--json"])
+    assert done.exit_code == 1, done.output
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    errors = {(r["image"], r["metric"]): r["error"] for r in records if r["error"]}
+    assert "no explanation" in errors["broken.png", "deletion"]
+    assert "9x9 pixels" in errors["heart.png", "pointing-game"]
+    assert "holds nothing" in errors["house.png", "pointing-game"]
+    assert {r["image"] for r in records if not r["error"]} == {"star.png"}
+    summary = rows("out/summary.csv")
+    assert [(r["n"], r["failed"]) for r in summary] == [("1", "3"), ("1", "3")]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"metric": "deletoin"}, "deletion"),
+        ({"metric": "roc-auc"}, "--masks"),
+        ({"metric": "roc-auc", "masks": "nowhere"}, "not there"),
+        ({"metric": ""}, "no metric"),
+        ({"metric": "deletion,deletion"}, "twice"),
+        ({"metric": "relative-gap"}, "results.csv"),
+        ({"metric": "deletion", "imputation": "blakc"}, "black"),
+        ({"settings": {"deletion.stepz": "3"}, "metric": "deletion"}, "steps"),
+        ({"settings": {"deletion.steps": "many"}, "metric": "deletion"}, "whole number"),
+        ({"method": "sgi"}, "sig"),
+    ],
+)
+def test_wrong_usage(options, says, here):
+    with pytest.raises(UsageError, match=says):
+        evaluate("in/star.png", **{"method": "gradient", **options}, out="out")
+
+
+def test_bootstrap_intervals_cover_the_mean():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        found = bootstrap(rng.normal(2, 1, 40))
+        hits += found.low < 2 < found.high
+    assert 178 < hits < 200
+    assert bootstrap([]).mean is None
+    assert bootstrap([4.0]).low is None
+    assert paired({"a": 3.0, "b": 5.0, "c": 1.0}, {"a": 1.0, "b": 2.0}).mean == 2.5
+
+
+def test_the_best_is_marked_only_where_intervals_support_it():
+    base = {"metric": "deletion", "imputation": "blur", "better": "lower", "mean": 0.1}
+    table = [{**base, "method": m} for m in ("a", "b", "c")]
+    pair = lambda one, other, low, high: {**base, "method": one, "minus": other, "ci_low": low, "ci_high": high}  # noqa: E731
+    sure = [pair("a", "b", -0.3, -0.1), pair("a", "c", -0.2, -0.01), pair("b", "c", -0.1, 0.1)]
+    assert supported_best(table, sure) == {("a", "deletion", "blur")}
+    assert supported_best(table, [pair("a", "b", -0.3, 0.1), *sure[1:]]) == set()
+    assert supported_best(table[:1], []) == set()
+
+
+def test_a_perfect_map_scores_one_in_localisation(here):
+    """The mask itself as the map, through the whole chain of sizes and crops."""
+    from sigcli.app.choices import choose_metrics
+    from sigcli.app.explain import prepare
+    from sigcli.app.measuring import Measuring
+    from sigcli.app.results import Explanation
+
+    session = prepare("in", method="gradient", write=False)
+    masks = {path.stem: path for path in Path("in/masks").glob("*.png")}
+    metrics = choose_metrics("relevance-mass,relevance-rank,roc-auc,pointing-game,top-intersection", None, {})
+    measuring = Measuring(session, metrics, masks)
+
+    def items():
+        for name in ("star", "heart", "house"):
+            side = session.model.preprocess.size
+            mask = np.asarray(Image.open(f"in/masks/{name}.png").convert("RGB"))
+            drawn = session.model.preprocess.display(mask)[..., 0] > 127
+            assert drawn.shape == side
+            yield Explanation(f"{name}.png", "gradient", 0, values=drawn[None].astype(np.float32))
+
+    figures = list(measuring.figures(items()))
+    assert len(figures) == 15
+    assert all(f.value == 1 for f in figures), [(f.metric, f.value, f.error) for f in figures]
+    assert torch.is_tensor(session.model.preprocess.low)
