@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -221,7 +222,7 @@ def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, str):
-        return safe_cell(value)
+        return value if re.fullmatch(r"-?\d+(/\d+)?", value) else safe_cell(value)
     if isinstance(value, (float, np.floating)):
         return "" if np.isnan(value) else figure(float(value))
     return "" if value is None else str(value)

@@ -99,7 +99,11 @@ def test_every_metric_runs_on_the_bundled_network(here):
 
 
 def test_the_same_figures_whatever_ran_before(here):
-    options = {"method": "sig,ig", "metric": "deletion,iaccuracy", "settings": QUICK}
+    options = {
+        "method": "sig,ig",
+        "metric": "deletion,iaccuracy",
+        "settings": {k: v for k, v in QUICK.items() if "insertion" not in k},
+    }
     whole = evaluate("in", **options, out="a")
     resumed = evaluate("in", **options, out="a", resume=True)
     assert [f.value for f in whole.figures] == pytest.approx([f.value for f in resumed.figures], rel=1e-6)
@@ -111,7 +115,8 @@ def test_the_same_figures_whatever_ran_before(here):
 def test_what_fails_is_named_and_the_rest_goes_on(here):
     (here / "in" / "broken.png").write_bytes(b"not a picture")
     Image.new("L", (9, 9), 255).save(here / "in" / "masks" / "heart.png")
-    Image.new("L", Image.open("in/house.png").size, 0).save(here / "in" / "masks" / "house.png")
+    with Image.open("in/house.png") as house:
+        Image.new("L", house.size, 0).save(here / "in" / "masks" / "house.png")
     arguments = [
         "evaluate",
         "in",
@@ -130,9 +135,9 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
     assert "no explanation" in errors["broken.png", "deletion"]
     assert "9x9 pixels" in errors["heart.png", "pointing-game"]
     assert "holds nothing" in errors["house.png", "pointing-game"]
-    assert {r["image"] for r in records if not r["error"]} == {"star.png"}
-    summary = rows("out/summary.csv")
-    assert [(r["n"], r["failed"]) for r in summary] == [("1", "3"), ("1", "3")]
+    assert len(errors) == 4
+    summary = {r["metric"]: (r["n"], r["failed"]) for r in rows("out/summary.csv")}
+    assert summary == {"pointing-game": ("1", "3"), "deletion": ("3", "1")}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,8 @@ def test_a_perfect_map_scores_one_in_localisation(here):
     def items():
         for name in ("star", "heart", "house"):
             side = session.model.preprocess.size
-            mask = np.asarray(Image.open(f"in/masks/{name}.png").convert("RGB"))
+            with Image.open(f"in/masks/{name}.png") as file:
+                mask = np.asarray(file.convert("RGB"))
             drawn = session.model.preprocess.display(mask)[..., 0] > 127
             assert drawn.shape == side
             yield Explanation(f"{name}.png", "gradient", 0, values=drawn[None].astype(np.float32))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sigcli.app.gridworld import gridworld
 from sigcli.cli.main import app
 from sigcli.errors import BudgetError, OutputError, UsageError
 from sigcli.gridworld import ESTIMATORS
+from sigcli.gridworld.estimators import least_budget
 from sigcli.gridworld.intervals import mean_interval
 from sigcli.gridworld.rewards import REWARDS
 from sigcli.gridworld.segments import sample_segments
@@ -159,8 +161,13 @@ def test_a_study_leaves_tables_that_agree_and_pictures(tmp_path):
             truth = [shapley[row["grid"], e["player"]] for e in mine]
             values.append(stats.spearmanr([float(e["value"]) for e in mine], truth).statistic)
         assert float(row["mean"]) == pytest.approx(np.mean(values), abs=1e-5)
-    paired = [r for r in summary if r["estimator"] == "zero" and r["metric"] == "spearman" and r["part"] == "study"]
-    assert all(r["sig_minus_it_mean"] for r in paired)
+    means = {(r["grid"], r["estimator"], r["metric"]): r for r in summary if r["part"] == "study"}
+    for grid in ("1x2", "1x3"):
+        for metric in ("spearman", "error"):
+            sig, zero = (float(means[grid, name, metric]["mean"]) for name in ("sig", "zero"))
+            assert float(means[grid, "zero", metric]["sig_minus_it_mean"]) == pytest.approx(sig - zero, abs=2e-5)
+    exact = [r for r in rows_of(tmp_path / "a" / "shapley.csv") if r["grid"] == "1x3"]
+    assert sum(Fraction(r["exact"]) for r in exact) == Fraction(exact[0]["grand_coalition"])
     assert {r["part"] for r in summary} == {"study", "curve", "sweep"}
     assert all(float(r["pearson"]) <= 1 for r in rows_of(tmp_path / "a" / "standin.csv"))
     for name in ("game", "standin", "spearman", "error", "timing", "segments", "sweep"):
@@ -181,7 +188,7 @@ def test_a_sweep_over_coverage_trains_anew_for_each_share():
 
 
 def test_estimators_that_cannot_run_within_the_budget_say_so():
-    with pytest.raises(BudgetError, match="too small"):
+    with pytest.raises(BudgetError, match="kernelshap needs at least 16"):
         gridworld(grid="1x3", reward="r1", runs=1, steps=5, samples=10, estimators="kernelshap", write=False)
 
 
@@ -190,6 +197,10 @@ def test_estimators_that_cannot_run_within_the_budget_say_so():
     [
         ({"grid": "3x3"}, "33 players"),
         ({"grid": "two"}, "rows x columns"),
+        ({"grid": ""}, "no grid"),
+        ({"reward": ","}, "no reward"),
+        ({"runs": 10**9}, "at most 1000"),
+        ({"samples": 10**8}, "at most 10000000"),
         ({"reward": "r3"}, "unknown reward"),
         ({"reward": "nowhere:f"}, "cannot be loaded"),
         ({"runs": 0}, "runs must be at least 1"),
@@ -238,6 +249,66 @@ def test_the_command_shows_a_table_and_json(tmp_path, monkeypatch):
     wrong = CliRunner().invoke(app, ["gridworld", "--estimators", "shap"])
     assert wrong.exit_code == 2
     assert "kernelshap" in wrong.stderr
+
+
+@pytest.mark.parametrize("source", ["return 0", "return None", "return 1e-10"])
+def test_a_game_without_differences_is_told_and_drawn(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = f"flat{abs(hash(source))}"
+    (tmp_path / f"{name}.py").write_text(f"def reward(step):\n    {source}\n")
+    arguments = ["gridworld", "--grid", "1x2", "--reward", f"r1,{name}:reward", "--runs", "2", "--steps", "10"]
+    done = CliRunner().invoke(app, [*arguments, "--samples", "60", "--out", "out"])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "timing.png").exists()
+
+
+def test_a_changed_reward_is_another_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"grid": "1x2", "runs": 1, "steps": 5, "estimators": "zero"}
+    first = gridworld(reward="r1", **options)
+    monkeypatch.setitem(REWARDS, "r1", lambda step: None if step.arrived else 2.0)
+    second = gridworld(reward="r1", **options)
+    assert (first.folder.name, second.folder.name) == ("sig-gridworld", "sig-gridworld-2")
+
+
+def test_budgets_are_checked_before_anything_is_trained(tmp_path):
+    seen = []
+    options = {"grid": "2x2", "reward": "r1", "runs": 1, "steps": 5, "samples": 50, "out": tmp_path / "x"}
+    with pytest.raises(BudgetError, match=r"sig-effective needs at least 192 evaluations on 2x2 \(given: --samples 50"):
+        gridworld(**options, estimators="zero,sig-effective", progress=lambda *event: seen.append(event))
+    assert not seen
+    assert not (tmp_path / "x").exists()
+    study = gridworld(**options)
+    assert "sig-effective" not in {m.estimator for m in study.cases[0].measured}
+    assert {"zero", "sig-walk", "kernelshap"} <= {m.estimator for m in study.cases[0].measured}
+    for name, entry in ESTIMATORS.items():
+        if entry.properties["budgeted"]:
+            least = least_budget(name, 7)
+            found = measure(_tiny(), name, least)
+            assert found[0].estimate.evaluations <= least
+
+
+def _tiny():
+    return prepare(Condition(World(1, 3), "r1", REWARDS["r1"]), runs=1, coverage=0.8, recipe=Recipe(2, 8))
+
+
+def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
+    (tmp_path / "summary.csv").write_text("mine")
+    with pytest.raises(OutputError, match="not of a run"):
+        gridworld(grid="1x2", reward="r1", runs=1, steps=5, estimators="zero", out=tmp_path)
+    assert (tmp_path / "summary.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_titles_lie_within_their_figure(columns, tmp_path):
+    from sigcli.render.plots import panels
+
+    title = "What each move is worth: exact Shapley values of the (cell, action) players, and more words than one line holds"
+    with panels(tmp_path / "a.png", columns, size=(4.4, 3.0), title=title) as axes:
+        figure = axes[0].figure
+    box = figure._suptitle.get_window_extent(figure.canvas.get_renderer())
+    assert box.x0 > 0
+    assert box.x1 < figure.bbox.width
 
 
 def test_another_run_is_not_overwritten(tmp_path):

@@ -116,7 +116,15 @@ def test_a_users_reward_is_loaded_and_checked(tmp_path, monkeypatch):
         "def good(step):\n    return 2.0 if step.to == step.end else -1\n"
         "def bad(step):\n    return float('nan')\n"
         "def broken(step):\n    return step.nothing\nnumber = 3\n"
+        "def numpys(step):\n    import numpy\n    return numpy.float32(1) if step.arrived else numpy.int64(2)\n"
+        "def huge(step):\n    return 1e308\n"
     )
+    (tmp_path / "falls_over.py").write_text("x = 1 / 0\n")
+    assert value_table(World(1, 2), load_reward("own_rewards:numpys"))[-1] > 0
+    with pytest.raises(UsageError, match=r"1e\+308"):
+        value_table(World(1, 2), load_reward("own_rewards:huge"))
+    with pytest.raises(UsageError, match="ZeroDivisionError"):
+        load_reward("falls_over:f")
     values = value_table(World(1, 2), load_reward("own_rewards:good"))
     assert values[-1] == 2 + 2 - 1 - 1  # right, stay, and then it must go left and stay there
     with pytest.raises(UsageError, match="nan"):

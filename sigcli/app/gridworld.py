@@ -6,19 +6,21 @@ the same budget of evaluations, and tables and figures say how near each comes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BudgetError, UsageError
+from ..errors import BudgetError, OutputError, UsageError
 from ..gridworld import ESTIMATORS
+from ..gridworld.estimators import least_budget
 from ..gridworld.results import CaseResult, Study, SweepPoint
 from ..gridworld.rewards import load_reward
 from ..gridworld.segments import sample_segments
 from ..gridworld.standin import Recipe
 from ..gridworld.study import Condition, Measured, Trained, measure, prepare
 from ..gridworld.world import World
-from ..runs import claim_folder, free_folder
+from ..runs import MANIFEST, claim_folder, free_folder
 from .choices import choose_device
 from .gridworld_tables import write_tables
 from .provenance import versions
@@ -86,20 +88,19 @@ def gridworld(
     names = _names(estimators, ESTIMATORS)
     _check_numbers(runs, coverage, samples, steps, sweep)
     where = choose_device("cpu" if device == "auto" else device)
-    conditions = [
-        Condition(world, name, load_reward(name))
-        for world in (World.parse(text) for text in _texts(grid))
-        for name in _texts(reward)
-    ]
+    conditions = _conditions(_texts(grid), _texts(reward))
+    named = {c.title: _within(c, samples or c.samples, names, strict=estimators is not None) for c in conditions}
     recipe = Recipe() if steps is None else Recipe(steps=steps)
     spec = {
         "command": "gridworld", "grid": _texts(grid), "reward": _texts(reward), "runs": runs, "coverage": coverage,
         "samples": samples, "sweep": sweep, "estimators": names, "seed": seed, "steps": recipe.steps,
+        "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
     }  # fmt: skip
     folder = None
     if write:
         manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
+        _refuse_strangers(folder, overwrite)
         claim_folder(folder, manifest, overwrite=overwrite)
         for stale in (*folder.glob("*.csv"), *folder.glob("*.png")):
             if overwrite and stale.stem in FILES:
@@ -112,7 +113,7 @@ def gridworld(
             _case(
                 condition,
                 budget,
-                names,
+                named[condition.title],
                 coverage=coverage,
                 sweep=sweep,
                 training=training,
@@ -126,6 +127,42 @@ def gridworld(
 
         draw_study(study, folder)
     return study
+
+
+def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:
+    """Every grid with every reward, each once, with its exact values."""
+    if not grids or not rewards:
+        raise UsageError(f"no {'grid' if not grids else 'reward'} was named")
+    worlds = list(dict.fromkeys(World.parse(text) for text in grids))
+    loaded = {name: load_reward(name) for name in rewards}
+    return [Condition(world, name, reward) for world in worlds for name, reward in loaded.items()]
+
+
+def _within(condition: Condition, budget: int, names: list[str], *, strict: bool) -> list[str]:
+    """The estimators that can run within the budget; where they were named one by one, all must.
+
+    Raises:
+        BudgetError: before anything is trained.
+    """
+    n = condition.world.n
+    short = [name for name in names if least_budget(name, n) > budget]
+    if short and (strict or len(short) == len(names)):
+        raise BudgetError(
+            f"{short[0]} needs at least {least_budget(short[0], n)} evaluations on {condition.world.name}",
+            given=f"--samples {budget}",
+        )
+    return [name for name in names if name not in short]
+
+
+def _refuse_strangers(folder: Path, overwrite: bool) -> None:
+    """Files of our names that no run of ours has written are somebody's own."""
+    if overwrite or (folder / MANIFEST).exists():
+        return
+    strange = [name for stem in FILES for name in (f"{stem}.csv", f"{stem}.png") if (folder / name).exists()]
+    if strange:
+        raise OutputError(
+            f"{folder} holds a {strange[0]} that is not of a run", hint="Name another --out, or add --overwrite."
+        )
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -150,7 +187,8 @@ def _case(
     curve = _curve(trained, budget, [name for name in names if name in CURVE_ESTIMATORS], progress)
     swept: list[SweepPoint] = []
     budgeted = [name for name in names if ESTIMATORS[name].properties["budgeted"]]
-    for value in SWEEPS.get(sweep or "", ()):
+    values = SWEEPS.get(sweep or "", ())
+    for value in values if sweep != "coverage" else sorted({*values, coverage}):
         if sweep == "samples":
             spent = max(1, round(value * budget))
             swept.append(SweepPoint(spent, coverage, _at_budget(trained, budgeted, spent)))
@@ -208,9 +246,9 @@ def _names(estimators: str | Sequence[str] | None, catalog: Any) -> list[str]:
 
 
 def _check_numbers(runs: int, coverage: float, samples: int | None, steps: int | None, sweep: str | None) -> None:
-    for name, value in (("runs", runs), ("samples", samples), ("steps", steps)):
-        if value is not None and value < 1:
-            raise UsageError(f"{name} must be at least 1", given=value)
+    for name, value, most in (("runs", runs, 1000), ("samples", samples, 10**7), ("steps", steps, 10**7)):
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"{name} must be at least 1 and at most {most}", given=value)
     if not 0 < coverage <= 1:
         raise UsageError("coverage must be a share of the coalitions above 0 and up to 1", given=coverage)
     if sweep is not None and sweep not in SWEEPS:

@@ -91,6 +91,8 @@ def gridworld(
         for line in _standins(study):
             screen.print(line, markup=False)
         screen.print(_table(study))
+        for line in _differences(study):
+            screen.print(line, markup=False)
         screen.print(f"tables and figures in {study.folder}/", markup=False)
         if as_json:
             _write_json(study)
@@ -134,8 +136,37 @@ def _standins(study: Study) -> list[str]:
         checks = case.trained.checks
         lines.append(
             f"{case.trained.condition.title}: {case.trained.condition.world.n} players; the networks' exact values against "
-            f"the reward's: Pearson {math.floor(1e4 * min(c.pearson for c in checks)) / 1e4:.4f} or more"
+            f"the reward's: {_least(min(c.pearson for c in checks))}"
         )
+    return lines
+
+
+def _least(pearson: float) -> str:
+    return (
+        "no correlation, for all values are equal"
+        if math.isnan(pearson)
+        else f"Pearson {math.floor(1e4 * pearson) / 1e4:.4f} or more"
+    )
+
+
+def _differences(study: Study) -> list[str]:
+    """How much better `sig` ranks the players than IG from the single baselines, run by run: a line per condition."""
+    from ..gridworld.intervals import mean_interval
+    from ..gridworld.study import grouped
+
+    lines = []
+    for case in study.cases:
+        groups = {name: [m.spearman for m in found] for (name, _), found in grouped(case.measured).items()}
+        told = []
+        for name in ("zero", "mean", "random"):
+            if name not in groups or "sig" not in groups:
+                continue
+            found = mean_interval([a - b for a, b in zip(groups["sig"], groups[name], strict=True)])
+            if found.mean is not None:
+                span = "" if found.low is None else f" ({found.low:+.2f} to {found.high:+.2f})"
+                told.append(f"{name} {found.mean:+.2f}{span}")
+        if told:
+            lines.append(f"{case.trained.condition.title}: sig minus {', '.join(told)}")
     return lines
 
 
@@ -155,7 +186,7 @@ def _table(study: Study) -> Table:
     for name in study.estimators:
         cells = []
         for case, group in zip(study.cases, groups, strict=True):
-            interval = mean_interval([m.spearman for m in group[name, case.budget]])
+            interval = mean_interval([m.spearman for m in group.get((name, case.budget), [])])
             cells.append("-" if interval.mean is None else f"{interval.mean:.2f} ± {interval.sd or 0:.2f}")
         table.add_row(name, *cells)
     return table

@@ -28,7 +28,7 @@ from ..shapley import Estimate, members_of
 from ..types import Subject
 from .standin import StandIns
 
-_BATCH = 1024
+_BATCH, _GAUSS = 1024, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +114,36 @@ def along(trial: Trial, method: str, **options: Any) -> Estimate:
     return _follow(trial, METHODS[method].load()(trial.subject, **options))
 
 
+def _line(trial: Trial, baseline: str, budget: int) -> Estimate:
+    """IG from one baseline. Gauss-Legendre nodes cost the cube of their number, and nobody needs a thousand of them."""
+    return along(
+        trial, "ig", baseline=baseline, steps=budget, rule="gauss-legendre" if budget <= _GAUSS else "riemann-middle"
+    )
+
+
+def least_budget(name: str, n: int) -> int:
+    """Evaluations that an estimator needs at least, for n players."""
+    pool = n * (n + 3) // 2  # a coalition of every size with its n - |S| successors
+    needs = {
+        "mean": 2, "random": 2, "eg": 2, "sig-both": 2, "sig-walk": 2 * n, "effective": pool, "sig-effective": 2 * pool + n,
+        "permutation": 2 * n, "kernelshap": 2 * n + 2,
+    }  # fmt: skip
+    return needs.get(name, 1)
+
+
 def zero(trial: Trial, budget: int) -> Estimate:
     """IG from the empty coalition."""
-    return along(trial, "ig", baseline="zero", steps=budget)
+    return _line(trial, "zero", budget)
 
 
 def mean(trial: Trial, budget: int) -> Estimate:
     """IG from the mean of the sampled coalitions."""
-    return along(trial, "ig", baseline="mean", steps=budget)
+    return _line(trial, "mean", budget)
 
 
 def random(trial: Trial, budget: int) -> Estimate:
     """IG from one of the sampled coalitions."""
-    return along(trial, "ig", baseline="random", steps=budget)
+    return _line(trial, "random", budget)
 
 
 def eg(trial: Trial, budget: int) -> Estimate:
@@ -151,7 +168,7 @@ def sig_from_default(trial: Trial, budget: int) -> Estimate:
 
 def sig_both(trial: Trial, budget: int) -> Estimate:
     """The sum of both forms ([ES] B.1), half the coalitions each."""
-    return along(trial, "sig", players="pixels", baseline="zero", samples=max(1, budget // 2), form="both")
+    return along(trial, "sig", players="pixels", baseline="zero", samples=budget // 2, form="both")
 
 
 def sig_walk(trial: Trial, budget: int) -> Estimate:

@@ -6,16 +6,19 @@ A reward is a plain function of one step. It returns the reward, or None where t
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import cast
+
+import numpy as np
 
 from ..errors import UsageError, unknown
 
 Cell = tuple[int, int]
+LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def load_reward(name: str) -> Reward:
         sys.path.insert(0, here)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+    except (Exception, SystemExit) as error:
         raise UsageError("the reward cannot be loaded", given=name, hint=f"{type(error).__name__}: {error}") from error
     if not callable(found):
         raise UsageError(f"{name} is not a function", hint="Write def my_reward(step): and return a number or None.")
@@ -92,12 +95,11 @@ def checked(reward: Reward, step: Step) -> float | None:
     """What a reward gives for a step; raises UsageError unless it is a finite number or None."""
     try:
         value = reward(step)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"the reward fails with {type(error).__name__}: {error}", given=step) from error
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise UsageError(
-            f"the reward gives {value!r}", given=step, allowed="a finite number, or None where the walk ends"
-        )
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not abs(float(value)) <= LARGEST:
+        allowed = f"a number of at most {LARGEST:g}, or None where the walk ends"
+        raise UsageError(f"the reward gives {value!r}", given=step, allowed=allowed)
     return float(value)

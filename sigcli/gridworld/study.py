@@ -23,6 +23,7 @@ from .standin import Recipe, StandIns, coverage_codes, train
 from .world import World, value_table
 
 _SMALL_WORLD, _FEW, _MANY = 12, 200, 1500
+_REPEATS, _LONG = 3, 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,9 +144,14 @@ def correlation(values: Float64[np.ndarray, " n"], truth: Float64[np.ndarray, " 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         warnings.simplefilter("ignore", stats.NearConstantInputWarning)
-        spearman, _ = stats.spearmanr(values.round(9), truth.round(9))
+        spearman, _ = stats.spearmanr(_with_ties(values), _with_ties(truth))
         pearson, _ = stats.pearsonr(values, truth)
     return float(cast(float, spearman)), float(cast(float, pearson))
+
+
+def _with_ties(values: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    scale = float(np.abs(values).max())
+    return (values / scale).round(9) if scale else values
 
 
 def prepare(
@@ -204,10 +210,20 @@ def measure(trained: Trained, estimator: str, budget: int) -> list[Measured]:
     found = []
     for run in range(len(trained.networks)):
         trial = trained.trial(run, budget)
-        begun = time.perf_counter()
-        result = estimate(trial, budget)
-        found.append(_judged(trained, estimator, budget, run, result, time.perf_counter() - begun))
+        result, seconds = _timed(lambda trial=trial: estimate(trial, budget))
+        found.append(_judged(trained, estimator, budget, run, result, seconds))
     return found
+
+
+def _timed(work: Callable[[], Estimate]) -> tuple[Estimate, float]:
+    """A result and its wall time; what takes a few milliseconds is done three times, and the best time counts."""
+    times: list[float] = []
+    while True:
+        begun = time.perf_counter()
+        result = work()
+        times.append(time.perf_counter() - begun)
+        if len(times) == _REPEATS or times[0] > _LONG:
+            return result, min(times)
 
 
 def _judged(trained: Trained, estimator: str, budget: int, run: int, estimate: Estimate, seconds: float) -> Measured:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from ..gridworld.intervals import mean_interval
 from ..gridworld.results import CaseResult, Study
@@ -29,6 +29,9 @@ _LINES = {
     "sig-both": ("#e58b96", "--"), "sig-effective": ("#a8323f", "-."), "sig-walk": ("#7a1022", "-"),
     "effective": ("#8db8dc", "-"), "permutation": ("#2b6ca3", "-"), "kernelshap": ("#123a5e", "-"),
 }  # fmt: skip
+
+
+_FLOOR = 1e-3
 
 
 def draw_study(study: Study, folder: Path) -> None:
@@ -60,11 +63,14 @@ def draw_standins(cases: Sequence[CaseResult], path: Path) -> None:
             players = condition.world.players
             axis.set_xticks(places, [str(players[i]) for i in order], rotation=90, fontsize=7)
             least = min(check.pearson for check in checks)
-            rank = np.nanmean([check.spearman for check in checks])
-            axis.set_title(f"{condition.title}: Pearson ≥ {np.floor(least * 1e4) / 1e4:.4f}, Spearman {rank:.3f}")
+            rank = mean_interval([check.spearman for check in checks]).mean
+            told = "no correlation: all values are equal"
+            if rank is not None and not np.isnan(least):
+                told = f"Pearson at least {np.floor(least * 1e4) / 1e4:.4f}, mean Spearman {rank:.3f}"
+            axis.set_title(f"{condition.title}: {told}", fontsize=9)
             axis.grid(axis="x", visible=False)
             axis.set_ylabel("Shapley value")
-        axes[0].legend(loc="upper left")
+            axis.legend(loc="best")
 
 
 def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: Path) -> None:
@@ -72,6 +78,7 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
     height = 0.8 + 0.26 * len(estimators)
     title = "Rank correlation with the exact Shapley values of the reward (mean, 95 % interval, every run)"
     with panels(path, len(cases), size=(5.6, height), title=title) as axes:
+        lowest = min([-0.05, *(m.spearman for case in cases for m in case.measured if not np.isnan(m.spearman))])
         for axis, case in zip(axes, cases, strict=True):
             groups = grouped(case.measured)
             for place, ((name, _), found) in enumerate(groups.items()):
@@ -82,14 +89,15 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
                     continue
                 axis.barh(place, interval.mean, color=_COLOUR[name], height=0.72, alpha=0.85)
                 if interval.low is not None and interval.high is not None:
-                    span = [[interval.mean - interval.low], [interval.high - interval.mean]]
+                    low, high = max(-1.0, interval.low), min(1.0, interval.high)
+                    span = [[interval.mean - low], [high - interval.mean]]
                     axis.errorbar(interval.mean, place, xerr=span, color="#222222", lw=1.1, capsize=2.5)
                 shake = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
                 axis.plot(values, place + shake, ".", color="white", mec="#444444", mew=0.5, ms=4.5)
                 axis.text(1.03, place, f"{interval.mean:.2f}", va="center", fontsize=8)
             axis.set_yticks(range(len(groups)), [name for name, _ in groups])
             axis.invert_yaxis()
-            axis.set_xlim(min(-0.05, *(m.spearman for m in case.measured if not np.isnan(m.spearman))) - 0.03, 1.15)
+            axis.set_xlim(lowest - 0.03, 1.17)
             axis.axvline(0, color="#888888", lw=0.7)
             axis.set_title(f"{case.trained.condition.title}, {case.budget} evaluations each")
             axis.grid(axis="y", visible=False)
@@ -104,14 +112,17 @@ def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]]) ->
     colour, style = _LINES[name]
     x = [place for place, _ in known]
     axis.plot(x, np.array([i.mean for _, i in known], float), style, color=colour, lw=1.6, marker="o", ms=3, label=name)
-    low = [i.mean if i.low is None else i.low for _, i in known]
+    low = [i.mean if i.low is None else max(i.low, 0.3 * (i.mean or 0)) for _, i in known]
     high = [i.mean if i.high is None else i.high for _, i in known]
     axis.fill_between(x, np.array(low, float), np.array(high, float), color=colour, alpha=0.15, lw=0)
 
 
 def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
     """Error against budget, both on log axes: what more evaluations buy, and where a method's own bias stops them."""
-    title = "Error of each estimate against the network's own exact Shapley values (relative L2)"
+    title = (
+        "Error of each estimate against the network's own exact Shapley values (relative L2); lines that leave the panel "
+        "below are exact, having taken all coalitions"
+    )
     with panels(path, len(cases), size=(5.0, 3.4), title=title) as axes:
         for axis, case in zip(axes, cases, strict=True):
             names = list(dict.fromkeys(m.estimator for m in case.curve))
@@ -123,9 +134,7 @@ def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
                 _line(axis, name, [(float(x), [m.error for m in found]) for x, found in points])
             axis.set_xscale("log")
             axis.set_yscale("log")
-            for side in (axis.xaxis, axis.yaxis):
-                side.set_major_formatter(ScalarFormatter())
-                side.set_minor_formatter(NullFormatter())
+            axis.set_ylim(bottom=_FLOOR if min(m.error for m in [*case.measured, *case.curve]) < _FLOOR else None)
             axis.set_title(case.trained.condition.title)
             axis.set_xlabel("evaluations of the network")
             axis.set_ylabel("relative error")
@@ -135,16 +144,18 @@ def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
 def draw_timing(cases: Sequence[CaseResult], path: Path) -> None:
     """Running time of each estimator ([SIG] Table 2), networks trained beforehand."""
     names = list(dict.fromkeys(m.estimator for case in cases for m in case.measured))
-    with panels(path, len(cases), size=(5.6, 0.8 + 0.24 * len(names)), title="Running time per explanation") as axes:
+    with panels(
+        path, len(cases), size=(5.6, 0.8 + 0.24 * len(names)), title="Running time per explanation, median over runs"
+    ) as axes:
         for axis, case in zip(axes, cases, strict=True):
             groups = {name: found for (name, _), found in grouped(case.measured).items()}
-            seconds = {name: 1e3 * float(np.mean([m.seconds for m in found])) for name, found in groups.items()}
+            seconds = {name: 1e3 * float(np.median([m.seconds for m in found])) for name, found in groups.items()}
             for place, (name, value) in enumerate(seconds.items()):
-                axis.barh(place, value, color=_COLOUR[name], height=0.72, alpha=0.85)
+                axis.plot(value, place, "o", color=_COLOUR[name], ms=6)
                 ratio = f", {value / seconds['zero']:.1f} × zero" if "zero" in seconds and name != "zero" else ""
-                axis.text(value * 1.08, place, f"{value:.1f} ms{ratio}", va="center", fontsize=7)
+                axis.text(value * 1.2, place, f"{value:.1f} ms{ratio}", va="center", fontsize=7)
             axis.set_xscale("log")
-            axis.set_xlim(right=max(seconds.values()) * 12)
+            axis.set_xlim(min(seconds.values()) / 1.5, max(seconds.values()) * 12)
             axis.set_yticks(range(len(seconds)), list(seconds))
             axis.invert_yaxis()
             axis.set_xlabel("milliseconds")
@@ -154,7 +165,10 @@ def draw_timing(cases: Sequence[CaseResult], path: Path) -> None:
 
 def draw_segments(cases: Sequence[CaseResult], path: Path) -> None:
     """IG along one player's segment beside the marginal difference ([ES] B.2.2, Theorem 3)."""
-    title = "One player's segment S → S ∪ i: Integrated Gradients beside v(S ∪ i) - v(S)"
+    title = (
+        "One player's segment S → S ∪ i: Integrated Gradients beside v(S ∪ i) - v(S); they are equal but for quadrature "
+        "error at the network's kinks"
+    )
     with panels(path, len(cases), size=(3.6, 3.5), columns=4, title=title) as axes:
         for axis, case in zip(axes, cases, strict=True):
             segments = case.segments
@@ -191,7 +205,10 @@ def draw_sweep(cases: Sequence[CaseResult], swept: str, path: Path) -> None:
                 axis.set_xscale("log")
                 axis.set_xticks([p.value for p in case.sweep], [f"{p.value:g}" for p in case.sweep])
                 axis.xaxis.set_minor_formatter(NullFormatter())
-            axis.set_ylim(bottom=0)
+            worst = [_rank_errors(point.measured, name) for point in case.sweep for name in names]
+            axis.set_ylim(
+                0, min(2.0, 1.1 * max([0.1, *(float(np.nanmean(e)) for e in worst if not np.isnan(e).all())]))
+            )
             axis.set_title(case.trained.condition.title)
             axis.set_xlabel(label)
             axis.set_ylabel("1 - Spearman")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 8.0,
 }
 DPI = 150
+_LETTERS = 11.5
+"""Letters of a title that fit an inch."""
 
 
 def signed_colours() -> ListedColormap:
@@ -63,6 +66,6 @@ def panels(
         for spare in axes[count:]:
             spare.set_axis_off()
         if title:
-            figure.suptitle(title, fontsize=11)
+            figure.suptitle(textwrap.fill(title, int(_LETTERS * size[0] * columns)), fontsize=11)
         yield axes[:count]
         write_aside(path, lambda aside: figure.savefig(aside, format="png", dpi=DPI))

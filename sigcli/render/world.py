@@ -44,7 +44,7 @@ def _draw_game(axis: Axes, condition: Condition) -> None:
         colour = colours.to_rgba(np.array(value))
         if pair.action == "stay":
             axis.add_patch(Circle((x, y), _RADIUS, facecolor=colour, edgecolor="#555555", lw=0.7, zorder=3))
-            axis.text(x, y + 0.13, f"{value:+.2f}", ha="center", va="top", fontsize=7, zorder=4)
+            axis.text(x, y + 0.13, _signed(value), ha="center", va="top", fontsize=7, zorder=4)
             continue
         down, right = ACTIONS[pair.action]
         # Opposite moves keep to their own side, like traffic.
@@ -58,11 +58,15 @@ def _draw_game(axis: Axes, condition: Condition) -> None:
             )
         )  # fmt: skip
         middle = ((tail[0] + head[0]) / 2 + 1.15 * side_x, (tail[1] + head[1]) / 2 + 0.95 * side_y)
-        axis.text(*middle, f"{value:+.2f}", ha="center", va="center", fontsize=7, zorder=4, rotation=90 if down else 0)
+        axis.text(*middle, _signed(value), ha="center", va="center", fontsize=7, zorder=4, rotation=90 if down else 0)
     axis.set_title(f"{condition.title}:  v(all) = {condition.values[-1]:g}", pad=4)
     bar = axis.figure.colorbar(colours, ax=axis, shrink=0.75, pad=0.02, aspect=25)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.ax.tick_params(labelsize=7)
+
+
+def _signed(value: float) -> str:
+    return "0" if round(value, 2) == 0 else f"{value:+.2f}"
 
 
 def _draw_cells(axis: Axes, world: World) -> None:
