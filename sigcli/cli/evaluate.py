@@ -106,10 +106,11 @@ def _report(found: Evaluation, as_json: bool) -> int:
             sys.stdout.write(json.dumps(metric_row(figure)) + "\n")
     screen.print(_table(found))
     failed = [figure for figure in found.figures if figure.error]
+    reasons: dict[tuple[str, str], list[str]] = {}
     for figure in failed:
-        screen.print(
-            f"failed: {figure.image} {figure.method} {figure.metric}: {figure.error}", markup=False, style="red"
-        )
+        reasons.setdefault((figure.image, figure.error), []).append(f"{figure.method} {figure.metric}")
+    for (image, error), which in reasons.items():
+        screen.print(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", markup=False, style="red")
     run = found.session.run
     if run is not None:
         screen.print(

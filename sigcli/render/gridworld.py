@@ -134,7 +134,8 @@ def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
                 _line(axis, name, [(float(x), [m.error for m in found]) for x, found in points])
             axis.set_xscale("log")
             axis.set_yscale("log")
-            axis.set_ylim(bottom=_FLOOR if min(m.error for m in [*case.measured, *case.curve]) < _FLOOR else None)
+            sampled = [m.error for m in [*case.measured, *case.curve] if m.estimator in names]
+            axis.set_ylim(bottom=_FLOOR if min(sampled) < _FLOOR else None)
             axis.set_title(case.trained.condition.title)
             axis.set_xlabel("evaluations of the network")
             axis.set_ylabel("relative error")
