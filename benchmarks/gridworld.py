@@ -1,4 +1,4 @@
-"""GridWorld's figures: time of the exact table and its Shapley values, and what each estimator costs beside zero-baseline IG.
+"""GridWorld's figures: time of the exact table and its Shapley values; what each estimator costs beside zero-baseline IG.
 
 python benchmarks/gridworld.py --out benchmarks/results/gridworld-cpu.csv
 """
