@@ -140,6 +140,47 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
     assert summary == {"pointing-game": ("1", "3"), "deletion": ("3", "1")}
 
 
+def test_arrays_of_a_run_give_the_figures_of_the_run(here):
+    options = {"metric": "deletion,sparseness", "settings": {"deletion.steps": 6}}
+    settings = {**options["settings"], "sig.samples": 6, "ig.steps": 3}
+    made = evaluate("in", method="sig,ig", **{**options, "settings": settings}, out="run")
+    again = evaluate("in", attributions="run", **options, out="again")
+    key = lambda f: (f.image, f.method, f.metric)  # noqa: E731
+    expected = {key(f): f.value for f in made.figures}
+    assert {key(f): f.value for f in again.figures} == pytest.approx(expected, rel=1e-6)
+    assert {f.target for f in again.figures} == {f.target for f in made.figures}
+    assert len(rows("again/agreement.csv")) == 1
+
+
+def test_anyones_arrays_and_what_is_wrong_with_them(here):
+    from sigcli.images import read_image
+    from sigcli.models.loading import load_model
+
+    net = load_model("shapes", device="cpu")
+    side = net.preprocess.size[0]
+    (here / "theirs").mkdir()
+    np.save("theirs/star.npy", np.random.default_rng(0).normal(size=(side, side)))
+    np.save("theirs/heart.npy", np.zeros((3, 5, 5), np.float32))
+    np.save("theirs/house.npy", np.full((3, side, side), np.nan))
+    found = evaluate("in", attributions="theirs", metric="deletion", settings={"deletion.steps": 3}, out="out")
+    errors = {f.image: f.error for f in found.figures if f.error}
+    assert "another size" in errors["heart.png"]
+    assert "NaN" in errors["house.png"]
+    (good,) = [f for f in found.figures if not f.error]
+    x = net.preprocess(read_image("in/star.png").pixels)
+    assert good.target == int(net.module(x[None]).argmax())
+    for options, says in (
+        ({"attributions": "nowhere"}, "not there"),
+        ({"attributions": "in"}, "no array fits"),
+        ({"attributions": "theirs", "metric": "max-sensitivity"}, "run the method again"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            evaluate("in", **{"metric": "deletion", **options}, out="other")
+    (here / "theirs" / "house.npy").write_bytes(b"no array")
+    found = evaluate("in", attributions="theirs", metric="sparseness", out="third")
+    assert "cannot be used" in {f.image: f.error for f in found.figures}["house.png"]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

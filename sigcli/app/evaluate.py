@@ -12,11 +12,13 @@ from typing_extensions import Unpack
 from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
-from ..runs import append_row, save_table
-from .choices import choose_metrics, split_settings
+from ..runs import append_row, claim_folder, free_folder, save_table
+from .arrays import saved
+from .choices import Chosen, choose_metrics, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
-from .explain import Options, prepare, stream
+from .explain import DEFAULT_OUT, Options, prepare, stream
 from .measuring import Figure, Measuring
+from .provenance import versions
 from .results import Explanation
 from .work import Session
 
@@ -33,12 +35,14 @@ class Evaluation:
         summary: (method, metric, imputation) → mean over the images with its interval.
         agreement: between each pair of methods.
         session: what was run.
+        folder: where tables and figures are.
     """
 
     figures: list[Figure]
     summary: dict[tuple[str, str, str], Summary]
     agreement: list[Agreement]
     session: Session
+    folder: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +50,16 @@ class Prepared:
     """An evaluation that is ready to start; `carry_out` does it.
 
     Args:
-        session: the explanations.
+        session: images, model and methods.
         measuring: the metrics.
+        folder: where tables and figures go.
+        arrays: attributions that were made before, or None where the session makes them.
     """
 
     session: Session
     measuring: Measuring
+    folder: Path
+    arrays: Path | None = None
 
 
 def prepare_evaluation(
@@ -60,6 +68,7 @@ def prepare_evaluation(
     metric: str | Sequence[str] = DEFAULT_METRICS,
     imputation: str | None = None,
     masks: str | Path | None = None,
+    attributions: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Prepared:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `evaluate`."""
@@ -69,10 +78,38 @@ def prepare_evaluation(
     lacking = [chosen.entry.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+    if attributions is not None:
+        return _of_arrays(images, Path(attributions), metrics, found, options)
     session = prepare(images, **{**options, "settings": for_methods})
     if session.run is None:
         raise UsageError("an evaluation is written to its run folder", given="write=False")
-    return Prepared(session, Measuring(session, metrics, found))
+    return Prepared(session, Measuring(session, metrics, found), session.run.path)
+
+
+def _of_arrays(
+    images: str | Path | Sequence[str | Path],
+    arrays: Path,
+    metrics: list[Chosen],
+    masks: dict[str, Path],
+    options: Options,
+) -> Prepared:
+    """An evaluation of attributions that were made before."""
+    running = [chosen.entry.name for chosen in metrics if chosen.entry.properties["kind"] in ("rerun", "model")]
+    if running:
+        raise UsageError(
+            f"{', '.join(running)} run the method again, which arrays cannot", hint="Leave --attributions out."
+        )
+    # The model is loaded as for any run; no method is carried out.
+    session = prepare(images, **{**options, "method": "gradient", "settings": {}, "write": False})
+    spec = {
+        "command": "evaluate", "attributions": str(arrays.resolve()), "model": session.model.name,
+        "weights_hash": session.model.weights_hash, "metrics": [[m.entry.name, m.resolved()] for m in metrics],
+    }  # fmt: skip
+    manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
+    out = options.get("out")
+    folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
+    claim_folder(folder, manifest, overwrite=bool(options.get("overwrite")))
+    return Prepared(session, Measuring(session, metrics, masks), folder, arrays)
 
 
 def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evaluation:
@@ -82,7 +119,8 @@ def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evalu
         images: a path, a folder, a glob pattern, or several of these.
         options: `metric` (names of `sig list metrics`, with commas), `imputation` (what stands in for removed pixels:
             black, mean, blur, road or another baseline; several with commas), `masks` (folder of masks named as the
-            images), and those of `explain`; `settings` also takes {"deletion.steps": 20}.
+            images), `attributions` (folder of arrays made before: a run folder, or anyone's), and those of `explain`;
+            `settings` also takes {"deletion.steps": 20}.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
@@ -108,13 +146,11 @@ def carry_out(
         progress: called with the number of gradient evaluations of each batch.
         explained: called with each explanation.
     """
-    session, measuring = prepared.session, prepared.measuring
-    if session.run is None:
-        raise UsageError("an evaluation is written to its run folder")
-    path = session.run.path
+    session, measuring, path = prepared.session, prepared.measuring, prepared.folder
     between = Comparison(session)
     figures: list[Figure] = []
-    watched = _watched(stream(session, progress=progress), between.add, explained)
+    items = stream(session, progress=progress) if prepared.arrays is None else saved(session, prepared.arrays)
+    watched = _watched(items, between.add, explained)
     for figure in measuring.figures(watched):
         append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
         figures.append(figure)
@@ -126,7 +162,7 @@ def carry_out(
     agreement = between.rows()
     if agreement:
         save_table(path / "agreement.csv", [found.row() for found in agreement])
-    result = Evaluation(figures, {key: found for key, found, _ in summary}, agreement, session)
+    result = Evaluation(figures, {key: found for key, found, _ in summary}, agreement, session, path)
     if session.drawing.pictures:
         from ..render.evaluation import draw_evaluation
 

@@ -145,8 +145,8 @@ class Comparison:
         values = item.values
         if values is None and item.status == "ok" and self.session.run is not None:
             values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
-        if values is not None:
-            self._maps[item.method] = values.sum(0)
+        if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
+            self._maps[item.method] = values if values.ndim == 2 else values.sum(0)
 
     def _close(self) -> None:
         cases = {name: _bare(values) for name, values in self._maps.items()}

@@ -33,6 +33,14 @@ Masks = Annotated[
     typer.Option("--masks", rich_help_panel=_METRIC, show_default=False, help="Folder of masks named as the images."),
 ]
 
+Attributions = Annotated[
+    Path | None,
+    typer.Option(
+        "--attributions", rich_help_panel=_METRIC, show_default=False,
+        help="Measure arrays made before instead: a run folder, or anyone's <image>/<method>.npy or <image>.npy.",
+    ),
+]  # fmt: skip
+
 
 def evaluate(
     paths: o.Paths = None,
@@ -42,6 +50,7 @@ def evaluate(
     metric: Metric = "deletion,insertion,iaccuracy,sparseness",
     imputation: Imputation = None,
     masks: Masks = None,
+    attributions: Attributions = None,
     settings: o.Set = None,
     players: o.Players = None,
     baseline: o.Baseline = None,
@@ -80,8 +89,9 @@ def evaluate(
 
         keep_freed_memory()
         prepared = prepare_evaluation(
-            paths or [str(sample_images())], metric=metric, imputation=imputation, masks=masks, model=model,
-            weights=weights, method=method, settings=o.assignments(settings), players=players, baseline=baseline,
+            paths or [str(sample_images())], metric=metric, imputation=imputation, masks=masks,
+            attributions=attributions, model=model, weights=weights,
+            method=method, settings=o.assignments(settings), players=players, baseline=baseline,
             target=target, output=output, references=references, labels=labels, resize=resize, crop=crop,
             mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
             batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, out=out, resume=resume,
@@ -111,11 +121,8 @@ def _report(found: Evaluation, as_json: bool) -> int:
         reasons.setdefault((figure.image, figure.error), []).append(f"{figure.method} {figure.metric}")
     for (image, error), which in reasons.items():
         screen.print(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", markup=False, style="red")
-    run = found.session.run
-    if run is not None:
-        screen.print(
-            f"{len(found.figures) - len(failed)} figures, {len(failed)} failed; written to {run.path}/", markup=False
-        )
+    done = len(found.figures) - len(failed)
+    screen.print(f"{done} figures, {len(failed)} failed; written to {found.folder}/", markup=False)
     return len(failed)
 
 

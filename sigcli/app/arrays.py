@@ -1,0 +1,91 @@
+"""Attributions that were made before, by a run of ours or by anyone: arrays in a folder, one or several for each image."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ImageError, UsageError
+from ..images import read_image
+from ..runs import RESULTS, safe_cell
+from .inputs import run_names
+from .results import Explanation
+from .work import Session
+
+ONE = "map"
+"""What a method is called whose array stands beside the image's name without a name of its own."""
+
+
+def saved(session: Session, folder: Path) -> Iterator[Explanation]:
+    """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
+
+    Targets come from the folder's `results.csv` or a name like `sig.class5.npy`, else the predicted class is taken.
+
+    Args:
+        session: its images and model.
+        folder: of the arrays.
+
+    Raises:
+        UsageError: the folder is not there, or holds no array of any image.
+    """
+    if not folder.is_dir():
+        raise UsageError("the folder of attributions is not there", given=folder)
+    names = run_names(session.paths)
+    if not any(_files(folder, stem) for _, stem in names):
+        raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
+    targets = _targets(folder)
+    for (name, stem), path in zip(names, session.paths, strict=True):
+        files = _files(folder, stem)
+        if not files:
+            yield Explanation(name, ONE, folder=stem, status="failed", error="there is no array for this image")
+            continue
+        top = _Top(session, path)
+        for method, file in files.items():
+            yield _read(name, method, file, targets.get((safe_cell(name), method)), top)
+
+
+def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:
+    numbered = re.search(r"[.]class([0-9]+)$", method)
+    try:
+        values = np.load(file, allow_pickle=False)
+        if values.dtype.kind not in "fiu":
+            raise ValueError(f"its type is {values.dtype}, not numbers")
+        if target is None:
+            target = int(numbered[1]) if numbered else top()
+    except (OSError, ValueError, ImageError) as error:
+        text = " ".join(str(error).split())
+        return Explanation(name, method, status="failed", error=f"the array {file.name} cannot be used: {text}")
+    return Explanation(name, method, target, values=values.astype(np.float32))
+
+
+class _Top:
+    """The predicted class of an image, found when it is asked for."""
+
+    def __init__(self, session: Session, path: Path):
+        self.session, self.path = session, path
+
+    def __call__(self) -> int:
+        model = self.session.model
+        x = model.preprocess(read_image(self.path).pixels).to(model.device)
+        return int(self.session.scorer.outputs(x[None])[0].argmax())
+
+
+def _files(folder: Path, stem: str) -> dict[str, Path]:
+    """Method → array of one image."""
+    found = {path.stem: path for path in sorted((folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")}
+    single = folder / f"{stem}.npy"
+    return {**({ONE: single} if single.exists() else {}), **found}
+
+
+def _targets(folder: Path) -> dict[tuple[str, str], int]:
+    """(image, method) → target, as far as the folder's table says."""
+    if not (folder / RESULTS).exists():
+        return {}
+    with (folder / RESULTS).open(encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get("status") == "ok" and row.get("target")]
+    several = {(row["image"], row["method"]): {r["target"] for r in rows if r["image"] == row["image"]} for row in rows}
+    return {key: int(next(iter(values))) for key, values in several.items() if len(values) == 1}
