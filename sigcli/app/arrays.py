@@ -20,6 +20,14 @@ ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
 
 
+def check_arrays(session: Session, folder: Path) -> None:
+    """Raise UsageError unless the folder is there and holds an array of some image."""
+    if not folder.is_dir():
+        raise UsageError("the folder of attributions is not there", given=folder)
+    if not any(_files(folder, stem) for _, stem in run_names(session.paths)):
+        raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
+
+
 def saved(session: Session, folder: Path) -> Iterator[Explanation]:
     """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
 
@@ -28,17 +36,9 @@ def saved(session: Session, folder: Path) -> Iterator[Explanation]:
     Args:
         session: its images and model.
         folder: of the arrays.
-
-    Raises:
-        UsageError: the folder is not there, or holds no array of any image.
     """
-    if not folder.is_dir():
-        raise UsageError("the folder of attributions is not there", given=folder)
-    names = run_names(session.paths)
-    if not any(_files(folder, stem) for _, stem in names):
-        raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
     targets = _targets(folder)
-    for (name, stem), path in zip(names, session.paths, strict=True):
+    for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
         files = _files(folder, stem)
         if not files:
             yield Explanation(name, ONE, folder=stem, status="failed", error="there is no array for this image")

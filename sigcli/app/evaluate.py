@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
 from ..runs import append_row, claim_folder, free_folder, save_table
-from .arrays import saved
+from .arrays import check_arrays, saved
 from .choices import Chosen, choose_metrics, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
 from .explain import DEFAULT_OUT, Options, prepare, stream
@@ -101,6 +101,7 @@ def _of_arrays(
         )
     # The model is loaded as for any run; no method is carried out.
     session = prepare(images, **{**options, "method": "gradient", "settings": {}, "write": False})
+    check_arrays(session, arrays)
     spec = {
         "command": "evaluate", "attributions": str(arrays.resolve()), "model": session.model.name,
         "weights_hash": session.model.weights_hash, "metrics": [[m.entry.name, m.resolved()] for m in metrics],
