@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app.evaluate import evaluate
+from sigcli.app.evaluate import carry_out, evaluate, prepare_evaluation
 from sigcli.cli.main import app
 from sigcli.errors import UsageError
 from sigcli.metrics import METRICS
@@ -144,7 +144,9 @@ def test_arrays_of_a_run_give_the_figures_of_the_run(here):
     options = {"metric": "deletion,sparseness", "settings": {"deletion.steps": 6}}
     settings = {**options["settings"], "sig.samples": 6, "ig.steps": 3}
     made = evaluate("in", method="sig,ig", **{**options, "settings": settings}, out="run")
-    again = evaluate("in", attributions="run", **options, out="again")
+    prepared = prepare_evaluation("in", attributions="run", **options, out="again")
+    assert prepared.items == 6
+    again = carry_out(prepared)
     key = lambda f: (f.image, f.method, f.metric)  # noqa: E731
     expected = {key(f): f.value for f in made.figures}
     assert {key(f): f.value for f in again.figures} == pytest.approx(expected, rel=1e-6)

@@ -28,6 +28,11 @@ def check_arrays(session: Session, folder: Path) -> None:
         raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
 
 
+def count(session: Session, folder: Path) -> int:
+    """How many explanations `saved` yields: one for each array, and one for each image without any."""
+    return sum(max(1, len(_files(folder, stem))) for _, stem in run_names(session.paths))
+
+
 def saved(session: Session, folder: Path) -> Iterator[Explanation]:
     """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
 

@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
 from ..runs import append_row, claim_folder, free_folder, save_table
-from .arrays import check_arrays, saved
+from .arrays import check_arrays, count, saved
 from .choices import Chosen, choose_metrics, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
 from .explain import DEFAULT_OUT, Options, prepare, stream
@@ -60,6 +60,11 @@ class Prepared:
     measuring: Measuring
     folder: Path
     arrays: Path | None = None
+
+    @property
+    def items(self) -> int:
+        """How many explanations will be measured."""
+        return self.session.items if self.arrays is None else count(self.session, self.arrays)
 
 
 def prepare_evaluation(

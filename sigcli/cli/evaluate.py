@@ -100,7 +100,7 @@ def evaluate(
         screen = console()
         for note in prepared.session.model.notes:
             screen.print(f"note: {note}", markup=False)
-        with Reporter(prepared.session.items) as reporter:
+        with Reporter(prepared.items) as reporter:
             found = carry_out(prepared, progress=reporter.evaluations, explained=reporter.done)
         failed = _report(found, as_json)
     if failed:
