@@ -91,6 +91,7 @@ def test_pixel_flipping_equals_a_slow_loop(function, ascending, net):
 
 @pytest.mark.parametrize("patch", [0, 1, 2, 3])
 def test_iaccuracy_equals_its_definition(patch):
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
     for seed in range(3):
         with torch.no_grad():
@@ -111,6 +112,7 @@ def test_iaccuracy_equals_its_definition(patch):
 
 
 def test_iaccuracy_with_fewer_places_is_near_the_sum():
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
     one = case(5)
     every = run(net, faithfulness.iaccuracy(one, largest=36, steps=36)).value
