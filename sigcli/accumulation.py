@@ -64,11 +64,15 @@ class Run:
 
     def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
         """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
+        draw = self.task.plan.draw
+        return self.drawn(segments if draw is None else draw[segments])
+
+    def drawn(self, draw: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Reference and x - reference of some draws, each (k or 1, C, H, W)."""
         if self.fixed is not None:
             return self.fixed
-        plan, x = self.task.plan, self.task.subject.x
-        draw = segments if plan.draw is None else plan.draw[segments]
-        reference = plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
+        x = self.task.subject.x
+        reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
         return reference, x[None] - reference
 
 

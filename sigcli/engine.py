@@ -217,11 +217,7 @@ def _expand(piece: Piece, place: Tensor) -> None:
 def _corner_images(run: Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
     """Images of coalitions, x on the members and the reference elsewhere, (m, C, H, W)."""
     plan, x = run.task.plan, run.task.subject.x
-    if run.fixed is not None:
-        reference, delta = run.fixed
-    else:
-        reference = plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
-        delta = x[None] - reference
+    reference, delta = run.drawn(draw)
     if members is None or plan.players is None:
         return reference.expand(len(draw), *x.shape)
     position = plan.players.spread(torch.from_numpy(members).to(x))[:, None]

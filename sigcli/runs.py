@@ -198,6 +198,17 @@ def claim_folder(path: Path, manifest: Mapping[str, Any], *, resume: bool = Fals
     return earlier is not None
 
 
+def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
+    """Raise OutputError where files that are about to be written stand in a folder that no run of ours has claimed."""
+    if overwrite or (folder / MANIFEST).exists():
+        return
+    strange = next((name for name in names if (folder / name).exists()), None)
+    if strange is not None:
+        raise OutputError(
+            f"{folder} holds a {strange} that is not of a run", hint="Name another --out, or add --overwrite."
+        )
+
+
 def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV whose columns are the keys of its first row; numbers as `figure` shows them, texts made safe."""
     stream = io.StringIO()

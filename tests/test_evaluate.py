@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from sigcli.app.evaluate import carry_out, evaluate, prepare_evaluation
 from sigcli.cli.main import app
-from sigcli.errors import UsageError
+from sigcli.errors import OutputError, UsageError
 from sigcli.metrics import METRICS
 from sigcli.metrics.summary import bootstrap, paired
 from sigcli.render.evaluation import supported_best
@@ -152,6 +152,22 @@ def test_arrays_of_a_run_give_the_figures_of_the_run(here):
     assert {key(f): f.value for f in again.figures} == pytest.approx(expected, rel=1e-6)
     assert {f.target for f in again.figures} == {f.target for f in made.figures}
     assert len(rows("again/agreement.csv")) == 1
+    named = evaluate("in", attributions="run", **options, target=2, out="named")
+    assert {f.target for f in named.figures} == {2}
+    with pytest.raises(UsageError, match="no options of methods"):
+        evaluate("in", attributions="run", **{**options, "settings": {"samples": 9}}, out="x")
+
+
+def test_an_earlier_measurement_is_replaced_and_strangers_are_left(here):
+    options = {"method": "gradient", "settings": {"deletion.steps": 3}}
+    evaluate("in", metric="deletion", **options, out="out")
+    evaluate("in", metric="sparseness", method="gradient", out="out")
+    assert {r["metric"] for r in rows("out/metrics.csv")} == {"sparseness"}
+    assert not Path("out/curves.csv").exists()
+    (here / "mine").mkdir()
+    (here / "mine" / "summary.csv").write_text("mine")
+    with pytest.raises(OutputError, match="not of a run"):
+        evaluate("in", metric="deletion", **options, out="mine")
 
 
 def test_anyones_arrays_and_what_is_wrong_with_them(here):

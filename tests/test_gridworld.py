@@ -109,7 +109,9 @@ def test_complete_estimators_sum_to_the_difference_they_should(trained):
     for name in ("zero", "sig-walk", "permutation", "kernelshap", "exact"):
         for found in measure(trained, name, 10_000 if name == "sig-walk" else 800):
             value = trained.networks.game(found.run)(np.array([[False] * 7, [True] * 7]))
-            assert found.estimate.values.sum() == pytest.approx(value[1] - value[0], abs=0.02), name
+            exactly = name in ("sig-walk", "permutation", "kernelshap", "exact")  # by construction, in float32
+            tolerance = 1e-5 if exactly else 2e-3
+            assert found.estimate.values.sum() == pytest.approx(value[1] - value[0], abs=tolerance), name
 
 
 def test_ig_on_a_players_own_segment_is_its_marginal_difference(trained):

@@ -36,12 +36,14 @@ def count(session: Session, folder: Path) -> int:
 def saved(session: Session, folder: Path) -> Iterator[Explanation]:
     """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
 
-    Targets come from the folder's `results.csv` or a name like `sig.class5.npy`, else the predicted class is taken.
+    A target that was named holds for all. Otherwise targets come from the folder's `results.csv` or a name like
+    `sig.class5.npy`, else the predicted class is taken.
 
     Args:
         session: its images and model.
         folder: of the arrays.
     """
+    named = session.target if isinstance(session.target, int) else None
     targets = _targets(folder)
     for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
         files = _files(folder, stem)
@@ -50,7 +52,8 @@ def saved(session: Session, folder: Path) -> Iterator[Explanation]:
             continue
         top = _Top(session, path)
         for method, file in files.items():
-            yield _read(name, method, file, targets.get((safe_cell(name), method)), top)
+            told = targets.get((safe_cell(name), method)) if named is None else named
+            yield _read(name, method, file, told, top)
 
 
 def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:

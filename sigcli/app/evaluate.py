@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
-from ..runs import append_row, claim_folder, free_folder, save_table
+from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table
 from .arrays import check_arrays, count, saved
 from .choices import Chosen, choose_metrics, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
@@ -24,6 +24,8 @@ from .work import Session
 
 DEFAULT_METRICS = "deletion,insertion,iaccuracy,sparseness"
 METRICS_FILE = "metrics.csv"
+FILES = (METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", "curves.png", "table.png", "agreement.png")
+"""Tables and figures of an evaluation, beside those of the run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,11 @@ def prepare_evaluation(
     lacking = [chosen.entry.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+    if options.get("out") is not None:
+        refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is not None:
+        if for_methods:
+            raise UsageError("arrays that were made before take no options of methods", given=", ".join(for_methods))
         return _of_arrays(images, Path(attributions), metrics, found, options)
     session = prepare(images, **{**options, "settings": for_methods})
     if session.run is None:
@@ -134,7 +140,7 @@ def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evalu
         OutputError: a run folder that cannot be written or holds another run.
 
     What fails for one image only is in its `Figure.error`. With `resume`, explanations that stand are not made again; the
-    metrics are.
+    metrics are. Measuring the same run again, with the same or other metrics, replaces its figures.
     """
     return carry_out(prepare_evaluation(images, **options))
 
@@ -153,6 +159,8 @@ def carry_out(
         explained: called with each explanation.
     """
     session, measuring, path = prepared.session, prepared.measuring, prepared.folder
+    for name in FILES:  # an earlier measurement of this run is replaced as a whole
+        (path / name).unlink(missing_ok=True)
     between = Comparison(session)
     figures: list[Figure] = []
     items = stream(session, progress=progress) if prepared.arrays is None else saved(session, prepared.arrays)

@@ -74,17 +74,11 @@ def _summary_row(group: Group, minus: str, summary: Summary, failed: int) -> Row
 
 def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     """For each pair of methods the mean difference over the images that both have, with its interval."""
-    groups = by_group(figures)
-    rows = []
-    for (method, metric, imputation), members in groups.items():
-        for (other, its_metric, its_imputation), theirs in groups.items():
-            if (metric, imputation) != (its_metric, its_imputation) or list(groups).index(
-                (method, metric, imputation)
-            ) >= list(groups).index((other, metric, imputation)):
-                continue
-            summary = paired(_values(members), _values(theirs), seed=seed)
-            rows.append(_summary_row((method, metric, imputation), other, summary, 0))
-    return rows
+    return [
+        _summary_row(group, other[0], paired(_values(members), _values(theirs), seed=seed), 0)
+        for (group, members), (other, theirs) in combinations(by_group(figures).items(), 2)
+        if group[1:] == other[1:]
+    ]
 
 
 def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BudgetError, OutputError, UsageError
+from ..errors import BudgetError, UsageError
 from ..gridworld import ESTIMATORS
 from ..gridworld.estimators import least_budget
 from ..gridworld.results import CaseResult, Study, SweepPoint
@@ -20,7 +20,7 @@ from ..gridworld.segments import sample_segments
 from ..gridworld.standin import Recipe
 from ..gridworld.study import Condition, Measured, Trained, measure, prepare
 from ..gridworld.world import World
-from ..runs import MANIFEST, claim_folder, free_folder
+from ..runs import claim_folder, free_folder, refuse_strangers
 from .choices import choose_device
 from .gridworld_tables import write_tables
 from .provenance import versions
@@ -34,10 +34,10 @@ CURVE_ESTIMATORS = ("eg", "sig", "sig-walk", "effective", "permutation", "kernel
 SWEEPS = {"samples": (0.25, 0.5, 1.0, 2.0, 4.0), "coverage": (0.1, 0.2, 0.4, 0.6, 0.8)}
 
 FILES = (
-    *("shapley", "standin", "estimates", "summary", "timing", "segments"),
-    *("game", "spearman", "error", "sweep"),
+    *(f"{name}.csv" for name in ("shapley", "standin", "estimates", "summary", "timing", "segments")),
+    *(f"{name}.png" for name in ("game", "standin", "spearman", "error", "timing", "segments", "sweep")),
 )
-"""Stems of the tables and figures of a run."""
+"""Tables and figures of a run."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -100,11 +100,10 @@ def gridworld(
     if write:
         manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
-        _refuse_strangers(folder, overwrite)
+        refuse_strangers(folder, FILES, overwrite=overwrite)
         claim_folder(folder, manifest, overwrite=overwrite)
-        for stale in (*folder.glob("*.csv"), *folder.glob("*.png")):
-            if overwrite and stale.stem in FILES:
-                stale.unlink()  # figures of another run would pass for this one's
+        for name in FILES:  # those of another run would pass for this one's
+            (folder / name).unlink(missing_ok=True)
     study = Study([], tuple(names), sweep, folder)
     for condition in conditions:
         budget = samples or condition.samples
@@ -152,17 +151,6 @@ def _within(condition: Condition, budget: int, names: list[str], *, strict: bool
             given=f"--samples {budget}",
         )
     return [name for name in names if name not in short]
-
-
-def _refuse_strangers(folder: Path, overwrite: bool) -> None:
-    """Files of our names that no run of ours has written are somebody's own."""
-    if overwrite or (folder / MANIFEST).exists():
-        return
-    strange = [name for stem in FILES for name in (f"{stem}.csv", f"{stem}.png") if (folder / name).exists()]
-    if strange:
-        raise OutputError(
-            f"{folder} holds a {strange[0]} that is not of a run", hint="Name another --out, or add --overwrite."
-        )
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..engine import Task, integrate
-from ..errors import AttributionError, ImageError, SigError
+from ..errors import AttributionError, ImageError, SigError, UsageError
 from ..images import Picture, read_image
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
@@ -83,6 +83,7 @@ class Measuring:
     masks: Mapping[str, Path] = field(default_factory=dict)
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
+    _made: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         session = self.session
@@ -132,16 +133,23 @@ class Measuring:
                 found = measure(case, *more, **metric.options)
             else:
                 found = measure(case, **metric.options)
-        except (AttributionError, ImageError) as error:
+        except (AttributionError, ImageError, UsageError) as error:
+            # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
+            if isinstance(error, UsageError) and metric.entry.name not in self._made:
+                raise
             return _failed(blank, str(error))
+        self._made.add(metric.entry.name)
         return found if isinstance(found, Plan) else _with(blank, found)
 
     def _case(self, item: Explanation, metric: Chosen) -> Case:
         if self._image is None or self._image[0] != item.image:
             self._image = (item.image, *self._loaded(item.image))
+        if item.target is None:
+            raise AttributionError("the explanation names no target")
         _, subject, picture = self._image
-        target = subject.target if item.target is None else item.target
-        subject = Subject(subject.x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers)
+        if subject.target != item.target:
+            subject = replace(subject, target=item.target)
+            self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
         mask = self._mask(item.image, picture) if metric.entry.properties["needs"] == "mask" else None
         return Case(subject, torch.from_numpy(self._values(item)), mask)
 
@@ -158,7 +166,7 @@ class Measuring:
         picture = read_image(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        return Subject(x, 0, low, high, picture.key, session.seed, self._peers), picture
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers), picture
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""

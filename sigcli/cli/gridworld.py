@@ -5,12 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from . import options as o
@@ -19,7 +16,7 @@ from .guard import console, guarded
 if TYPE_CHECKING:
     from ..gridworld.results import Study
 
-_GAME, _EVERY = "Game", 5.0
+_GAME = "Game"
 
 Grid = Annotated[str, typer.Option("--grid", rich_help_panel=_GAME, help="Rows x columns, one or several with commas.")]
 Reward = Annotated[
@@ -81,6 +78,7 @@ def gridworld(
     """
     with guarded(debug, kept="the tables hold every condition that was finished"):
         from ..app.gridworld import gridworld as play
+        from .progress import Stages
 
         with Stages() as stages:
             study = play(
@@ -96,37 +94,6 @@ def gridworld(
         screen.print(f"tables and figures in {study.folder}/", markup=False)
         if as_json:
             _write_json(study)
-
-
-class Stages:
-    """Progress through named stages on standard error: a bar on a terminal, plain lines in a pipe."""
-
-    def __init__(self) -> None:
-        self._console, self._stage, self._spoken = console(), "", 0.0
-        self._bar: Progress | None = None
-        if self._console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=None)
-
-    def __enter__(self) -> Stages:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def show(self, stage: str, done: int, total: int) -> None:
-        """`done` of `total` parts of a stage are finished."""
-        if self._bar:
-            self._bar.update(self._task, description=stage, completed=done, total=total)
-        elif done == total or time.perf_counter() - self._spoken > _EVERY:
-            self._spoken = time.perf_counter()
-            self._console.print(f"{stage}: {done}/{total}", markup=False)
 
 
 def _standins(study: Study) -> list[str]:

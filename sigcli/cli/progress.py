@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing_extensions import Self
 
 from .guard import console
 
@@ -16,7 +17,43 @@ if TYPE_CHECKING:
 _EVERY = 5.0
 
 
-class Reporter:
+class _Shown:
+    """Something with a bar on a terminal, which stands while the block runs; without one in a pipe."""
+
+    _bar: Progress | None = None
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+class Stages(_Shown):
+    """Progress through named stages."""
+
+    def __init__(self) -> None:
+        self._console, self._spoken = console(), 0.0
+        if self._console.is_terminal:
+            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=None)
+
+    def show(self, stage: str, done: int, total: int) -> None:
+        """`done` of `total` parts of a stage are finished."""
+        if self._bar:
+            self._bar.update(self._task, description=stage, completed=done, total=total)
+        elif done == total or time.perf_counter() - self._spoken > _EVERY:
+            self._spoken = time.perf_counter()
+            self._console.print(f"{stage}: {done}/{total}", markup=False)
+
+
+class Reporter(_Shown):
     """Counts explanations and gradient evaluations of a run.
 
     Args:
@@ -27,7 +64,6 @@ class Reporter:
         self._console = console()
         self._total, self._done, self._spent, self._resumed = total, 0, 0, 0
         self._begun = self._spoken = time.perf_counter()
-        self._bar: Progress | None = None
         if self._console.is_terminal:
             columns = (
                 TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
@@ -35,17 +71,6 @@ class Reporter:
             )  # fmt: skip
             self._bar = Progress(*columns, console=self._console, transient=True)
             self._task = self._bar.add_task("", total=total, rate="")
-
-    def __enter__(self) -> Reporter:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def evaluations(self, count: int) -> None:
         """A batch of that many gradient evaluations is done."""

@@ -5,17 +5,15 @@ A reward is a plain function of one step. It returns the reward, or None where t
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from ..errors import UsageError, unknown
+from ..ownmodules import import_from_here
 
 Cell = tuple[int, int]
 LARGEST = 1e6
@@ -79,11 +77,8 @@ def load_reward(name: str) -> Reward:
     module, separator, attribute = name.partition(":")
     if not separator:
         raise unknown("reward", name, [*REWARDS, "package.module:function"])
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        found = getattr(import_from_here(module), attribute)
     except (Exception, SystemExit) as error:
         raise UsageError("the reward cannot be loaded", given=name, hint=f"{type(error).__name__}: {error}") from error
     if not callable(found):

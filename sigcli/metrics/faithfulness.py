@@ -46,14 +46,17 @@ def _area(at: np.ndarray, curve: np.ndarray) -> float:
     return float(np.trapezoid(curve, at) / (at[-1] - at[0]))
 
 
-def _probability_area(case: Case, removal: Removal) -> Plan:
-    share = removal.counts.double().cpu().numpy() / case.pixels
+def _probability_area(case: Case, imputation: str, steps: int, *, insert: bool) -> Plan:
+    subject = case.subject
+    counts = _counts(case.pixels, steps).to(subject.x.device)
+    share = counts.double().cpu().numpy() / case.pixels
 
     def finish(found: Steps) -> Measurement:
         curve = found.probability.cpu().numpy()
         return Measurement(_area(share, curve), share, curve)
 
-    return Plan(removal, finish)
+    fill = imputed(imputation, subject)
+    return Plan(Removal(subject.x, subject.target, case.rank(), counts, fill, insert=insert), finish)
 
 
 def deletion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
@@ -64,11 +67,7 @@ def deletion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
         imputation: what stands in for removed pixels, see `sigcli.metrics.imputation`.
         steps: places of the curve; at each as many pixels more are removed. Their own code removes one row's worth a step.
     """
-    subject = case.subject
-    counts = _counts(case.pixels, steps).to(subject.x.device)
-    return _probability_area(
-        case, Removal(subject.x, subject.target, case.rank(), counts, imputed(imputation, subject))
-    )
+    return _probability_area(case, imputation, steps, insert=False)
 
 
 def insertion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
@@ -79,10 +78,7 @@ def insertion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
         imputation: what the image starts from.
         steps: places of the curve.
     """
-    subject = case.subject
-    counts = _counts(case.pixels, steps).to(subject.x.device)
-    fill = imputed(imputation, subject)
-    return _probability_area(case, Removal(subject.x, subject.target, case.rank(), counts, fill, insert=True))
+    return _probability_area(case, imputation, steps, insert=True)
 
 
 def morf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float = 1.0) -> Plan:

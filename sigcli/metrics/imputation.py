@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +20,7 @@ ROAD = "road"
 _NOISE = 0.01
 
 
+@lru_cache(maxsize=8)  # all maps and metrics of an image share its blurred copy
 def imputed(name: str, subject: Subject) -> Float[Tensor, "c h w"] | Fill:
     """The replacement of that name: road, or any baseline (black, mean, blur:SIGMA …, see `sig list baselines`).
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -16,11 +18,17 @@ from .imputation import imputed
 from .removal import Steps, Subsets
 
 
+@lru_cache(maxsize=1024)  # every map of an image asks for the same sets, twice
+def _drawn(key: int, index: int, pixels: int, size: int) -> np.ndarray:
+    """Bits of `size` pixels drawn without repetition."""
+    removed = np.zeros(pixels, bool)
+    removed[np.argsort(draws.words(key, index, pixels), kind="stable")[:size]] = True
+    return np.packbits(removed)
+
+
 def _random_set(case: Case, key: int, index: int, size: int) -> Bool[Tensor, "h w"]:
     """`size` pixels drawn without repetition, the same for every map of the image."""
-    order = np.argsort(draws.words(key, index, case.pixels), kind="stable")[:size]
-    removed = np.zeros(case.pixels, bool)
-    removed[order] = True
+    removed = np.unpackbits(_drawn(key, index, case.pixels, size), count=case.pixels).astype(bool)
     return torch.from_numpy(removed).reshape(case.relevance.shape).to(case.relevance.device)
 
 

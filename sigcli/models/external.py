@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError, unknown
+from sigcli.ownmodules import import_from_here
 
 from .checks import one_line
 from .model import Source
@@ -151,10 +151,8 @@ def _timm_preprocess(config: dict[str, Any]) -> tuple[Preprocess, tuple[str, ...
 
 def _imported(spec: str, module_name: str) -> ModuleType:
     here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        return importlib.import_module(module_name)
+        return import_from_here(module_name)
     except ModuleNotFoundError as error:
         missing = f"no module named '{error.name}'"
         hint = f"Run sig in the folder that holds it (now {here}), or install it."

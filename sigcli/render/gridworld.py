@@ -103,8 +103,8 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
             axis.grid(axis="y", visible=False)
 
 
-def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]]) -> None:
-    """Mean with its 95 % interval as a band, over the points whose mean is known."""
+def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]], least: float = -np.inf) -> None:
+    """Mean with its 95 % interval as a band, over the points whose mean is known; a log axis shows no band below `least`."""
     known = [(x, mean_interval(values)) for x, values in points]
     known = [(x, interval) for x, interval in known if interval.mean is not None]
     if not known:
@@ -112,7 +112,7 @@ def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]]) ->
     colour, style = _LINES[name]
     x = [place for place, _ in known]
     axis.plot(x, np.array([i.mean for _, i in known], float), style, color=colour, lw=1.6, marker="o", ms=3, label=name)
-    low = [i.mean if i.low is None else max(i.low, 0.3 * (i.mean or 0)) for _, i in known]
+    low = [i.mean if i.low is None else max(i.low, least) for _, i in known]
     high = [i.mean if i.high is None else i.high for _, i in known]
     axis.fill_between(x, np.array(low, float), np.array(high, float), color=colour, alpha=0.15, lw=0)
 
@@ -131,11 +131,11 @@ def draw_error(cases: Sequence[CaseResult], path: Path) -> None:
                 points = [
                     (np.mean([m.estimate.evaluations for m in f]), f) for (n, _), f in groups.items() if n == name
                 ]
-                _line(axis, name, [(float(x), [m.error for m in found]) for x, found in points])
+                _line(axis, name, [(float(x), [m.error for m in found]) for x, found in points], _FLOOR)
             axis.set_xscale("log")
             axis.set_yscale("log")
-            sampled = [m.error for m in [*case.measured, *case.curve] if m.estimator in names]
-            axis.set_ylim(bottom=_FLOOR if min(sampled) < _FLOOR else None)
+            means = [float(np.mean([m.error for m in found])) for (name, _), found in groups.items() if name in names]
+            axis.set_ylim(bottom=max(_FLOOR, 0.5 * min(means, default=_FLOOR)))
             axis.set_title(case.trained.condition.title)
             axis.set_xlabel("evaluations of the network")
             axis.set_ylabel("relative error")
