@@ -13,10 +13,13 @@ from pathlib import Path
 
 from common import machine, report
 
+from sigcli.gridworld.estimators import along, zero
 from sigcli.gridworld.rewards import REWARDS
-from sigcli.gridworld.study import Condition, measure, prepare
+from sigcli.gridworld.study import Condition, Trained, correlation, measure, prepare
 from sigcli.gridworld.world import World
 
+STEPS = 50
+"""Of the papers: each of the N coalitions is integrated in so many steps."""
 ESTIMATORS = ("zero", "sig", "sig-walk", "permutation", "kernelshap")
 
 
@@ -60,6 +63,35 @@ def measured(grid: str, name: str, rounds: int) -> list[dict[str, object]]:
         rows.append(
             {**head, "what": f"{estimator} over zero, time at {budget} evaluations", "value": f"{ratio:.2f}", **tail}
         )
+    rows += [{**head, **row, **tail} for row in papers_cost(trained, budget, rounds)]
+    return rows
+
+
+def papers_cost(trained: Trained, samples: int, rounds: int) -> list[dict[str, str]]:
+    """SIG as in the papers, N coalitions of 50 steps each, beside zero-baseline IG and sig-walk of as many evaluations."""
+    budget = samples * STEPS
+    shared = {"players": "pixels", "baseline": "zero"}
+    work = {
+        "zero": lambda trial: zero(trial, budget),
+        "sig": lambda trial: along(trial, "sig", samples=samples, steps=STEPS, coalitions="sampled", **shared),
+        "sig-walk": lambda trial: along(trial, "sig-walk", orders=budget // trial.n // 2 * 2, **shared),
+    }
+    times: dict[str, list[float]] = {name: [] for name in work}
+    ranks: dict[str, list[float]] = {name: [] for name in work}
+    for run in range(len(trained.networks)):
+        trial = trained.trial(run, samples)
+        for name, once in work.items():
+            for _ in range(rounds if name != "sig-walk" else 1):
+                begun = time.perf_counter()
+                found = once(trial)
+                times[name].append(time.perf_counter() - begun)
+            assert found.evaluations <= budget
+            ranks[name].append(correlation(found.values, trained.condition.shapley)[0])
+    ratio = statistics.median(times["sig"]) / statistics.median(times["zero"])
+    rows = [{"what": f"sig over zero, time at {samples} coalitions of {STEPS} steps", "value": f"{ratio:.2f}"}]
+    for name in work:
+        what = f"{name}: mean Spearman with the reward's values, at most {budget} evaluations"
+        rows.append({"what": what, "value": f"{statistics.fmean(ranks[name]):.3f}"})
     return rows
 
 
