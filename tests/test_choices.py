@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sigcli.app.choices import choose_device, choose_methods, parse_target
+from sigcli.app.choices import choose_device, choose_methods, choose_metrics, parse_target
 from sigcli.app.inputs import run_names
 from sigcli.errors import UsageError
 
@@ -43,6 +43,22 @@ def test_what_depends_on_the_other_images(method, settings, expected):
     assert choose_methods(method, settings)[0].uses_peers is expected
 
 
+def test_a_method_stands_beside_itself_under_another_name():
+    chosen = choose_methods("black=ig,mean=ig,sig", {"black.baseline": "black", "mean.baseline": "mean", "steps": "3"})
+    assert [(c.name, c.entry.name, dict(c.options)) for c in chosen] == [
+        ("black", "ig", {"steps": 3, "baseline": "black"}), ("mean", "ig", {"steps": 3, "baseline": "mean"}),
+        ("sig", "sig", {"steps": 3}),
+    ]  # fmt: skip
+    for bad, message in (("sig=ig", "a method itself"), ("a/b=ig", "cannot be the name"), ("a=ig,A=eg", "twice"),
+                         ("a=gi", "unknown method")):  # fmt: skip
+        with pytest.raises(UsageError, match=message):
+            choose_methods(bad, {})
+    with pytest.raises(UsageError, match="chosen were only"):
+        choose_methods("black=ig", {"ig.steps": "3"})
+    one, three = choose_metrics("p0=iaccuracy,p3=iaccuracy", None, {"p3.patch": "3"})
+    assert (one.name, dict(one.options), three.name, dict(three.options)) == ("p0", {}, "p3", {"patch": 3})
+
+
 def test_targets():
     labels = ["cat", "Dog", "crane", "crane"]
     assert parse_target("dog", labels, 4) == 1
@@ -52,7 +68,7 @@ def test_targets():
                          ("cta", "Did you mean 'cat'"), ("crane", "several classes")):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             parse_target(bad, labels, 4)
-    with pytest.raises(UsageError, match="--labels"):
+    with pytest.raises(UsageError, match="--class-names"):
         parse_target("cat", None, 4)
 
 

@@ -93,7 +93,7 @@ def test_a_size_that_does_not_fit_is_named_with_one_that_does(tmp_path):
 def test_labels_for_program_files(tmp_path):
     (tmp_path / "l.txt").write_text("a\nb\nc\nd\ne\n")
     path = script(Tiny(), tmp_path / "n.pt")
-    assert load_model(path, labels=tmp_path / "l.txt").label(4) == "e"
+    assert load_model(path, class_names=tmp_path / "l.txt").label(4) == "e"
     thousand = load_model(script(Tiny(classes=1000), tmp_path / "m.pt"))
     assert thousand.label(1) == "goldfish"
     assert any("ImageNet's names are assumed" in note for note in thousand.notes)

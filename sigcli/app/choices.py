@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..catalog import Catalog, Entry, convert
@@ -21,10 +21,17 @@ class Chosen:
     Args:
         entry: of the catalogue.
         options: option name → typed value, only those that were set.
+        alias: what the user calls it, so that one method can stand beside itself with other options.
     """
 
     entry: Entry
     options: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """In tables and file names."""
+        return self.alias or self.entry.name
 
     def resolved(self) -> dict[str, Any]:
         """Every option with the value in force, for the manifest."""
@@ -42,13 +49,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
 
 
-def split_settings(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def split_settings(settings: Mapping[str, Any], metric: str | Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of methods, and those of metrics: the ones whose text begins with a metric's name and a dot.
 
-    >>> split_settings({"samples": "9", "deletion.steps": "20"})
-    ({'samples': '9'}, {'deletion.steps': '20'})
+    >>> split_settings({"samples": "9", "deletion.steps": "20", "d.steps": "5"}, "d=deletion")
+    ({'samples': '9'}, {'deletion.steps': '20', 'd.steps': '5'})
     """
-    for_metrics = {key: value for key, value in settings.items() if key.rpartition(".")[0] in METRICS}
+    owners = {*METRICS, *(alias for alias, _ in _named(metric) if alias)}
+    for_metrics = {key: value for key, value in settings.items() if key.rpartition(".")[0] in owners}
     return {key: value for key, value in settings.items() if key not in for_metrics}, for_metrics
 
 
@@ -56,7 +64,7 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     """The chosen metrics with their options, those that impute once for each imputation asked for.
 
     Args:
-        metric: names, or one text of names with commas.
+        metric: names or `alias=name`, or one text of them with commas.
         imputation: names with commas, or None for each metric's own.
         settings: `metric.option` → value.
 
@@ -71,7 +79,7 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
         if not wanted or "imputation" not in one.entry.options():
             chosen.append(one)
             continue
-        chosen += [Chosen(one.entry, {**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
+        chosen += [replace(one, options={**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
     return chosen
 
 
@@ -79,8 +87,8 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> 
     """The chosen methods with their options.
 
     Args:
-        method: names, or one text of names with commas.
-        settings: `option` for every chosen method that has it, or `method.option` for one; texts are converted to the
+        method: names or `alias=name` ("black=ig" is ig under the name black), or one text of them with commas.
+        settings: `option` for every chosen method that has it, or `name.option` for one; texts are converted to the
             type in the method's signature.
 
     Raises:
@@ -92,34 +100,59 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> 
     return _chosen(METHODS, "method", method, settings)
 
 
-def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+def _named(named: str | Sequence[str]) -> list[tuple[str, str]]:
+    """(alias or empty, name in the catalogue) of every item."""
     parts = [named] if isinstance(named, str) else list(named)
-    names = [name.strip() for part in parts for name in part.split(",") if name.strip()]
-    if not names:
+    items = [item.strip() for part in parts for item in part.split(",") if item.strip()]
+    return [(alias.strip(), name.strip()) if equals else ("", alias) for alias, equals, name in map(_halves, items)]
+
+
+def _halves(item: str) -> tuple[str, str, str]:
+    return item.partition("=")
+
+
+def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+    items = _named(named)
+    if not items:
         raise UsageError(f"no {kind} was named", allowed=", ".join(catalog))
-    if len(set(names)) < len(names):
-        raise UsageError(f"a {kind} was named twice", given=",".join(names))
-    entries = [catalog[name] for name in names]
+    chosen = [Chosen(catalog[name], {}, _alias(alias, name, catalog, kind)) for alias, name in items]
+    names = [one.name for one in chosen]
+    if len({name.casefold() for name in names}) < len(names):
+        hint = f"To have it with other options beside, give it a name of its own: mine={items[0][1]}."
+        raise UsageError(f"a {kind} was named twice", given=",".join(names), hint=hint)
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
-        for entry in _receivers(key, entries):
-            given[entry.name][key.rpartition(".")[2]] = value
-    return [Chosen(entry, _typed(entry, given[entry.name])) for entry in entries]
+        for one in _receivers(key, chosen):
+            given[one.name][key.rpartition(".")[2]] = value
+    return [replace(one, options=_typed(one.entry, given[one.name])) for one in chosen]
 
 
-def _receivers(key: str, entries: list[Entry]) -> list[Entry]:
+def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
+    """The alias, which becomes a file name and a cell of the tables."""
+    if not alias or alias == name:
+        return ""
+    if alias in catalog:
+        raise UsageError(f"'{alias}' is a {kind} itself and cannot be another's name", given=f"{alias}={name}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}", alias):
+        raise UsageError(
+            f"'{alias}' cannot be the name of a {kind}", allowed="letters, digits, - + and _, at most 40 of them"
+        )
+    return alias
+
+
+def _receivers(key: str, chosen: list[Chosen]) -> list[Chosen]:
     owner, dot, option = key.rpartition(".")
     if dot:
-        named = [entry for entry in entries if entry.name == owner]
+        named = [one for one in chosen if one.name == owner]
         if not named:
-            raise unknown(f"method in --set {key}: chosen were only", owner, [e.name for e in entries])
-        if option not in named[0].options():
-            raise unknown(f"option of {owner}", option, named[0].options())
+            raise unknown(f"method in --set {key}: chosen were only", owner, [one.name for one in chosen])
+        if option not in named[0].entry.options():
+            raise unknown(f"option of {owner}", option, named[0].entry.options())
         return named
-    having = [entry for entry in entries if key in entry.options()]
+    having = [one for one in chosen if key in one.entry.options()]
     if not having:
-        every = sorted({option for entry in entries for option in entry.options()})
-        raise unknown(f"option of {', '.join(e.name for e in entries)}", key, every)
+        every = sorted({option for one in chosen for option in one.entry.options()})
+        raise unknown(f"option of {', '.join(dict.fromkeys(one.entry.name for one in chosen))}", key, every)
     return having
 
 
@@ -165,10 +198,10 @@ def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) 
         return int(text)
     if not labels:
         raise UsageError(
-            "the model has no labels",
+            "the model has no class names",
             given=text,
             allowed=f"top, top:K or an index 0 to {classes - 1}",
-            hint="Name a file with --labels.",
+            hint="Name a file with --class-names.",
         )
     folded = [label.casefold() for label in labels]
     found = [i for i, label in enumerate(folded) if label == text.casefold()]

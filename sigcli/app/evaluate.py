@@ -79,10 +79,10 @@ def prepare_evaluation(
     **options: Unpack[Options],
 ) -> Prepared:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `evaluate`."""
-    for_methods, for_metrics = split_settings(options.get("settings") or {})
+    for_methods, for_metrics = split_settings(options.get("settings") or {}, metric)
     metrics = choose_metrics(metric, imputation, for_metrics)
     found = {} if masks is None else _find_masks(Path(masks))
-    lacking = [chosen.entry.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
+    lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
     if options.get("out") is not None:
@@ -105,7 +105,7 @@ def _of_arrays(
     options: Options,
 ) -> Prepared:
     """An evaluation of attributions that were made before."""
-    running = [chosen.entry.name for chosen in metrics if chosen.entry.properties["kind"] in ("rerun", "model")]
+    running = [chosen.name for chosen in metrics if chosen.entry.properties["kind"] in ("rerun", "model")]
     if running:
         raise UsageError(
             f"{', '.join(running)} run the method again, which arrays cannot", hint="Leave --attributions out."

@@ -44,16 +44,21 @@ def by_group(figures: Iterable[Figure]) -> dict[Group, dict[str, Figure]]:
     return groups
 
 
+def measures(figures: Iterable[Figure]) -> dict[str, str]:
+    """What each metric is in the catalogue, by the name that the user gave it."""
+    return {figure.metric: figure.measure for figure in figures}
+
+
 def _values(members: dict[str, Figure]) -> dict[str, float]:
     return {name: figure.value for name, figure in members.items() if figure.value is not None}
 
 
 def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summary, Row]]:
     """Mean over images with its interval, for each method, metric and imputation."""
-    found = []
+    found, kinds = [], measures(figures)
     for group, members in by_group(figures).items():
         summary = bootstrap(list(_values(members).values()), seed=seed)
-        found.append((group, summary, _summary_row(group, "", summary, _failures(figures, group))))
+        found.append((group, summary, _summary_row(group, kinds[group[1]], "", summary, _failures(figures, group))))
     return found
 
 
@@ -61,9 +66,9 @@ def _failures(figures: Sequence[Figure], group: Group) -> int:
     return sum(bool(f.error) for f in figures if (f.method, f.metric, f.imputation) == group)
 
 
-def _summary_row(group: Group, minus: str, summary: Summary, failed: int) -> Row:
+def _summary_row(group: Group, measure: str, minus: str, summary: Summary, failed: int) -> Row:
     method, metric, imputation = group
-    entry = METRICS[metric]
+    entry = METRICS[measure]
     higher = entry.properties["higher_is_better"]
     return {
         "method": method, "minus": minus, "metric": metric, "imputation": imputation,
@@ -74,8 +79,9 @@ def _summary_row(group: Group, minus: str, summary: Summary, failed: int) -> Row
 
 def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     """For each pair of methods the mean difference over the images that both have, with its interval."""
+    kinds = measures(figures)
     return [
-        _summary_row(group, other[0], paired(_values(members), _values(theirs), seed=seed), 0)
+        _summary_row(group, kinds[group[1]], other[0], paired(_values(members), _values(theirs), seed=seed), 0)
         for (group, members), (other, theirs) in combinations(by_group(figures).items(), 2)
         if group[1:] == other[1:]
     ]
@@ -83,7 +89,7 @@ def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
 
 def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     """Mean curves over images with their intervals, for each method, metric and imputation that has one."""
-    rows = []
+    rows, kinds = [], measures(figures)
     for (method, metric, imputation), members in by_group(figures).items():
         curves = [(f.at, f.curve) for f in members.values() if f.at is not None and f.curve is not None]
         lengths = {len(curve) for _, curve in curves}
@@ -93,7 +99,8 @@ def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
         for i, place in enumerate(at):
             summary = bootstrap(np.array([curve[i] for _, curve in curves]), seed=seed)
             rows.append({
-                "method": method, "metric": metric, "imputation": imputation, "at": float(place), "mean": summary.mean,
+                "method": method, "metric": metric, "imputation": imputation,
+                "along": METRICS[kinds[metric]].properties["along"], "at": float(place), "mean": summary.mean,
                 "ci_low": summary.low, "ci_high": summary.high, "n": summary.n,
             })  # fmt: skip
     return rows

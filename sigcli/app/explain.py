@@ -55,7 +55,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
-    labels: str | Path | None = None,
+    class_names: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -89,7 +89,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         crop=crop,
         mean=mean,
         std=std,
-        labels=labels,
+        class_names=class_names,
     )
     scorer = Scorer(loaded.module, output, precision)
     aim = parse_target(target, loaded.labels, loaded.classes)
@@ -152,7 +152,7 @@ class Options(TypedDict, total=False):
     """Normalisation, where pixels are 0..1."""
     std: tuple[float, ...] | None
     """Normalisation, where pixels are 0..1."""
-    labels: str | Path | None
+    class_names: str | Path | None
     """File of class names."""
     out: str | Path | None
     """Run folder; None is sig-out, or the next free sig-out-N."""
@@ -254,7 +254,7 @@ def _spec(
         "weights": model.weights,
         "weights_hash": model.weights_hash,
         "preprocess": asdict(model.preprocess),
-        "methods": {chosen.entry.name: chosen.resolved() for chosen in methods},
+        "methods": {chosen.name: {"method": chosen.entry.name, **chosen.resolved()} for chosen in methods},
         "target": str(target),
         "output": scorer.output,
         "precision": scorer.precision,

@@ -36,12 +36,13 @@ class Figure:
         image: name of the image.
         method: that made the map.
         target: class index, None where the explanation failed.
-        metric: name in the catalogue.
+        metric: what the user calls it: its name in the catalogue, or an alias.
         imputation: what stood in for removed pixels, empty where nothing was removed.
         value: the figure, None where it failed.
         at: places of its curve, or None.
         curve: the curve, or None.
         error: why there is no value.
+        measure: name of the metric in the catalogue.
     """
 
     image: str
@@ -53,6 +54,7 @@ class Figure:
     at: np.ndarray | None = None
     curve: np.ndarray | None = None
     error: str = ""
+    measure: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:
@@ -108,8 +110,9 @@ class Measuring:
             for metric in self.metrics:
                 options = metric.resolved()
                 blank = Figure(
-                    item.image, item.method, item.target, metric.entry.name, str(options.get("imputation", ""))
-                )
+                    item.image, item.method, item.target, metric.name, str(options.get("imputation", "")),
+                    measure=metric.entry.name,
+                )  # fmt: skip
                 if item.status != "ok":
                     self._waiting.append(_Place(_failed(blank, f"no explanation: {item.error}")))
                     continue
@@ -125,7 +128,7 @@ class Measuring:
             case, kind = self._case(item, metric), metric.entry.properties["kind"]
             measure = metric.entry.load()
             if kind in ("rerun", "model"):
-                method = next(chosen for chosen in self.session.methods if chosen.entry.name == item.method)
+                method = next(chosen for chosen in self.session.methods if chosen.name == item.method)
                 more: list[Any] = [self._explainer(method, case.subject)]
                 if kind == "model":
                     model = self.session.model
@@ -135,10 +138,10 @@ class Measuring:
                 found = measure(case, **metric.options)
         except (AttributionError, ImageError, UsageError) as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
-            if isinstance(error, UsageError) and metric.entry.name not in self._made:
+            if isinstance(error, UsageError) and metric.name not in self._made:
                 raise
             return _failed(blank, str(error))
-        self._made.add(metric.entry.name)
+        self._made.add(metric.name)
         return found if isinstance(found, Plan) else _with(blank, found)
 
     def _case(self, item: Explanation, metric: Chosen) -> Case:
@@ -200,11 +203,11 @@ class Measuring:
 def _with(blank: Figure, found: Measurement) -> Figure:
     if not np.isfinite(found.value):
         return _failed(blank, "the metric is not a finite number for this image")
-    return Figure(*blank.key[:2], blank.target, blank.metric, blank.imputation, found.value, found.at, found.curve)
+    return replace(blank, value=found.value, at=found.at, curve=found.curve)
 
 
 def _failed(blank: Figure, error: str) -> Figure:
-    return Figure(*blank.key[:2], blank.target, blank.metric, blank.imputation, error=" ".join(error.split()))
+    return replace(blank, error=" ".join(error.split()))
 
 
 def _filled(place: _Place, finish: Callable[[], Measurement | None]) -> Figure:

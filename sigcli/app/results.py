@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from .. import render
-from ..methods import METHODS
 from ..runs import RunFolder, figure, save_array
 
 
@@ -20,7 +19,7 @@ class Explanation:
 
     Args:
         image: its name in the run.
-        method: name in the catalogue.
+        method: what the user calls it: its name in the catalogue, or an alias.
         target: class index, or None where the image could not be read.
         label: of the target, empty where the model has none.
         score: F(x).
@@ -40,6 +39,7 @@ class Explanation:
         picture: (H, W, 3) uint8, what the model saw.
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
+        multiplied: the values are in the score's unit, not per unit of input.
         resumed: it was done by an earlier run and read from its row.
     """
 
@@ -64,6 +64,7 @@ class Explanation:
     picture: np.ndarray | None = None
     folder: str = ""
     name: str = ""
+    multiplied: bool = True
     resumed: bool = False
 
     def row(self) -> dict[str, str]:
@@ -110,11 +111,7 @@ class Explanation:
     @property
     def unit(self) -> str:
         """Unit of the values per pixel."""
-        return (
-            f"{self.output} per pixel"
-            if METHODS[self.method].properties["multiplied"]
-            else f"{self.output} per unit of input"
-        )
+        return f"{self.output} per pixel" if self.multiplied else f"{self.output} per unit of input"
 
 
 def from_row(row: Mapping[str, str], output: str) -> Explanation:

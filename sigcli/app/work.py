@@ -87,7 +87,7 @@ class Work:
     def place(self, row: dict[str, str]) -> tuple[int, int, int]:
         """Where a row of `results.csv` belongs."""
         images = {safe_cell(name): i for i, (name, _) in enumerate(self.names)}
-        methods = [chosen.entry.name for chosen in self.session.methods]
+        methods = [chosen.name for chosen in self.session.methods]
         found = methods.index(row["method"]) if row["method"] in methods else len(methods)
         return images.get(row["image"], len(images)), found, int(row["target"] or -1)
 
@@ -133,11 +133,12 @@ class Work:
             for i, chosen in enumerate(session.methods):
                 item = replace(
                     blank,
-                    method=chosen.entry.name,
+                    method=chosen.name,
                     target=target,
                     label=session.model.labels[target] if session.model.labels else "",
                     name=self._file_name(chosen, target),
                     picture=picture,
+                    multiplied=bool(chosen.entry.properties["multiplied"]),
                 )
                 yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
 
@@ -146,7 +147,12 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            self._queue.append(_Entry(replace(done, folder=item.folder, name=item.name, picture=item.picture), last))
+            self._queue.append(
+                _Entry(
+                    replace(done, folder=item.folder, name=item.name, picture=item.picture, multiplied=item.multiplied),
+                    last,
+                )
+            )
             return
         try:
             task = Task(subject, chosen.entry.load()(subject, **chosen.options))
@@ -170,7 +176,7 @@ class Work:
 
     def _file_name(self, chosen: Chosen, target: int) -> str:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
-        return f"{chosen.entry.name}.class{target}" if several else chosen.entry.name
+        return f"{chosen.name}.class{target}" if several else chosen.name
 
     def _targets(self, x: Tensor) -> list[int]:
         outputs = self.session.scorer.outputs(x[None])[0]
@@ -182,7 +188,7 @@ class Work:
 
     def _fail_all(self, blank: Explanation, error: Exception) -> None:
         for i, chosen in enumerate(self.session.methods):
-            item = replace(blank, method=chosen.entry.name, output=self.session.scorer.output)
+            item = replace(blank, method=chosen.name, output=self.session.scorer.output)
             self._queue.append(_Entry(_failed(item, error), i == len(self.session.methods) - 1))
 
     def _finished(self, item: Explanation, result: Attribution) -> Explanation:

@@ -57,7 +57,7 @@ def evaluate(
     target: o.Target = "top",
     output: o.OutputKind = "logit",
     references: o.References = None,
-    labels: o.Labels = None,
+    class_names: o.ClassNames = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,
@@ -92,7 +92,7 @@ def evaluate(
             paths or [str(sample_images())], metric=metric, imputation=imputation, masks=masks,
             attributions=attributions, model=model, weights=weights,
             method=method, settings=o.assignments(settings), players=players, baseline=baseline,
-            target=target, output=output, references=references, labels=labels, resize=resize, crop=crop,
+            target=target, output=output, references=references, class_names=class_names, resize=resize, crop=crop,
             mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
             batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, out=out, resume=resume,
             overwrite=overwrite, pictures=pictures,
@@ -128,13 +128,15 @@ def _report(found: Evaluation, as_json: bool) -> int:
 
 def _table(found: Evaluation) -> Table:
     """Means with their intervals, methods by metrics."""
+    from ..app.evaluate_tables import measures
     from ..metrics import METRICS
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("method")
     kinds = list(dict.fromkeys((metric, imputation) for _, metric, imputation in found.summary))
+    names = measures(found.figures)
     for metric, imputation in kinds:
-        arrow = {True: " ↑", False: " ↓", None: ""}[METRICS[metric].properties["higher_is_better"]]
+        arrow = {True: " ↑", False: " ↓", None: ""}[METRICS[names[metric]].properties["higher_is_better"]]
         table.add_column(f"{metric}{arrow}" + (f"\n{imputation}" if imputation else ""), justify="right")
     for method in dict.fromkeys(method for method, _, _ in found.summary):
         cells = []

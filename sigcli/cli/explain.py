@@ -34,7 +34,7 @@ def explain(
     target: o.Target = "top",
     output: o.OutputKind = "logit",
     references: o.References = None,
-    labels: o.Labels = None,
+    class_names: o.ClassNames = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,
@@ -73,7 +73,7 @@ def explain(
             screen.print(f"No images were named: explaining the bundled samples with the model '{model}'.")
         session = prepare(
             paths, model=model, weights=weights, method=method, settings=o.assignments(settings), players=players,
-            baseline=baseline, target=target, output=output, references=references, labels=labels, resize=resize,
+            baseline=baseline, target=target, output=output, references=references, class_names=class_names, resize=resize,
             crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
             batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, check=check, out=out, resume=resume,
             overwrite=overwrite, uncertainty=uncertainty, smooth=smooth, pictures=pictures,

@@ -37,9 +37,13 @@ Weights = Annotated[
         help="DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors).",
     ),
 ]
-Labels = Annotated[
-    Path | None, typer.Option("--labels", rich_help_panel=_MODEL, help="One label a line, or CSV index,label.")
-]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(
+        "--class-names", rich_help_panel=_MODEL, show_default=False,
+        help="File of the classes' names: one a line, or CSV index,name.",
+    ),
+]  # fmt: skip
 Resize = Annotated[
     int | None, typer.Option("--resize", rich_help_panel=_MODEL, help="Shorter side in pixels before the crop.")
 ]
@@ -52,7 +56,12 @@ Std = Annotated[
 ]
 
 Method = Annotated[
-    str, typer.Option("--method", rich_help_panel=_METHOD, help="One or several, with commas; see 'sig list methods'.")
+    str,
+    typer.Option(
+        "--method",
+        rich_help_panel=_METHOD,
+        help="One or several, with commas; see 'sig list methods'. NAME=METHOD gives it another name.",
+    ),
 ]
 Set = Annotated[
     list[str] | None,

@@ -6,16 +6,24 @@ Properties:
     needs: "mask" where the object's mask is needed.
     unit: of the figure.
     higher_is_better: its direction; None where neither is better.
+    along: axis of its curve, empty where it has none.
 """
 
 from __future__ import annotations
 
 from ..catalog import Catalog, Entry
 
+_ALONG = {
+    "deletion": "share of the pixels removed", "insertion": "share of the pixels inserted",
+    "morf": "share of the pixels removed", "lerf": "share of the pixels removed", "iaccuracy": "pixels removed",
+    "irof": "share of the superpixels removed", "sensitivity-n": "share of the pixels in a set",
+    "parameter-randomisation": "share of the layers randomised",
+}  # fmt: skip
+
 
 def _entry(name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "") -> Entry:  # noqa: PLR0917
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
-    properties = {"kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs}
+    properties = {"kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, "")}
     return Entry(name, f"metrics.{target}", summary + direction, properties)
 
 

@@ -32,7 +32,7 @@ def load_model(
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
-    labels: str | Path | None = None,
+    class_names: str | Path | None = None,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
@@ -45,7 +45,7 @@ def load_model(
         crop: side of the central crop in pixels, likewise.
         mean: per channel (or one for all), where pixels are 0..1.
         std: per channel (or one for all), where pixels are 0..1.
-        labels: a file with class names: one per line, or lines of `index,label`.
+        class_names: a file with class names: one per line, or lines of `index,name`.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -76,12 +76,12 @@ def load_model(
     module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
     classes = check_classifier(module, sample)
     module = prepare(module, sample)
-    class_names, named = _labels(source, classes, labels)
+    names, named = _labels(source, classes, class_names)
     return Model(
         name=spec,
         module=module,
         preprocess=preprocess,
-        labels=class_names,
+        labels=names,
         classes=classes,
         weights_hash=source.weights_hash,
         kind=source.kind,
@@ -140,5 +140,5 @@ def _labels(source: Source, classes: int, path: str | Path | None) -> tuple[tupl
     if source.labels is not None and len(source.labels) == classes:
         return source.labels, ()
     if source.kind in ("torchscript", "export", "factory") and classes == 1000:
-        return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--labels FILE for others)",)
+        return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--class-names FILE for others)",)
     return None, ()

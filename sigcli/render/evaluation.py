@@ -55,7 +55,9 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
                 if not np.isnan(low).any():
                     axis.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
             axis.set_title(f"{metric}, {imputation}" if imputation else metric)
-            axis.set_xlabel("pixels removed" if metric == "iaccuracy" else "share of the pixels")
+            axis.set_xlabel(
+                next(row["along"] for row in rows if (row["metric"], row["imputation"]) == (metric, imputation))
+            )
         axes[0].legend()
 
 
