@@ -147,12 +147,8 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            self._queue.append(
-                _Entry(
-                    replace(done, folder=item.folder, name=item.name, picture=item.picture, multiplied=item.multiplied),
-                    last,
-                )
-            )
+            kept = {name: getattr(item, name) for name in ("folder", "name", "picture", "multiplied")}
+            self._queue.append(_Entry(replace(done, **kept), last))
             return
         try:
             task = Task(subject, chosen.entry.load()(subject, **chosen.options))

@@ -58,11 +58,10 @@ Std = Annotated[
 Method = Annotated[
     str,
     typer.Option(
-        "--method",
-        rich_help_panel=_METHOD,
-        help="One or several, with commas; see 'sig list methods'. NAME=METHOD gives it another name.",
+        "--method", rich_help_panel=_METHOD,
+        help="One or several, with commas; see 'sig list methods'. NAME=METHOD gives one a name of its own.",
     ),
-]
+]  # fmt: skip
 Set = Annotated[
     list[str] | None,
     typer.Option(
