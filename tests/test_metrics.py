@@ -10,7 +10,17 @@ from torch import nn
 
 from sigcli import draws
 from sigcli.errors import AttributionError, UsageError
-from sigcli.metrics import agreement, classifier, complexity, faithfulness, imputation, localisation, robustness, sanity
+from sigcli.metrics import (
+    agreement,
+    classifier,
+    complexity,
+    faithfulness,
+    imputation,
+    localisation,
+    road,
+    robustness,
+    sanity,
+)
 from sigcli.metrics import subsets as sets
 from sigcli.metrics.case import Case
 from sigcli.metrics.removal import Removal, follow
@@ -214,7 +224,7 @@ def test_irof_removes_superpixels_by_their_mean(net):
 def test_road_solves_its_linear_system(net):
     one = case()
     removed = torch.rand(SIDE, SIDE, generator=torch.Generator().manual_seed(1)) < 0.6
-    filled = imputation._interpolated(one.subject.x.numpy(), removed.numpy())
+    filled = road.harmonic(one.subject.x, removed[None], 1e-13)[0].numpy()
     for y in range(SIDE):
         for x in range(SIDE):
             if not removed[y, x]:
@@ -232,6 +242,23 @@ def test_road_solves_its_linear_system(net):
     flat = Case(subject(torch.full((2, SIDE, SIDE), 0.4, dtype=torch.float64)), one.values)
     some = imputation.imputed("road", flat.subject)(removed[None])[0]
     assert 0 < float((some - 0.4).abs().max()) < 0.1  # a flat picture is filled with itself, and a little noise
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (16, 13), (37, 50)])
+def test_road_in_single_precision_is_near_the_sparse_solution(height, width):
+    generator = torch.Generator().manual_seed(height)
+    x = torch.rand(3, height, width, generator=generator)
+    order = torch.rand(height, width, generator=generator)
+    block = torch.zeros(height, width, dtype=torch.bool)
+    block[1:-1, 2:] = True
+    removed = torch.stack([order < 0, order < 0.1, order < 0.7, order < order.quantile(0.97), block, order < 2])
+    exact = road.harmonic(x.double(), removed, 1e-13)
+    assert float(exact[-1].sub(x.double().mean((1, 2), keepdim=True)).abs().max()) < 1e-12
+    np.testing.assert_array_equal(exact[0], x.double())
+    found = road.harmonic(x, removed, 3e-4)
+    assert 0 < float((found - exact).abs().max()) < 0.01
+    alone = torch.cat([road.harmonic(x, one[None], 3e-4) for one in removed])
+    np.testing.assert_allclose(alone, found, atol=1e-6)  # the others of a batch do not matter
 
 
 def boxed() -> torch.Tensor:
