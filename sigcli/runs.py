@@ -209,6 +209,12 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool) -> 
         )
 
 
+def save_text(path: Path, text: str) -> None:
+    """Write a text file aside and rename it."""
+    with _writing(path):
+        write_aside(path, lambda aside: _write_text(aside, text))
+
+
 def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write a CSV whose columns are the keys of its first row; numbers as `figure` shows them, texts made safe."""
     stream = io.StringIO()
@@ -216,8 +222,7 @@ def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    with _writing(path):
-        write_aside(path, lambda aside: _write_text(aside, stream.getvalue()))
+    save_text(path, stream.getvalue())
 
 
 def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:

@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
+from sigcli.app import measuring
 from sigcli.app.evaluate import carry_out, evaluate, prepare_evaluation
+from sigcli.app.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
 from sigcli.metrics import METRICS
 from sigcli.metrics.summary import bootstrap, paired
+from sigcli.models.loading import load_model
 from sigcli.render.evaluation import supported_best
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +80,7 @@ def test_tables_agree_with_the_figures(here):
 
 
 def test_every_metric_runs_on_the_bundled_network(here):
-    names = [name for name, entry in METRICS.items() if entry.properties["kind"] != "reported"]
+    names = [name for name, entry in METRICS.items() if entry.properties["kind"] not in ("reported", "labels")]
     settings = {
         "gradient": 0, "max-sensitivity.samples": 2, "avg-sensitivity.samples": 2, "parameter-randomisation.stages": 2,
         "faithfulness-correlation.samples": 5, "sensitivity-n.samples": 3, "infidelity.samples": 5,
@@ -110,6 +114,132 @@ def test_the_same_figures_whatever_ran_before(here):
     alone = evaluate("in/house.png", **options, out="b")
     expected = [f.value for f in whole.figures if f.image == "house.png"]
     assert [f.value for f in alone.figures] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_run_is_measured_by_its_folder_alone(here, monkeypatch):
+    options = {"method": "sig,black=ig", "target": 3, "output": "prob", "seed": 5}
+    settings = {"sig.samples": 6, "black.steps": 3, "black.baseline": "black"}
+    whole = evaluate("in", **options, settings={**settings, "deletion.steps": 4}, metric="deletion", out="whole")
+    explain("in", **options, settings=settings, out="run", pictures=False)
+    before = Path("run/results.csv").read_text()
+    monkeypatch.chdir(here / "in")  # the images are found from anywhere
+    found = evaluate("../run", metric="deletion", settings={"deletion.steps": 4})
+    assert found.folder == Path("../run")
+    expected = {(f.image, f.method): f.value for f in whole.figures}
+    assert {(f.image, f.method): f.value for f in found.figures} == pytest.approx(expected, rel=1e-6)
+    assert {f.target for f in found.figures} == {3}
+    assert Path("../run/results.csv").read_text() == before
+    told = json.loads(Path("../run/evaluation.json").read_text())
+    assert told["metrics"][0][2]["steps"] == 4
+    one = evaluate("../run", metric="sparseness", method="black")
+    assert {f.method for f in one.figures} == {"black"}
+    assert not Path("../run/curves.csv").exists()  # of the measurement before
+    with pytest.raises(UsageError, match="Did you mean 'sig'"):
+        evaluate("../run", metric="sparseness", method="sgi")
+    with pytest.raises(UsageError, match="run the method again"):
+        evaluate("../run", metric="max-sensitivity")
+    Path("star.png").unlink()
+    with pytest.raises(UsageError, match="no longer there"):
+        evaluate("../run", metric="sparseness")
+
+
+@pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning", "ignore:.*jit.*:FutureWarning")
+def test_the_command_takes_a_run_with_its_own_model(here):
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    torch.jit.trace(net, torch.zeros(1, 3, 20, 20)).save("net.pt")
+    common = ["--model", "net.pt", "--resize", "24", "--crop", "20", "--device", "cpu"]
+    assert CliRunner().invoke(app, ["explain", "in", *common, "--method", "ig", "--out", "run"]).exit_code == 0
+    done = CliRunner().invoke(app, ["evaluate", "run", "--metric", "deletion", "--set", "deletion.steps=4", "--json"])
+    assert done.exit_code == 0, done.output
+    assert len(rows("run/metrics.csv")) == 3
+    other = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()).eval()
+    torch.jit.trace(other, torch.zeros(1, 3, 20, 20)).save("net.pt")
+    refused = CliRunner().invoke(app, ["evaluate", "run", "--metric", "deletion"])
+    assert refused.exit_code == 2
+    assert "weights are not those of the run" in " ".join(refused.output.split())
+
+
+def test_a_resumed_measurement_measures_nothing_twice(here, monkeypatch):
+    options = {"method": "sig,ig", "metric": "deletion,sparseness,max-sensitivity", "out": "a"}
+    settings = {k: v for k, v in QUICK.items() if "in" not in k and "iacc" not in k}
+    options["settings"] = {**settings, "max-sensitivity.samples": 2, "sig.samples": 6}
+    whole = evaluate("in", **options)
+    tables = {name: Path("a", name).read_bytes() for name in ("metrics.csv", "summary.csv", "curves.csv")}
+    kept = Path("a/metrics.jsonl").read_text().splitlines(keepends=True)
+    assert len(kept) == 3 * 2 * 3
+    Path("a/metrics.jsonl").write_text("".join(kept[:8]) + kept[8][:30])  # killed while it wrote
+    asked = []
+    follow = measuring.follow
+    monkeypatch.setattr(measuring, "follow", lambda model, removals, **k: follow(model, counted(removals, asked), **k))
+    again = evaluate("in", **options, resume=True)
+    assert [f.value for f in again.figures] == [f.value for f in whole.figures]
+    assert len(asked) == sum('"deletion"' in line for line in kept[8:])
+    assert {name: Path("a", name).read_bytes() for name in tables} == tables
+    asked.clear()
+    evaluate("in", **{**options, "settings": {**options["settings"], "deletion.steps": 7}}, resume=True)
+    assert len(asked) == 6  # another option is another figure
+    asked.clear()
+    evaluate("in", **options)
+    assert len(asked) == 6  # without --resume all is measured
+
+
+def counted(removals, seen):
+    for removal in removals:
+        seen.append(removal)
+        yield removal
+
+
+def test_smoothed_maps_are_measured_as_they_are_drawn(here):
+    options = {"method": "ig", "metric": "roc-auc,sparseness", "masks": "in/masks", "settings": {"ig.steps": 3}}
+    raw = evaluate("in/star.png", **options, out="raw")
+    smooth = evaluate("in/star.png", **options, smooth=3, out="smooth")
+    values = np.load("raw/star/ig.npy")
+    np.testing.assert_array_equal(values, np.load("smooth/star/ig.npy"))  # the array stays raw
+    expected = np.stack([gaussian_filter(v, 3, truncate=3.0) for v in values.astype(float)]).sum(0)
+    model = load_model("shapes")
+    mask = model.preprocess.display(np.array(Image.open("in/masks/star.png").convert("RGB")))[..., 0] > 127
+    inside, outside = expected[mask], expected[~mask]
+    auc = np.mean((inside[:, None] > outside[None, ::7]) + 0.5 * (inside[:, None] == outside[None, ::7]))
+    assert smooth.figures[0].value == pytest.approx(auc, abs=5e-3)
+    assert raw.figures[0].value != pytest.approx(auc, abs=5e-3)
+    np.save("raw/star/ig.npy", np.full_like(values, np.nan))
+    bad = evaluate("in/star.png", attributions="raw", metric="sparseness", smooth=3, out="bad")
+    assert "NaN" in bad.figures[0].error
+
+
+def test_labels_give_accuracy_and_calibration(here):
+    model = load_model("shapes")
+    told = {"star": "star", "heart": "heart", "house": "star"}  # one of them is wrong
+    Path("labels.csv").write_text("image,label\n" + "".join(f"{k}.png,{v}\n" for k, v in told.items()))
+    quick = ["--method", "gradient", "--metric", "sparseness", "--out", "out"]
+    done = CliRunner().invoke(app, ["evaluate", "in", *quick, "--labels", "labels.csv"])
+    assert done.exit_code == 0, done.output
+    assert "accuracy 0.667" in done.output
+    summary = {r["metric"]: r for r in rows("out/summary.csv")}
+    assert float(summary["accuracy"]["mean"]) == pytest.approx(2 / 3, rel=1e-5)
+    written = rows("out/model.csv")
+    assert [r["correct"] for r in written] == ["1", "0", "1"] or sorted(r["correct"] for r in written) == [
+        "0",
+        "1",
+        "1",
+    ]
+    for row in written:
+        x = model.preprocess(np.array(Image.open(f"in/{row['image']}").convert("RGB")))
+        share = model.module(x[None]).softmax(1)[0]
+        assert float(row["confidence"]) == pytest.approx(float(share.max()), rel=1e-3)
+    with Image.open("out/reliability.png") as picture:
+        assert np.asarray(picture.convert("L")).std() > 5
+    for text, message in (("image,label\nstar.png,stra\n", "Did you mean 'star'"), ("a,b\n1,2\n", "needs a column"),
+                          ("image,label\nx.png,1\n", "no image has a label"),
+                          ("image,label\nstar.png,1\nstar.png,2\n", "two labels"),
+                          ("image,label\nstar.png,99\n", "out of range")):  # fmt: skip
+        Path("labels.csv").write_text(text)
+        refused = CliRunner().invoke(app, ["evaluate", "in", *quick, "--overwrite", "--labels", "labels.csv"])
+        assert refused.exit_code == 2
+        assert message in " ".join(refused.output.split())
+    Path("labels.csv").write_text("file,class_index\nstar.png,0\n")
+    some = CliRunner().invoke(app, ["evaluate", "in", *quick, "--overwrite", "--labels", "labels.csv"])
+    assert "heart.png: the image has no label" in " ".join(some.output.split())
 
 
 def test_what_fails_is_named_and_the_rest_goes_on(here):

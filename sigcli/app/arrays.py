@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ImageError, UsageError
+from ..errors import ImageError, UsageError, unknown
 from ..images import read_image
 from ..runs import RESULTS, safe_cell
 from .inputs import run_names
@@ -20,20 +20,24 @@ ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
 
 
-def check_arrays(session: Session, folder: Path) -> None:
-    """Raise UsageError unless the folder is there and holds an array of some image."""
+def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> None:
+    """Raise UsageError unless the folder is there and holds an array of some image, of every method that was named."""
     if not folder.is_dir():
         raise UsageError("the folder of attributions is not there", given=folder)
-    if not any(_files(folder, stem) for _, stem in run_names(session.paths)):
+    here = {method for _, stem in run_names(session.paths) for method in _files(folder, stem)}
+    for name in only or ():
+        if name not in here:
+            raise unknown("method of these arrays", name, sorted(here))
+    if not here:
         raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
 
 
-def count(session: Session, folder: Path) -> int:
+def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
     """How many explanations `saved` yields: one for each array, and one for each image without any."""
-    return sum(max(1, len(_files(folder, stem))) for _, stem in run_names(session.paths))
+    return sum(max(1, len(_files(folder, stem, only))) for _, stem in run_names(session.paths))
 
 
-def saved(session: Session, folder: Path) -> Iterator[Explanation]:
+def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> Iterator[Explanation]:
     """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
 
     A target that was named holds for all. Otherwise targets come from the folder's `results.csv` or a name like
@@ -42,11 +46,12 @@ def saved(session: Session, folder: Path) -> Iterator[Explanation]:
     Args:
         session: its images and model.
         folder: of the arrays.
+        only: names of methods, or None for all.
     """
     named = session.target if isinstance(session.target, int) else None
     targets = _targets(folder)
     for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
-        files = _files(folder, stem)
+        files = _files(folder, stem, only)
         if not files:
             yield Explanation(name, ONE, folder=stem, status="failed", error="there is no array for this image")
             continue
@@ -82,11 +87,12 @@ class _Top:
         return int(self.session.scorer.outputs(x[None])[0].argmax())
 
 
-def _files(folder: Path, stem: str) -> dict[str, Path]:
+def _files(folder: Path, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
     """Method → array of one image."""
     found = {path.stem: path for path in sorted((folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")}
     single = folder / f"{stem}.npy"
-    return {**({ONE: single} if single.exists() else {}), **found}
+    every = {**({ONE: single} if single.exists() else {}), **found}
+    return {name: file for name, file in every.items() if only is None or name in only}
 
 
 def _targets(folder: Path) -> dict[tuple[str, str], int]:

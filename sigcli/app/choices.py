@@ -13,6 +13,9 @@ from ..errors import UsageError, unknown
 from ..methods import METHODS
 from ..metrics import METRICS
 
+PEERS = ("mean", "random")
+"""Baselines that are made of the other images."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -42,7 +45,7 @@ class Chosen:
     def uses_peers(self) -> bool:
         """Whether the result depends on the other images of the run."""
         options = self.resolved()
-        return str(options.get("baseline")) in {"mean", "random"} or options.get("baselines") == "images"
+        return str(options.get("baseline")) in PEERS or options.get("baselines") == "images"
 
 
 def _plain(value: Any) -> Any:
@@ -75,6 +78,10 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     for one in _chosen(METRICS, "metric", metric, settings):
         if one.entry.properties["kind"] == "reported":
             raise UsageError(f"{one.entry.name} is reported by every explanation, in results.csv", hint="Leave it out.")
+        if one.entry.properties["kind"] == "labels":
+            raise UsageError(
+                f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."
+            )
         wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
         if not wanted or "imputation" not in one.entry.options():
             chosen.append(one)
@@ -98,6 +105,11 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> 
     [('ig', {'steps': 20}), ('gradient', {})]
     """
     return _chosen(METHODS, "method", method, settings)
+
+
+def method_names(named: str | Sequence[str]) -> tuple[str, ...]:
+    """What the methods are called, which need not be in the catalogue: arrays may be anyone's."""
+    return tuple(alias or name for alias, name in _named(named))
 
 
 def _named(named: str | Sequence[str]) -> list[tuple[str, str]]:

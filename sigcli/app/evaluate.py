@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from typing_extensions import Unpack
 
 from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
-from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table
+from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
 from .arrays import check_arrays, count, saved
-from .choices import Chosen, choose_metrics, split_settings
+from .choices import Chosen, choose_metrics, method_names, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
 from .explain import DEFAULT_OUT, Options, prepare, stream
-from .measuring import Figure, Measuring
+from .figures import Figure
+from .kept import Kept
+from .labelled import MODEL_FILE, Labelled, judge_model, read_true_classes
+from .measuring import Measuring
+from .ofrun import check_model, loading, run_folder
 from .provenance import versions
 from .results import Explanation
 from .work import Session
 
+DEFAULT_METHODS = "sig,ig"
 DEFAULT_METRICS = "deletion,insertion,iaccuracy,sparseness"
 METRICS_FILE = "metrics.csv"
-FILES = (METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", "curves.png", "table.png", "agreement.png")
+FILES = (
+    METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
+    "curves.png", "table.png", "agreement.png", "reliability.png",
+)  # fmt: skip
 """Tables and figures of an evaluation, beside those of the run."""
 
 
@@ -38,6 +47,7 @@ class Evaluation:
         agreement: between each pair of methods.
         session: what was run.
         folder: where tables and figures are.
+        model: accuracy and calibration, where labels were given.
     """
 
     figures: list[Figure]
@@ -45,6 +55,7 @@ class Evaluation:
     agreement: list[Agreement]
     session: Session
     folder: Path
+    model: Labelled | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +66,26 @@ class Prepared:
         session: images, model and methods.
         measuring: the metrics.
         folder: where tables and figures go.
+        kept: figures of an earlier measurement.
         arrays: attributions that were made before, or None where the session makes them.
+        only: those of the arrays' methods that are measured, or None for all.
+        truth: image → class index, where labels were given.
+        facts: for `evaluation.json`.
     """
 
     session: Session
     measuring: Measuring
     folder: Path
+    kept: Kept
     arrays: Path | None = None
+    only: tuple[str, ...] | None = None
+    truth: Mapping[str, int] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def items(self) -> int:
         """How many explanations will be measured."""
-        return self.session.items if self.arrays is None else count(self.session, self.arrays)
+        return self.session.items if self.arrays is None else count(self.session, self.arrays, self.only)
 
 
 def prepare_evaluation(
@@ -75,10 +94,15 @@ def prepare_evaluation(
     metric: str | Sequence[str] = DEFAULT_METRICS,
     imputation: str | None = None,
     masks: str | Path | None = None,
+    labels: str | Path | None = None,
     attributions: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Prepared:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `evaluate`."""
+    run = run_folder(images) if attributions is None else None
+    if run is not None:
+        images, kept_options = loading(run)
+        attributions, options = run, cast(Options, {**kept_options, "out": run, **options})
     for_methods, for_metrics = split_settings(options.get("settings") or {}, metric)
     metrics = choose_metrics(metric, imputation, for_metrics)
     found = {} if masks is None else _find_masks(Path(masks))
@@ -87,60 +111,84 @@ def prepare_evaluation(
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
-    if attributions is not None:
+    if attributions is None:
+        session = prepare(images, **{"method": DEFAULT_METHODS, **options, "settings": for_methods})
+        if session.run is None:
+            raise UsageError("an evaluation is written to its run folder", given="write=False")
+        folder, arrays, only = session.run.path, None, None
+    else:
         if for_methods:
             raise UsageError("arrays that were made before take no options of methods", given=", ".join(for_methods))
-        return _of_arrays(images, Path(attributions), metrics, found, options)
-    session = prepare(images, **{**options, "settings": for_methods})
-    if session.run is None:
-        raise UsageError("an evaluation is written to its run folder", given="write=False")
-    return Prepared(session, Measuring(session, metrics, found), session.run.path)
+        arrays = Path(attributions)
+        only = method_names(options["method"]) if "method" in options else None
+        session = _without_methods(images, arrays, metrics, options)
+        if run is not None:
+            check_model(run, session.model)
+        check_arrays(session, arrays, only)
+        folder = run if run is not None and options.get("out") == run else _claimed(arrays, metrics, session, options)
+    kept = Kept(folder, resume=bool(options.get("resume")))
+    smooth = float(options.get("smooth") or 0)
+    truth = None if labels is None else _truth(Path(labels), session)
+    facts = {
+        "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
+        "masks": masks and str(masks), "labels": labels and str(labels),
+        "attributions": arrays and str(arrays), "versions": versions(),
+    }  # fmt: skip
+    measuring = Measuring(session, metrics, found, smooth, kept)
+    return Prepared(session, measuring, folder, kept, arrays, only, truth, facts)
 
 
-def _of_arrays(
-    images: str | Path | Sequence[str | Path],
-    arrays: Path,
-    metrics: list[Chosen],
-    masks: dict[str, Path],
-    options: Options,
-) -> Prepared:
-    """An evaluation of attributions that were made before."""
+def _truth(path: Path, session: Session) -> dict[str, int]:
+    model = session.model
+    return read_true_classes(path, list(model.labels) if model.labels else None, model.classes)
+
+
+def _without_methods(
+    images: str | Path | Sequence[str | Path], arrays: Path, metrics: list[Chosen], options: Options
+) -> Session:
+    """A session whose arrays were made before: the model is loaded as for any run, and no method is carried out."""
     running = [chosen.name for chosen in metrics if chosen.entry.properties["kind"] in ("rerun", "model")]
     if running:
         raise UsageError(
-            f"{', '.join(running)} run the method again, which arrays cannot", hint="Leave --attributions out."
-        )
-    # The model is loaded as for any run; no method is carried out.
-    session = prepare(images, **{**options, "method": "gradient", "settings": {}, "write": False})
-    check_arrays(session, arrays)
+            f"{', '.join(running)} run the method again, which arrays cannot",
+            given=arrays, hint="Name the images and the method instead.",
+        )  # fmt: skip
+    kept = {name: value for name, value in options.items() if name not in ("players", "baseline")}
+    return prepare(images, **{**kept, "method": "gradient", "settings": {}, "write": False})
+
+
+def _claimed(arrays: Path, metrics: list[Chosen], session: Session, options: Options) -> Path:
+    """The folder of an evaluation that makes no explanations itself."""
     spec = {
         "command": "evaluate", "attributions": str(arrays.resolve()), "model": session.model.name,
-        "weights_hash": session.model.weights_hash, "metrics": [[m.entry.name, m.resolved()] for m in metrics],
+        "weights_hash": session.model.weights_hash, "metrics": [[m.name, m.entry.name, m.resolved()] for m in metrics],
+        "smooth": options.get("smooth"),
     }  # fmt: skip
     manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
-    out = options.get("out")
-    folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
-    claim_folder(folder, manifest, overwrite=bool(options.get("overwrite")))
-    return Prepared(session, Measuring(session, metrics, masks), folder, arrays)
+    out, resume = options.get("out"), bool(options.get("resume"))
+    folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    claim_folder(folder, manifest, resume=resume, overwrite=bool(options.get("overwrite")))
+    return folder
 
 
 def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evaluation:
     """Explain images with one or several methods, and measure how good the maps are.
 
     Args:
-        images: a path, a folder, a glob pattern, or several of these.
+        images: a path, a folder, a glob pattern, or several of these; or the folder of a run, whose arrays are measured.
         options: `metric` (names of `sig list metrics`, with commas), `imputation` (what stands in for removed pixels:
             black, mean, blur, road or another baseline; several with commas), `masks` (folder of masks named as the
-            images), `attributions` (folder of arrays made before: a run folder, or anyone's), and those of `explain`;
-            `settings` also takes {"deletion.steps": 20}.
+            images), `labels` (CSV of the images' true classes: the model's accuracy and calibration), `attributions`
+            (folder of arrays made before: a run folder, or anyone's), and those of `explain`; `settings` also takes
+            {"deletion.steps": 20}, and `smooth` blurs the maps that are measured, which by default are the arrays.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
         ModelError: a model that cannot be loaded or is no differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
 
-    What fails for one image only is in its `Figure.error`. With `resume`, explanations that stand are not made again; the
-    metrics are. Measuring the same run again, with the same or other metrics, replaces its figures.
+    What fails for one image only is in its `Figure.error`. With `resume`, explanations and figures that stand are not
+    made again. Measuring the same run again without it replaces its figures.
     """
     return carry_out(prepare_evaluation(images, **options))
 
@@ -158,30 +206,49 @@ def carry_out(
         progress: called with the number of gradient evaluations of each batch.
         explained: called with each explanation.
     """
-    session, measuring, path = prepared.session, prepared.measuring, prepared.folder
+    session, path = prepared.session, prepared.folder
     for name in FILES:  # an earlier measurement of this run is replaced as a whole
         (path / name).unlink(missing_ok=True)
+    save_text(path / "evaluation.json", json.dumps(prepared.facts, indent=2) + "\n")
+    model = None if prepared.truth is None else judge_model(session, prepared.truth)
     between = Comparison(session)
     figures: list[Figure] = []
-    items = stream(session, progress=progress) if prepared.arrays is None else saved(session, prepared.arrays)
-    watched = _watched(items, between.add, explained)
-    for figure in measuring.figures(watched):
+    for figure in prepared.measuring.figures(_watched(_explanations(prepared, progress), between.add, explained)):
+        prepared.kept.add(figure)
         append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
         figures.append(figure)
-    summary, pairs = summary_rows(figures, session.seed), paired_rows(figures, session.seed)
-    save_table(path / "summary.csv", [row for _, _, row in summary] + pairs)
-    curves = curve_rows(figures, session.seed)
+    summary = summary_rows(figures, session.seed)
+    result = Evaluation(figures, {key: s for key, s, _ in summary}, between.rows(), session, path, model)
+    _write(result, [row for _, _, row in summary])
+    return result
+
+
+def _explanations(prepared: Prepared, progress: Callable[[int], None] | None) -> Iterator[Explanation]:
+    if prepared.arrays is None:
+        return stream(prepared.session, progress=progress)
+    return saved(prepared.session, prepared.arrays, prepared.only)
+
+
+def _write(found: Evaluation, means: list[dict[str, Any]]) -> None:
+    """Tables and pictures of an evaluation."""
+    path, seed = found.folder, found.session.seed
+    pairs, curves = paired_rows(found.figures, seed), curve_rows(found.figures, seed)
+    of_model = [] if found.model is None else found.model.summary
+    save_table(path / "summary.csv", means + pairs + of_model)
     if curves:
         save_table(path / "curves.csv", curves)
-    agreement = between.rows()
+    agreement = [one.row() for one in found.agreement]
     if agreement:
-        save_table(path / "agreement.csv", [found.row() for found in agreement])
-    result = Evaluation(figures, {key: found for key, found, _ in summary}, agreement, session, path)
-    if session.drawing.pictures:
+        save_table(path / "agreement.csv", agreement)
+    if found.model is not None:
+        save_table(path / MODEL_FILE, found.model.rows)
+    if found.session.drawing.pictures:
         from ..render.evaluation import draw_evaluation
+        from ..render.reliability import draw_reliability
 
-        draw_evaluation(summary, pairs, curves, [found.row() for found in agreement], path)
-    return result
+        draw_evaluation(means, pairs, curves, agreement, path)
+        if found.model is not None:
+            draw_reliability(found.model.diagram, path / "reliability.png")
 
 
 def _watched(

@@ -16,7 +16,7 @@ from ..metrics.agreement import spearman, top_overlap
 from ..metrics.case import Case
 from ..metrics.summary import Summary, bootstrap, paired
 from ..types import Subject
-from .measuring import Figure
+from .figures import Figure
 from .results import Explanation
 from .work import Session
 

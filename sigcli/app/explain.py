@@ -105,7 +105,11 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     )
     run = None
     if write:
-        manifest = _manifest(spec, loaded, paths, reference_paths, smooth)
+        kept = {
+            "model": _lasting(model), "weights": _lasting(weights), "resize": resize, "crop": crop, "mean": mean,
+            "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
+        }  # fmt: skip
+        manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth)
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
         run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
     return Session(
@@ -276,12 +280,23 @@ def _option_files(methods: list[Chosen]) -> dict[str, str]:
     return {name: hashlib.blake2b(Path(name).read_bytes(), digest_size=8).hexdigest() for name in files}
 
 
+def _lasting(name: str | Path | None) -> str | None:
+    """A file's name as it holds from any folder; other names as they are."""
+    return os.path.abspath(name) if name is not None and Path(name).is_file() else None if name is None else str(name)
+
+
 def _manifest(
-    spec: dict[str, Any], model: Model, paths: list[Path], references: list[Path] | None, smooth: float | None
+    spec: dict[str, Any],
+    options: dict[str, Any],
+    model: Model,
+    paths: list[Path],
+    references: list[Path] | None,
+    smooth: float | None,
 ) -> dict[str, Any]:
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
     return {
         "spec": spec,
+        "options": options,
         "device": f"{model.device} {device}".strip(),
         "versions": versions(),
         "classes": model.classes,

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .. import render
 from ..engine import Task, integrate
 from ..errors import AttributionError, ImageError, SigError, UsageError
 from ..images import Picture, read_image
@@ -21,45 +22,13 @@ from ..metrics.removal import Perturbation, follow
 from ..scorer import Scorer
 from ..types import Subject
 from .choices import Chosen
+from .figures import Figure
 from .inputs import ImageSet, run_names
+from .kept import Kept, digest
 from .results import Explanation
 from .work import Session
 
 _BATCH = 64
-
-
-@dataclass(frozen=True, eq=False)
-class Figure:
-    """One metric of one explanation.
-
-    Args:
-        image: name of the image.
-        method: that made the map.
-        target: class index, None where the explanation failed.
-        metric: what the user calls it: its name in the catalogue, or an alias.
-        imputation: what stood in for removed pixels, empty where nothing was removed.
-        value: the figure, None where it failed.
-        at: places of its curve, or None.
-        curve: the curve, or None.
-        error: why there is no value.
-        measure: name of the metric in the catalogue.
-    """
-
-    image: str
-    method: str
-    target: int | None
-    metric: str
-    imputation: str
-    value: float | None = None
-    at: np.ndarray | None = None
-    curve: np.ndarray | None = None
-    error: str = ""
-    measure: str = ""
-
-    @property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """What makes it one item."""
-        return self.image, self.method, str(self.target), self.metric, self.imputation
 
 
 @dataclass(eq=False)
@@ -78,11 +47,15 @@ class Measuring:
         session: whose explanations are measured.
         metrics: with their options.
         masks: image stem → file of its mask, white where the object is.
+        smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
+        kept: figures of an earlier measurement.
     """
 
     session: Session
     metrics: list[Chosen]
     masks: Mapping[str, Path] = field(default_factory=dict)
+    smooth: float = 0.0
+    kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
     _made: set[str] = field(default_factory=set)
@@ -116,33 +89,38 @@ class Measuring:
                 if item.status != "ok":
                     self._waiting.append(_Place(_failed(blank, f"no explanation: {item.error}")))
                     continue
-                found = self._attempt(blank, item, metric)
+                blank, found = self._attempt(blank, item, metric)
                 if isinstance(found, Plan):
                     self._waiting.append(_Place(blank, found.finish))
                     yield found.removal
                 else:
                     self._waiting.append(_Place(found))
 
-    def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> Plan | Figure:
+    def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> tuple[Figure, Plan | Figure]:
         try:
-            case, kind = self._case(item, metric), metric.entry.properties["kind"]
-            measure = metric.entry.load()
-            if kind in ("rerun", "model"):
-                method = next(chosen for chosen in self.session.methods if chosen.name == item.method)
-                more: list[Any] = [self._explainer(method, case.subject)]
-                if kind == "model":
-                    model = self.session.model
-                    more.append(model.classes if metric.entry.name == "random-logit" else model.module)
-                found = measure(case, *more, **metric.options)
-            else:
-                found = measure(case, **metric.options)
+            case, again = self._case(item, metric), metric.entry.properties["kind"] in ("rerun", "model")
+            method = next(c for c in self.session.methods if c.name == item.method) if again else None
+            blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
+            known = self.kept and self.kept.known(blank)
+            if known:
+                return blank, known
+            found = metric.entry.load()(case, *self._again(case, metric, method), **metric.options)
         except (AttributionError, ImageError, UsageError) as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
             if isinstance(error, UsageError) and metric.name not in self._made:
                 raise
-            return _failed(blank, str(error))
+            return blank, _failed(blank, str(error))
         self._made.add(metric.name)
-        return found if isinstance(found, Plan) else _with(blank, found)
+        return blank, found if isinstance(found, Plan) else _with(blank, found)
+
+    def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
+        """What a metric takes that runs the method again: the method, and the model's modules or number of classes."""
+        if method is None:
+            return []
+        model, explainer = self.session.model, self._explainer(method, case.subject)
+        if metric.entry.properties["kind"] == "rerun":
+            return [explainer]
+        return [explainer, model.classes if metric.entry.name == "random-logit" else model.module]
 
     def _case(self, item: Explanation, metric: Chosen) -> Case:
         if self._image is None or self._image[0] != item.image:
@@ -154,7 +132,10 @@ class Measuring:
             subject = replace(subject, target=item.target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
         mask = self._mask(item.image, picture) if metric.entry.properties["needs"] == "mask" else None
-        return Case(subject, torch.from_numpy(self._values(item)), mask)
+        values = self._values(item)
+        if self.smooth and values.ndim in (2, 3) and np.isfinite(values).all():
+            values = blurred(values, self.smooth)
+        return Case(subject, torch.from_numpy(values), mask)
 
     def _values(self, item: Explanation) -> np.ndarray:
         if item.values is not None:
@@ -195,9 +176,16 @@ class Measuring:
                 Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
             )
             tasks = (Task(who, method.entry.load()(who, **method.options)) for who in near)
-            return torch.stack([a.values for a in integrate(scorer, tasks, batch_size=session.batch_size)])
+            maps = torch.stack([a.values for a in integrate(scorer, tasks, batch_size=session.batch_size)])
+            return torch.from_numpy(blurred(maps.cpu().numpy(), self.smooth)).to(maps) if self.smooth else maps
 
         return explain
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """(…, H, W) maps under a Gaussian of sigma pixels, as they are drawn."""
+    planes = values.reshape(-1, *values.shape[-2:])
+    return np.stack([render.smooth(plane, sigma) for plane in planes]).reshape(values.shape).astype(values.dtype)
 
 
 def _with(blank: Figure, found: Measurement) -> Figure:

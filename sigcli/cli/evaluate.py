@@ -16,8 +16,16 @@ from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from ..app.evaluate import Evaluation
+    from ..app.labelled import Labelled
 
 _METRIC = "Metric"
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PATHS]...", show_default=False,
+        help="Images, folders or glob patterns, or the folder of a run; without any, the bundled sample images.",
+    ),
+]  # fmt: skip
 Metric = Annotated[
     str, typer.Option("--metric", rich_help_panel=_METRIC, help="One or several, with commas; see 'sig list metrics'.")
 ]
@@ -42,14 +50,33 @@ Attributions = Annotated[
 ]  # fmt: skip
 
 
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels", rich_help_panel=_METRIC, show_default=False,
+        help="CSV image,label of the images' true classes: also the model's accuracy and calibration.",
+    ),
+]  # fmt: skip
+Smooth = Annotated[
+    float | None,
+    typer.Option(
+        "--smooth", rich_help_panel=_METRIC, show_default="arrays as they are",
+        help="Blur the maps by so many pixels before they are measured (and drawn).",
+    ),
+]  # fmt: skip
+
+
 def evaluate(
-    paths: o.Paths = None,
+    context: typer.Context,
+    paths: Paths = None,
     model: o.Model = "shapes",
     weights: o.Weights = None,
     method: o.Method = "sig,ig",
     metric: Metric = "deletion,insertion,iaccuracy,sparseness",
     imputation: Imputation = None,
+    smooth: Smooth = None,
     masks: Masks = None,
+    labels: Labels = None,
     attributions: Attributions = None,
     settings: o.Set = None,
     players: o.Players = None,
@@ -72,7 +99,7 @@ def evaluate(
     pictures: o.Pictures = True,
     as_json: o.Json = False,
     debug: o.Debug = False,
-) -> None:
+) -> None:  # the options reach the library through the context
     """Is the map any good? Explain images and measure the explanations, with intervals and paired differences.
 
     Examples:
@@ -81,6 +108,10 @@ def evaluate(
       sig evaluate photos/ -m resnet50 --method sig,eg --metric deletion,insertion --imputation black,blur,road
 
       sig evaluate photos/ -m resnet50 --metric pointing-game,roc-auc --masks masks/ --set deletion.steps=100
+
+      sig evaluate sig-out/ --metric deletion,lerf             the arrays of a run, with its model
+
+      sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
     with guarded(debug):
         from ..app.evaluate import carry_out, prepare_evaluation
@@ -88,15 +119,8 @@ def evaluate(
         from .progress import Reporter
 
         keep_freed_memory()
-        prepared = prepare_evaluation(
-            paths or [str(sample_images())], metric=metric, imputation=imputation, masks=masks,
-            attributions=attributions, model=model, weights=weights,
-            method=method, settings=o.assignments(settings), players=players, baseline=baseline,
-            target=target, output=output, references=references, class_names=class_names, resize=resize, crop=crop,
-            mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
-            batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, out=out, resume=resume,
-            overwrite=overwrite, pictures=pictures,
-        )  # fmt: skip
+        # Only what was typed is passed on: a run folder brings its own model and settings.
+        prepared = prepare_evaluation(paths or [str(sample_images())], **o.typed(context))
         screen = console()
         for note in prepared.session.model.notes:
             screen.print(f"note: {note}", markup=False)
@@ -115,6 +139,9 @@ def _report(found: Evaluation, as_json: bool) -> int:
         for figure in found.figures:
             sys.stdout.write(json.dumps(metric_row(figure)) + "\n")
     screen.print(_table(found))
+    if found.model is not None:
+        for line in _of_model(found.model):
+            screen.print(line, markup=False)
     failed = [figure for figure in found.figures if figure.error]
     reasons: dict[tuple[str, str], list[str]] = {}
     for figure in failed:
@@ -124,6 +151,16 @@ def _report(found: Evaluation, as_json: bool) -> int:
     done = len(found.figures) - len(failed)
     screen.print(f"{done} figures, {len(failed)} failed; written to {found.folder}/", markup=False)
     return len(failed)
+
+
+def _of_model(model: Labelled) -> list[str]:
+    lines = []
+    for row in model.summary:
+        between = "" if row["ci_low"] is None else f" ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
+        lines.append(f"model: {row['metric']} {row['mean']:.3f}{between}, {row['n']} images")
+    for image, reason in model.missing.items():
+        lines.append(f"left out of the model's figures: {image}: {reason}")
+    return lines
 
 
 def _table(found: Evaluation) -> Table:

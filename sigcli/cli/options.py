@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -131,6 +132,33 @@ Json = Annotated[
     bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per result on standard output.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", rich_help_panel=_OUTPUT, help="Show tracebacks.")]
+
+
+def typed(context: typer.Context) -> dict[str, Any]:
+    """The options that were typed, as the library takes them; those left out keep the library's defaults."""
+    left = {"paths", "as_json", "debug"}
+    given = {
+        name: value
+        for name, value in context.params.items()
+        if name not in left and _source(context, name) not in ("DEFAULT", "DEFAULT_MAP")
+    }
+    convert = {
+        "settings": assignments,
+        "mean": partial(numbers, "mean"),
+        "std": partial(numbers, "std"),
+        "batch_size": partial(whole_or_auto, "batch-size"),
+    }
+    return {name: convert.get(name, _same)(value) for name, value in given.items()}
+
+
+def _source(context: typer.Context, name: str) -> str:
+    """Where a value came from; by name, since typer may bring a click of its own."""
+    source = context.get_parameter_source(name)
+    return "DEFAULT" if source is None else source.name
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:

@@ -2,7 +2,8 @@
 
 Properties:
     kind: what the function takes. "reported": an attribution. "map": a `Case`. "removal": a `Case`, giving a plan for the
-        shared loop. "rerun": a `Case` and the method, which it runs again; "model": also the model.
+        shared loop. "rerun": a `Case` and the method, which it runs again; "model": also the model. "labels": what the
+        model says of labelled images.
     needs: "mask" where the object's mask is needed.
     unit: of the figure.
     higher_is_better: its direction; None where neither is better.
@@ -76,6 +77,13 @@ METRICS = Catalog(
                "model", "correlation", False),
         _entry("random-logit", "sanity:random_logit",
                "similarity with the map of another class [Sixt 2020]", "model", "correlation", False),
+        _entry("accuracy", "classifier:accuracy", "share of the images whose class the model names; comes with --labels",
+               "labels", "share", True),
+        _entry("top-5-accuracy", "classifier:top_accuracy",
+               "share of the images whose class is among the model's first five; comes with --labels",
+               "labels", "share", True),
+        _entry("calibration-error", "classifier:calibration_error",
+               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "labels", "probability", False),
         _entry("pointing-game", "localisation:pointing_game",
                "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
         _entry("relevance-mass", "localisation:relevance_mass",

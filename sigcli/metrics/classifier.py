@@ -15,6 +15,16 @@ def accuracy(predicted: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) ->
     return float(np.mean(predicted == labels))
 
 
+def top_accuracy(ranked: Int[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:
+    """Share of the images whose label is among the k classes of highest score."""
+    return float(np.mean((ranked == labels[:, None]).any(1)))
+
+
+def calibration_error(confidence: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float:
+    """Expected calibration error over 15 bins, see `reliability`."""
+    return reliability(confidence, right).error
+
+
 @dataclass(frozen=True, eq=False)
 class Reliability:
     """A reliability diagram.

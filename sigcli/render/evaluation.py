@@ -26,7 +26,7 @@ _COLOURS = (
 
 
 def draw_evaluation(
-    summary: Sequence[tuple[Any, Any, Row]],
+    summary: Sequence[Row],
     pairs: Sequence[Row],
     curves: Sequence[Row],
     agreement: Sequence[Row],
@@ -35,7 +35,7 @@ def draw_evaluation(
     """Write curves.png, table.png and agreement.png, those for which there is something to draw."""
     if curves:
         draw_curves(curves, folder / "curves.png")
-    draw_table([row for _, _, row in summary], pairs, folder / "table.png")
+    draw_table(summary, pairs, folder / "table.png")
     if agreement:
         draw_agreement(agreement, folder / "agreement.png")
 

@@ -1,0 +1,43 @@
+"""What an evaluation yields: figures of explanations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """One metric of one explanation.
+
+    Args:
+        image: name of the image.
+        method: that made the map.
+        target: class index, None where the explanation failed.
+        metric: what the user calls it: its name in the catalogue, or an alias.
+        imputation: what stood in for removed pixels, empty where nothing was removed.
+        value: the figure, None where it failed.
+        at: places of its curve, or None.
+        curve: the curve, or None.
+        error: why there is no value.
+        measure: name of the metric in the catalogue.
+        digest: of all that it depends on, empty where nothing was measured.
+    """
+
+    image: str
+    method: str
+    target: int | None
+    metric: str
+    imputation: str
+    value: float | None = None
+    at: np.ndarray | None = None
+    curve: np.ndarray | None = None
+    error: str = ""
+    measure: str = ""
+    digest: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str, str, str]:
+        """What makes it one item."""
+        return self.image, self.method, str(self.target), self.metric, self.imputation
