@@ -2,7 +2,7 @@
 
 Each comparison gives both tools one definition: where theirs cannot be asked for, the figure is converted and the note says
 how. Several of Quantus 0.6.0's metrics fail on colour images as they are; what stands in for the part that fails is
-here, and docs/quantus.md lists it. Needs `pip install "quantus[torch]" captum "numpy<2.4"` in an environment of its own.
+here, and docs/quantus.md lists it, with the environment that this needs.
 
 python benchmarks/quantus_peer.py --out benchmarks/results/quantus-cpu.csv
 python benchmarks/quantus_peer.py --images ../shared/real/images --weights ../shared/real/weights/squeezenet1_1_imagenet.pt
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,127 +22,59 @@ import numpy as np
 import quantus  # pyright: ignore[reportMissingImports]
 import torch
 from captum.attr import IntegratedGradients
-from common import ROOT, machine, report
+from common import report
+from quantus_material import Material, alternating, gather, row
 from torch import Tensor, nn
 
 from sigcli import draws
 from sigcli.batching import auto_batch_size
 from sigcli.cli.memory import keep_freed_memory
 from sigcli.engine import Task, integrate
-from sigcli.images import find_images, read_image
 from sigcli.methods import METHODS
 from sigcli.metrics import complexity, faithfulness, localisation, robustness, subsets
-from sigcli.metrics.case import Case
-from sigcli.metrics.faithfulness import Plan
 from sigcli.metrics.imputation import ROAD
-from sigcli.metrics.removal import Steps, follow
-from sigcli.models.loading import load_model
+from sigcli.metrics.robustness import Explain
 from sigcli.players import parse
 from sigcli.scorer import Scorer
 from sigcli.types import Subject
 
-BATCH = 64
-"""Of the removal loop, as in `sig evaluate`."""
 PLAIN = {"normalise": False, "abs": False, "disable_warnings": True}
 SEGMENTS = 60
+RANKS_CHANNELS = int(quantus.__version__.split(".")[1]) > 5
+"""Quantus 0.6 works on batches, whose features are channels of pixels; 0.5 went image by image and pixel by pixel."""
 
 
-@dataclass(frozen=True, eq=False)
-class Material:
-    """What both tools are given: a model and cases whose maps are scaled to a maximum of 1 and have no ties."""
-
-    name: str
-    module: nn.Module
-    cases: list[Case]
-    rounds: int = 1
-
-    def one(self, index: int) -> Material:
-        return replace(self, cases=[self.cases[index]])
-
-    @property
-    def x(self) -> np.ndarray:
-        return torch.stack([case.subject.x for case in self.cases]).numpy()
-
-    @property
-    def maps(self) -> np.ndarray:
-        return torch.stack([case.relevance for case in self.cases]).numpy()
-
-    def measured(self, plans: Sequence[Plan]) -> list[tuple[Steps, Any]]:
-        """Our removal metrics in our one loop: what the model said, and the figure."""
-        found = follow(Scorer(self.module), [plan.removal for plan in plans], batch_size=BATCH)
-        return [(steps, plan.finish(steps)) for plan, steps in zip(plans, found, strict=True)]
-
-    def ask(self, metric: Any, **more: Any) -> Any:
-        """Quantus's metric of the same arrays, all images in one batch unless told otherwise."""
-        given = {"x_batch": self.x, "a_batch": self.maps.copy(), "batch_size": max(BATCH, len(self.cases)), **more}
-        targets = np.array([case.subject.target for case in self.cases])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return metric(model=self.module, y_batch=targets, channel_first=True, device="cpu", **given)
-
-
-def timed(work: Callable[[], Any], rounds: int) -> tuple[Any, float]:
-    """The result, and the least of so many times: the machine may be doing other things as well."""
-    times = []
-    result = None
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        result = work()
-        times.append(time.perf_counter() - begun)
-    return result, min(times)
-
-
-def row(
-    material: Material, metric: str, ours: Any, theirs: Any, note: str, seconds: tuple[float, float] | None = None
+def pixel_flipping(
+    material: Material, steps: int, *, least_first: bool = False, unmodified: bool = False
 ) -> dict[str, object]:
-    """A line of the table; `ours` and `theirs` begin with the images, and the difference is the largest anywhere."""
-    a, b = np.asarray(ours, float), np.asarray(theirs, float)
-    side = material.x.shape[-1]
-    return {
-        "metric": metric,
-        "images": f"{len(material.cases)} of {material.name} at {side} px",
-        "ours": f"{a.mean():.6f}" if a.size else "",
-        "quantus": f"{b.mean():.6f}" if b.size else "",
-        "largest_difference": f"{np.abs(a - b).max():.1e}" if a.size and a.shape == b.shape else "",
-        "our_seconds": f"{seconds[0]:.3f}" if seconds else "",
-        "quantus_seconds": f"{seconds[1]:.3f}" if seconds else "",
-        "ratio": f"{seconds[1] / seconds[0]:.2f}" if seconds else "",
-        "note": note,
-        "machine": f"{machine('cpu')}, Quantus {quantus.__version__}",
-    }
-
-
-def pixel_flipping(material: Material, steps: int, *, least_first: bool = False) -> dict[str, object]:
     """AOPC and its curve. Quantus gives the probabilities at steps 1 to L; the whole image's is the mean's step 0.
 
-    Quantus ranks channels of pixels; those of one pixel are equal and so go together. Its check that the step divides
-    height times width, and not the number of its features, would forbid whole pixels in colour, so it is passed over.
+    Quantus 0.6 ranks channels of pixels; those of one pixel are equal and so go together. Its check that the step divides
+    height times width, and not the number of its features, forbids whole pixels in colour: either it is passed over, or
+    each of our steps is as many of Quantus's as there are channels (`unmodified`).
     """
     channels, height, width = material.x.shape[1:]
-    function = faithfulness.lerf if least_first else faithfulness.morf
-    metric = quantus.PixelFlipping(features_in_step=channels * height * width // steps, perturb_baseline=0.0, **PLAIN)
-    metric.custom_preprocess = lambda **_: None
+    inner = channels if unmodified else 1
+    features = (channels if RANKS_CHANNELS else 1) * height * width // steps // inner
+    metric = quantus.PixelFlipping(features_in_step=features, perturb_baseline=0.0, **PLAIN)
+    if not unmodified:
+        metric.custom_preprocess = lambda **_: None
     maps = -material.maps if least_first else material.maps
-    found, ours = timed(
+    function = faithfulness.lerf if least_first else faithfulness.morf
+    found, curves, seconds = alternating(
         lambda: material.measured([function(case, imputation="zero", steps=steps) for case in material.cases]),
+        lambda: material.ask(metric, a_batch=maps.copy(), softmax=True),
         material.rounds,
     )
-    curves, theirs = timed(lambda: material.ask(metric, a_batch=maps.copy(), softmax=True), material.rounds)
-    whole = probabilities(material)
-    drops = whole[:, None] - np.concatenate([whole[:, None], np.array(curves)], axis=1)
-    figures = [figure.value for _, figure in found]
+    whole = np.array([float(answers.probability[0]) for answers, _ in found])
+    drops = whole[:, None] - np.concatenate([whole[:, None], np.array(curves)[:, inner - 1 :: inner]], axis=1)
     apart = np.abs(np.array([figure.curve for _, figure in found]) - drops).max()
-    note = f"AOPC over {steps} steps, zeros; curves within {apart:.0e}; forward passes {steps + 1} and {steps} an image"
-    name = f"pixel-flipping, {'least' if least_first else 'most'} relevant first"
-    return row(material, name, figures, drops.mean(1), note, (ours, theirs))
-
-
-def probabilities(material: Material) -> np.ndarray:
-    """The target's probability of each whole image, float64."""
-    targets = torch.tensor([[case.subject.target] for case in material.cases])
-    with torch.no_grad():
-        outputs = material.module(torch.from_numpy(material.x)).double().softmax(1)
-    return outputs.gather(1, targets)[:, 0].numpy()
+    note = (
+        f"AOPC over {steps} steps, zeros; curves within {apart:.0e}; "
+        f"{steps + 1} and {steps * inner} forward passes an image"
+    )
+    name = f"pixel-flipping, {'least' if least_first else 'most'} relevant first{', unmodified' * unmodified}"
+    return row(material, name, [figure.value for _, figure in found], drops.mean(1), note, seconds)
 
 
 def irof(material: Material) -> dict[str, object]:
@@ -161,7 +91,7 @@ def irof(material: Material) -> dict[str, object]:
             perturb_func=lambda arr, mask, fill=fill, **_: np.where(mask, fill, arr), return_aggregate=False, **PLAIN
         )
         labels = parse(f"superpixels:{SEGMENTS}", case.subject.picture).labels.numpy()
-        with mock.patch.object(quantus.helpers.utils, "get_superpixel_segments", lambda **_: labels):  # noqa: B023
+        with mock.patch.object(quantus.helpers.utils, "get_superpixel_segments", return_value=labels):
             found = single.ask(metric, softmax=True)
         n = labels.max() + 1
         ((_, figure),) = single.measured([subsets.irof(case, segments=SEGMENTS)])
@@ -169,7 +99,9 @@ def irof(material: Material) -> dict[str, object]:
         ours.append((n - np.trapezoid(figure.curve[1:])) / n)
         theirs.append(found[0] / n)
         values.append(figure.value)
-    note = f"(n - area from 1 to n) / n, Quantus's over n; our own figure, 1 - mean from 0 to n, is {np.mean(values):.6f}"
+    note = (
+        f"(n - area from 1 to n) / n, Quantus's over n; our own figure, 1 - mean from 0 to n, is {np.mean(values):.6f}"
+    )
     return row(material, "irof", ours, theirs, note)
 
 
@@ -198,7 +130,13 @@ def road(material: Material, *, steps: int = 6, share: float = 0.9) -> list[dict
     mine, peers = (np.stack(part) for part in zip(*pixels, strict=True))
     return [
         row(material, "road", survived, theirs, note),
-        row(material, "road, imputed images", mine, peers, "values of the images at those steps, in the model's input space"),
+        row(
+            material,
+            "road, imputed images",
+            mine,
+            peers,
+            "values of the images at those steps, in the model's input space",
+        ),
     ]
 
 
@@ -224,40 +162,50 @@ def max_sensitivity(
 ) -> dict[str, object]:
     """The same images near by for both: Quantus's perturbation is handed the ones that we drew."""
     scorer = Scorer(material.module)
-    batch_size = auto_batch_size(scorer, material.x.shape[1:], torch.device("cpu"))
     near: list[np.ndarray] = []
-
-    def explainer(subject: Subject) -> Callable[..., Tensor]:
-        def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:  # noqa: ARG001
-            near.append(images[1:].numpy())
-            load = METHODS[method].load()
-            who = (replace(subject, x=x, target=target) for x in images)
-            tasks = (Task(one, load(one, **options)) for one in who)
-            return torch.stack([a.values for a in integrate(scorer, tasks, batch_size=batch_size)])
-
-        return explain
 
     def own() -> list[float]:
         near.clear()
-        return [
-            robustness.max_sensitivity(case, explainer(case.subject), samples=samples, radius=radius).value
-            for case in material.cases
-        ]
+        maps = [explainer(scorer, case.subject, method, options, near) for case in material.cases]
+        found = (
+            robustness.max_sensitivity(case, explain, samples=samples, radius=radius)
+            for case, explain in zip(material.cases, maps, strict=True)
+        )
+        return [figure.value for figure in found]
 
     calls = itertools.count()
 
     def replay(arr: np.ndarray, **_: object) -> np.ndarray:
-        sample = next(calls) % samples
-        return np.stack([images[sample] for images in near]).reshape(arr.shape)
+        turn = next(calls)
+        if RANKS_CHANNELS:  # whole batches, flattened
+            return np.stack([images[turn % samples] for images in near]).reshape(arr.shape)
+        return near[turn % len(near)][turn // len(near) % samples]
 
     metric = quantus.MaxSensitivity(nr_samples=samples, perturb_func=replay, **PLAIN)
     theirs_explain = peer_method(method, material.cases[0].subject.low, options)
-    figures, ours = timed(own, material.rounds)
-    peers, theirs = timed(
-        lambda: material.ask(metric, a_batch=None, explain_func=theirs_explain), material.rounds
+    own()  # for the images near by
+    figures, peers, seconds = alternating(
+        own, lambda: material.ask(metric, a_batch=None, explain_func=theirs_explain), material.rounds
     )
-    note = f"{samples} images near by each, {options.get('steps', 1)} gradient evaluations a map"
-    return row(material, f"max-sensitivity, {method}", figures, peers, note, (ours, theirs))
+    note = f"{samples} images near by each, {(samples + 1) * options.get('steps', 1)} gradient evaluations an image in both"
+    return row(material, f"max-sensitivity, {method}", figures, peers, note, seconds)
+
+
+def explainer(
+    scorer: Scorer, subject: Subject, method: str, options: dict[str, Any], near: list[np.ndarray]
+) -> Explain:
+    """The method as `sig evaluate` runs it again, batches across the images near by; keeps those images."""
+    load = METHODS[method].load()
+    channels, height, width = subject.x.shape
+    batch_size = auto_batch_size(scorer, (channels, height, width), subject.x.device)
+
+    def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:  # noqa: ARG001
+        near.append(images[1:].numpy())
+        who = (replace(subject, x=x, target=target) for x in images)
+        tasks = (Task(one, load(one, **options)) for one in who)
+        return torch.stack([a.values for a in integrate(scorer, tasks, batch_size=batch_size)])
+
+    return explain
 
 
 def peer_method(method: str, low: Tensor, options: dict[str, Any]) -> Callable[..., np.ndarray]:
@@ -298,51 +246,37 @@ def maps_alone(material: Material) -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-def gather(args: argparse.Namespace) -> Material:
-    """Images with masks, the class that the model gives them, and their Integrated Gradients."""
-    images = args.images or ROOT / "sample_images"
-    masks = images.parent / "masks" if args.images else images / "masks"
-    spec, weights = ("squeezenet1_1", str(args.weights)) if args.weights else ("shapes", None)
-    model = load_model(spec, weights=weights)
-    found = {path: sorted(masks.glob(f"{path.stem}*.png")) for path in find_images([images]) if path.parent == images}
-    chosen = [(path, files[0]) for path, files in found.items() if files][: args.count]
-    scorer, cases = Scorer(model.module), []
-    for path, file in chosen:
-        picture = read_image(path)
-        x = model.preprocess(picture.pixels)
-        target = int(scorer.outputs(x[None]).argmax())
-        subject = Subject(x, target, model.preprocess.low, model.preprocess.high, picture.key)
-        (made,) = integrate(scorer, [Task(subject, METHODS["ig"].load()(subject, steps=16))], batch_size=16)
-        mask = torch.from_numpy(model.preprocess.display(read_image(file).pixels)[..., 0] > 127)
-        cases.append(Case(subject, untied(made.values), mask))
-    return Material(spec, model.module, cases, args.rounds)
-
-
-def untied(values: Tensor) -> Tensor:
-    """A map (H, W) with a maximum of 1 and no ties, which the two tools' sorts would break differently."""
-    relevance = values.double().sum(0)
-    relevance = relevance / relevance.abs().max()
-    order = torch.arange(relevance.numel(), dtype=torch.float64).reshape(relevance.shape)
-    return relevance - 1e-12 * order
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, help="folder beside a folder of masks; the bundled shapes without it")
     parser.add_argument("--weights", type=Path, help="of torchvision's SqueezeNet 1.1; the bundled model without it")
     parser.add_argument("--count", type=int, default=4, help="images")
     parser.add_argument("--steps", type=int, default=64, help="of pixel-flipping; must divide the number of pixels")
-    parser.add_argument("--rounds", type=int, default=2, help="of the timed metrics; the least time counts")
+    parser.add_argument("--rounds", type=int, default=3, help="of the timed metrics; the least time counts")
+    parser.add_argument("--timing", action="store_true", help="timed metrics alone, which Quantus 0.5.3 has as well")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     keep_freed_memory()  # as the command line does; it speeds up the peer as well
-    material = gather(args)
-    single = material.one(0)
-    report(args.out, [pixel_flipping(each, args.steps) for each in (material, single)])
-    report(args.out, [max_sensitivity(each, "gradient") for each in (material, single)])
-    report(args.out, [max_sensitivity(each, "ig", steps=8) for each in (material, single)])
-    report(args.out, [pixel_flipping(material, args.steps, least_first=True), irof(material), *road(material)])
-    report(args.out, maps_alone(material))
+    material = gather(args.images, args.weights, args.count, args.rounds)
+    one = material.one(0)
+    for each in (material, one):
+        report(args.out, [pixel_flipping(each, args.steps), max_sensitivity(each, "gradient")])
+        report(args.out, [max_sensitivity(each, "ig", steps=8)])
+    if RANKS_CHANNELS:
+        report(args.out, [pixel_flipping(one, args.steps, unmodified=True)])
+    if not args.timing:
+        report(args.out, agreement(replace(material, rounds=1), args.steps))
+
+
+def agreement(material: Material, steps: int) -> list[dict[str, object]]:
+    """What is compared for its figures alone."""
+    least = pixel_flipping(material, steps, least_first=True)
+    return [
+        {**least, "our_seconds": "", "quantus_seconds": "", "ratio": ""},
+        irof(material),
+        *road(material),
+        *maps_alone(material),
+    ]
 
 
 if __name__ == "__main__":
