@@ -101,7 +101,7 @@ def row(
         "largest_difference": f"{np.abs(a - b).max():.1e}",
         **timing,
         "note": note,
-        "machine": f"{machine('cpu')}, Quantus {quantus.__version__}",
+        "machine": f"{machine('cpu')}, {torch.get_num_threads()} threads, Quantus {quantus.__version__}",
     }
 
 
