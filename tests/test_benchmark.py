@@ -220,13 +220,43 @@ def test_a_table_on_a_terminal_and_lines_in_a_pipe(here, monkeypatch):
     assert re.search(r"images +method +seconds +s/image +images/s", plain)
 
 
+def test_names_in_the_figure_cover_neither_each_other_nor_the_points():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.text import Text
+
+    from sigcli.render.labels import Mark, label_points
+
+    figure = Canvas(figsize=(4.0, 3.0), dpi=100)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set_xscale("log")
+    axis.set_xlim(0.01, 10)
+    axis.set_ylim(0, 1)
+    marks = [
+        Mark(name, 1.0 + 0.05 * i, 0.5, 0.4, 0.6, "#222222") for i, name in enumerate(("black", "mean", "smoothgrad"))
+    ]
+    marks += [Mark("sig-walk", 8.0, 0.5, 0.3, 0.7, "#222222"), Mark("gradient", 0.012, 0.98, 0.9, 1.0, "#222222")]
+    label_points(axis, marks, size=(4.0, 3.0))
+    for text in axis.texts:
+        text.update_positions(renderer)
+    boxes = {text.get_text(): Text.get_window_extent(text, renderer) for text in axis.texts}  # without the leader
+    assert set(boxes) == {mark.name for mark in marks}
+    for name, box in boxes.items():
+        assert box.x0 >= 0 <= box.y0
+        assert box.x1 <= 400
+        assert box.y1 <= 300
+        assert not any(box.overlaps(other) for other_name, other in boxes.items() if other_name != name)
+        assert not any(box.contains(*axis.transData.transform((mark.x, mark.y))) for mark in marks)
+
+
 def commands(text):
     """Lines of the shell blocks of a page, continued ones joined."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.startswith("sig ")]
 
 
-CHEAP = "--set samples=2 --set steps=2 --set deletion.steps=2 --set insertion.steps=2 --device cpu"
+CHEAP = "--set samples=2 --set steps=2 --set deletion.steps=2 --set insertion.steps=2 --device cpu --no-pictures"
 
 
 def test_every_command_of_the_page_runs(here):
@@ -245,7 +275,7 @@ def test_the_script_of_the_page_runs_in_a_shell(here):
     (here / "photos").mkdir()
     for name in NAMES[:2]:
         shutil.copy(f"in/{name}.png", "photos")
-    python = f'sig() {{ "{sys.executable}" -m sigcli "$@" {CHEAP} --no-pictures; }}\n'
+    python = f'sig() {{ "{sys.executable}" -m sigcli "$@" {CHEAP}; }}\n'
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         ["bash", "-c", python + script], capture_output=True, text=True, check=False, env=environment, cwd=here

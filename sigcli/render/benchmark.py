@@ -48,6 +48,10 @@ def _kinds(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     return groups
 
 
+def _columns(count: int) -> int:
+    return 2 if count in (2, 4) else 3
+
+
 def _count_axis(axis: Axes, counts: Sequence[int]) -> None:
     axis.set_xscale("log")
     axis.set_xticks(list(counts), [str(count) for count in counts])
@@ -124,7 +128,7 @@ def draw_counts(rows: Sequence[Row], path: Path) -> None:
     nearest = min([2.0, *(later / earlier for earlier, later in pairwise(counts))])
     aside = dict(zip(methods, nearest ** np.linspace(-0.22, 0.22, len(methods) + 2)[1:-1], strict=True))
     title = "Metrics over growing numbers of images (mean, 95 % interval over images)"
-    with panels(path, len(kinds), size=(4.2, 3.1), columns=3, title=title) as axes:
+    with panels(path, len(kinds), size=(4.2, 3.1), columns=_columns(len(kinds)), title=title) as axes:
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
             for name, (colour, marker) in methods.items():
                 mine = [row for row in found if row["method"] == name]
@@ -152,12 +156,12 @@ def draw_quality_cost(rows: Sequence[Row], path: Path) -> None:
     kinds, methods = _kinds(rows), _methods(rows)
     seconds = np.array([row["seconds_per_image"] for row in rows], float)
     title = f"Quality beside cost, {rows[0]['count']} images (mean, 95 % interval over images)"
-    with panels(path, len(kinds), size=(4.2, 3.4), columns=3, title=title) as axes:
+    with panels(path, len(kinds), size=(4.2, 3.4), columns=_columns(len(kinds)), title=title) as axes:
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
             axis.set_xscale("log")
             low, high = _log_axis(axis.xaxis, seconds)
             longest = max(len(name) for name in methods)
-            axis.set_xlim(low, high * (high / low) ** ((0.07 * longest + 0.1) / (_SIZE[0] - 0.07 * longest)))
+            axis.set_xlim(low, high * (high / low) ** ((0.076 * longest + 0.1) / (_SIZE[0] - 0.076 * longest)))
             bounds = [row[c] for row in found for c in ("mean", "ci_low", "ci_high") if row[c] is not None]
             room = 0.18 * ((max(bounds) - min(bounds)) or abs(bounds[0]) or 1.0)
             axis.set_ylim(min(bounds) - room, max(bounds) + room)

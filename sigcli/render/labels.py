@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-_LETTER, _LINE = 0.068, 0.14
+_LETTER, _LINE = 0.076, 0.14
 """Width of a letter and height of a line in inches, at 8 points."""
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top, in inches."""
