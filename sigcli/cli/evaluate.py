@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from . import options as o
@@ -142,6 +143,11 @@ def _report(found: Evaluation, as_json: bool) -> int:
     if found.model is not None:
         for line in _of_model(found.model):
             screen.print(line, markup=False)
+    return print_failures(found, screen)
+
+
+def print_failures(found: Evaluation, screen: Console) -> int:
+    """Name each failure and its reason, then how many there are and where all is; returns how many."""
     failed = [figure for figure in found.figures if figure.error]
     reasons: dict[tuple[str, str], list[str]] = {}
     for figure in failed:

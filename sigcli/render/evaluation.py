@@ -8,21 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .plots import panels, signed_colours
+from .plots import cycle, panels, signed_colours
 
 Row = Mapping[str, Any]
-_COLOURS = (
-    "#d1495b",
-    "#7a1022",
-    "#2b6ca3",
-    "#7a7a7a",
-    "#e0a030",
-    "#3a8f6a",
-    "#8d5fa8",
-    "#1f3b57",
-    "#b05f2a",
-    "#5fb0b0",
-)
 
 
 def draw_evaluation(
@@ -46,7 +34,7 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     with panels(path, len(kinds), size=(4.6, 3.2), columns=3) as axes:
         for axis, (metric, imputation) in zip(axes, kinds, strict=True):
-            for method, colour in zip(methods, _cycle(len(methods)), strict=True):
+            for method, colour in zip(methods, cycle(len(methods)), strict=True):
                 mine = [r for r in rows if (r["method"], r["metric"], r["imputation"]) == (method, metric, imputation)]
                 x, mean, low, high = (
                     np.array([r[c] for r in mine], float) for c in ("at", "mean", "ci_low", "ci_high")
@@ -59,10 +47,6 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
                 next(row["along"] for row in rows if (row["metric"], row["imputation"]) == (metric, imputation))
             )
         axes[0].legend()
-
-
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
 
 
 def supported_best(rows: Sequence[Row], pairs: Sequence[Row]) -> set[tuple[str, str, str]]:

@@ -34,6 +34,18 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 8.0,
 }
+_COLOURS = (
+    "#d1495b",
+    "#7a1022",
+    "#2b6ca3",
+    "#7a7a7a",
+    "#e0a030",
+    "#3a8f6a",
+    "#8d5fa8",
+    "#1f3b57",
+    "#b05f2a",
+    "#5fb0b0",
+)
 DPI = 150
 _LETTERS = 11.5
 """Letters of a title that fit an inch."""
@@ -42,6 +54,11 @@ _LETTERS = 11.5
 def signed_colours() -> ListedColormap:
     """The red/blue table of the maps, for matplotlib."""
     return ListedColormap(diverging()[:, :3] / 255.0, name="sig")
+
+
+def cycle(count: int) -> list[str]:
+    """A colour for each of `count` methods."""
+    return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
 
 
 @contextmanager

@@ -1,0 +1,15 @@
+"""`sig benchmark`: a table of contents; each benchmark is a file of its own."""
+
+from __future__ import annotations
+
+import typer
+
+from .benchmark_images import images
+
+app = typer.Typer(no_args_is_help=True, help="Side-by-side figures for a paper or a decision.")
+app.command("images")(images)
+
+
+@app.callback()
+def _benchmarks() -> None:
+    """Side-by-side figures for a paper or a decision."""
