@@ -175,8 +175,11 @@ class Measuring:
             near = (
                 Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
             )
-            tasks = (Task(who, method.entry.load()(who, **method.options)) for who in near)
-            maps = torch.stack([a.values for a in integrate(scorer, tasks, batch_size=session.batch_size)])
+            tasks = [Task(who, method.entry.load()(who, **method.options)) for who in near]
+            size = min(
+                session.batch_size, sum(len(task.plan) for task in tasks)
+            )  # what fills a batch up is wasted here
+            maps = torch.stack([a.values for a in integrate(scorer, tasks, batch_size=size, check=0)])
             return torch.from_numpy(blurred(maps.cpu().numpy(), self.smooth)).to(maps) if self.smooth else maps
 
         return explain
