@@ -53,8 +53,19 @@ SWEEP = {
     **{f"sig grid:14x14 blur:{s}": {"method": "sig", "baseline": f"blur:{s}"} for s in (5, 25)},
     "sig algorithm1": {"method": "sig", "sizes": "algorithm1"},
     "sig from-default": {"method": "sig", "form": "from-default"},
-    "sig both": {"method": "sig", "form": "both", "samples": EVALUATIONS // 2},
+    "sig both grid:14x14 blur": {"method": "sig", "form": "both", "samples": EVALUATIONS // 2},
     "sig normalise": {"method": "sig", "normalise": True},
+    **{
+        f"sig both {grid} {x}": {
+            "method": "sig",
+            "form": "both",
+            "samples": EVALUATIONS // 2,
+            "players": grid,
+            "baseline": x,
+        }
+        for grid, x in (("grid:28x28", "blur"), ("grid:28x28", "mean"), ("grid:56x56", "blur"))
+    },
+    "sig grid:56x56 blur": {"method": "sig", "players": "grid:56x56"},
     **{
         f"sig-walk {grid} {x}": {"method": "sig-walk", "players": grid, "baseline": x, "orders": orders}
         for x in ("blur", "mean")
@@ -116,7 +127,7 @@ def _chosen(options: dict[str, object]) -> Chosen:
     rest = {key: value for key, value in options.items() if key != "method"}
     (chosen,) = choose_methods(str(options["method"]), rest)
     count = next((name for name in ("samples", "steps") if name in chosen.entry.options()), None)
-    if count is None or count in rest:
+    if count is None or count in rest or "orders" in rest:
         return chosen
     return choose_methods(str(options["method"]), {**rest, count: EVALUATIONS})[0]
 

@@ -28,7 +28,8 @@ from .kept import Kept, digest
 from .results import Explanation
 from .work import Session
 
-_BATCH = 64
+BATCH = 64
+"""Images per forward pass."""
 
 
 @dataclass(eq=False)
@@ -68,7 +69,7 @@ class Measuring:
 
     def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
         """Measure explanations as they come; yields figures in their order."""
-        for steps in follow(self.session.scorer, self._perturbations(explanations), batch_size=_BATCH):
+        for steps in follow(self.session.scorer, self._perturbations(explanations), batch_size=BATCH):
             yield from self._ready()
             place = self._waiting.popleft()
             yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
