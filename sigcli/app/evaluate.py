@@ -85,6 +85,8 @@ def prepare_evaluation(
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+    if options.get("partner") is not None:
+        raise UsageError("metrics are for classifiers of single images", given="partner", hint="Use sig explain.")
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is not None:

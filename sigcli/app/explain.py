@@ -21,9 +21,11 @@ from ..errors import OutputError, UsageError
 from ..images import find_images
 from ..models.loading import load_model
 from ..models.model import Model
+from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import free_folder, open_run
-from ..scorer import Scorer
-from .choices import Chosen, choose_device, choose_methods, parse_target
+from ..scorer import Score, Scorer
+from .choices import Chosen, check_pair, choose_device, choose_methods, choose_scorer, parse_target
+from .partners import Partners, find_partners
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
 from .work import Session, Work
@@ -51,6 +53,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     batch_size: int | None = None,
     seed: int = 0,
     references: str | Path | Sequence[str | Path] | None = None,
+    partner: str | Path | None = None,
     resize: int | None = None,
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
@@ -81,6 +84,8 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     reference_paths = None
     if references is not None:
         reference_paths = find_images([references] if isinstance(references, (str, Path)) else list(references))
+    check_pair(partner, model, output, target)
+    second = None if partner is None else find_partners(partner, paths)
     loaded = load_model(
         model,
         weights=weights,
@@ -90,8 +95,10 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         mean=mean,
         std=std,
         class_names=class_names,
+        pair=partner is not None,
     )
-    scorer = Scorer(loaded.module, output, precision)
+    partners = None if second is None else Partners(*second, loaded)
+    scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
     spec = _spec(
         loaded,
@@ -103,15 +110,19 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         check=check,
         images=paths if reference_paths is None else reference_paths,
     )
+    if partners is not None:
+        spec["partners"] = partners.digest()
     run = None
     if write:
         manifest = _manifest(spec, loaded, paths, reference_paths, smooth)
+        if partners is not None:
+            manifest["partners"] = [os.path.abspath(partners.paths[number]) for number in partners.numbers]
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
         run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
     return Session(
         paths, loaded, chosen, scorer, aim, seed,
         batch_size or _batch_size(scorer, loaded),
-        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE,
+        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
     )  # fmt: skip
 
 
@@ -133,7 +144,8 @@ class Options(TypedDict, total=False):
     target: str | int
     """"top", "top:K", a class index or a label."""
     output: str
-    """"logit", "prob" or "logprob": the score that is explained, and the unit of the values."""
+    """"logit", "prob" or "logprob": the score that is explained, and the unit of the values; for pairs of images
+    "distance" (the default there) or "cosine-distance", of which minus the distance is explained."""
     device: str
     """"auto", "cpu", "cuda", "cuda:1" or "mps"."""
     precision: str
@@ -144,6 +156,8 @@ class Options(TypedDict, total=False):
     """Fixes every random draw."""
     references: str | Path | Sequence[str | Path] | None
     """Images for means, random baselines and Expected Gradients; by default those explained."""
+    partner: str | Path | None
+    """The second image of a pair, held fixed: an image for all, or a folder with one of the same name for each."""
     resize: int | None
     """Shorter side in pixels before the crop."""
     crop: int | None
@@ -240,7 +254,7 @@ def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:
 def _spec(
     model: Model,
     methods: list[Chosen],
-    scorer: Scorer,
+    scorer: Scorer | EmbeddingPairs | ImagePairs,
     *,
     target: str | int,
     seed: int,
@@ -292,6 +306,6 @@ def _manifest(
     }
 
 
-def _batch_size(scorer: Scorer, model: Model) -> int:
+def _batch_size(scorer: Score, model: Model) -> int:
     height, width = model.preprocess.size or (_UNKNOWN_SIDE, _UNKNOWN_SIDE)
     return auto_batch_size(scorer, (model.preprocess.channels, height, width), model.device)

@@ -23,7 +23,7 @@ class Explanation:
         target: class index, or None where the image could not be read.
         label: of the target, empty where the model has none.
         score: F(x).
-        output: what the score is: logit, prob or logprob.
+        output: what the score is: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
         seconds: wall time, shared among what ran in the same batches.
         gradient_evaluations: forward and backward passes.
         completeness_gap: |Σ values − score difference| in the score's unit, None where the method makes no such claim.
@@ -37,6 +37,7 @@ class Explanation:
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         picture: (H, W, 3) uint8, what the model saw.
+        partner: (H, W, 3) uint8, what it saw of the second image, or None where there is none.
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
@@ -62,6 +63,7 @@ class Explanation:
     players: np.ndarray | None = None
     player_values: np.ndarray | None = None
     picture: np.ndarray | None = None
+    partner: np.ndarray | None = None
     folder: str = ""
     name: str = ""
     multiplied: bool = True
@@ -75,6 +77,7 @@ class Explanation:
             "target": "" if self.target is None else str(self.target),
             "label": self.label,
             "score": figure(self.score),
+            "output": self.output,
             "seconds": "" if self.seconds is None else f"{self.seconds:.3f}",
             "gradient_evaluations": "" if self.gradient_evaluations is None else str(self.gradient_evaluations),
             "completeness_gap": figure(self.completeness_gap),
@@ -106,6 +109,8 @@ class Explanation:
 
     def what(self) -> str:
         """The target in words."""
+        if self.partner is not None:
+            return f"with {self.label}"
         return self.label or f"class {self.target}"
 
     @property
@@ -170,10 +175,16 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
     sigma = drawing.sigma(values.shape)
     shown = render.smooth(render.reduce_channels(values), sigma)
     title = "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
-    dress: dict[str, Any] = {"title": title, "caption": f"{render.describe(sigma)}", "unit": item.unit}
+    dress: dict[str, Any] = {
+        "title": title,
+        "caption": f"{render.describe(sigma)}",
+        "unit": item.unit,
+        "ends": _ends(item),
+    }
     render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
     render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
     if item.stderr is not None:
+        del dress["ends"]
         error = render.smooth(np.sqrt((item.stderr.astype(np.float64) ** 2).sum(0)), sigma).clip(min=0)
         dress["title"] = title.replace(f"{item.method}:", f"{item.method}, standard error:", 1)
         render.save_png(render.uncertainty_image(error, **dress), base / f"{item.name}.stderr.png")
@@ -186,17 +197,31 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
     ready = [item for item in loaded if item.values is not None]
     if not ready or not pictures or not drawing.pictures:
         return
-    sigma = drawing.sigma(pictures[0].shape[:2])
+    sigma, partner = drawing.sigma(pictures[0].shape[:2]), ready[0].partner
     image = render.compare_image(
         pictures[0],
         [_panel(item, sigma) for item in ready],
         heading=heading,
         caption=render.describe(sigma)
-        + "\nRed speaks for the target, blue against it. Panels of one unit share one scale, the median of their own.",
-        picture_lines=(ready[0].image, f"target: {ready[0].what()}"),
+        + f"\n{_reading(ready[0])} Panels of one unit share one scale, the median of their own.",
+        picture_lines=(ready[0].image, "" if partner is not None else f"target: {ready[0].what()}"),
+        second=None if partner is None else (partner, (ready[0].label, "held fixed")),
+        ends=_ends(ready[0]),
     )
     suffix = ready[0].name.removeprefix(ready[0].method)
     render.save_png(image, run.path / ready[0].folder / f"compare{suffix}.png")
+
+
+def _ends(item: Explanation) -> tuple[str, str]:
+    """What blue and red say."""
+    return ("against", "for") if item.partner is None else ("parts", "brings closer")
+
+
+def _reading(item: Explanation) -> str:
+    if item.partner is None:
+        return "Red speaks for the target, blue against it."
+    distance = item.output.removeprefix("minus ")
+    return f"Red brings the pair closer, blue parts it: what is explained is minus the {distance}."
 
 
 def _reload(run: RunFolder, item: Explanation) -> Explanation:

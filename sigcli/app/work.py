@@ -15,11 +15,13 @@ from torch import Tensor
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
 from ..models.model import Model
+from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
 from ..types import Attribution, Subject
 from .choices import Chosen
 from .inputs import ImageSet, Loaded, decoded, run_names
+from .partners import Partners
 from .results import Drawing, Explanation, from_row
 
 _DECODERS = 2
@@ -42,12 +44,13 @@ class Session:
         references: images for means and random references, or None for those explained.
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate`.
+        partners: the second images, or None where single images are explained.
     """
 
     paths: list[Path]
     model: Model
     methods: list[Chosen]
-    scorer: Scorer
+    scorer: Scorer | EmbeddingPairs | ImagePairs
     target: int | tuple[str, int]
     seed: int
     batch_size: int
@@ -56,6 +59,14 @@ class Session:
     references: list[Path] | None = None
     uncertainty: bool = False
     check: int = CHECK_SHARE
+    partners: Partners | None = None
+
+    @property
+    def classifier(self) -> Scorer:
+        """The score, where it is of a classifier; raises UsageError where it is of pairs."""
+        if not isinstance(self.scorer, Scorer):
+            raise UsageError("a pair of images has a distance and no classes")
+        return self.scorer
 
     @property
     def items(self) -> int:
@@ -122,8 +133,8 @@ class Work:
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
         x = loaded.x.to(device)
         try:
-            targets = self._targets(x)
-        except (RuntimeError, ValueError) as error:
+            targets, partner = self._targets(x, loaded.path), self._partner(loaded.path)
+        except (RuntimeError, ValueError, ImageError, AttributionError) as error:
             self._fail_all(blank, error)
             return
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
@@ -135,9 +146,10 @@ class Work:
                     blank,
                     method=chosen.name,
                     target=target,
-                    label=session.model.labels[target] if session.model.labels else "",
+                    label=self._label(target),
                     name=self._file_name(chosen, target),
                     picture=picture,
+                    partner=partner,
                     multiplied=bool(chosen.entry.properties["multiplied"]),
                 )
                 yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
@@ -147,7 +159,7 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            kept = {name: getattr(item, name) for name in ("folder", "name", "picture", "multiplied")}
+            kept = {name: getattr(item, name) for name in ("folder", "name", "picture", "partner", "multiplied")}
             self._queue.append(_Entry(replace(done, **kept), last))
             return
         try:
@@ -174,8 +186,24 @@ class Work:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
         return f"{chosen.name}.class{target}" if several else chosen.name
 
-    def _targets(self, x: Tensor) -> list[int]:
-        outputs = self.session.scorer.outputs(x[None])[0]
+    def _label(self, target: int) -> str:
+        if self.session.partners is not None:
+            return self.session.partners.name(target)
+        return self.session.model.labels[target] if self.session.model.labels else ""
+
+    def _partner(self, path: Path) -> Any:
+        """What the model sees of an image's second one, or None."""
+        partners = self.session.partners
+        return None if partners is None else partners.display(partners.numbers[self.session.paths.index(path)])
+
+    def _targets(self, x: Tensor, path: Path) -> list[int]:
+        if self.session.partners is not None:
+            number = self.session.partners.numbers[self.session.paths.index(path)]
+            score = self.session.scorer.scores(x[None], torch.tensor([number], device=x.device))
+            if not torch.isfinite(score).all():
+                raise ValueError("the model gives NaN or infinity for this pair")
+            return [number]
+        outputs = self.session.classifier.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
             raise ValueError("the model gives NaN or infinity for this image")
         if isinstance(self.session.target, tuple):

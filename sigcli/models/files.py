@@ -49,14 +49,15 @@ class FixedBatch(nn.Module):
         super().__init__()
         self.program, self.batch = program, batch
 
-    def forward(self, images: Tensor) -> Any:
-        """(N, C, H, W) → (N, classes) for any N."""
-        lack = -len(images) % self.batch
-        filled = torch.cat([images, images[-1:].expand(lack, *images.shape[1:])]) if lack else images
-        outputs = [self.program(piece) for piece in filled.split(self.batch)]
+    def forward(self, *inputs: Tensor) -> Any:
+        """(N, C, H, W), or two of these, → (N, classes) for any N."""
+        count = len(inputs[0])
+        lack = -count % self.batch
+        filled = [torch.cat([x, x[-1:].expand(lack, *x.shape[1:])]) if lack else x for x in inputs]
+        outputs = [self.program(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
         if not all(isinstance(output, Tensor) for output in outputs):
             return outputs[0]
-        return torch.cat(outputs)[: len(images)]
+        return torch.cat(outputs)[:count]
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:
@@ -119,7 +120,7 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
     except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
         what = f"torch.export cannot load the file: {one_line(error)}"
         raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
-    shape = _input_shape(path, program)
+    shape, inputs = _input_shape(path, program)
     notes: tuple[str, ...] = ()
     if shape[0] is not None:
         module = FixedBatch(module, shape[0])
@@ -131,6 +132,7 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
         weights_hash=hash_file(path),
         shape=(shape[1], shape[2], shape[3]),
         notes=notes,
+        inputs=inputs,
     )
 
 
@@ -196,17 +198,19 @@ def _moved(program: Any, device: torch.device) -> Any:
     return move_to_device_pass(program, device)
 
 
-def _input_shape(path: Path, program: Any) -> tuple[int | None, int | None, int | None, int | None]:
+def _input_shape(path: Path, program: Any) -> tuple[tuple[int | None, ...], int]:
+    """(N, C, H, W) of the images that a program takes, None for what is free, and whether it takes one or two of them."""
     names = program.graph_signature.user_inputs
     nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     values = [node.meta.get("val") for node in nodes]
-    if len(values) != 1 or not isinstance(values[0], Tensor) or values[0].ndim != 4:
+    if len(values) not in (1, 2) or any(not isinstance(value, Tensor) or value.ndim != 4 for value in values):
         given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
         what = "the program does not take one batch of images"
-        raise ModelError(what, given=given or "no input", allowed="one tensor (N, C, H, W)", hint=_RE_EXPORT)
-    if values[0].dtype != torch.float32:
-        raise ModelError(
-            "the program does not take float32 images", given=f"{path}: {values[0].dtype}", hint=_RE_EXPORT
-        )
-    n, c, h, w = (size if isinstance(size, int) else None for size in values[0].shape)
-    return n, c, h, w
+        allowed = "one tensor (N, C, H, W), or two for a distance of images"
+        raise ModelError(what, given=given or "no input", allowed=allowed, hint=_RE_EXPORT)
+    for value in values:
+        if value.dtype != torch.float32:
+            raise ModelError(
+                "the program does not take float32 images", given=f"{path}: {value.dtype}", hint=_RE_EXPORT
+            )
+    return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)
