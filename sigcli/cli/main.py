@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .benchmark import benchmark
 from .evaluate import evaluate
 from .explain import explain
 from .gridworld import gridworld
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("explain")(explain)
 app.command("evaluate")(evaluate)
 app.command("gridworld")(gridworld)
+app.add_typer(benchmark)
 app.command("list")(listing)
 
 
