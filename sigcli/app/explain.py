@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import torch
 from typing_extensions import Unpack
 
+from ..arrays import find_arrays, is_array_path
 from ..batching import auto_batch_size
 from ..engine import CHECK_SHARE
 from ..errors import OutputError, UsageError
@@ -25,6 +26,7 @@ from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import free_folder, open_run
 from ..scorer import Score, Scorer
 from .choices import Chosen, check_pair, choose_device, choose_methods, choose_scorer, parse_target
+from .features import check_options, check_output, for_arrays, load_for
 from .partners import Partners, find_partners
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
@@ -69,34 +71,33 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     check: str = "sampled",
 ) -> Session:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
-    if smooth is not None and not 0 <= smooth < 1000:
-        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
-    if batch_size is not None and batch_size < 1:
-        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
-    for name, size in (("resize", resize), ("crop", crop)):
-        if size is not None and size > _LARGEST:
-            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    if check not in ("sampled", "all"):
-        raise UsageError("unknown check", given=check, allowed="sampled or all")
+    _check_numbers(smooth, batch_size, resize, crop, check)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
     chosen = choose_methods(method, {**shared, **(settings or {})})
-    paths = find_images([images] if isinstance(images, (str, Path)) else list(images))
-    reference_paths = None
-    if references is not None:
-        reference_paths = find_images([references] if isinstance(references, (str, Path)) else list(references))
+    listed = [images] if isinstance(images, (str, Path)) else list(images)
+    compared = [references] if isinstance(references, (str, Path)) else references
+    find = find_arrays if any(map(is_array_path, listed)) else find_images
+    paths, reference_paths = find(listed), None if compared is None else find(list(compared))
     check_pair(partner, model, output, target)
     second = None if partner is None else find_partners(partner, paths)
-    loaded = load_model(
-        model,
-        weights=weights,
-        device=choose_device(device),
-        resize=resize,
-        crop=crop,
-        mean=mean,
-        std=std,
-        class_names=class_names,
-        pair=partner is not None,
-    )
+    place = choose_device(device)
+    if find is find_arrays:
+        check_options(resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth)
+        chosen = for_arrays(chosen)
+        loaded = load_for(model, paths, chosen, reference_paths, weights=weights, device=place, class_names=class_names)
+        check_output(output, loaded)
+    else:
+        loaded = load_model(
+            model,
+            weights=weights,
+            device=place,
+            resize=resize,
+            crop=crop,
+            mean=mean,
+            std=std,
+            class_names=class_names,
+            pair=partner is not None,
+        )
     partners = None if second is None else Partners(*second, loaded)
     scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
@@ -124,6 +125,20 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         batch_size or _batch_size(scorer, loaded),
         run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
     )  # fmt: skip
+
+
+def _check_numbers(
+    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
+) -> None:
+    if smooth is not None and not 0 <= smooth < 1000:
+        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    for name, size in (("resize", resize), ("crop", crop)):
+        if size is not None and size > _LARGEST:
+            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
+    if check not in ("sampled", "all"):
+        raise UsageError("unknown check", given=check, allowed="sampled or all")
 
 
 class Options(TypedDict, total=False):

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import render
 from ..runs import RunFolder, figure, save_array
+from .feature_results import write_feature_sheet, write_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,7 @@ class Explanation:
         player_values: (n,) sum over each player, or None.
         picture: (H, W, 3) uint8, what the model saw.
         partner: (H, W, 3) uint8, what it saw of the second image, or None where there is none.
+        sample: the array that was explained, of any shape, which `values` and `stderr` then have; None for pictures.
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
@@ -64,6 +66,7 @@ class Explanation:
     player_values: np.ndarray | None = None
     picture: np.ndarray | None = None
     partner: np.ndarray | None = None
+    sample: np.ndarray | None = None
     folder: str = ""
     name: str = ""
     multiplied: bool = True
@@ -116,7 +119,8 @@ class Explanation:
     @property
     def unit(self) -> str:
         """Unit of the values per pixel."""
-        return f"{self.output} per pixel" if self.multiplied else f"{self.output} per unit of input"
+        what = "pixel" if self.sample is None else "feature"
+        return f"{self.output} per {what}" if self.multiplied else f"{self.output} per unit of input"
 
 
 def from_row(row: Mapping[str, str], output: str) -> Explanation:
@@ -160,13 +164,15 @@ class Drawing:
 
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
-    """Write the array, map and overlay of one explanation, then its row."""
-    if item.values is not None and item.picture is not None:
+    """Write the array, map and overlay of one explanation, or for arrays the array, table and bars; then its row."""
+    if item.values is not None:
         base = run.path / item.folder
         save_array(base / f"{item.name}.npy", item.values)
         if item.stderr is not None:
             save_array(base / f"{item.name}.stderr.npy", item.stderr)
-        if drawing.pictures:
+        if item.sample is not None:
+            write_features(base, item, drawing.pictures)
+        elif drawing.pictures and item.picture is not None:
             _draw(base, item, drawing, item.values, item.picture)
     run.add(item.row())
 
@@ -192,6 +198,10 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
 
 def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
     """Write `compare.png` of one image and target: all methods that succeeded, side by side."""
+    if items and any(item.sample is not None for item in items):
+        if drawing.pictures:
+            write_feature_sheet(run.path, [_reload(run, item) for item in items if item.status == "ok"], heading)
+        return
     loaded = [item if item.values is not None else _reload(run, item) for item in items if item.status == "ok"]
     pictures = [item.picture for item in items if item.picture is not None]
     ready = [item for item in loaded if item.values is not None]
@@ -227,7 +237,7 @@ def _reading(item: Explanation) -> str:
 def _reload(run: RunFolder, item: Explanation) -> Explanation:
     """Read back what an earlier run left, so that the sheet of a resumed run shows all methods."""
     path = run.path / item.folder / f"{item.name}.npy"
-    return replace(item, values=np.load(path)) if path.exists() else item
+    return replace(item, values=np.load(path)) if item.values is None and path.exists() else item
 
 
 def _panel(item: Explanation, sigma: float) -> render.Panel:

@@ -12,14 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import read_array
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
+from ..images import Picture, read_image
 from ..models.model import Model
+from ..models.rows import ArrayInput
 from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
 from ..types import Attribution, Subject
 from .choices import Chosen
+from .features import fitted, shown_of
 from .inputs import ImageSet, Loaded, decoded, run_names
 from .partners import Partners
 from .results import Drawing, Explanation, from_row
@@ -62,6 +66,11 @@ class Session:
     partners: Partners | None = None
 
     @property
+    def read(self) -> Callable[[Path], Picture]:
+        """How its files are read: as pictures or as arrays."""
+        return read_array if isinstance(self.model.preprocess, ArrayInput) else read_image
+
+    @property
     def classifier(self) -> Scorer:
         """The score, where it is of a classifier; raises UsageError where it is of pairs."""
         if not isinstance(self.scorer, Scorer):
@@ -91,7 +100,7 @@ class Work:
         self.session = session
         self.names = run_names(session.paths)
         paths = session.paths if session.references is None else session.references
-        self.peers = ImageSet(paths, session.model.preprocess)
+        self.peers = ImageSet(paths, session.model.preprocess, session.read)
         self._queue: deque[_Entry] = deque()
         self._started: set[str] = set()
 
@@ -121,7 +130,7 @@ class Work:
 
     def _tasks(self) -> Iterator[Task]:
         session = self.session
-        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS)
+        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.read)
         for (name, folder), loaded in zip(self.names, images, strict=True):
             if isinstance(loaded, ImageError):
                 self._fail_all(Explanation(name, "", folder=folder), loaded)
@@ -138,18 +147,25 @@ class Work:
             self._fail_all(blank, error)
             return
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
-        picture = session.model.preprocess.display(loaded.picture.pixels)
+        try:
+            shown = shown_of(session.model.preprocess, loaded.picture, session.methods)
+            methods = [fitted(session.model.preprocess, loaded.picture, chosen) for chosen in session.methods]
+        except UsageError as error:
+            if not self._started:
+                raise
+            self._fail_all(blank, error)
+            return
         for target in targets:
             subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
-            for i, chosen in enumerate(session.methods):
+            for i, chosen in enumerate(methods):
                 item = replace(
                     blank,
                     method=chosen.name,
                     target=target,
                     label=self._label(target),
                     name=self._file_name(chosen, target),
-                    picture=picture,
                     partner=partner,
+                    **shown,
                     multiplied=bool(chosen.entry.properties["multiplied"]),
                 )
                 yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
@@ -159,7 +175,8 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            kept = {name: getattr(item, name) for name in ("folder", "name", "picture", "partner", "multiplied")}
+            names = ("folder", "name", "picture", "partner", "sample", "players", "multiplied")
+            kept = {name: getattr(item, name) for name in names}
             self._queue.append(_Entry(replace(done, **kept), last))
             return
         try:
@@ -219,6 +236,7 @@ class Work:
         if not bool(torch.isfinite(result.values).all()):
             return _failed(item, AttributionError("the gradient of the model is NaN or infinite for this image"))
         keep = self.session.uncertainty
+        shape = result.values.shape if item.sample is None else item.sample.shape
         return replace(
             item,
             score=result.score,
@@ -228,9 +246,9 @@ class Work:
             relative_gap=result.relative_gap,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
-            values=_array(result.values),
-            stderr=_array(result.stderr) if keep else None,
-            players=_array(result.players),
+            values=_array(result.values.reshape(shape)),
+            stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
+            players=_array(result.players) if item.sample is None else item.players,
             player_values=_array(result.player_values),
         )
 

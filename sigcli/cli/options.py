@@ -15,7 +15,7 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PATHS]...",
-        help="Images, folders or glob patterns; without any, the bundled sample images.",
+        help="Images, or arrays of floats .npy; folders or glob patterns; without any, the bundled sample images.",
         show_default=False,
     ),
 ]
@@ -75,7 +75,9 @@ Set = Annotated[
 Players = Annotated[
     str | None,
     typer.Option(
-        "--players", rich_help_panel=_METHOD, help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy."
+        "--players",
+        rich_help_panel=_METHOD,
+        help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy; axis:N or features of arrays.",
     ),
 ]
 Baseline = Annotated[

@@ -60,8 +60,8 @@ class FixedBatch(nn.Module):
         return torch.cat(outputs)[:count]
 
 
-def load(spec: str, weights: str | None, device: torch.device) -> Source:
-    """Load a program file by its content, whatever its suffix.
+def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
+    """Load a program file by its content, whatever its suffix; one that need not take pictures where not `pictures`.
 
     Raises:
         ModelError: no such file, weights instead of a program, a pickled module, or `--weights` given as well.
@@ -71,7 +71,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:
     if kind == "torchscript":
         return load_torchscript(spec, weights, device)
     if kind == "export":
-        return load_export(spec, weights, device)
+        return load_export(spec, weights, device, pictures=pictures)
     if kind == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         raise ModelError("not a model file", given=path, allowed=allowed, hint=_RE_EXPORT)
@@ -102,7 +102,7 @@ def load_torchscript(spec: str, weights: str | None, device: torch.device) -> So
     return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
 
 
-def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
+def load_export(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
     """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
 
     Raises:
@@ -120,7 +120,7 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
     except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
         what = f"torch.export cannot load the file: {one_line(error)}"
         raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
-    shape, inputs = _input_shape(path, program)
+    shape, inputs = _input_shape(path, program, pictures)
     notes: tuple[str, ...] = ()
     if shape[0] is not None:
         module = FixedBatch(module, shape[0])
@@ -130,7 +130,7 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
         kind="export",
         weights="in the file",
         weights_hash=hash_file(path),
-        shape=(shape[1], shape[2], shape[3]),
+        shape=(shape[1], shape[2], shape[3]) if pictures else (None, None, None),
         notes=notes,
         inputs=inputs,
     )
@@ -198,11 +198,13 @@ def _moved(program: Any, device: torch.device) -> Any:
     return move_to_device_pass(program, device)
 
 
-def _input_shape(path: Path, program: Any) -> tuple[tuple[int | None, ...], int]:
-    """(N, C, H, W) of the images that a program takes, None for what is free, and whether it takes one or two of them."""
+def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | None, ...], int]:
+    """The shape of what a program takes, None for what is free: (N, C, H, W) of pictures; and how many of them."""
     names = program.graph_signature.user_inputs
     nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     values = [node.meta.get("val") for node in nodes]
+    if not pictures and values and all(isinstance(value, Tensor) and value.ndim > 0 for value in values):
+        return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)
     if len(values) not in (1, 2) or any(not isinstance(value, Tensor) or value.ndim != 4 for value in values):
         given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
         what = "the program does not take one batch of images"

@@ -61,7 +61,7 @@ def load_model(
     >>> model.classes, model.preprocess.crop
     (1000, 224)
     """
-    place = _device(device)
+    place = place_of(device)
     source = _source(spec, weights, place)
     try:
         module = source.module.to(place)
@@ -128,7 +128,8 @@ def _source(spec: str, weights: str | None, device: torch.device) -> Source:
     return loader(spec, weights, device)
 
 
-def _device(device: torch.device | str) -> torch.device:
+def place_of(device: torch.device | str) -> torch.device:
+    """The device of that name; raises UsageError where torch cannot use it here."""
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
