@@ -145,6 +145,23 @@ def _label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64).ravel())
 
 
+def names(path: Path, count: int) -> tuple[str, ...] | None:
+    """Names of the players of a sample, one a line in `NAME.names.txt` beside `NAME.npy`; None where there is no such file.
+
+    Raises:
+        UsageError: another number of names than of players.
+    """
+    file = path.with_suffix(".names.txt")
+    if not file.is_file():
+        return None
+    found = tuple(file.read_text(encoding="utf-8").splitlines())
+    if len(found) != count:
+        raise UsageError(
+            "the names do not fit the players", given=f"{file}: {len(found)} names", allowed=f"{count} lines"
+        )
+    return found
+
+
 def baseline(spec: str, shape: Sequence[int]) -> str | Tensor:
     """A default sample for an array: a text that means the same there, or the values of a `.npy` file as (1, 1, F).
 

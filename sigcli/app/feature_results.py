@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 def feature_rows(item: Explanation) -> list[dict[str, Any]]:
     """One row per feature (its index along each axis, its input, value and standard error), or per player of several.
 
+    A name follows the index where the sample has a file of names.
+
     A player's standard error is left out: the errors of its features are not independent.
     """
     values, sample, players = item.values, item.sample, item.players
@@ -28,6 +30,7 @@ def feature_rows(item: Explanation) -> list[dict[str, Any]]:
         return [
             {
                 "index": ",".join(map(str, np.unravel_index(place, values.shape))),
+                **_name(item, place),
                 "input": float(sample.flat[place]),
                 "value": float(values.flat[place]),
                 "stderr": None if spread is None else float(spread[place]),
@@ -37,9 +40,13 @@ def feature_rows(item: Explanation) -> list[dict[str, Any]]:
     sums = np.bincount(players.ravel(), values.astype(np.float64).ravel())
     counts = np.bincount(players.ravel())
     return [
-        {"index": str(player), "features": int(count), "value": float(value), "stderr": None}
+        {"index": str(player), **_name(item, player), "features": int(count), "value": float(value), "stderr": None}
         for player, (value, count) in enumerate(zip(sums, counts, strict=True))
     ]
+
+
+def _name(item: Explanation, player: int) -> dict[str, str]:
+    return {} if item.names is None else {"name": item.names[player]}
 
 
 def write_features(base: Path, item: Explanation, pictures: bool) -> None:
@@ -66,7 +73,7 @@ def _bars(item: Explanation, rows: Sequence[dict[str, Any]]) -> Bars:
     errors = [row["stderr"] for row in rows]
     return Bars(
         item.method,
-        [str(row["index"]) for row in rows],
+        [str(row.get("name", row["index"])) for row in rows],
         np.array([row["value"] for row in rows]),
         None if any(error is None for error in errors) else np.array(errors, float),
         f"{item.output}, sum per player" if grouped else item.unit,

@@ -111,7 +111,8 @@ def shown_of(preprocess: Preprocess, loaded: Picture, methods: Sequence[Chosen])
         return {"picture": preprocess.display(loaded.pixels)}
     spec = next((str(one.options["players"]) for one in methods if "players" in one.options), _PLAYERS)
     shape = loaded.pixels.shape
-    return {"sample": loaded.pixels, "players": arrays.players(spec, shape).reshape(shape).numpy()}
+    players = arrays.players(spec, shape).reshape(shape).numpy()
+    return {"sample": loaded.pixels, "players": players, "names": arrays.names(loaded.path, int(players.max()) + 1)}
 
 
 def fitted(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:

@@ -40,6 +40,7 @@ class Explanation:
         picture: (H, W, 3) uint8, what the model saw.
         partner: (H, W, 3) uint8, what it saw of the second image, or None where there is none.
         sample: the array that was explained, of any shape, which `values` and `stderr` then have; None for pictures.
+        names: of the players of an array, or None.
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
@@ -67,6 +68,7 @@ class Explanation:
     picture: np.ndarray | None = None
     partner: np.ndarray | None = None
     sample: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
     folder: str = ""
     name: str = ""
     multiplied: bool = True

@@ -175,7 +175,7 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            names = ("folder", "name", "picture", "partner", "sample", "players", "multiplied")
+            names = ("folder", "name", "picture", "partner", "sample", "names", "players", "multiplied")
             kept = {name: getattr(item, name) for name in names}
             self._queue.append(_Entry(replace(done, **kept), last))
             return

@@ -91,11 +91,11 @@ def _report(study: ExpressionStudy, as_json: bool) -> int:
 
 
 def _table(study: ExpressionStudy) -> Table:
-    """Shares by method, and how far the first method is above each, pair by pair."""
+    """Shares of |attribution| by method with 95 % intervals, and how far the first method is above each, pair by pair."""
     methods = list(dict.fromkeys(method for method, _ in study.summary))
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("method")
-    for heading in ("on eyes, brows, mouth ↑", "of positive ↑", "outside the head ↓", f"{methods[0]} minus it"):
+    for heading in ("share ↑", "of positive ↑", "outside the head ↓", f"{methods[0]} minus it"):
         table.add_column(heading, justify="right")
     for method in methods:
         cells = [_cell(study.summary[method, measure]) for measure in ("share", "positive_share", "outside_face")]
@@ -108,5 +108,5 @@ def _cell(found: Summary, *, signed: bool = False) -> str:
     if found.mean is None:
         return "-"
     form = "+.2f" if signed else ".2f"
-    span = "" if found.low is None or found.high is None else f" ({found.low:{form}} to {found.high:{form}})"
+    span = "" if found.low is None or found.high is None else f"\n{found.low:{form}} to {found.high:{form}}"
     return f"{found.mean:{form}}{span}"

@@ -48,7 +48,8 @@ def draw_bars(methods: Sequence[Bars], path: Path, *, title: str) -> None:
     most = max(len(one.values) for one in methods)
     curve = most > _NAMED and all(one.sample is not None for one in methods)
     height = 2.6 if curve else 0.9 + 0.2 * min(most, _NAMED)
-    columns = 1 if curve else min(4, len(methods))
+    rows = -(-len(methods) // 4)
+    columns = 1 if curve else -(-len(methods) // rows)
     with panels(path, len(methods), size=(7.5 if curve else 4.4, height), columns=columns, title=title) as axes:
         for axis, one in zip(axes, methods, strict=True):
             if curve:

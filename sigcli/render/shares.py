@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .plots import panels
 
 _OURS, _OTHERS = "#d1495b", "#9a9a9a"
 
 
+@runtime_checkable
 class Interval(Protocol):
     """A mean and its interval; None where there is none."""
 
