@@ -145,8 +145,10 @@ def _label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64).ravel())
 
 
-def names(path: Path, count: int) -> tuple[str, ...] | None:
+def names(path: Path, count: int, shape: Sequence[int]) -> tuple[str, ...] | None:
     """Names of the players of a sample, one a line in `NAME.names.txt` beside `NAME.npy`; None where there is no such file.
+
+    Where every value is a player, names of the first axis will do: "good,3" is the fourth value of "good".
 
     Raises:
         UsageError: another number of names than of players.
@@ -155,6 +157,9 @@ def names(path: Path, count: int) -> tuple[str, ...] | None:
     if not file.is_file():
         return None
     found = tuple(file.read_text(encoding="utf-8").splitlines())
+    if len(found) == shape[0] and count == math.prod(shape) > len(found):
+        places = np.indices(tuple(shape)).reshape(len(shape), -1).T.tolist()
+        return tuple(",".join([found[first], *map(str, rest)]) for first, *rest in places)
     if len(found) != count:
         raise UsageError(
             "the names do not fit the players", given=f"{file}: {len(found)} names", allowed=f"{count} lines"

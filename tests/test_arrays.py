@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 from typer.testing import CliRunner
 
 import sigcli
@@ -27,7 +26,6 @@ pytestmark = [
 ]
 NETS = """
 import torch
-from torch import nn
 
 class Curved(nn.Module):
     def __init__(self, inputs, outputs=3):
@@ -262,28 +260,22 @@ def test_a_run_leaves_arrays_tables_and_bars(here):
 
 def test_names_stand_in_tables_and_must_fit(here):
     Path("words/0.names.txt").write_text("a\nb\nc\nd\ne\n")
-    done = sig(
-        "explain",
-        "words",
-        "-m",
-        "nets:sequence",
-        "--players",
-        "axis:0",
-        "--method",
-        "ig",
-        "--out",
-        "out",
-        "--no-pictures",
-    )
+    common = ["-m", "nets:sequence", "--no-pictures", "--device", "cpu"]
+    done = sig("explain", "words", "--players", "axis:0", "--method", "sig-walk,ig", "--out", "out", *common)
     assert done.exit_code == 0, done.output
-    assert [row["name"] for row in table("out/0/ig.csv")] == list("abcde")
-    assert [row["features"] for row in table("out/0/ig.csv")] == ["4"] * 5
-    values = np.load("out/0/ig.npy")
-    np.testing.assert_allclose([float(row["value"]) for row in table("out/0/ig.csv")], values.sum(1), rtol=1e-4)
+    for method in ("sig-walk", "ig"):
+        found = table(f"out/0/{method}.csv")
+        assert [row["name"] for row in found] == list("abcde")
+        assert [row["features"] for row in found] == ["4"] * 5
+        values = np.load(f"out/0/{method}.npy")
+        np.testing.assert_allclose([float(row["value"]) for row in found], values.sum(1), rtol=1e-4, atol=1e-6)
     assert "name" not in table("out/1/ig.csv")[0]
-    wrong = sig("explain", "words/0.npy", "-m", "nets:sequence", "--method", "ig", "--out", "two")
+    assert sig("explain", "words/0.npy", "--method", "ig", "--out", "each", *common).exit_code == 0
+    assert [row["name"] for row in table("each/0/ig.csv")][:5] == ["a,0", "a,1", "a,2", "a,3", "b,0"]
+    Path("words/0.names.txt").write_text("a\nb\n")
+    wrong = sig("explain", "words/0.npy", "--method", "ig", "--out", "two", *common)
     assert wrong.exit_code == 2
-    assert "5 names" in wrong.stderr
+    assert "2 names" in wrong.stderr
 
 
 def test_a_long_curve_and_many_features_are_drawn(here):
@@ -393,11 +385,20 @@ def test_the_examples_of_the_docs_run(name, here):
     assert min(found, key=found.get) == "not" if name == "text" else max(found, key=found.get).startswith("O")
 
 
-def test_every_command_of_the_docs_is_one_of_ours():
+def test_the_other_commands_of_the_docs_run(here):
     commands = [
         line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()
     ]
-    assert all(
-        re.match(r"(sig explain (text|molecules|rows|spectra)|python docs/examples/)", line) for line in commands
-    )
-    assert nn is not None
+    others = [line for line in commands if not re.match(r"(sig explain (text|molecules)/|python docs/examples/)", line)]
+    assert len(others) == 3
+    for number, command in enumerate(others):
+        arguments = shlex.split(command.split("#")[0])[1:]
+        assert sig(*arguments, "--out", f"o{number}", "--device", "cpu").exit_code == 0, command
+    for block in re.findall(r"```python\n(.*?)```", DOCS, re.S):
+        exec(compile(block, "docs/arrays.md", "exec"), {})
+
+
+def test_every_picture_and_link_of_the_docs_is_there():
+    for page in ("arrays.md", "pairs.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text(encoding="utf-8")):
+            assert (ROOT / "docs" / target).exists(), target

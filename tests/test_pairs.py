@@ -2,6 +2,8 @@
 
 import csv
 import math
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -382,3 +384,26 @@ def test_evaluate_refuses_pairs(here):
         prepare_evaluation("a", partner="b", model="nets:pair")
     with pytest.raises(ModelError, match="two inputs"):
         load_model("nets:pair", resize=32, crop=32)
+
+
+def test_every_command_of_the_docs_runs(here):
+    text = (Path(__file__).resolve().parent.parent / "docs" / "pairs.md").read_text(encoding="utf-8")
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
+    assert len(commands) == 6
+    shutil.copy("nets.py", "mynets.py")
+    shutil.copytree("a", "photos")
+    shutil.copytree("b", "others")
+    for name, source in (("a.jpg", "a/0.png"), ("b.jpg", "b/0.png")):
+        with Image.open(source) as picture:
+            picture.convert("RGB").save(name)
+    _save("trace", here)
+    cheap = ["--set", "sig.samples=8", "--device", "cpu"]
+    for command in commands:
+        arguments = shlex.split(command.split("#")[0].replace("--pairs 16", "--pairs 2"))[1:]
+        if arguments[0] == "benchmark":
+            extra = [*cheap, "--method", "sig"]
+        else:
+            faces = "expression" in arguments
+            extra = [*cheap, *(["--set", "sig-walk.orders=2", "--set", "ig.steps=4"] if faces else SMALL)]
+        done = sig(*arguments, *extra)
+        assert done.exit_code == 0, f"{command}\n{done.output}"

@@ -112,7 +112,11 @@ def shown_of(preprocess: Preprocess, loaded: Picture, methods: Sequence[Chosen])
     spec = next((str(one.options["players"]) for one in methods if "players" in one.options), _PLAYERS)
     shape = loaded.pixels.shape
     players = arrays.players(spec, shape).reshape(shape).numpy()
-    return {"sample": loaded.pixels, "players": players, "names": arrays.names(loaded.path, int(players.max()) + 1)}
+    return {
+        "sample": loaded.pixels,
+        "players": players,
+        "names": arrays.names(loaded.path, int(players.max()) + 1, shape),
+    }
 
 
 def fitted(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
