@@ -26,6 +26,7 @@ pytestmark = [
 ]
 NETS = """
 import torch
+from torch import nn
 
 class Curved(nn.Module):
     def __init__(self, inputs, outputs=3):
