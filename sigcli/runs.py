@@ -29,6 +29,7 @@ COLUMNS = (
     "target",
     "label",
     "score",
+    "output",
     "seconds",
     "gradient_evaluations",
     "completeness_gap",

@@ -75,17 +75,9 @@ class Scorer:
             if value not in choices:
                 raise unknown(kind, value, choices)
 
-    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
-        if self.precision == "tf32":
-            return _tf32()
-        if self.precision == "fp32":
-            return nullcontext()
-        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
-        return torch.autocast(device.type, dtype=dtype)
-
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
-        with torch.no_grad(), self._autocast(images.device):
+        with torch.no_grad(), autocast(self.precision, images.device):
             return self.model(images).to(images.dtype)
 
     def scores(self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -96,13 +88,37 @@ class Scorer:
         self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
         """F of each image and ∂F/∂image: ((N,), (N, C, H, W)). One gradient evaluation per image."""
-        leaf = images.detach().requires_grad_()
-        with torch.enable_grad(), self._autocast(images.device):
-            scores = _KINDS[self.output](self.model(leaf).to(leaf.dtype), targets)
-            # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
-            scale = _FP16_SCALE if self.precision == "fp16" else 1.0
-            (gradient,) = torch.autograd.grad(scores.sum() * scale, leaf)
-        return scores.detach(), gradient if scale == 1.0 else gradient / scale
+        kind = _KINDS[self.output]
+        return differentiated(lambda leaf: kind(self.model(leaf).to(leaf.dtype), targets), images, self.precision)
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a model runs in that precision."""
+    if precision == "tf32":
+        return _tf32()
+    if precision == "fp32":
+        return nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def differentiated(
+    score: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], precision: str
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
+    """A score of each image, (N, C, H, W) → (N,), and its gradient by the image.
+
+    Args:
+        score: each image's own score, in the images' type.
+        images: (N, C, H, W).
+        precision: of the model, see `Scorer`.
+    """
+    leaf = images.detach().requires_grad_()
+    with torch.enable_grad(), autocast(precision, images.device):
+        scores = score(leaf)
+        # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
+        scale = _FP16_SCALE if precision == "fp16" else 1.0
+        (gradient,) = torch.autograd.grad(scores.sum() * scale, leaf)
+    return scores.detach(), gradient if scale == 1.0 else gradient / scale
 
 
 class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts

@@ -84,7 +84,7 @@ class _Top:
     def __call__(self) -> int:
         model = self.session.model
         x = model.preprocess(read_image(self.path).pixels).to(model.device)
-        return int(self.session.scorer.outputs(x[None])[0].argmax())
+        return int(self.session.classifier.outputs(x[None])[0].argmax())
 
 
 def _files(folder: Path, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:

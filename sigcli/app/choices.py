@@ -12,6 +12,10 @@ from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
 from ..metrics import METRICS
+from ..models.model import Model
+from ..models.twins import Twin
+from ..pairs import DISTANCES, EmbeddingPairs, ImagePairs, Partners
+from ..scorer import Scorer
 
 PEERS = ("mean", "random")
 """Baselines that are made of the other images."""
@@ -182,6 +186,47 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
                 allowed=" or ".join(k.__name__ for k in kinds) or str(hints[name]),
             )
     return {**convert(entry, texts), **typed}
+
+
+def check_pair(partner: object, model: str, output: str, target: str | int) -> None:
+    """Raise UsageError where a second image and the other options do not fit together.
+
+    Args:
+        partner: the second image or images, or None.
+        model: as the user named it.
+        output: as the user named it; "logit", which is the default, stands for the distance where there is a second image.
+        target: as the user named it.
+    """
+    if partner is None:
+        if output in DISTANCES or model == "expression":
+            what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
+            raise UsageError(
+                f"{what} needs a second image",
+                hint="Name it with --partner FILE (--references are images for means and random baselines).",
+            )
+        return
+    if output not in ("logit", *DISTANCES):
+        raise UsageError("a pair of images has a distance and no classes", given=output, allowed=", ".join(DISTANCES))
+    if str(target) != "top":
+        raise UsageError("a pair of images has a distance and no target", given=target, hint="Leave --target out.")
+
+
+def choose_scorer(
+    model: Model, output: str, precision: str, partners: Partners | None
+) -> Scorer | EmbeddingPairs | ImagePairs:
+    """The score of a model: of its classes, or of pairs where there are second images.
+
+    Raises:
+        UsageError: an output that the model does not have.
+    """
+    if partners is None:
+        return Scorer(model.module, output, precision)
+    distance = "distance" if output == "logit" else output
+    if isinstance(model.module, Twin):
+        if distance != "distance":
+            raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
+        return ImagePairs(model.module, partners, precision)
+    return EmbeddingPairs(model.module, partners, distance, precision)
 
 
 def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:

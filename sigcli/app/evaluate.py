@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from typing_extensions import Unpack
 
+from ..arrays import is_array_path
 from ..errors import UsageError
 from ..images import find_images
 from ..metrics.summary import Summary
@@ -109,6 +110,11 @@ def prepare_evaluation(
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
         raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+    if options.get("partner") is not None:
+        raise UsageError("metrics are for classifiers of single images", given="partner", hint="Use sig explain.")
+    listed = [images] if isinstance(images, (str, Path)) else images
+    if any(map(is_array_path, listed)):
+        raise UsageError("metrics are for classifiers of images", given=listed[0], hint="Use sig explain for arrays.")
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is None:

@@ -15,15 +15,19 @@ from typing import Any, TypedDict
 import torch
 from typing_extensions import Unpack
 
+from ..arrays import find_arrays, is_array_path
 from ..batching import auto_batch_size
 from ..engine import CHECK_SHARE
 from ..errors import OutputError, UsageError
 from ..images import find_images
 from ..models.loading import load_model
 from ..models.model import Model
+from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import free_folder, open_run
-from ..scorer import Scorer
-from .choices import Chosen, choose_device, choose_methods, parse_target
+from ..scorer import Score, Scorer
+from .choices import Chosen, check_pair, choose_device, choose_methods, choose_scorer, parse_target
+from .features import check_options, check_output, for_arrays, load_for
+from .partners import Partners, find_partners
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
 from .work import Session, Work
@@ -51,6 +55,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     batch_size: int | None = None,
     seed: int = 0,
     references: str | Path | Sequence[str | Path] | None = None,
+    partner: str | Path | None = None,
     resize: int | None = None,
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
@@ -66,32 +71,35 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     check: str = "sampled",
 ) -> Session:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
-    if smooth is not None and not 0 <= smooth < 1000:
-        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
-    if batch_size is not None and batch_size < 1:
-        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
-    for name, size in (("resize", resize), ("crop", crop)):
-        if size is not None and size > _LARGEST:
-            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    if check not in ("sampled", "all"):
-        raise UsageError("unknown check", given=check, allowed="sampled or all")
+    _check_numbers(smooth, batch_size, resize, crop, check)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
     chosen = choose_methods(method, {**shared, **(settings or {})})
-    paths = find_images([images] if isinstance(images, (str, Path)) else list(images))
-    reference_paths = None
-    if references is not None:
-        reference_paths = find_images([references] if isinstance(references, (str, Path)) else list(references))
-    loaded = load_model(
-        model,
-        weights=weights,
-        device=choose_device(device),
-        resize=resize,
-        crop=crop,
-        mean=mean,
-        std=std,
-        class_names=class_names,
-    )
-    scorer = Scorer(loaded.module, output, precision)
+    listed = [images] if isinstance(images, (str, Path)) else list(images)
+    compared = [references] if isinstance(references, (str, Path)) else references
+    find = find_arrays if any(map(is_array_path, listed)) else find_images
+    paths, reference_paths = find(listed), None if compared is None else find(list(compared))
+    check_pair(partner, model, output, target)
+    second = None if partner is None else find_partners(partner, paths)
+    place = choose_device(device)
+    if find is find_arrays:
+        check_options(resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth)
+        chosen = for_arrays(chosen)
+        loaded = load_for(model, paths, chosen, reference_paths, weights=weights, device=place, class_names=class_names)
+        check_output(output, loaded)
+    else:
+        loaded = load_model(
+            model,
+            weights=weights,
+            device=place,
+            resize=resize,
+            crop=crop,
+            mean=mean,
+            std=std,
+            class_names=class_names,
+            pair=partner is not None,
+        )
+    partners = None if second is None else Partners(*second, loaded)
+    scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
     spec = _spec(
         loaded,
@@ -103,6 +111,8 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         check=check,
         images=paths if reference_paths is None else reference_paths,
     )
+    if partners is not None:
+        spec["partners"] = partners.digest()
     run = None
     if write:
         kept = {
@@ -110,13 +120,29 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
             "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
         }  # fmt: skip
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth)
+        if partners is not None:
+            manifest["partners"] = [os.path.abspath(partners.paths[number]) for number in partners.numbers]
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
         run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
     return Session(
         paths, loaded, chosen, scorer, aim, seed,
         batch_size or _batch_size(scorer, loaded),
-        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE,
+        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
     )  # fmt: skip
+
+
+def _check_numbers(
+    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
+) -> None:
+    if smooth is not None and not 0 <= smooth < 1000:
+        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    for name, size in (("resize", resize), ("crop", crop)):
+        if size is not None and size > _LARGEST:
+            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
+    if check not in ("sampled", "all"):
+        raise UsageError("unknown check", given=check, allowed="sampled or all")
 
 
 class Options(TypedDict, total=False):
@@ -137,7 +163,8 @@ class Options(TypedDict, total=False):
     target: str | int
     """"top", "top:K", a class index or a label."""
     output: str
-    """"logit", "prob" or "logprob": the score that is explained, and the unit of the values."""
+    """"logit", "prob" or "logprob": the score that is explained, and the unit of the values; for pairs of images
+    "distance" (the default there) or "cosine-distance", of which minus the distance is explained."""
     device: str
     """"auto", "cpu", "cuda", "cuda:1" or "mps"."""
     precision: str
@@ -148,6 +175,8 @@ class Options(TypedDict, total=False):
     """Fixes every random draw."""
     references: str | Path | Sequence[str | Path] | None
     """Images for means, random baselines and Expected Gradients; by default those explained."""
+    partner: str | Path | None
+    """The second image of a pair, held fixed: an image for all, or a folder with one of the same name for each."""
     resize: int | None
     """Shorter side in pixels before the crop."""
     crop: int | None
@@ -244,7 +273,7 @@ def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:
 def _spec(
     model: Model,
     methods: list[Chosen],
-    scorer: Scorer,
+    scorer: Scorer | EmbeddingPairs | ImagePairs,
     *,
     target: str | int,
     seed: int,
@@ -307,6 +336,6 @@ def _manifest(
     }
 
 
-def _batch_size(scorer: Scorer, model: Model) -> int:
+def _batch_size(scorer: Score, model: Model) -> int:
     height, width = model.preprocess.size or (_UNKNOWN_SIDE, _UNKNOWN_SIDE)
     return auto_batch_size(scorer, (model.preprocess.channels, height, width), model.device)

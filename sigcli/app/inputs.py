@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +65,17 @@ def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
 
 
 def decoded(
-    paths: Sequence[Path], names: Sequence[tuple[str, str]], preprocess: Preprocess, workers: int
+    paths: Sequence[Path],
+    names: Sequence[tuple[str, str]],
+    preprocess: Preprocess,
+    workers: int,
+    read: Callable[[Path], Picture] = read_image,
 ) -> Iterator[Loaded | ImageError]:
     """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
 
     def load(index: int) -> Loaded | ImageError:
         try:
-            picture = read_image(paths[index])
+            picture = read(paths[index])
             return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
         except ImageError as error:
             return error
@@ -95,9 +99,10 @@ class ImageSet:
     Fulfils `sigcli.types.Peers`.
     """
 
-    def __init__(self, paths: Sequence[Path], preprocess: Preprocess):
+    def __init__(self, paths: Sequence[Path], preprocess: Preprocess, read: Callable[[Path], Picture] = read_image):
         self._paths = list(paths)
         self._preprocess = preprocess
+        self._read = read
         self._shape: tuple[int, ...] | None = None
         self._keys: list[int] | None = None
         self._readable: list[Path] = []
@@ -112,7 +117,7 @@ class ImageSet:
         total: Tensor | None = None
         for path in self._paths:
             try:
-                picture = read_image(path)
+                picture = self._read(path)
             except ImageError:
                 continue  # it is reported where it is to be explained
             x = self._fitted(picture)
@@ -140,7 +145,7 @@ class ImageSet:
         """(C, H, W) of one image; the last 256 are kept."""
         self._scan()
         if index not in self._cache:
-            self._cache[index] = self._fitted(read_image(self._readable[index]))
+            self._cache[index] = self._fitted(self._read(self._readable[index]))
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(index)

@@ -116,7 +116,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
 def _answers(session: Session, batch: list[tuple[str, int, torch.Tensor]]) -> list[dict[str, Any]]:
     model = session.model
     images = torch.stack([x for *_, x in batch]).to(model.device)
-    probability = session.scorer.outputs(images).double().softmax(1).cpu()
+    probability = session.classifier.outputs(images).double().softmax(1).cpu()
     top = probability.topk(min(5, model.classes)).indices.tolist()
     return [
         {

@@ -69,7 +69,7 @@ class Measuring:
 
     def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
         """Measure explanations as they come; yields figures in their order."""
-        for steps in follow(self.session.scorer, self._perturbations(explanations), batch_size=BATCH):
+        for steps in follow(self.session.classifier, self._perturbations(explanations), batch_size=BATCH):
             yield from self._ready()
             place = self._waiting.popleft()
             yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
@@ -170,7 +170,7 @@ class Measuring:
         session = self.session
 
         def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:
-            scorer = session.scorer
+            scorer = session.classifier
             if model is not None:
                 scorer = Scorer(model, scorer.output, scorer.precision)
             near = (

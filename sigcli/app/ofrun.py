@@ -29,6 +29,11 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
     """
     manifest: Mapping[str, Any] = read_manifest(folder) or {}
     options = manifest.get("options")
+    if "partners" in manifest or "arrays" in manifest:
+        raise UsageError(
+            "only explanations of classified images can be measured", given=folder,
+            hint="A pair has a distance and no classes; an array has no pixels.",
+        )  # fmt: skip
     if options is None:
         raise UsageError(
             "the run does not say how its model was loaded", given=folder,

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import render
 from ..runs import RunFolder, figure, save_array
+from .feature_results import write_feature_sheet, write_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Explanation:
         target: class index, or None where the image could not be read.
         label: of the target, empty where the model has none.
         score: F(x).
-        output: what the score is: logit, prob or logprob.
+        output: what the score is: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
         seconds: wall time, shared among what ran in the same batches.
         gradient_evaluations: forward and backward passes.
         completeness_gap: |Σ values − score difference| in the score's unit, None where the method makes no such claim.
@@ -37,6 +38,9 @@ class Explanation:
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         picture: (H, W, 3) uint8, what the model saw.
+        partner: (H, W, 3) uint8, what it saw of the second image, or None where there is none.
+        sample: the array that was explained, of any shape, which `values` and `stderr` then have; None for pictures.
+        names: of the players of an array, or None.
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
@@ -62,6 +66,9 @@ class Explanation:
     players: np.ndarray | None = None
     player_values: np.ndarray | None = None
     picture: np.ndarray | None = None
+    partner: np.ndarray | None = None
+    sample: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
     folder: str = ""
     name: str = ""
     multiplied: bool = True
@@ -75,6 +82,7 @@ class Explanation:
             "target": "" if self.target is None else str(self.target),
             "label": self.label,
             "score": figure(self.score),
+            "output": self.output,
             "seconds": "" if self.seconds is None else f"{self.seconds:.3f}",
             "gradient_evaluations": "" if self.gradient_evaluations is None else str(self.gradient_evaluations),
             "completeness_gap": figure(self.completeness_gap),
@@ -106,12 +114,15 @@ class Explanation:
 
     def what(self) -> str:
         """The target in words."""
+        if self.partner is not None:
+            return f"with {self.label}"
         return self.label or f"class {self.target}"
 
     @property
     def unit(self) -> str:
         """Unit of the values per pixel."""
-        return f"{self.output} per pixel" if self.multiplied else f"{self.output} per unit of input"
+        what = "pixel" if self.sample is None else "feature"
+        return f"{self.output} per {what}" if self.multiplied else f"{self.output} per unit of input"
 
 
 def from_row(row: Mapping[str, str], output: str) -> Explanation:
@@ -155,13 +166,15 @@ class Drawing:
 
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
-    """Write the array, map and overlay of one explanation, then its row."""
-    if item.values is not None and item.picture is not None:
+    """Write the array, map and overlay of one explanation, or for arrays the array, table and bars; then its row."""
+    if item.values is not None:
         base = run.path / item.folder
         save_array(base / f"{item.name}.npy", item.values)
         if item.stderr is not None:
             save_array(base / f"{item.name}.stderr.npy", item.stderr)
-        if drawing.pictures:
+        if item.sample is not None:
+            write_features(base, item, drawing.pictures)
+        elif drawing.pictures and item.picture is not None:
             _draw(base, item, drawing, item.values, item.picture)
     run.add(item.row())
 
@@ -170,10 +183,16 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
     sigma = drawing.sigma(values.shape)
     shown = render.smooth(render.reduce_channels(values), sigma)
     title = "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
-    dress: dict[str, Any] = {"title": title, "caption": f"{render.describe(sigma)}", "unit": item.unit}
+    dress: dict[str, Any] = {
+        "title": title,
+        "caption": f"{render.describe(sigma)}",
+        "unit": item.unit,
+        "ends": _ends(item),
+    }
     render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
     render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
     if item.stderr is not None:
+        del dress["ends"]
         error = render.smooth(np.sqrt((item.stderr.astype(np.float64) ** 2).sum(0)), sigma).clip(min=0)
         dress["title"] = title.replace(f"{item.method}:", f"{item.method}, standard error:", 1)
         render.save_png(render.uncertainty_image(error, **dress), base / f"{item.name}.stderr.png")
@@ -181,28 +200,46 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
 
 def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
     """Write `compare.png` of one image and target: all methods that succeeded, side by side."""
+    if items and any(item.sample is not None for item in items):
+        if drawing.pictures:
+            write_feature_sheet(run.path, [_reload(run, item) for item in items if item.status == "ok"], heading)
+        return
     loaded = [item if item.values is not None else _reload(run, item) for item in items if item.status == "ok"]
     pictures = [item.picture for item in items if item.picture is not None]
     ready = [item for item in loaded if item.values is not None]
     if not ready or not pictures or not drawing.pictures:
         return
-    sigma = drawing.sigma(pictures[0].shape[:2])
+    sigma, partner = drawing.sigma(pictures[0].shape[:2]), ready[0].partner
     image = render.compare_image(
         pictures[0],
         [_panel(item, sigma) for item in ready],
         heading=heading,
         caption=render.describe(sigma)
-        + "\nRed speaks for the target, blue against it. Panels of one unit share one scale, the median of their own.",
-        picture_lines=(ready[0].image, f"target: {ready[0].what()}"),
+        + f"\n{_reading(ready[0])} Panels of one unit share one scale, the median of their own.",
+        picture_lines=(ready[0].image, "" if partner is not None else f"target: {ready[0].what()}"),
+        second=None if partner is None else (partner, (ready[0].label, "held fixed")),
+        ends=_ends(ready[0]),
     )
     suffix = ready[0].name.removeprefix(ready[0].method)
     render.save_png(image, run.path / ready[0].folder / f"compare{suffix}.png")
 
 
+def _ends(item: Explanation) -> tuple[str, str]:
+    """What blue and red say."""
+    return ("against", "for") if item.partner is None else ("parts", "brings closer")
+
+
+def _reading(item: Explanation) -> str:
+    if item.partner is None:
+        return "Red speaks for the target, blue against it."
+    distance = item.output.removeprefix("minus ")
+    return f"Red brings the pair closer, blue parts it: what is explained is minus the {distance}."
+
+
 def _reload(run: RunFolder, item: Explanation) -> Explanation:
     """Read back what an earlier run left, so that the sheet of a resumed run shows all methods."""
     path = run.path / item.folder / f"{item.name}.npy"
-    return replace(item, values=np.load(path)) if path.exists() else item
+    return replace(item, values=np.load(path)) if item.values is None and path.exists() else item
 
 
 def _panel(item: Explanation, sigma: float) -> render.Panel:

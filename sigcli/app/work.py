@@ -12,14 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..arrays import read_array
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
+from ..images import Picture, read_image
 from ..models.model import Model
+from ..models.rows import ArrayInput
+from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
 from ..types import Attribution, Subject
 from .choices import Chosen
+from .features import fitted, shown_of
 from .inputs import ImageSet, Loaded, decoded, run_names
+from .partners import Partners
 from .results import Drawing, Explanation, from_row
 
 _DECODERS = 2
@@ -42,12 +48,13 @@ class Session:
         references: images for means and random references, or None for those explained.
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate`.
+        partners: the second images, or None where single images are explained.
     """
 
     paths: list[Path]
     model: Model
     methods: list[Chosen]
-    scorer: Scorer
+    scorer: Scorer | EmbeddingPairs | ImagePairs
     target: int | tuple[str, int]
     seed: int
     batch_size: int
@@ -56,6 +63,19 @@ class Session:
     references: list[Path] | None = None
     uncertainty: bool = False
     check: int = CHECK_SHARE
+    partners: Partners | None = None
+
+    @property
+    def read(self) -> Callable[[Path], Picture]:
+        """How its files are read: as pictures or as arrays."""
+        return read_array if isinstance(self.model.preprocess, ArrayInput) else read_image
+
+    @property
+    def classifier(self) -> Scorer:
+        """The score, where it is of a classifier; raises UsageError where it is of pairs."""
+        if not isinstance(self.scorer, Scorer):
+            raise UsageError("a pair of images has a distance and no classes")
+        return self.scorer
 
     @property
     def items(self) -> int:
@@ -80,7 +100,7 @@ class Work:
         self.session = session
         self.names = run_names(session.paths)
         paths = session.paths if session.references is None else session.references
-        self.peers = ImageSet(paths, session.model.preprocess)
+        self.peers = ImageSet(paths, session.model.preprocess, session.read)
         self._queue: deque[_Entry] = deque()
         self._started: set[str] = set()
 
@@ -110,7 +130,7 @@ class Work:
 
     def _tasks(self) -> Iterator[Task]:
         session = self.session
-        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS)
+        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.read)
         for (name, folder), loaded in zip(self.names, images, strict=True):
             if isinstance(loaded, ImageError):
                 self._fail_all(Explanation(name, "", folder=folder), loaded)
@@ -122,22 +142,30 @@ class Work:
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
         x = loaded.x.to(device)
         try:
-            targets = self._targets(x)
-        except (RuntimeError, ValueError) as error:
+            targets, partner = self._targets(x, loaded.path), self._partner(loaded.path)
+        except (RuntimeError, ValueError, ImageError, AttributionError) as error:
             self._fail_all(blank, error)
             return
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
-        picture = session.model.preprocess.display(loaded.picture.pixels)
+        try:
+            shown = shown_of(session.model.preprocess, loaded.picture, session.methods)
+            methods = [fitted(session.model.preprocess, loaded.picture, chosen) for chosen in session.methods]
+        except UsageError as error:
+            if not self._started:
+                raise
+            self._fail_all(blank, error)
+            return
         for target in targets:
             subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
-            for i, chosen in enumerate(session.methods):
+            for i, chosen in enumerate(methods):
                 item = replace(
                     blank,
                     method=chosen.name,
                     target=target,
-                    label=session.model.labels[target] if session.model.labels else "",
+                    label=self._label(target),
                     name=self._file_name(chosen, target),
-                    picture=picture,
+                    partner=partner,
+                    **shown,
                     multiplied=bool(chosen.entry.properties["multiplied"]),
                 )
                 yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
@@ -147,7 +175,8 @@ class Work:
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            kept = {name: getattr(item, name) for name in ("folder", "name", "picture", "multiplied")}
+            names = ("folder", "name", "picture", "partner", "sample", "names", "players", "multiplied")
+            kept = {name: getattr(item, name) for name in names}
             self._queue.append(_Entry(replace(done, **kept), last))
             return
         try:
@@ -174,8 +203,24 @@ class Work:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
         return f"{chosen.name}.class{target}" if several else chosen.name
 
-    def _targets(self, x: Tensor) -> list[int]:
-        outputs = self.session.scorer.outputs(x[None])[0]
+    def _label(self, target: int) -> str:
+        if self.session.partners is not None:
+            return self.session.partners.name(target)
+        return self.session.model.labels[target] if self.session.model.labels else ""
+
+    def _partner(self, path: Path) -> Any:
+        """What the model sees of an image's second one, or None."""
+        partners = self.session.partners
+        return None if partners is None else partners.display(partners.numbers[self.session.paths.index(path)])
+
+    def _targets(self, x: Tensor, path: Path) -> list[int]:
+        if self.session.partners is not None:
+            number = self.session.partners.numbers[self.session.paths.index(path)]
+            score = self.session.scorer.scores(x[None], torch.tensor([number], device=x.device))
+            if not torch.isfinite(score).all():
+                raise ValueError("the model gives NaN or infinity for this pair")
+            return [number]
+        outputs = self.session.classifier.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
             raise ValueError("the model gives NaN or infinity for this image")
         if isinstance(self.session.target, tuple):
@@ -191,6 +236,7 @@ class Work:
         if not bool(torch.isfinite(result.values).all()):
             return _failed(item, AttributionError("the gradient of the model is NaN or infinite for this image"))
         keep = self.session.uncertainty
+        shape = result.values.shape if item.sample is None else item.sample.shape
         return replace(
             item,
             score=result.score,
@@ -200,9 +246,9 @@ class Work:
             relative_gap=result.relative_gap,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
-            values=_array(result.values),
-            stderr=_array(result.stderr) if keep else None,
-            players=_array(result.players),
+            values=_array(result.values.reshape(shape)),
+            stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
+            players=_array(result.players) if item.sample is None else item.players,
             player_values=_array(result.player_values),
         )
 

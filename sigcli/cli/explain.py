@@ -34,6 +34,7 @@ def explain(
     target: o.Target = "top",
     output: o.OutputKind = "logit",
     references: o.References = None,
+    partner: o.Partner = None,
     class_names: o.ClassNames = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
@@ -73,10 +74,11 @@ def explain(
             screen.print(f"No images were named: explaining the bundled samples with the model '{model}'.")
         session = prepare(
             paths, model=model, weights=weights, method=method, settings=o.assignments(settings), players=players,
-            baseline=baseline, target=target, output=output, references=references, class_names=class_names, resize=resize,
-            crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
-            batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, check=check, out=out, resume=resume,
-            overwrite=overwrite, uncertainty=uncertainty, smooth=smooth, pictures=pictures,
+            baseline=baseline, target=target, output=output, references=references, partner=partner,
+            class_names=class_names, resize=resize, crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std),
+            device=device, precision=precision, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed,
+            check=check, out=out, resume=resume, overwrite=overwrite, uncertainty=uncertainty, smooth=smooth,
+            pictures=pictures,
         )  # fmt: skip
         if paths_given and getattr(context.get_parameter_source("model"), "name", "") == "DEFAULT":
             screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")

@@ -16,7 +16,7 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PATHS]...",
-        help="Images, folders or glob patterns; without any, the bundled sample images.",
+        help="Images, or arrays of floats .npy; folders or glob patterns; without any, the bundled sample images.",
         show_default=False,
     ),
 ]
@@ -76,7 +76,9 @@ Set = Annotated[
 Players = Annotated[
     str | None,
     typer.Option(
-        "--players", rich_help_panel=_METHOD, help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy."
+        "--players",
+        rich_help_panel=_METHOD,
+        help="80x80, grid:7x7, superpixels:N, pixels or a label map .npy; axis:N or features of arrays.",
     ),
 ]
 Baseline = Annotated[
@@ -91,8 +93,23 @@ References = Annotated[
         help="Images for eg and the mean and random baselines instead of those explained; repeatable.",
     ),
 ]
+Partner = Annotated[
+    Path | None,
+    typer.Option(
+        "--partner",
+        "--reference",
+        rich_help_panel=_METHOD,
+        show_default=False,
+        help="The second image of a pair, held fixed: one for all, or a folder with one of the same name for each.",
+    ),
+]
 Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]
-OutputKind = Annotated[str, typer.Option("--output", rich_help_panel=_METHOD, help="logit, prob or logprob.")]
+OutputKind = Annotated[
+    str,
+    typer.Option(
+        "--output", rich_help_panel=_METHOD, help="logit, prob or logprob; distance or cosine-distance of a pair."
+    ),
+]
 
 Device = Annotated[str, typer.Option("--device", rich_help_panel=_COMPUTE, help="auto, cpu, cuda, cuda:1 or mps.")]
 Precision = Annotated[str, typer.Option("--precision", rich_help_panel=_COMPUTE, help="fp32, tf32, bf16 or fp16.")]

@@ -5,6 +5,7 @@ Properties:
     sampled: random draws, hence a standard error.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
+    arrays: also explains arrays that are no pictures.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
@@ -12,9 +13,9 @@ from __future__ import annotations
 
 from ..catalog import Catalog, Entry
 
-_PATH = {"complete": True, "sampled": False, "players": False, "multiplied": True}
+_PATH = {"complete": True, "sampled": False, "players": False, "multiplied": True, "arrays": True}
 _SHAPLEY = {**_PATH, "sampled": True, "players": True}
-_GRADIENT = {"complete": False, "sampled": False, "players": False, "multiplied": False}
+_GRADIENT = {"complete": False, "sampled": False, "players": False, "multiplied": False, "arrays": True}
 
 METHODS = Catalog(
     "method",

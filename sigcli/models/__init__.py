@@ -14,6 +14,12 @@ MODELS = Catalog(
             {"form": "shapes", "example": "--model shapes"},
         ),
         Entry(
+            "expression",
+            "models.bundled:load_expression",
+            "the small bundled embedding of drawn faces, for pairs of them: what does a face express?",
+            {"form": "expression", "example": "--model expression --partner other.png"},
+        ),
+        Entry(
             "torchvision",
             "models.vision:load",
             "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",

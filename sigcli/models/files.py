@@ -49,18 +49,19 @@ class FixedBatch(nn.Module):
         super().__init__()
         self.program, self.batch = program, batch
 
-    def forward(self, images: Tensor) -> Any:
-        """(N, C, H, W) → (N, classes) for any N."""
-        lack = -len(images) % self.batch
-        filled = torch.cat([images, images[-1:].expand(lack, *images.shape[1:])]) if lack else images
-        outputs = [self.program(piece) for piece in filled.split(self.batch)]
+    def forward(self, *inputs: Tensor) -> Any:
+        """(N, C, H, W), or two of these, → (N, classes) for any N."""
+        count = len(inputs[0])
+        lack = -count % self.batch
+        filled = [torch.cat([x, x[-1:].expand(lack, *x.shape[1:])]) if lack else x for x in inputs]
+        outputs = [self.program(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
         if not all(isinstance(output, Tensor) for output in outputs):
             return outputs[0]
-        return torch.cat(outputs)[: len(images)]
+        return torch.cat(outputs)[:count]
 
 
-def load(spec: str, weights: str | None, device: torch.device) -> Source:
-    """Load a program file by its content, whatever its suffix.
+def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
+    """Load a program file by its content, whatever its suffix; one that need not take pictures where not `pictures`.
 
     Raises:
         ModelError: no such file, weights instead of a program, a pickled module, or `--weights` given as well.
@@ -70,7 +71,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:
     if kind == "torchscript":
         return load_torchscript(spec, weights, device)
     if kind == "export":
-        return load_export(spec, weights, device)
+        return load_export(spec, weights, device, pictures=pictures)
     if kind == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         raise ModelError("not a model file", given=path, allowed=allowed, hint=_RE_EXPORT)
@@ -101,7 +102,7 @@ def load_torchscript(spec: str, weights: str | None, device: torch.device) -> So
     return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
 
 
-def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
+def load_export(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
     """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
 
     Raises:
@@ -119,7 +120,7 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
     except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
         what = f"torch.export cannot load the file: {one_line(error)}"
         raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
-    shape = _input_shape(path, program)
+    shape, inputs = _input_shape(path, program, pictures)
     notes: tuple[str, ...] = ()
     if shape[0] is not None:
         module = FixedBatch(module, shape[0])
@@ -129,8 +130,9 @@ def load_export(spec: str, weights: str | None, device: torch.device) -> Source:
         kind="export",
         weights="in the file",
         weights_hash=hash_file(path),
-        shape=(shape[1], shape[2], shape[3]),
+        shape=(shape[1], shape[2], shape[3]) if pictures else (None, None, None),
         notes=notes,
+        inputs=inputs,
     )
 
 
@@ -196,17 +198,21 @@ def _moved(program: Any, device: torch.device) -> Any:
     return move_to_device_pass(program, device)
 
 
-def _input_shape(path: Path, program: Any) -> tuple[int | None, int | None, int | None, int | None]:
+def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | None, ...], int]:
+    """The shape of what a program takes, None for what is free: (N, C, H, W) of pictures; and how many of them."""
     names = program.graph_signature.user_inputs
     nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     values = [node.meta.get("val") for node in nodes]
-    if len(values) != 1 or not isinstance(values[0], Tensor) or values[0].ndim != 4:
+    if not pictures and values and all(isinstance(value, Tensor) and value.ndim > 0 for value in values):
+        return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)
+    if len(values) not in (1, 2) or any(not isinstance(value, Tensor) or value.ndim != 4 for value in values):
         given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
         what = "the program does not take one batch of images"
-        raise ModelError(what, given=given or "no input", allowed="one tensor (N, C, H, W)", hint=_RE_EXPORT)
-    if values[0].dtype != torch.float32:
-        raise ModelError(
-            "the program does not take float32 images", given=f"{path}: {values[0].dtype}", hint=_RE_EXPORT
-        )
-    n, c, h, w = (size if isinstance(size, int) else None for size in values[0].shape)
-    return n, c, h, w
+        allowed = "one tensor (N, C, H, W), or two for a distance of images"
+        raise ModelError(what, given=given or "no input", allowed=allowed, hint=_RE_EXPORT)
+    for value in values:
+        if value.dtype != torch.float32:
+            raise ModelError(
+                "the program does not take float32 images", given=f"{path}: {value.dtype}", hint=_RE_EXPORT
+            )
+    return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)

@@ -16,6 +16,7 @@ from .model import Model, Source
 from .prepare import freeze, prepare
 from .preprocess import Wishes, adapt
 from .settling import settle
+from .twins import Twin, check_twin, fitted, inputs_of
 from .vision import imagenet_labels
 
 _FREE_SIZE = 224
@@ -33,11 +34,12 @@ def load_model(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     class_names: str | Path | None = None,
+    pair: bool = False,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
     Args:
-        spec: `shapes` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
+        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
             `package.module:function`.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
@@ -46,6 +48,7 @@ def load_model(
         mean: per channel (or one for all), where pixels are 0..1.
         std: per channel (or one for all), where pixels are 0..1.
         class_names: a file with class names: one per line, or lines of `index,name`.
+        pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -58,13 +61,14 @@ def load_model(
     >>> model.classes, model.preprocess.crop
     (1000, 224)
     """
-    place = _device(device)
+    place = place_of(device)
     source = _source(spec, weights, place)
     try:
         module = source.module.to(place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         what = f"the network cannot be moved to {place}: {one_line(error)}"
         raise ModelError(what, hint="Choose another --device.") from error
+    module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
     freeze(module)  # before any trial run: batch norms in training mode would learn from it
     wishes = Wishes(resize, crop, mean, std)
     if source.preprocess is not None:
@@ -74,9 +78,10 @@ def load_model(
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
     module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
+    paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     classes = check_classifier(module, sample)
     module = prepare(module, sample)
-    names, named = _labels(source, classes, class_names)
+    names, named = (None, ()) if pair else _labels(source, classes, class_names)
     return Model(
         name=spec,
         module=module,
@@ -87,7 +92,7 @@ def load_model(
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *notes, *unpacked, *named),
+        notes=(*source.notes, *notes, *paired, *unpacked, *named),
     )
 
 
@@ -100,8 +105,8 @@ def kind_of(spec: str) -> str:
     >>> kind_of("timm/resnet18"), kind_of("net.pt2"), kind_of("mynets:build"), kind_of("shapes")
     ('timm', 'file', 'factory', 'shapes')
     """
-    if spec == "shapes":
-        return "shapes"
+    if spec in ("shapes", "expression"):
+        return spec
     if spec.startswith("timm/"):
         return "timm"
     if spec in names():
@@ -112,7 +117,7 @@ def kind_of(spec: str) -> str:
         return "factory"
     if "/" in spec:
         return "file"
-    error = unknown("model", spec, ["shapes", *names()], ModelError)
+    error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
@@ -123,7 +128,8 @@ def _source(spec: str, weights: str | None, device: torch.device) -> Source:
     return loader(spec, weights, device)
 
 
-def _device(device: torch.device | str) -> torch.device:
+def place_of(device: torch.device | str) -> torch.device:
+    """The device of that name; raises UsageError where torch cannot use it here."""
     try:
         place = torch.device(device)
         torch.empty(0, device=place)

@@ -23,6 +23,7 @@ class Source:
         labels: class names, where they are known.
         shape: (C, H, W) as far as the program states it; None for a free size.
         notes: what was assumed.
+        inputs: how many tensors the program takes, where it states that.
     """
 
     module: nn.Module
@@ -33,6 +34,7 @@ class Source:
     labels: tuple[str, ...] | None = None
     shape: tuple[int | None, int | None, int | None] = (None, None, None)
     notes: tuple[str, ...] = ()
+    inputs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

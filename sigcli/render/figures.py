@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, blank, block_height, draw_block, wrap
-from .legend import colour_bar
+from .legend import ENDS, colour_bar
 from .maps import checked, checked_limit, overlay, paint, shown_size, symmetric_limit
 
 _FRAME = (205, 205, 205)
@@ -56,6 +56,7 @@ def map_image(
     unit: str = "",
     scale: float | None = None,
     blocky: bool = False,
+    ends: tuple[str, str] = ENDS,
 ) -> Image.Image:
     """A signed map in red (for) and blue (against), with title, colour bar and caption.
 
@@ -67,6 +68,7 @@ def map_image(
         unit: of the colour bar, for example 'logit per pixel'.
         scale: magnification; by default the shorter side is shown at 448 pixels or more.
         blocky: show pixels as squares, for maps that are constant on each player.
+        ends: the words of the colour bar for blue and red.
 
     Raises:
         ValueError: the map is not (H, W), or holds NaN or infinity.
@@ -77,7 +79,7 @@ def map_image(
     array = checked(values)
     limit = symmetric_limit(array) if limit is None else checked_limit(limit)
     size = shown_size(array.shape, scale=scale)
-    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH))
+    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), ends=ends)
     return _figure(paint(array, limit, size, blocky=blocky), bar, title, caption)
 
 
@@ -91,6 +93,7 @@ def overlay_image(
     unit: str = "",
     scale: float | None = None,
     blocky: bool = False,
+    ends: tuple[str, str] = ENDS,
 ) -> Image.Image:
     """The same map over its photograph, which turns grey; colour is the more opaque, the larger |value|.
 
@@ -103,6 +106,7 @@ def overlay_image(
         unit: as in `map_image`.
         scale: as in `map_image`.
         blocky: as in `map_image`.
+        ends: as in `map_image`.
 
     Raises:
         ValueError: the map is not (H, W) or holds NaN or infinity, or the picture is not uint8.
@@ -110,7 +114,7 @@ def overlay_image(
     array = checked(values)
     limit = symmetric_limit(array) if limit is None else checked_limit(limit)
     size = shown_size(array.shape, scale=scale)
-    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), over=True)
+    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), over=True, ends=ends)
     return _figure(overlay(picture, array, limit, size, blocky=blocky), bar, title, caption)
 
 

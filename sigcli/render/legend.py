@@ -26,11 +26,15 @@ _SPACE = 14  # at least, between the words above the strip
 _FRAME = (150, 150, 150)
 
 
-def _ends() -> tuple[Line, Line]:
+ENDS = ("against", "for")
+"""What blue and red say, unless told otherwise."""
+
+
+def _ends(words: tuple[str, str]) -> tuple[Line, Line]:
     """The words at the two ends, each in its colour."""
     table = diverging()
     against, in_favour = (tuple(int(c) for c in table[HALF + side * round(0.8 * HALF)]) for side in (-1, 1))
-    return Line("against", BODY, against), Line("for", BODY, in_favour)  # pyright: ignore[reportArgumentType]
+    return Line(words[0], BODY, against), Line(words[1], BODY, in_favour)  # pyright: ignore[reportArgumentType]
 
 
 def _ticks(limit: float, width: int, signed: bool) -> list[tuple[float, str]]:
@@ -57,7 +61,14 @@ def _draw_strip(page: Image.Image, top: int, ticks: list[tuple[float, str]], str
 
 
 def colour_bar(
-    limit: float, unit: str, width: int, *, signed: bool = True, over: bool = False, notes: str = ""
+    limit: float,
+    unit: str,
+    width: int,
+    *,
+    signed: bool = True,
+    over: bool = False,
+    notes: str = "",
+    ends: tuple[str, str] = ENDS,
 ) -> Image.Image:
     """A horizontal scale `width` pixels wide: unit, strip, numbers; and `notes` below in small grey type.
 
@@ -65,12 +76,13 @@ def colour_bar(
         limit: the value at the right end; the left end is its negative, or 0 where not `signed`. 0: 'all zero'.
         unit: what the numbers count, for example 'logit per pixel'.
         width: of the picture returned, in pixels.
-        signed: diverging colours with 'against' and 'for' at the ends, else the sequential ones.
+        signed: diverging colours with the words of `ends`, else the sequential ones.
         over: colours as they look over a photograph.
         notes: for example which methods share this scale.
+        ends: what blue and red say.
     """
     label = f"{unit} (all zero)" if limit == 0 else unit
-    against, in_favour = _ends()
+    against, in_favour = _ends(ends)
     room = width - text_width(in_favour.text, BODY) - _SPACE
     unit_left = max((width - text_width(label, BODY)) // 2, text_width(against.text, BODY) + _SPACE)
     shared = signed and unit_left + text_width(label, BODY) <= room  # one line holds the unit between the two words

@@ -10,7 +10,7 @@ from PIL import Image
 
 from .figures import framed
 from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, draw_block, wrap
-from .legend import colour_bar
+from .legend import ENDS, colour_bar
 from .maps import PERCENTILE, as_rgb, checked, overlay, paint, symmetric_limit
 
 PER_ROW = 6
@@ -47,7 +47,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """What all columns have in common: the picture, a column's width, its pictures' size, the limits of each group."""
+    """What all columns have in common: the picture, a column's width, its pictures' size, the limits of each group.
+
+    Pairs also have a second picture, in a column of its own.
+    """
 
     picture: np.ndarray
     title: tuple[Line, ...]
@@ -55,6 +58,8 @@ class _Sheet:
     size: tuple[int, int]
     limits: dict[str, float]
     player_limits: dict[str, float]
+    second: tuple[np.ndarray, tuple[Line, ...]] | None = None
+    ends: tuple[str, str] = ENDS
 
 
 def _groups(panels: Iterable[Panel]) -> dict[str, list[Panel]]:
@@ -72,7 +77,7 @@ def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Imag
     for group, members in _groups(p for p in panels if p.player_map is not None or not players).items():
         unit = members[0].player_unit if players else members[0].unit
         notes = "scale of " + ", ".join(panel.name for panel in members) if len(limits) > 1 else ""
-        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes))
+        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes, ends=sheet.ends))
     return bars
 
 
@@ -115,6 +120,10 @@ def _row_block(panels: Sequence[Panel], sheet: _Sheet) -> Image.Image:
     width = sheet.width
     headers = [sheet.title, *(_header(panel.name, panel.lines, width) for panel in panels)]
     columns = [_key(panels, sheet), *(_column(panel, sheet) for panel in panels)]
+    if sheet.second is not None:
+        photo = as_rgb(sheet.second[0]).resize(sheet.size, Image.Resampling.BICUBIC)
+        headers.insert(1, sheet.second[1])
+        columns.insert(1, [framed(photo)])
     depth = max(len(column) for column in columns)
     heights = [max(column[row].height for column in columns if row < len(column)) for row in range(depth)]
     top = max(block_height(lines) for lines in headers) + 8
@@ -172,6 +181,8 @@ def compare_image(
     caption: str = "",
     picture_lines: Sequence[str] = (),
     percentile: float = PERCENTILE,
+    second: tuple[np.ndarray, Sequence[str]] | None = None,
+    ends: tuple[str, str] = ENDS,
 ) -> Image.Image:
     """All methods side by side: the picture first, then per method overlay, map and players' sums, one scale per group.
 
@@ -183,6 +194,8 @@ def compare_image(
         picture_lines: facts under 'input', for example the file's name and the label.
         percentile: of |value| at which a map's own scale would end; a group's scale is the lower median of these, and
             players' sums are not clipped.
+        second: of a pair, the picture that is held fixed, and facts about it.
+        ends: the words of the colour bars for blue and red.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
@@ -190,8 +203,10 @@ def compare_image(
     _checked_panels(panels)
     blocks = -(-len(panels) // PER_ROW)
     per_block = -(-len(panels) // blocks)
-    width, size = _measures(panels[0].map.shape, per_block + 1)
-    sheet = _Sheet(picture, _header("input", picture_lines, width), width, size, *_limits(panels, percentile))
+    width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
+    partner = None if second is None else (second[0], _header("second image", second[1], width))
+    title, limits = _header("input", [line for line in picture_lines if line], width), _limits(panels, percentile)
+    sheet = _Sheet(picture, title, width, size, *limits, partner, ends)
     body = _stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
     above = [Line(text, _HEADING, INK) for text in wrap(heading, _HEADING, body.width, 2)]
     below = [Line(text, BODY, GREY) for line in caption.splitlines() for text in wrap(line, BODY, body.width)]

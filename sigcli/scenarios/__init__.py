@@ -12,6 +12,11 @@ SCENARIOS = Catalog(
     [
         Entry(
             "shapes", "scenarios.shapes:draw", "drawn objects over textures with distractors, and the exact object mask"
-        )
+        ),
+        Entry(
+            "expression",
+            "scenarios.expression:draw",
+            "drawn faces of varied identity and expression, and the exact masks of eyes, brows and mouth",
+        ),
     ],
 )
