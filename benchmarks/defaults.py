@@ -35,9 +35,10 @@ from sigcli.scorer import Scorer
 from sigcli.types import Subject
 
 EVALUATIONS, STEPS, ROAD_STEPS = 128, 12, 6
+PLAIN = {"form": "to-input", "samples": EVALUATIONS}
 SWEEP = {
     **{
-        f"sig {grid} {x}": {"method": "sig", "players": grid, "baseline": x}
+        f"sig {grid} {x}": {"method": "sig", "players": grid, "baseline": x, **PLAIN}
         for grid, x in (
             ("grid:14x14", "blur"),
             ("grid:14x14", "mean"),
@@ -50,11 +51,14 @@ SWEEP = {
             ("grid:28x28", "mean"),
         )
     },
-    **{f"sig grid:14x14 blur:{s}": {"method": "sig", "baseline": f"blur:{s}"} for s in (5, 25)},
-    "sig algorithm1": {"method": "sig", "sizes": "algorithm1"},
-    "sig from-default": {"method": "sig", "form": "from-default"},
-    "sig both grid:14x14 blur": {"method": "sig", "form": "both", "samples": EVALUATIONS // 2},
-    "sig normalise": {"method": "sig", "normalise": True},
+    **{
+        f"sig grid:14x14 blur:{s}": {"method": "sig", "players": "grid:14x14", "baseline": f"blur:{s}", **PLAIN}
+        for s in (5, 25)
+    },
+    "sig algorithm1": {"method": "sig", "players": "grid:14x14", "sizes": "algorithm1", **PLAIN},
+    "sig from-default": {"method": "sig", "players": "grid:14x14", "form": "from-default", "samples": EVALUATIONS},
+    "sig both grid:14x14 blur": {"method": "sig", "players": "grid:14x14", "form": "both", "samples": EVALUATIONS // 2},
+    "sig normalise": {"method": "sig", "players": "grid:14x14", "normalise": True, **PLAIN},
     **{
         f"sig both {grid} {x}": {
             "method": "sig",
@@ -65,7 +69,7 @@ SWEEP = {
         }
         for grid, x in (("grid:28x28", "blur"), ("grid:28x28", "mean"), ("grid:56x56", "blur"))
     },
-    "sig grid:56x56 blur": {"method": "sig", "players": "grid:56x56"},
+    "sig grid:56x56 blur": {"method": "sig", "players": "grid:56x56", **PLAIN},
     **{
         f"sig-walk {grid} {x}": {"method": "sig-walk", "players": grid, "baseline": x, "orders": orders}
         for x in ("blur", "mean")

@@ -73,7 +73,9 @@ def papers_cost(trained: Trained, samples: int, rounds: int) -> list[dict[str, s
     shared = {"players": "pixels", "baseline": "zero"}
     work = {
         "zero": lambda trial: zero(trial, budget),
-        "sig": lambda trial: along(trial, "sig", samples=samples, steps=STEPS, coalitions="sampled", **shared),
+        "sig": lambda trial: along(
+            trial, "sig", samples=samples, steps=STEPS, coalitions="sampled", form="to-input", **shared
+        ),
         "sig-walk": lambda trial: along(trial, "sig-walk", orders=budget // trial.n // 2 * 2, **shared),
     }
     times: dict[str, list[float]] = {name: [] for name in work}

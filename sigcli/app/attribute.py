@@ -148,7 +148,7 @@ class ShapleyIntegratedGradients:
                 between coalitions and 5 nodes for each.
             internal_batch_size: points per gradient evaluation of the model; it may be below N. By default 64.
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), (N,).
-            players: see `sigcli.players.FORMS`; by default 14×14 patches for (N, C, H, W) of at least 28 pixels a side, and
+            players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side, 14×14 from 28, and
                 single positions otherwise. Several inputs are laid side by side as positions.
             sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
             form: "to-input", "from-default" or "both", see there.
@@ -224,7 +224,8 @@ def _as_images(parts: tuple[Tensor, ...]) -> Tensor:
 
 
 def _default_players(images: Tensor) -> str:
-    return "grid:14x14" if min(images.shape[-2:]) >= 28 else "pixels"
+    side = min(images.shape[-2:])
+    return "grid:28x28" if side >= 56 else "grid:14x14" if side >= 28 else "pixels"
 
 
 def _budget(n_steps: int, method: str) -> tuple[int, int, str]:

@@ -153,12 +153,12 @@ def eg(trial: Trial, budget: int) -> Estimate:
 
 def sig(trial: Trial, budget: int) -> Estimate:
     """Shapley Integrated Gradients, coalition sizes uniform."""
-    return along(trial, "sig", players="pixels", baseline="zero", samples=budget)
+    return along(trial, "sig", players="pixels", baseline="zero", samples=budget, form="to-input")
 
 
 def sig_algorithm1(trial: Trial, budget: int) -> Estimate:
     """Shapley Integrated Gradients, coalition sizes as [SIG] Algorithm 1 is printed."""
-    return along(trial, "sig", players="pixels", baseline="zero", samples=budget, sizes="algorithm1")
+    return along(trial, "sig", players="pixels", baseline="zero", samples=budget, sizes="algorithm1", form="to-input")
 
 
 def sig_from_default(trial: Trial, budget: int) -> Estimate:

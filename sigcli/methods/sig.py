@@ -24,12 +24,12 @@ _ENUMERATE_STEPS = 8
 def sig(
     subject: Subject,
     *,
-    players: str | Tensor = "grid:14x14",
+    players: str | Tensor = "grid:28x28",
     baseline: str | Tensor = "blur",
-    samples: int = 256,
+    samples: int = 128,
     steps: int = 1,
     sizes: Literal["uniform", "algorithm1"] = "uniform",
-    form: Literal["to-input", "from-default", "both"] = "to-input",
+    form: Literal["to-input", "from-default", "both"] = "both",
     coalitions: Literal["auto", "sampled", "all"] = "auto",
     rule: str = "auto",
     normalise: bool = False,
@@ -39,6 +39,9 @@ def sig(
     One stratified α per coalition and many coalitions, since the error at a given cost is nearly all variance over
     coalitions: sizes are stratified, coalitions come in antithetic pairs, and α is spread evenly over the sizes.
 
+    Players, default sample and form are those that serve best on photographs, see docs/defaults.md; the paper's own are the
+    preset `paper`.
+
     Args:
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`; the paper's is 80x80.
@@ -47,7 +50,8 @@ def sig(
         steps: nodes per coalition; where all coalitions are taken, 1 stands for samples / (2^n - 1).
         sizes: "uniform" draws k = |S| uniformly from 0..n-1 (the paper's proof and Fig. 2); "algorithm1" as its
             Algorithm 1 is printed, independently.
-        form: "to-input" integrates b_S → x; "from-default" x' → b_S ([ES] B.1, proposal 2); "both" is their sum.
+        form: "to-input" integrates b_S → x, the paper's; "from-default" x' → b_S ([ES] B.1, proposal 2); "both" is their
+            sum, which adds up to F(x) - F(x').
         coalitions: "all" enumerates the 2^n - 1 coalitions with their exact weights (sizes "uniform" only); "auto" does so
             where samples allow 8 nodes for each.
         rule: of the nodes; "auto" is stratified where coalitions are sampled and Gauss-Legendre where all are taken.
