@@ -75,7 +75,8 @@ class Scorer:
             if value not in choices:
                 raise unknown(kind, value, choices)
 
-    def _autocast(self, device: torch.device) -> AbstractContextManager[object]:
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """The precision in which the model runs, for code that runs it itself."""
         if self.precision == "tf32":
             return _tf32()
         if self.precision == "fp32":
@@ -83,9 +84,13 @@ class Scorer:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         return torch.autocast(device.type, dtype=dtype)
 
+    def select(self, outputs: Float[Tensor, "n k"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The score of each row of outputs at its target, (N,)."""
+        return _KINDS[self.output](outputs, targets)
+
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
-        with torch.no_grad(), self._autocast(images.device):
+        with torch.no_grad(), self.autocast(images.device):
             return self.model(images).to(images.dtype)
 
     def scores(self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -97,7 +102,7 @@ class Scorer:
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
         """F of each image and ∂F/∂image: ((N,), (N, C, H, W)). One gradient evaluation per image."""
         leaf = images.detach().requires_grad_()
-        with torch.enable_grad(), self._autocast(images.device):
+        with torch.enable_grad(), self.autocast(images.device):
             scores = _KINDS[self.output](self.model(leaf).to(leaf.dtype), targets)
             # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
             scale = _FP16_SCALE if self.precision == "fp16" else 1.0

@@ -65,7 +65,8 @@ class Attribution:
     Args:
         values: (C, H, W), in the score's unit where the method is complete.
         score: F(x).
-        gradient_evaluations: forward and backward passes of one image that were spent.
+        gradient_evaluations: passes of one image through the model that were spent: forward and backward, or forward
+            only for methods whose `needs` is "forward".
         forward_evaluations: further forward passes, spent on the completeness check.
         completeness_gap: |Σ values − total|, in the score's unit; None where the method makes no such claim.
         total: the score difference that the values should sum to, or None.

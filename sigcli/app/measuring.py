@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..engine import Task, integrate
 from ..errors import AttributionError, ImageError, SigError, UsageError
 from ..images import Picture, read_image
+from ..methods.running import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, follow
@@ -194,8 +194,8 @@ class Measuring:
             near = (
                 Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
             )
-            tasks = (Task(who, method.entry.load()(who, **method.options)) for who in near)
-            return torch.stack([a.values for a in integrate(scorer, tasks, batch_size=session.batch_size)])
+            found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size)
+            return torch.stack([a.values for a in found])
 
         return explain
 

@@ -34,16 +34,27 @@ CATALOGS: dict[str, Catalog] = {
 
 def listing(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics or scenarios.")
+        str,
+        typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics, scenarios or layers."),
     ],
     name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
+    model: o.Model = "shapes",
+    weights: o.Weights = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
     as_json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options."""
+    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options.
+
+    'sig list layers --model NAME' shows a model's layers, for --set layer=NAME; a star marks the one taken by default.
+    """
     with guarded(debug):
+        if what == "layers":
+            _layers(model, weights, resize, crop, as_json=as_json)
+            return
         if what not in CATALOGS:
-            raise unknown("list", what, CATALOGS)
+            raise unknown("list", what, [*CATALOGS, "layers"])
         catalog = CATALOGS[what]
         entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
         if what == "models" and name is None:
@@ -54,6 +65,22 @@ def listing(
             _show(entries)
         else:
             typer.echo(entries[0]["help"])
+
+
+def _layers(model: str, weights: str | None, resize: int | None, crop: int | None, *, as_json: bool) -> None:
+    from ..app.layers import model_layers
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("layer", "class", "output of one image", ""):
+        table.add_column(column, overflow="fold")
+    for layer, default in model_layers(model, weights=weights, resize=resize, crop=crop):
+        if as_json:
+            record = {"name": layer.name, "class": layer.kind, "shape": list(layer.shape), "map": bool(layer.form)}
+            typer.echo(json.dumps({**record, "default": default}))
+        shape = "×".join(map(str, layer.shape))
+        table.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")
+    if not as_json:
+        Console(highlight=False).print(table)
 
 
 def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:

@@ -1,10 +1,14 @@
-"""Methods: functions `(subject, *, options) -> Plan`. A table of text; the functions import torch when used.
+"""Methods. A table of text; the functions import torch when used.
 
 Properties:
+    kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
+        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.passes`).
+    needs: of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
     complete: the values sum to a score difference, up to the reported gap.
     sampled: random draws, hence a standard error.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
+    unit: the values' unit in words where it is neither.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
@@ -12,9 +16,18 @@ from __future__ import annotations
 
 from ..catalog import Catalog, Entry
 
-_PATH = {"complete": True, "sampled": False, "players": False, "multiplied": True}
+_PATH = {"kind": "path", "needs": "gradients", "complete": True, "sampled": False, "players": False, "multiplied": True}
 _SHAPLEY = {**_PATH, "sampled": True, "players": True}
-_GRADIENT = {"complete": False, "sampled": False, "players": False, "multiplied": False}
+_GRADIENT = {**_PATH, "complete": False, "multiplied": False}
+_DIRECT = {
+    "kind": "direct",
+    "needs": "hooks",
+    "complete": False,
+    "sampled": False,
+    "players": False,
+    "multiplied": True,
+}
+_LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
 
 METHODS = Catalog(
     "method",
@@ -54,5 +67,18 @@ METHODS = Catalog(
             "mean gradient under Gaussian noise [Smilkov 2017]",
             {**_GRADIENT, "sampled": True},
         ),
+        Entry(
+            "gradcam",
+            "methods.layers:gradcam",
+            "the last convolution's map, weighted by gradients [Selvaraju 2017]",
+            _LAYER,
+        ),
+        Entry(
+            "gradcam-counterfactual",
+            "methods.layers:gradcam_counterfactual",
+            "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
+            _LAYER,
+        ),
+        Entry("cam", "methods.layers:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
     ],
 )
