@@ -27,6 +27,7 @@ _DIRECT = {
     "players": False,
     "multiplied": True,
 }
+_RULED = {**_DIRECT, "multiplied": False}
 _LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
 
 METHODS = Catalog(
@@ -79,6 +80,37 @@ METHODS = Catalog(
             "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
             _LAYER,
         ),
+        Entry(
+            "guided-backprop",
+            "methods.backprop:guided_backprop",
+            "gradient, only positive ones through active ReLUs [Springenberg 2015]",
+            _RULED,
+        ),
+        Entry(
+            "deconvolution",
+            "methods.backprop:deconvolution",
+            "gradient, only positive ones through all ReLUs [Zeiler 2014]",
+            _RULED,
+        ),
+        Entry(
+            "guided-gradcam",
+            "methods.backprop:guided_gradcam",
+            "guided backpropagation times Grad-CAM [Selvaraju 2017]",
+            {**_LAYER, "unit": "guided Grad-CAM, no unit"},
+        ),
+        Entry(
+            "deeplift",
+            "methods.deeplift:deeplift",
+            "differences from a reference, carried back by the rescale rule [Shrikumar 2017]",
+            {**_DIRECT, "complete": True},
+        ),
+        Entry(
+            "deepshap",
+            "methods.deeplift:deepshap",
+            "DeepLIFT averaged over other images or noise [Lundberg 2017]",
+            {**_DIRECT, "complete": True, "sampled": True},
+        ),
+        Entry("lrp", "methods.deeplift:lrp", "layer-wise relevance propagation [Bach 2015]", _DIRECT),
         Entry("cam", "methods.layers:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
     ],
 )
