@@ -104,8 +104,8 @@ class Passes:
 
         def play(members: np.ndarray) -> np.ndarray:
             def images(part: slice) -> Tensor:
-                there = players.spread(torch.from_numpy(members[part].astype(np.uint8)).to(subject.x.device))
-                return torch.where(there[:, None].bool(), subject.x, reference)
+                there = players.spread(torch.from_numpy(members[part].astype(np.float32)).to(subject.x.device))
+                return torch.where(there[:, None] > 0, subject.x, reference)
 
             return self.scores(images, len(members), subject).cpu().numpy()
 

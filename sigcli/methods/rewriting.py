@@ -21,20 +21,10 @@ from .modules import check_layers, kept, out_of_place
 
 Capped = Literal["clamp", "relus"]
 STRUCTURE = frozenset(
-    (
-        "flatten",
-        "cat",
-        "reshape",
-        "view",
-        "permute",
-        "transpose",
-        "squeeze",
-        "unsqueeze",
-        "contiguous",
-        "size",
-        "getattr",
-    )
-    + ("getitem", "dim", "eq", "floordiv", "_assert", "expand", "shape")
+    [
+        *("flatten", "cat", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "contiguous", "expand"),
+        *("size", "shape", "getattr", "getitem", "dim", "eq", "floordiv", "_assert"),
+    ]
 )
 """Functions that only move values: any rule passes through them unchanged."""
 _TOLERANCE = 1e-5
