@@ -13,23 +13,8 @@ from sigcli.methods import METHODS
 from sigcli.methods.running import attributions
 from sigcli.scorer import Scorer
 
-from toys import attribute, relu_net, subject
+from toys import SMALL, attribute, relu_net, subject
 
-SMALL: dict[str, dict] = {  # cheap settings on a 6×6 image
-    "deepshap": {"samples": 9},
-    "gradient-shap": {"samples": 20},
-    "occlusion": {"players": "2x3"},
-    "rise": {"samples": 50, "cells": 3},
-    "lime": {"samples": 40, "players": "2x3"},
-    "bshap": {"players": "2x3", "budget": 42, "baseline": "black"},
-    "shapley-sampling": {"players": "2x3", "orders": 8},
-    "kernelshap": {"players": "2x3", "budget": 30},
-    "low-order-shap": {"players": "2x3"},
-    "qii": {"players": "2x3", "samples": 4},
-    "blur-ig": {"steps": 9},
-    "guided-ig": {"steps": 9},
-    "idgi": {"steps": 9},
-}
 ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "direct"]
 SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]
 HOOKS = [name for name in ALL if METHODS[name].properties["needs"] == "hooks"]

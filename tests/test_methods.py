@@ -13,16 +13,8 @@ from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
 
-from toys import attribute, smooth_net, subject
+from toys import SMALL, attribute, smooth_net, subject
 
-SMALL = {  # cheap settings on a 6×6 image
-    "sig": {"players": "2x3", "samples": 24, "baseline": "black"},
-    "sig-walk": {"players": "2x3", "orders": 4, "baseline": "black"},
-    "ig": {"steps": 24},
-    "eg": {"samples": 24},
-    "agn": {"samples": 24},
-    "smoothgrad": {"samples": 24},
-}
 ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "path"]
 COMPLETE = [name for name in ALL if METHODS[name].properties["complete"]]
 SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]

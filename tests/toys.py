@@ -15,6 +15,28 @@ from sigcli.methods.running import attributions
 from sigcli.scorer import Scorer
 from sigcli.types import Attribution, Subject
 
+SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 image
+    "sig": {"players": "2x3", "samples": 24, "baseline": "black"},
+    "sig-walk": {"players": "2x3", "orders": 4, "baseline": "black"},
+    "ig": {"steps": 24},
+    "eg": {"samples": 24},
+    "agn": {"samples": 24},
+    "smoothgrad": {"samples": 24},
+    "deepshap": {"samples": 9},
+    "gradient-shap": {"samples": 20},
+    "occlusion": {"players": "2x3"},
+    "rise": {"samples": 50, "cells": 3},
+    "lime": {"samples": 40, "players": "2x3"},
+    "bshap": {"players": "2x3", "budget": 42, "baseline": "black"},
+    "shapley-sampling": {"players": "2x3", "orders": 8},
+    "kernelshap": {"players": "2x3", "budget": 30},
+    "low-order-shap": {"players": "2x3"},
+    "qii": {"players": "2x3", "samples": 4},
+    "blur-ig": {"steps": 9},
+    "guided-ig": {"steps": 9},
+    "idgi": {"steps": 9},
+}
+
 
 class Images:
     """Peers made of a tensor (N, C, H, W)."""

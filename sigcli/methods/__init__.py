@@ -87,7 +87,13 @@ METHODS = Catalog(
             "gradient-shap",
             "methods.expected:gradient_shap",
             "gradients at random places between other images and this one [Lundberg 2017]",
-            {**_ALONG, "complete": False, "sampled": True, "axioms": ("dummy", "linearity", "invariance"), "cost": "samples"},
+            {
+                **_ALONG,
+                "complete": False,
+                "sampled": True,
+                "axioms": ("dummy", "linearity", "invariance"),
+                "cost": "samples",
+            },
         ),
         Entry(
             "linear-shap",
@@ -114,7 +120,10 @@ METHODS = Catalog(
             {**_ALONG, "axioms": ("completeness", "dummy", "symmetry", "invariance")},
         ),
         Entry(
-            "gradcam", "methods.layers:gradcam", "the last convolution's map, weighted by gradients [Selvaraju 2017]", _LAYER
+            "gradcam",
+            "methods.layers:gradcam",
+            "the last convolution's map, weighted by gradients [Selvaraju 2017]",
+            _LAYER,
         ),
         Entry(
             "gradcam-counterfactual",
@@ -164,26 +173,37 @@ METHODS = Catalog(
             "methods.perturbing:occlusion",
             "what the score loses without a player [Zeiler 2014]",
             {
-                **_SCORES, "players": True, "axioms": ("dummy", "linearity", "symmetry", "invariance"), "cost": "players",
-            },  # fmt: skip
+                **_SCORES,
+                "players": True,
+                "axioms": ("dummy", "linearity", "symmetry", "invariance"),
+                "cost": "players",
+            },
         ),
         Entry(
             "rise",
             "methods.perturbing:rise",
             "mean score of the randomly masked images that keep a pixel [Petsiuk 2018]",
             {
-                **_SCORES, "sampled": True, "multiplied": False, "unit": "mean score where kept",
-                "axioms": ("linearity", "invariance"), "cost": "samples",
-            },  # fmt: skip
+                **_SCORES,
+                "sampled": True,
+                "multiplied": False,
+                "unit": "mean score where kept",
+                "axioms": ("linearity", "invariance"),
+                "cost": "samples",
+            },
         ),
         Entry(
             "lime",
             "methods.perturbing:lime",
             "a local linear model of players [Ribeiro 2016]",
             {
-                **_SCORES, "players": True, "sampled": True, "stderr": False, "axioms": ("linearity", "invariance"),
+                **_SCORES,
+                "players": True,
+                "sampled": True,
+                "stderr": False,
+                "axioms": ("linearity", "invariance"),
                 "cost": "samples",
-            },  # fmt: skip
+            },
         ),
         Entry(
             "bshap",
@@ -214,8 +234,11 @@ METHODS = Catalog(
             "methods.shap:qii",
             "influence of players replaced by those of other images [Datta 2016]",
             {
-                **_GAME, "complete": False, "axioms": ("dummy", "linearity", "invariance"), "cost": "samples × players",
-            },  # fmt: skip
+                **_GAME,
+                "complete": False,
+                "axioms": ("dummy", "linearity", "invariance"),
+                "cost": "samples × players",
+            },
         ),
     ],
 )

@@ -37,7 +37,9 @@ def blur_ig(passes: Passes, subject: Subject, *, steps: int = 50, sigma: float |
     positive(sigma=widest)
 
     def images(part: slice) -> Tensor:
-        return torch.stack([_blurred(subject.x, widest * (1 - (i + 0.5) / steps)) for i in range(part.start, part.stop)])
+        return torch.stack(
+            [_blurred(subject.x, widest * (1 - (i + 0.5) / steps)) for i in range(part.start, part.stop)]
+        )
 
     values = torch.zeros_like(subject.x, dtype=torch.float64)
     before = start = _blurred(subject.x, widest)
@@ -72,7 +74,9 @@ def idgi(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black", 
     x, reference = subject.x, single_baseline(baseline, subject)
     alpha = (torch.arange(steps, device=x.device, dtype=x.dtype) / steps)[:, None, None, None]
     values = torch.zeros_like(x, dtype=torch.float64)
-    waiting: tuple[Tensor, Tensor] | None = None  # score and shares of the last point, whose step ends in the next batch
+    waiting: tuple[Tensor, Tensor] | None = (
+        None  # score and shares of the last point, whose step ends in the next batch
+    )
     for _, score, gradient in passes.gradients(lambda p: reference + alpha[p] * (x - reference), steps, subject):
         squares, found = gradient.double().square(), score.double()
         shares = squares / squares.sum((1, 2, 3), keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
@@ -116,22 +120,23 @@ def guided_ig(
     reference = single_baseline(baseline, subject)
     end, start = subject.x.double(), reference.double()
     values, at = torch.zeros_like(end), start.clone()
-    whole = (end - start).abs().sum()
     for step in range(1, steps + 1):
         now = at.to(subject.x.dtype)[None]
         ((_, _, gradient),) = passes.gradients(lambda _, now=now: now, 1, subject)
-        for moved in _step(at, gradient[0].double(), start, end, whole, step / steps, fraction, distance):
+        for moved in _step(at, gradient[0].double(), (start, end), step / steps, fraction, distance):
             values += (moved - at) * gradient[0].double()
             at = moved
     return _complete(passes, subject, values, reference)
 
 
 def _step(
-    at: Tensor, gradient: Tensor, start: Tensor, end: Tensor, whole: Tensor, alpha: float, fraction: float, distance: float
-) -> Iterator[Tensor]:  # noqa: PLR0917
+    at: Tensor, gradient: Tensor, ends: tuple[Tensor, Tensor], alpha: float, fraction: float, distance: float
+) -> Iterator[Tensor]:
     """Where the path goes in one step, until it is as near the end as the straight path would be."""
+    start, end = ends
     behind = start + (end - start) * max(alpha - distance, 0.0)
     ahead = start + (end - start) * min(alpha + distance, 1.0)
+    whole = (end - start).abs().sum()
     target = whole * (1 - alpha)
     size = gradient.abs()
     while True:
@@ -162,6 +167,4 @@ def _complete(passes: Passes, subject: Subject, values: Tensor, start: Tensor) -
     target = torch.tensor([subject.target], device=subject.x.device)
     total = score - float(passes.scorer.scores(start[None], target)[0])
     gap = abs(float(values.sum()) - total)
-    return Attribution(
-        values.to(subject.x.dtype), score, passes.evaluations, 2, completeness_gap=gap, total=total
-    )
+    return Attribution(values.to(subject.x.dtype), score, passes.evaluations, 2, completeness_gap=gap, total=total)

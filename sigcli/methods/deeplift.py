@@ -25,8 +25,8 @@ _DEEPLIFT = (
 def deeplift(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black") -> Attribution:
     """DeepLIFT with the rescale rule, Shrikumar, Greenside, Kundaje 2017, Eq. 3, 8 and 9.
 
-    captum's rule for max-pooling loses a part where input and reference have their maxima in different places; the
-    completeness gap says how much.
+    captum's rule for max-pooling loses a part where input and reference have their maxima in different places, and its rule
+    for the softmax (output prob) subtracts the mean over the classes; the completeness gap says how much is missing.
 
     Args:
         passes: of the model.

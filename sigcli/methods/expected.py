@@ -35,7 +35,8 @@ def gradient_shap(
         subject: what is explained.
         samples: draws of a reference r, α and noise ε.
         sigma: standard deviation of ε, as a share of the pixel range.
-        baselines: "images" draws r from the other images (with replacement only once all were used), "uniform" uniform noise.
+        baselines: "images" draws r from the other images (with replacement only once all were used), "uniform" is uniform
+            noise.
 
     Raises:
         AttributionError: no other images.
