@@ -169,7 +169,7 @@ class Measuring:
         picture = read_image(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        return Subject(x, -1, low, high, picture.key, session.seed, self._peers), picture
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, session.model.module), picture
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""
@@ -192,7 +192,7 @@ class Measuring:
             if model is not None:
                 scorer = Scorer(model, scorer.output, scorer.precision)
             near = (
-                Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
+                replace(subject, x=x, target=target, model=subject.model if model is None else model) for x in images
             )
             found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size)
             return torch.stack([a.values for a in found])

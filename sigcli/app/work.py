@@ -146,7 +146,7 @@ class Work:
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
         picture = session.model.preprocess.display(loaded.picture.pixels)
         for target in targets:
-            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
+            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers, session.model.module)
             for i, chosen in enumerate(session.methods):
                 item = replace(
                     blank,
