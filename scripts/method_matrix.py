@@ -27,7 +27,7 @@ NETWORKS = (
     "resnet18", "vgg11", "densenet121", "mobilenet_v2", "squeezenet1_1", "convnext_tiny", "vit_b_16", "swin_t",
 )  # fmt: skip
 SIDE = 64
-SMALL = {"samples": 4, "steps": 2, "orders": 4, "budget": 16, "players": "grid:2x2", "cells": 3}
+SMALL = {"samples": 4, "steps": 2, "orders": 4, "budget": 16, "players": "grid:2x2", "cells": 3, "relu": False}
 
 
 class Others:
@@ -63,7 +63,9 @@ def outcome(method: str, net: nn.Module) -> str:
     """Whether a method runs on a network: "ok", or why not."""
     x = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     level = torch.zeros(3, 1, 1)
-    who = Subject(x, 5, level - 2, level + 2, 7, 0, Others())
+    with torch.no_grad():
+        target = int(net(x[None])[0].argmax())
+    who = Subject(x, target, level - 2, level + 2, 7, 0, Others())
     options = {name: value for name, value in SMALL.items() if name in METHODS[method].options()}
     try:
         (found,) = attributions(METHODS[method], options, Scorer(net), [who], batch_size=8)

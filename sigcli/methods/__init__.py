@@ -129,7 +129,7 @@ METHODS = Catalog(
             "gradcam-counterfactual",
             "methods.layers:gradcam_counterfactual",
             "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
-            _LAYER,
+            {**_LAYER, "unit": "counterfactual Grad-CAM, no unit"},
         ),
         Entry("cam", "methods.layers:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
         Entry(
@@ -187,7 +187,7 @@ METHODS = Catalog(
                 **_SCORES,
                 "sampled": True,
                 "multiplied": False,
-                "unit": "mean score where kept",
+                "unit": "score where kept, less the mean",
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
             },

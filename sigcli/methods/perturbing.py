@@ -106,12 +106,13 @@ def rise(
     cells: int = 7,
     keep: float = 0.5,
     baseline: str | Tensor = "black",
+    centre: bool = True,
 ) -> Attribution:
     """RISE, Petsiuk, Das, Saenko 2018, Eq. 6: Σ_i F(x ⊙ M_i) M_i / (k · E[M]) over random smooth masks.
 
     A mask is a grid of cells that are 1 with probability `keep`, scaled bilinearly to one cell more than the image in each
-    direction and shifted at random (their section 3.2). Values are mean scores of the images in which a pixel is kept, in
-    equal shares for the channels.
+    direction and shifted at random (their section 3.2). Values are mean scores of the images in which a pixel is kept,
+    less the mean score of all, in equal shares for the channels.
 
     Args:
         passes: of the model.
@@ -120,6 +121,8 @@ def rise(
         cells: of the grid, in each direction.
         keep: probability of a cell to be kept.
         baseline: what stands in where a mask is 0 (theirs is black).
+        centre: subtract the mean score of all masked images from each, which takes a constant (and noise) off the map and
+            leaves its order; false is Eq. 6 as printed, whose sign says nothing where scores are logits.
 
     Raises:
         UsageError: unknown baseline, or counts and probabilities out of range.
@@ -134,9 +137,13 @@ def rise(
         return reference + masks(part) * (x - reference)
 
     scores = passes.scores(images, samples, subject)
+    if centre:
+        scores = scores - scores.mean()
+    # Centred scores sum to 0, so that taking E[M] off the masks changes no value; without it the error would be overstated.
+    offset = keep if centre else 0.0
     for first in range(0, samples, passes.batch_size):
         part = slice(first, min(first + passes.batch_size, samples))
-        weighed = scores[part, None, None, None] * masks(part).double()
+        weighed = scores[part, None, None, None] * (masks(part).double() - offset)
         mean += weighed.sum(0, keepdim=True) / (samples * keep)
         square += weighed.square().sum(0, keepdim=True) / (samples * keep**2)
     stderr = ((square - mean.square()).clamp(min=0) / (samples - 1)).sqrt()
