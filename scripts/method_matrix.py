@@ -1,6 +1,6 @@
 """Write docs/methods.md: what each method needs and satisfies, and which networks it runs on.
 
-    python scripts/method_matrix.py [--out docs/methods.md]
+    python scripts/method_matrix.py [--out docs/methods.md] [--only gradcam,rise]
 
 Networks have random weights and take 64×64 images; methods have settings so small that only their running is tested. Every
 cell is the outcome of a run: "ok" for a finite map that is not zero everywhere, else the number of the reason below
@@ -10,6 +10,7 @@ the table.
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import torch
@@ -87,15 +88,30 @@ def facts() -> list[str]:
     return lines
 
 
-def matrix(networks: tuple[str, ...], methods: tuple[str, ...]) -> list[str]:
+def earlier(page: str) -> dict[tuple[str, str], str]:
+    """The outcomes that a page holds: (method, network) → outcome."""
+    table = page.partition("## Which method runs")[2]
+    reasons = dict(re.findall(r"^- (\[\d+\]) (.+)$", table, re.MULTILINE))
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith(("| method", "| `"))]
+    networks = rows[0][1:] if rows else []
+    return {
+        (row[0].strip("`"), name): reasons.get(cell, cell)
+        for row in rows[1:]
+        for name, cell in zip(networks, row[1:], strict=True)
+    }
+
+
+def matrix(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str]) -> list[str]:
     """The table of which method runs on which network, with the reasons of those that do not below it."""
-    found: dict[tuple[str, str], str] = {}
+    found = dict(known)
     for name in networks:
-        net = network(name)
-        for method in methods:
+        missing = [method for method in methods if (method, name) not in known]
+        net = network(name) if missing else None
+        for method in missing:
             found[method, name] = outcome(method, net)
             print(f"{name} {method}: {found[method, name]}", flush=True)
-    reasons = list(dict.fromkeys(reason for reason in found.values() if reason != "ok"))
+    inside = [found[method, name] for name in networks for method in methods]
+    reasons = list(dict.fromkeys(reason for reason in inside if reason != "ok"))
     lines = ["| method | " + " | ".join(networks) + " |", "|---|" + ":-:|" * len(networks)]
     for method in methods:
         cells = [found[method, name] for name in networks]
@@ -104,8 +120,8 @@ def matrix(networks: tuple[str, ...], methods: tuple[str, ...]) -> list[str]:
     return [*lines, "", *(f"- [{i}] {reason}" for i, reason in enumerate(reasons, 1))]
 
 
-def page(networks: tuple[str, ...], methods: tuple[str, ...]) -> str:
-    """The whole page."""
+def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str]) -> str:
+    """The whole page; outcomes that are known are not run again."""
     axioms = [f"- *{name}*: {meaning}." for name, meaning in AXIOMS.items()]
     return "\n".join([
         "# Methods", "",
@@ -115,15 +131,20 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...]) -> str:
         "The tests hold every method to the axioms that it declares here, on linear, product, max and unanimity models.", "",
         *facts(), "", *axioms, "", "## Which method runs on which network", "",
         f"Random weights, {SIDE}×{SIDE} images. A number refers to the reason of the refusal.", "",
-        *matrix(networks, methods), "",
+        *matrix(networks, methods, known), "",
     ])  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "methods.md")
+    parser.add_argument("--only", default="", help="methods to run, with commas; the others as the page has them")
     arguments = parser.parse_args()
-    arguments.out.write_text(page(NETWORKS, tuple(METHODS)), encoding="utf-8")
+    known: dict[tuple[str, str], str] = {}
+    if arguments.only:
+        known = earlier(arguments.out.read_text(encoding="utf-8"))
+        known = {key: value for key, value in known.items() if key[0] not in arguments.only.split(",")}
+    arguments.out.write_text(page(NETWORKS, tuple(METHODS), known), encoding="utf-8")
 
 
 if __name__ == "__main__":
