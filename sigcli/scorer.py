@@ -75,6 +75,14 @@ class Scorer:
             if value not in choices:
                 raise unknown(kind, value, choices)
 
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """The precision in which the model runs, for code that runs it itself."""
+        return autocast(self.precision, device)
+
+    def select(self, outputs: Float[Tensor, "n k"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """The score of each row of outputs at its target, (N,)."""
+        return _KINDS[self.output](outputs, targets)
+
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
         with torch.no_grad(), autocast(self.precision, images.device):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -42,6 +42,7 @@ class Subject:
         key: 64-bit content key of the image, from which every random draw derives.
         seed: of the run.
         peers: the other images, or None where there are none.
+        model: images (N, C, H, W) → scores (N, classes) for baselines that are learned from it, or None.
     """
 
     x: Tensor
@@ -51,6 +52,7 @@ class Subject:
     key: int
     seed: int = 0
     peers: Peers | None = None
+    model: Callable[[Tensor], Tensor] | None = None
 
     @property
     def picture(self) -> Tensor:
@@ -65,7 +67,8 @@ class Attribution:
     Args:
         values: (C, H, W), in the score's unit where the method is complete.
         score: F(x).
-        gradient_evaluations: forward and backward passes of one image that were spent.
+        gradient_evaluations: passes of one image through the model that were spent: forward and backward, or forward
+            only for methods whose `needs` is "forward".
         forward_evaluations: further forward passes, spent on the completeness check.
         completeness_gap: |Σ values − total|, in the score's unit; None where the method makes no such claim.
         total: the score difference that the values should sum to, or None.

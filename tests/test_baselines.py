@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from sigcli.app.explain import explain
 from sigcli.baselines import BASELINES
+from sigcli.baselines.learned import entropy
 from sigcli.baselines.single import baseline, gaussian_blur
 from sigcli.errors import AttributionError, UsageError
 from sigcli.types import Subject
 
-from toys import subject
+from toys import smooth_net, subject
 
 LOW, HIGH = torch.tensor([-2.0, -1.0])[:, None, None], torch.tensor([2.0, 3.0])[:, None, None]
 
@@ -16,7 +20,7 @@ LOW, HIGH = torch.tensor([-2.0, -1.0])[:, None, None], torch.tensor([2.0, 3.0])[
 @pytest.fixture
 def who():
     base = subject(dtype=torch.float32)
-    return Subject(base.picture * (HIGH - LOW) + LOW, 0, LOW, HIGH, 7, 0, base.peers)
+    return Subject(base.picture * (HIGH - LOW) + LOW, 0, LOW, HIGH, 7, 0, base.peers, smooth_net(torch.float32))
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -94,3 +98,24 @@ def test_one_image_alone_has_no_mean(spec, who):
     alone = Subject(who.x, 0, LOW, HIGH, 7)
     with pytest.raises(AttributionError, match="--references"):
         baseline(spec, alone)
+
+
+def test_the_learned_baseline_leaves_the_model_in_doubt(who):
+    found = baseline("max-entropy", who)
+    assert float(entropy(who.model(found[None]))) > 0.99 * np.log(3)
+    assert float(entropy(who.model(who.x[None]))) < 0.9 * np.log(3)
+    assert ((found >= LOW) & (found <= HIGH)).all()
+    assert torch.equal(found, baseline("max-entropy", replace(who)))  # learned anew, the same
+    assert not torch.equal(found, baseline("max-entropy", replace(who, seed=1)))
+    short = baseline("max-entropy:1", who)
+    assert float(entropy(who.model(short[None]))) <= float(entropy(who.model(found[None])))
+    with pytest.raises(UsageError, match="number of steps"):
+        baseline("max-entropy:few", who)
+    with pytest.raises(AttributionError, match="learned from the model"):
+        baseline("max-entropy", replace(who, model=None))
+
+
+def test_methods_take_the_learned_baseline():
+    found = explain("sample_images/star.png", method="ig,bshap", baseline="max-entropy:5", write=False,
+                    settings={"steps": 3, "budget": 120, "bshap.players": "grid:2x2"}, target="star")  # fmt: skip
+    assert [item.status for item in found] == ["ok", "ok"]

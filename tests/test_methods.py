@@ -1,4 +1,4 @@
-"""Contracts that every entry of the catalogue is held to from the day it appears."""
+"""Contracts that every path method of the catalogue is held to from the day it appears; the others: test_direct_methods."""
 
 import inspect
 import typing
@@ -13,20 +13,12 @@ from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
 
-from toys import attribute, smooth_net, subject
+from toys import SMALL, attribute, smooth_net, subject
 
-SMALL = {  # cheap settings on a 6×6 image
-    "sig": {"players": "2x3", "samples": 24, "baseline": "black"},
-    "sig-walk": {"players": "2x3", "orders": 4, "baseline": "black"},
-    "ig": {"steps": 24},
-    "eg": {"samples": 24},
-    "agn": {"samples": 24},
-    "smoothgrad": {"samples": 24},
-}
-ALL = list(METHODS)
-COMPLETE = [name for name, entry in METHODS.items() if entry.properties["complete"]]
-SAMPLED = [name for name, entry in METHODS.items() if entry.properties["sampled"]]
-MULTIPLIED = [name for name, entry in METHODS.items() if entry.properties["multiplied"]]
+ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "path"]
+COMPLETE = [name for name in ALL if METHODS[name].properties["complete"]]
+SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]
+MULTIPLIED = [name for name in ALL if METHODS[name].properties["multiplied"]]
 
 
 def explain(name, model, who, **options):

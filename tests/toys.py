@@ -10,10 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sigcli.engine import Task, integrate
 from sigcli.methods import METHODS
+from sigcli.methods.running import attributions
 from sigcli.scorer import Scorer
 from sigcli.types import Attribution, Subject
+
+SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 image
+    "sig": {"players": "2x3", "samples": 24, "baseline": "black"},
+    "sig-walk": {"players": "2x3", "orders": 4, "baseline": "black"},
+    "ig": {"steps": 24},
+    "eg": {"samples": 24},
+    "agn": {"samples": 24},
+    "smoothgrad": {"samples": 24},
+    "deepshap": {"samples": 9},
+    "gradient-shap": {"samples": 20},
+    "occlusion": {"players": "2x3"},
+    "rise": {"samples": 50, "cells": 3},
+    "lime": {"samples": 40, "players": "2x3"},
+    "bshap": {"players": "2x3", "budget": 42, "baseline": "black"},
+    "shapley-sampling": {"players": "2x3", "orders": 8},
+    "kernelshap": {"players": "2x3", "budget": 30},
+    "low-order-shap": {"players": "2x3"},
+    "qii": {"players": "2x3", "samples": 4},
+    "blur-ig": {"steps": 9},
+    "guided-ig": {"steps": 9},
+    "idgi": {"steps": 9},
+}
 
 
 class Images:
@@ -52,6 +74,24 @@ def smooth_net(dtype: torch.dtype = torch.float64, channels: int = 2, side: int 
     return net.to(dtype).eval().requires_grad_(False)
 
 
+def relu_net(dtype: torch.dtype = torch.float64, channels: int = 2, classes: int = 3) -> nn.Module:
+    """A small convolutional classifier that every method can look into: convolutions, in-place ReLUs, pooling, linear."""
+    generator = torch.Generator().manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(channels, 4, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(4, 6, 3, padding=1),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, classes),
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator) * 0.5)
+    return net.to(dtype).eval().requires_grad_(False)
+
+
 def subject(
     x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, target: int = 1, key: int = 7, seed: int = 0
 ) -> Subject:
@@ -66,8 +106,7 @@ def subject(
 def attribute(
     model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options
 ) -> Attribution:
-    plan = METHODS[method].load()(who, **options)
-    return next(iter(integrate(Scorer(model), [Task(who, plan)], batch_size=batch_size, check=check)))
+    return next(attributions(METHODS[method], options, Scorer(model), [who], batch_size=batch_size, check=check))
 
 
 def coalition_values(

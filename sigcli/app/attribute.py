@@ -148,8 +148,8 @@ class ShapleyIntegratedGradients:
                 between coalitions and 5 nodes for each.
             internal_batch_size: points per gradient evaluation of the model; it may be below N. By default 64.
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), (N,).
-            players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side, 14×14 from 28, and
-                single positions otherwise. Several inputs are laid side by side as positions.
+            players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side,
+                14×14 from 28, and single positions otherwise. Several inputs are laid side by side as positions.
             sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
             form: "to-input", "from-default" or "both", see there.
             normalise: per-player normalisation, see there.

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from .. import render
-from ..engine import Task, integrate
 from ..errors import AttributionError, ImageError, SigError, UsageError
 from ..images import Picture, read_image
+from ..methods.running import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, follow
@@ -151,7 +151,7 @@ class Measuring:
         picture = read_image(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        return Subject(x, -1, low, high, picture.key, session.seed, self._peers), picture
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, session.model.module), picture
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""
@@ -174,13 +174,10 @@ class Measuring:
             if model is not None:
                 scorer = Scorer(model, scorer.output, scorer.precision)
             near = (
-                Subject(x, target, subject.low, subject.high, subject.key, subject.seed, subject.peers) for x in images
+                replace(subject, x=x, target=target, model=subject.model if model is None else model) for x in images
             )
-            tasks = [Task(who, method.entry.load()(who, **method.options)) for who in near]
-            size = min(
-                session.batch_size, sum(len(task.plan) for task in tasks)
-            )  # what fills a batch up is wasted here
-            maps = torch.stack([a.values for a in integrate(scorer, tasks, batch_size=size, check=0)])
+            found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
+            maps = torch.stack([a.values for a in found])
             return torch.from_numpy(blurred(maps.cpu().numpy(), self.smooth)).to(maps) if self.smooth else maps
 
         return explain

@@ -44,6 +44,7 @@ class Explanation:
         folder: of its files, relative to the run folder.
         name: of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
+        own_unit: the values' unit where it is neither.
         resumed: it was done by an earlier run and read from its row.
     """
 
@@ -72,6 +73,7 @@ class Explanation:
     folder: str = ""
     name: str = ""
     multiplied: bool = True
+    own_unit: str = ""
     resumed: bool = False
 
     def row(self) -> dict[str, str]:
@@ -121,6 +123,8 @@ class Explanation:
     @property
     def unit(self) -> str:
         """Unit of the values per pixel."""
+        if self.own_unit:
+            return self.own_unit
         what = "pixel" if self.sample is None else "feature"
         return f"{self.output} per {what}" if self.multiplied else f"{self.output} per unit of input"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..arrays import read_array
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
 from ..images import Picture, read_image
+from ..methods.running import direct, is_direct
 from ..models.model import Model
 from ..models.rows import ArrayInput
 from ..pairs import EmbeddingPairs, ImagePairs
@@ -114,13 +116,22 @@ class Work:
     def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
         """Yield (explanation, whether it is the last of its image and target), in order."""
         session = self.session
-        stream = integrate(
-            session.scorer, self._tasks(), batch_size=session.batch_size, check=session.check, progress=progress
-        )
-        for attribution in stream:
-            yield from self._ready()
-            entry = self._queue.popleft()
-            yield self._finished(entry.item, attribution), entry.last
+        for pause, tasks in groupby(self._tasks(progress), key=lambda task: task is None):
+            if pause:
+                for _ in tasks:
+                    yield from self._ready()
+                continue
+            stream = integrate(
+                session.scorer,
+                (task for task in tasks if task is not None),
+                batch_size=session.batch_size,
+                check=session.check,
+                progress=progress,
+            )
+            for attribution in stream:
+                yield from self._ready()
+                entry = self._queue.popleft()
+                yield self._finished(entry.item, attribution), entry.last
         yield from self._ready()
 
     def _ready(self) -> Iterator[tuple[Explanation, bool]]:
@@ -128,16 +139,22 @@ class Work:
             entry = self._queue.popleft()
             yield entry.item, entry.last
 
-    def _tasks(self) -> Iterator[Task]:
+    def _tasks(self, progress: Callable[[int], None] | None) -> Iterator[Task | None]:
+        """Tasks for the engine; None where nothing is under way there and results are ready to be handed on."""
         session = self.session
         images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.read)
         for (name, folder), loaded in zip(self.names, images, strict=True):
             if isinstance(loaded, ImageError):
                 self._fail_all(Explanation(name, "", folder=folder), loaded)
-                continue
-            yield from self._image_tasks(loaded)
+            else:
+                yield from self._image_tasks(loaded, progress)
+            yield from self._pause()
 
-    def _image_tasks(self, loaded: Loaded) -> Iterator[Task]:
+    def _pause(self) -> Iterator[None]:
+        if not any(entry.waits for entry in self._queue):
+            yield None
+
+    def _image_tasks(self, loaded: Loaded, progress: Callable[[int], None] | None) -> Iterator[Task | None]:
         session, device = self.session, self.session.model.device
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
         x = loaded.x.to(device)
@@ -156,7 +173,7 @@ class Work:
             self._fail_all(blank, error)
             return
         for target in targets:
-            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
+            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers, session.model.module)
             for i, chosen in enumerate(methods):
                 item = replace(
                     blank,
@@ -167,29 +184,54 @@ class Work:
                     partner=partner,
                     **shown,
                     multiplied=bool(chosen.entry.properties["multiplied"]),
+                    own_unit=str(chosen.entry.properties.get("unit", "")),
                 )
-                yield from self._task(item, chosen, subject, loaded.path, last=i == len(session.methods) - 1)
+                last = i == len(session.methods) - 1
+                if self._done_before(item, loaded.path, last=last):
+                    continue
+                made = self._made(item, chosen, subject, progress)
+                if isinstance(made, Task):
+                    self._queue.append(_Entry(item, last, waits=True))
+                    yield made
+                else:
+                    self._queue.append(_Entry(made, last))
+                    yield from self._pause()
 
-    def _task(self, item: Explanation, chosen: Chosen, subject: Subject, path: Path, *, last: bool) -> Iterator[Task]:
-        """One task for the engine, or none where the item is done already or cannot be done."""
+    def _done_before(self, item: Explanation, path: Path, *, last: bool) -> bool:
+        """Whether an earlier run did it already; then what it found is queued."""
         earlier = self._earlier(item, path)
         if earlier:
             done = from_row(earlier[0], item.output)
-            names = ("folder", "name", "picture", "partner", "sample", "names", "players", "multiplied")
+            names = ("folder", "name", "picture", "partner", "sample", "names", "players", "multiplied", "own_unit")
             kept = {name: getattr(item, name) for name in names}
             self._queue.append(_Entry(replace(done, **kept), last))
-            return
+        return bool(earlier)
+
+    def _made(
+        self, item: Explanation, chosen: Chosen, subject: Subject, progress: Callable[[int], None] | None
+    ) -> Task | Explanation:
+        """A task for the engine; or the explanation itself where the method does without, or cannot explain this image."""
+        session = self.session
         try:
-            task = Task(subject, chosen.entry.load()(subject, **chosen.options))
+            if is_direct(chosen.entry):
+                found = direct(
+                    chosen.entry,
+                    chosen.options,
+                    session.scorer,
+                    subject,
+                    batch_size=session.batch_size,
+                    progress=progress,
+                )
+                made: Task | Explanation = self._finished(item, found)
+            else:
+                made = Task(subject, chosen.entry.load()(subject, **chosen.options))
         except (AttributionError, ImageError, UsageError) as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
             if isinstance(error, UsageError) and item.method not in self._started:
                 raise
-            self._queue.append(_Entry(_failed(item, error), last))
-            return
+            return _failed(item, error)
         self._started.add(item.method)
-        self._queue.append(_Entry(item, last, waits=True))
-        yield task
+        return made
 
     def _earlier(self, item: Explanation, path: Path) -> list[dict[str, str]]:
         """Rows of an earlier run that still hold: the array stands, and the image was not changed since it was made."""

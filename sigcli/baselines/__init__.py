@@ -25,6 +25,12 @@ BASELINES = Catalog(
             {"argument": "SIGMA", "default": ""},
         ),
         Entry(
+            "max-entropy",
+            "baselines.learned:max_entropy",
+            "max-entropy:STEPS, learned: the model is least certain of it (default 200 gradient steps) [Tan 2023]",
+            {"argument": "STEPS", "default": ""},
+        ),
+        Entry(
             "FILE",
             f"{_M}:file",
             "an image file, or an (C, H, W) array .npy in the model's input space",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
@@ -15,7 +15,7 @@ from ..baselines import BASELINES
 from ..catalog import Catalog, Entry
 from ..errors import unknown
 from ..gridworld import ESTIMATORS
-from ..methods import METHODS
+from ..methods import AXIOMS, METHODS
 from ..metrics import METRICS
 from ..models import MODELS
 from ..scenarios import SCENARIOS
@@ -34,16 +34,27 @@ CATALOGS: dict[str, Catalog] = {
 
 def listing(
     what: Annotated[
-        str, typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics or scenarios.")
+        str,
+        typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics, scenarios or layers."),
     ],
     name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
+    model: o.Model = "shapes",
+    weights: o.Weights = None,
+    resize: o.Resize = None,
+    crop: o.Crop = None,
     as_json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options."""
+    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options.
+
+    'sig list layers --model NAME' shows a model's layers, for --set layer=NAME; a star marks the one taken by default.
+    """
     with guarded(debug):
+        if what == "layers":
+            _layers(model, weights, resize, crop, as_json=as_json)
+            return
         if what not in CATALOGS:
-            raise unknown("list", what, CATALOGS)
+            raise unknown("list", what, [*CATALOGS, "layers"])
         catalog = CATALOGS[what]
         entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
         if what == "models" and name is None:
@@ -56,10 +67,35 @@ def listing(
             typer.echo(entries[0]["help"])
 
 
+def _layers(model: str, weights: str | None, resize: int | None, crop: int | None, *, as_json: bool) -> None:
+    from ..app.layers import model_layers
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("layer", "class", "output of one image", ""):
+        table.add_column(column, overflow="fold")
+    for layer, default in model_layers(model, weights=weights, resize=resize, crop=crop):
+        if as_json:
+            record = {"name": layer.name, "class": layer.kind, "shape": list(layer.shape), "map": bool(layer.form)}
+            typer.echo(json.dumps({**record, "default": default}))
+        shape = "×".join(map(str, layer.shape))
+        table.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")
+    if not as_json:
+        Console(highlight=False).print(table)
+
+
 def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
     form = entry.properties.get("argument")
     shown = entry.name if form is None or entry.name == "FILE" else f"{entry.name}:{form}"
-    return {"name": shown, "summary": entry.summary, **({"kind": catalog.kind} if not form else {})}
+    record: dict[str, object] = {
+        "name": shown,
+        "summary": entry.summary,
+        **({"kind": catalog.kind} if not form else {}),
+    }
+    if catalog is METHODS:
+        record |= {fact: entry.properties[fact] for fact in ("cost", "needs")}
+        record["axioms"] = list(entry.properties["axioms"])
+        record["source"] = entry.summary.rpartition("[")[2].rstrip("]")
+    return record
 
 
 def _torchvision() -> list[dict[str, object]]:
@@ -85,9 +121,21 @@ def _details(entry: Entry) -> dict[str, object]:
 
 
 def _show(entries: list[dict[str, object]]) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column()
+    facts = [fact for fact in ("cost", "needs", "axioms") if fact in entries[0]]
+    table = Table(box=None, show_header=bool(facts), header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("name", no_wrap=True, style="bold")
+    table.add_column("what it is")
+    for fact in facts:
+        table.add_column(f"{fact} (passes)" if fact == "cost" else fact)
     for entry in entries:
-        table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])))
-    Console(highlight=False).print(table)
+        cells = [escape(_initials(entry[fact]) if fact == "axioms" else str(entry[fact])) for fact in facts]
+        table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])), *cells)
+    console = Console(highlight=False)
+    console.print(table)
+    if facts:
+        console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)
+
+
+def _initials(axioms: object) -> str:
+    """The axioms' first letters, each in its own place."""
+    return "".join(name[0] if name in cast(list, axioms) else "·" for name in AXIOMS)

@@ -1,11 +1,17 @@
-"""Methods: functions `(subject, *, options) -> Plan`. A table of text; the functions import torch when used.
+"""Methods. A table of text; the functions import torch when used.
 
 Properties:
+    kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
+        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.passes`).
+    needs: of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
+    cost: passes of the model, in terms of the options.
+    axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
-    sampled: random draws, hence a standard error.
+    sampled: random draws, hence a standard error, unless `stderr` is False.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are no pictures.
+    unit: the values' unit in words where it is neither.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
@@ -13,9 +19,32 @@ from __future__ import annotations
 
 from ..catalog import Catalog, Entry
 
-_PATH = {"complete": True, "sampled": False, "players": False, "multiplied": True, "arrays": True}
-_SHAPLEY = {**_PATH, "sampled": True, "players": True}
-_GRADIENT = {"complete": False, "sampled": False, "players": False, "multiplied": False, "arrays": True}
+AXIOMS = {
+    "completeness": "values sum to a score difference, in expectation where there are draws (Sundararajan et al. 2017)",
+    "dummy": "what the model never reads gets 0 ([ICG] section 3.2)",
+    "linearity": "the map of a sum of scores is the sum of their maps",
+    "symmetry": "players that the model treats alike get the same, in expectation where there are draws",
+    "invariance": "networks that compute the same function get the same map",
+}
+_ALL = tuple(AXIOMS)
+_EXPECTED = ("completeness", "dummy", "linearity", "invariance")
+_PATH = {
+    "kind": "path", "needs": "gradients", "complete": True, "sampled": False, "players": False, "multiplied": True,
+    "axioms": _ALL, "cost": "steps", "arrays": True,
+}  # fmt: skip
+_SHAPLEY = {**_PATH, "sampled": True, "players": True, "cost": "samples × steps"}
+_GRADIENT = {
+    **_PATH, "complete": False, "multiplied": False, "axioms": ("dummy", "linearity", "symmetry", "invariance"), "cost": "1",
+}  # fmt: skip
+_DIRECT = {
+    "kind": "direct", "needs": "hooks", "complete": False, "sampled": False, "players": False, "multiplied": True,
+    "axioms": (), "cost": "1", "arrays": False,
+}  # fmt: skip
+_RULED = {**_DIRECT, "multiplied": False, "axioms": ("dummy",)}
+_LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
+_ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps"}
+_SCORES = {**_DIRECT, "needs": "forward"}
+_GAME = {**_SCORES, "players": True, "complete": True, "sampled": True, "axioms": _ALL, "cost": "budget"}
 
 METHODS = Catalog(
     "method",
@@ -26,34 +55,191 @@ METHODS = Catalog(
         Entry(
             "sig-walk",
             "methods.walk:sig_walk",
-            "polylines through coalitions: unbiased Shapley value per player",
-            {**_SHAPLEY, "linear": "players"},
+            "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
+            {**_SHAPLEY, "linear": "players", "cost": "orders × players"},
         ),
         Entry("ig", "methods.straight:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH),
         Entry(
             "eg",
             "methods.straight:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
-            {**_PATH, "sampled": True},
+            {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps"},
         ),
         Entry(
             "agn",
             "methods.straight:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
-            {**_PATH, "sampled": True},
+            {**_PATH, "sampled": True, "cost": "samples × steps"},
         ),
         Entry("gradient", "methods.gradients:gradient", "the gradient of the score [Simonyan 2014]", _GRADIENT),
         Entry(
             "input-x-gradient",
             "methods.gradients:input_x_gradient",
             "input times gradient [Shrikumar 2016]",
-            {**_PATH, "complete": False},
+            {**_GRADIENT, "multiplied": True},
         ),
         Entry(
             "smoothgrad",
             "methods.gradients:smoothgrad",
             "mean gradient under Gaussian noise [Smilkov 2017]",
-            {**_GRADIENT, "sampled": True},
+            {**_GRADIENT, "sampled": True, "cost": "samples"},
+        ),
+        Entry(
+            "gradient-shap",
+            "methods.expected:gradient_shap",
+            "gradients at random places between other images and this one [Lundberg 2017]",
+            {
+                **_ALONG,
+                "complete": False,
+                "sampled": True,
+                "axioms": ("dummy", "linearity", "invariance"),
+                "cost": "samples",
+            },
+        ),
+        Entry(
+            "linear-shap",
+            "methods.expected:linear_shap",
+            "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
+            {**_ALONG, "axioms": _ALL, "cost": "2"},
+        ),
+        Entry(
+            "blur-ig",
+            "methods.curved:blur_ig",
+            "IG along images of less and less blur [Xu 2020]",
+            {**_ALONG, "axioms": ("completeness", "dummy", "linearity", "invariance")},
+        ),
+        Entry(
+            "guided-ig",
+            "methods.curved:guided_ig",
+            "IG along a path that moves values of small gradient first [Kapishnikov 2021]",
+            {**_ALONG, "axioms": ("completeness", "dummy", "invariance")},
+        ),
+        Entry(
+            "idgi",
+            "methods.curved:idgi",
+            "score differences on IG's path, shared by squared gradients [Yang 2023]",
+            {**_ALONG, "axioms": ("completeness", "dummy", "symmetry", "invariance")},
+        ),
+        Entry(
+            "gradcam",
+            "methods.layers:gradcam",
+            "the last convolution's map, weighted by gradients [Selvaraju 2017]",
+            _LAYER,
+        ),
+        Entry(
+            "gradcam-counterfactual",
+            "methods.layers:gradcam_counterfactual",
+            "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
+            {**_LAYER, "unit": "counterfactual Grad-CAM, no unit"},
+        ),
+        Entry("cam", "methods.layers:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
+        Entry(
+            "guided-backprop",
+            "methods.backprop:guided_backprop",
+            "gradient, only positive ones through active ReLUs [Springenberg 2015]",
+            _RULED,
+        ),
+        Entry(
+            "deconvolution",
+            "methods.backprop:deconvolution",
+            "gradient, only positive ones through all ReLUs [Zeiler 2014]",
+            _RULED,
+        ),
+        Entry(
+            "guided-gradcam",
+            "methods.backprop:guided_gradcam",
+            "guided backpropagation times Grad-CAM [Selvaraju 2017]",
+            {**_LAYER, "unit": "guided Grad-CAM, no unit", "axioms": ("dummy",), "cost": "2"},
+        ),
+        Entry(
+            "deeplift",
+            "methods.deeplift:deeplift",
+            "differences from a reference, carried back by the rescale rule [Shrikumar 2017]",
+            {**_DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2"},
+        ),
+        Entry(
+            "deepshap",
+            "methods.deeplift:deepshap",
+            "DeepLIFT averaged over other images or noise [Lundberg 2017]",
+            {**_DIRECT, "complete": True, "sampled": True, "axioms": ("completeness", "dummy"), "cost": "2 × samples"},
+        ),
+        Entry(
+            "lrp",
+            "methods.deeplift:lrp",
+            "layer-wise relevance propagation [Bach 2015]",
+            {**_DIRECT, "axioms": ("dummy",), "cost": "2"},
+        ),
+        Entry(
+            "occlusion",
+            "methods.perturbing:occlusion",
+            "what the score loses without a player [Zeiler 2014]",
+            {
+                **_SCORES,
+                "players": True,
+                "axioms": ("dummy", "linearity", "symmetry", "invariance"),
+                "cost": "players",
+            },
+        ),
+        Entry(
+            "rise",
+            "methods.perturbing:rise",
+            "mean score of the randomly masked images that keep a pixel [Petsiuk 2018]",
+            {
+                **_SCORES,
+                "sampled": True,
+                "multiplied": False,
+                "unit": "score where kept, less the mean",
+                "axioms": ("linearity", "invariance"),
+                "cost": "samples",
+            },
+        ),
+        Entry(
+            "lime",
+            "methods.perturbing:lime",
+            "a local linear model of players [Ribeiro 2016]",
+            {
+                **_SCORES,
+                "players": True,
+                "sampled": True,
+                "stderr": False,
+                "axioms": ("linearity", "invariance"),
+                "cost": "samples",
+            },
+        ),
+        Entry(
+            "bshap",
+            "methods.shap:bshap",
+            "Shapley value per player, exact where 2^n fits the budget [Sundararajan 2020]",
+            _GAME,
+        ),
+        Entry(
+            "shapley-sampling",
+            "methods.shap:shapley_sampling",
+            "Shapley value per player by random orders [Castro 2009]",
+            {**_GAME, "cost": "orders × players"},
+        ),
+        Entry(
+            "kernelshap",
+            "methods.shap:kernelshap",
+            "Shapley value per player by regression [Lundberg 2017]",
+            {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
+        ),
+        Entry(
+            "low-order-shap",
+            "methods.shap:low_order_shap",
+            "exact Shapley value of at most 16 players [Lundberg 2017]",
+            {**_GAME, "sampled": False, "cost": "2^players"},
+        ),
+        Entry(
+            "qii",
+            "methods.shap:qii",
+            "influence of players replaced by those of other images [Datta 2016]",
+            {
+                **_GAME,
+                "complete": False,
+                "axioms": ("dummy", "linearity", "invariance"),
+                "cost": "samples × players",
+            },
         ),
     ],
 )

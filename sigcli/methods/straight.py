@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
-from ..baselines.single import other_images, peers, resized_to, uniform_noise
 from ..paths import Plan, Reference, straight
 from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, positive, units
+from .references import references
 
 
 def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
@@ -47,26 +47,8 @@ def eg(
     one_of(("images", "uniform"), baselines=baselines)
     key = draws.stream(subject.seed, subject.key, "eg", baselines)
     nodes, weights = _stratified_lines(samples, steps, key)
-    if baselines == "uniform":
-        reference = Reference(lambda indices: uniform_noise(subject, indices))
-    else:
-        reference = _image_reference(subject, samples, key)
+    reference = references(subject, baselines, samples, key, "eg")
     return straight(reference, nodes, weights / samples, unit=units(samples))
-
-
-def _image_reference(subject: Subject, samples: int, key: int) -> Reference:
-    """References without replacement within each round through the other images."""
-    images = peers(subject, "eg")
-    others = np.array(other_images(subject, "eg"))
-    rounds = -(-samples // len(others))
-    u = draws.rows(key + 1, 0, rounds, len(others))
-    chosen = others[np.argsort(u, axis=1)].ravel()[:samples]
-
-    def sample(indices: torch.Tensor) -> torch.Tensor:
-        found = [images.image(int(chosen[i])).to(subject.x) for i in indices.tolist()]
-        return torch.stack([resized_to(image, subject.x.shape) for image in found])
-
-    return Reference(sample)
 
 
 def agn(subject: Subject, *, samples: int = 256, sigma: float = 0.5, steps: int = 1) -> Plan:

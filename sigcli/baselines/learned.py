@@ -1,0 +1,75 @@
+"""A baseline learned from the model: the image about which it is least certain."""
+
+from __future__ import annotations
+
+import math
+import weakref
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .. import draws
+from ..errors import AttributionError, UsageError
+from ..types import Subject
+
+STEPS = 200
+_RATE, _START, _ENOUGH = 0.02, 0.05, 0.999
+_LEARNED: weakref.WeakKeyDictionary[Subject, dict[str, Tensor]] = weakref.WeakKeyDictionary()
+
+
+def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
+    """The maximum-entropy baseline of [SIG]'s reference Tan 2023: class probabilities as even as an image can make them.
+
+    A gradient ascent (Adam, in the pixel range) on the entropy of the softmax, from the middle of the range with a little
+    noise that is seeded by the image; it ends after `argument` steps (default 200) or once the entropy is 99.9 % of that of
+    equal probabilities, and gives the image of highest entropy on the way. One gradient evaluation a step, which the
+    method's own figure leaves out; learned once per image.
+
+    Args:
+        subject: whose model is asked.
+        argument: number of steps, or nothing.
+
+    Raises:
+        AttributionError: nobody said which model, or it gives NaN.
+        UsageError: a number of steps that is none.
+    """
+    if argument and (not argument.isdigit() or int(argument) < 1):
+        raise UsageError("baseline 'max-entropy' needs a number of steps of at least 1", given=argument)
+    if subject.model is None:
+        raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject names none")
+    known = _LEARNED.setdefault(subject, {})
+    if argument not in known:
+        known[argument] = _learn(subject, int(argument or STEPS))
+    return known[argument]
+
+
+def entropy(outputs: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
+    """Entropy of the softmax of each row, in nats."""
+    logs = outputs.log_softmax(1)
+    return -(logs.exp() * logs).sum(1)
+
+
+def _learn(subject: Subject, steps: int) -> Tensor:
+    x, model = subject.x, subject.model
+    key = draws.stream(subject.seed, subject.key, "baseline", "max-entropy")
+    noise = draws.uniform16(key, torch.zeros(1, dtype=torch.long, device=x.device), x.numel()).to(x).reshape(x.shape)
+    level = (0.5 + _START * (noise - 0.5)).requires_grad_()  # in 0..1
+    optimiser = torch.optim.Adam([level], lr=_RATE)
+    best, highest = level.detach().clone(), -math.inf
+    for _ in range(steps):
+        with torch.enable_grad():
+            outputs = model((subject.low + level * (subject.high - subject.low))[None])  # type: ignore[misc]
+            found = entropy(outputs)[0]
+            (level.grad,) = torch.autograd.grad(-found, level)
+        value = float(found.detach())
+        if not math.isfinite(value):
+            raise AttributionError("the model gives NaN or infinity while the baseline is learned")
+        if value > highest:
+            best, highest = level.detach().clone(), value
+        if value >= _ENOUGH * math.log(outputs.shape[1]):
+            break
+        optimiser.step()
+        with torch.no_grad():
+            level.clamp_(0, 1)
+    return subject.low + best * (subject.high - subject.low)

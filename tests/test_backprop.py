@@ -1,0 +1,181 @@
+"""captum's rules behind our catalogue: its numbers, on networks as people write them."""
+
+import pytest
+import torch
+import torchvision
+from captum import attr
+from torch import nn
+from torch.nn import functional
+
+from sigcli.errors import AttributionError
+from sigcli.methods.rewriting import rewritten
+
+from toys import attribute, relu_net, subject
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:captum")
+
+
+class AsWritten(nn.Module):
+    """What captum cannot take as it stands: a ReLU used twice, functions, in-place layers, a branch."""
+
+    def __init__(self, pool=functional.avg_pool2d):
+        super().__init__()
+        torch.manual_seed(5)
+        self.first, self.second, self.skip = (
+            nn.Conv2d(2, 4, 3, padding=1),
+            nn.Conv2d(4, 4, 3, padding=1),
+            nn.Conv2d(2, 4, 1),
+        )
+        self.relu, self.dropout, self.head, self.pool = nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4, 3), pool
+
+    def forward(self, x):
+        y = self.relu(self.first(x))
+        y = functional.relu(self.second(y), inplace=True) + self.skip(x)
+        y = self.relu(y)
+        return self.head(self.dropout(torch.flatten(functional.adaptive_avg_pool2d(y, (1, 1)), 1)))
+
+
+class ForCaptum(nn.Module):
+    """The same network, written as captum asks."""
+
+    def __init__(self, net, add=False):
+        super().__init__()
+        from captum.attr._utils.custom_modules import Addition_Module
+
+        self.first, self.second, self.skip, self.head = net.first, net.second, net.skip, net.head
+        self.a, self.b, self.c, self.pool = nn.ReLU(), nn.ReLU(), nn.ReLU(), nn.AdaptiveAvgPool2d(1)
+        self.add = Addition_Module() if add else torch.add
+
+    def forward(self, x):
+        y = self.c(self.add(self.b(self.second(self.a(self.first(x)))), self.skip(x)))
+        return self.head(torch.flatten(self.pool(y), 1))
+
+
+def pair(add=False):
+    net = AsWritten().double().eval().requires_grad_(False)
+    return net, ForCaptum(net, add).eval(), subject()
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("guided-backprop", attr.GuidedBackprop), ("deconvolution", attr.Deconvolution)]
+)
+def test_rules_at_relus_give_captums_numbers(name, theirs):
+    net, same, who = pair()
+    expected = theirs(same).attribute(who.x[None].requires_grad_(), target=1)[0]
+    assert torch.allclose(attribute(net, name, who).values, expected, rtol=1e-6, atol=1e-12)
+    plain = torch.autograd.grad(same(x := who.x[None].clone().requires_grad_())[0, 1], x)[0][0]
+    assert not torch.allclose(expected, plain, rtol=1e-2)
+
+
+def test_guided_gradcam_gives_captums_numbers():
+    net, same, who = pair()
+    expected = attr.GuidedGradCam(same, same.second).attribute(
+        who.x[None].clone().requires_grad_(), target=1, interpolate_mode="bilinear"
+    )[0]
+    found = attribute(net, "guided-gradcam", who, layer="second").values
+    assert expected.abs().sum() > 0
+    assert torch.allclose(found, expected.detach(), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("baseline", ["black", "middle"])
+def test_deeplift_gives_captums_numbers_and_is_complete(baseline):
+    net, same, who = pair()
+    reference = torch.full_like(who.x, {"black": 0.0, "middle": 0.5}[baseline])[None]
+    expected = attr.DeepLift(same).attribute(who.x[None], reference, target=1)[0]
+    found = attribute(net, "deeplift", who, baseline=baseline)
+    assert torch.allclose(found.values, expected.detach(), rtol=1e-6, atol=1e-12)
+    assert found.total == pytest.approx(float((net(who.x[None]) - net(reference))[0, 1]))
+    assert found.completeness_gap < 1e-10
+
+
+def test_deepshap_is_the_mean_over_references():
+    net, same, who = pair()
+    every = attr.DeepLiftShap(same).attribute(who.x[None], who.peers.images, target=1)[0]
+    found = attribute(net, "deepshap", who, samples=5, batch_size=2)  # all five others, each once
+    assert torch.allclose(found.values, every.detach(), rtol=1e-6, atol=1e-12)
+    one_by_one = [attribute(net, "deeplift", who, baseline=image).values for image in who.peers.images]
+    assert torch.allclose(found.values, torch.stack(one_by_one).mean(0), rtol=1e-6, atol=1e-12)
+    assert torch.allclose(found.stderr, torch.stack(one_by_one).std(0) / 5**0.5, rtol=1e-6, atol=1e-9)
+    assert found.completeness_gap < 1e-10
+
+
+@pytest.mark.parametrize("rule", ["epsilon", "gamma", "alpha1-beta0"])
+def test_lrp_gives_captums_numbers(rule):
+    from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
+
+    net, same, who = pair(add=True)
+    for layer in (same.first, same.second, same.skip, same.head):
+        layer.rule = {"epsilon": EpsilonRule, "gamma": GammaRule, "alpha1-beta0": Alpha1_Beta0_Rule}[rule]()
+    expected = attr.LRP(same).attribute(who.x[None].clone().requires_grad_(), target=1)[0]
+    for _ in range(2):  # captum changes the weights on the way and puts them back
+        found = attribute(net, "lrp", who, rule=rule)
+        assert torch.allclose(found.values, expected.detach(), rtol=1e-6, atol=1e-12)
+
+
+def test_probabilities_go_through_the_softmax_rule():
+    net, same, who = pair()
+    from sigcli.methods import METHODS
+    from sigcli.methods.running import attributions
+    from sigcli.scorer import Scorer
+
+    expected = attr.DeepLift(nn.Sequential(same, nn.Softmax(1))).attribute(
+        who.x[None], torch.zeros_like(who.x)[None], target=1
+    )
+    found = next(attributions(METHODS["deeplift"], {}, Scorer(net, "prob"), [who]))
+    assert torch.allclose(found.values, expected[0].detach(), rtol=1e-6, atol=1e-12)
+    for name, output in (("deeplift", "logprob"), ("lrp", "prob")):
+        with pytest.raises(AttributionError, match="--output logit"):
+            next(attributions(METHODS[name], {}, Scorer(net, output), [who]))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "squeezenet1_1"])
+def test_rewritten_networks_do_the_same_and_use_every_layer_once(name):
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(name, weights=None).eval()
+    x = torch.randn(3, 64, 64)
+    for capped in ("clamp", "relus"):
+        new = rewritten(net, x, capped=capped, additions=True)
+        calls = [node.target for node in new.graph.nodes if node.op == "call_module"]
+        assert len(calls) == len(set(calls))
+        assert not any(getattr(part, "inplace", False) for part in new.modules())
+        functions = {
+            getattr(node.target, "__name__", node.target) for node in new.graph.nodes if node.op == "call_function"
+        }
+        assert functions <= {"cat", "flatten"}
+    assert any(getattr(part, "inplace", False) for part in net.modules())  # the network itself is as it was
+
+
+def test_relu6_has_the_rules_of_relu():
+    net = relu_net()
+    net[1] = nn.ReLU6(inplace=True)
+    net[0].weight.data *= 20  # so that some units are above 6
+    who = subject()
+    assert attribute(net, "deeplift", who).completeness_gap < 1e-10
+    guided = attribute(net, "guided-backprop", who).values
+    assert not torch.allclose(guided, attribute(net, "gradient", who).values, rtol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "layer", "message"), [
+    ("deeplift", nn.GELU(), "DeepLIFT has no rule for GELU"), ("lrp", nn.GELU(), "LRP has no rule for GELU"),
+    ("guided-backprop", nn.GELU(), "the network has none"), ("deconvolution", nn.Tanh(), "the network has none"),
+])  # fmt: skip
+def test_what_has_no_rule_is_named(name, layer, message):
+    net = relu_net()
+    net[1], net[3] = layer, layer
+    with pytest.raises(AttributionError, match=message):
+        attribute(net, name, subject())
+
+
+def test_code_that_cannot_be_traced_is_refused():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = relu_net()
+
+        def forward(self, x):
+            return self.net(x) if x.sum() > 0 else self.net(-x)
+
+    for name in ("deeplift", "guided-backprop", "lrp"):
+        with pytest.raises(AttributionError, match="cannot be traced"):
+            attribute(Branching(), name, subject())
+    assert attribute(Branching(), "gradcam", subject()).values.abs().sum() > 0

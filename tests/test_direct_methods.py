@@ -1,0 +1,157 @@
+"""Contracts that every direct method is held to from the day it appears: shape, cost, order, seeds, out of memory."""
+
+import inspect
+import typing
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from sigcli.errors import AttributionError
+from sigcli.methods import METHODS
+from sigcli.methods.running import attributions
+from sigcli.scorer import Scorer
+
+from toys import SMALL, attribute, relu_net, subject
+
+ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "direct"]
+SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]
+HOOKS = [name for name in ALL if METHODS[name].properties["needs"] == "hooks"]
+REST = [name for name in ALL if name not in HOOKS]
+
+
+def explain(name, model, who, **options):
+    return attribute(model, name, who, **{**SMALL.get(name, {}), **options})
+
+
+def net_for(name, dtype=torch.float64):
+    """A network with everything in it; the method for linear ones gets a linear one."""
+    net = relu_net(dtype)
+    if name == "linear-shap":
+        net[1] = net[3] = nn.Identity()
+    return net
+
+
+class Counting(nn.Module):
+    """Counts the images that pass through a network."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.seen, self.backward = net, 0, 0
+
+    def forward(self, x):
+        self.seen += len(x)
+        return self.net(x)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_table_and_signature_agree(name):
+    entry = METHODS[name]
+    parameters = inspect.signature(entry.load()).parameters
+    hints = typing.get_type_hints(entry.load())
+    assert ("players" in parameters) == entry.properties["players"]
+    assert entry.properties["needs"] in ("gradients", "hooks", "forward")
+    assert inspect.getdoc(entry.load())
+    for option, parameter in entry.options().items():
+        assert parameter.default is not inspect.Parameter.empty
+        assert option in hints
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shape_type_and_score(name):
+    net, who = net_for(name), subject()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    inplace = [module.inplace for module in net.modules() if hasattr(module, "inplace")]
+    found = explain(name, net, who)
+    assert found.values.shape == who.x.shape
+    assert found.values.dtype == who.x.dtype
+    assert torch.isfinite(found.values).all()
+    assert found.values.abs().sum() > 0
+    assert not found.values.requires_grad
+    assert found.gradient_evaluations > 0
+    assert found.seconds > 0
+    assert found.score == pytest.approx(float(net(who.x[None])[0, who.target]))
+    properties = METHODS[name].properties
+    assert (found.stderr is not None) == (properties["sampled"] and properties.get("stderr", True))
+    assert (found.completeness_gap is not None) == METHODS[name].properties["complete"]
+    # The network is as it was: no hooks, no other weights, in-place layers in place.
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert [module.inplace for module in net.modules() if hasattr(module, "inplace")] == inplace
+    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in net.modules())
+
+
+@pytest.mark.parametrize("name", REST)
+def test_every_image_that_was_passed_is_counted(name):
+    net, who = Counting(net_for(name)), subject()
+    found = explain(name, net, who)
+    assert net.seen - 1 <= found.gradient_evaluations + found.forward_evaluations <= net.seen
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_batch_size_changes_nothing(name, batch_size):
+    net, who = net_for(name, torch.float32), subject(dtype=torch.float32)
+    one = explain(name, net, who, batch_size=16)
+    other = explain(name, net, who, batch_size=batch_size)
+    assert (one.values - other.values).norm() <= 1e-5 * one.values.norm()
+    assert one.gradient_evaluations == other.gradient_evaluations
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_same_seed_same_map_and_other_seed_other_draws(name):
+    net, who = net_for(name), subject()
+    again = explain(name, net, subject())
+    assert torch.equal(explain(name, net, who).values, again.values)
+    other = explain(name, net, subject(seed=1))
+    assert torch.equal(other.values, again.values) != METHODS[name].properties["sampled"]
+
+
+@pytest.mark.parametrize("output", ["prob", "logprob"])
+@pytest.mark.parametrize("name", ALL)
+def test_outputs_are_what_they_say(name, output):
+    net, who = net_for(name), subject()
+    try:
+        found = next(attributions(METHODS[name], SMALL.get(name, {}), Scorer(net, output), [who]))
+    except AttributionError as error:
+        assert "--output logit" in str(error) or name == "linear-shap"  # the way out  # noqa: PT017
+        return
+    outputs = net(who.x[None])
+    expected = {"prob": outputs.softmax(1), "logprob": outputs.log_softmax(1)}[output][0, who.target]
+    assert found.score == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_a_program_without_layers_is_refused_with_what_works(name):
+    net, who = relu_net(torch.float32), subject(dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = torch.jit.script(net)
+    exported = torch.export.export(net, (who.x[None].repeat(2, 1, 1, 1),)).module()
+    for program in (script, exported):
+        with pytest.raises(AttributionError, match=r"no layers to hook into.\nMethods that work with it: sig, "):
+            explain(name, program, who)
+    with pytest.raises(AttributionError, match="score is of a function"):
+        explain(name, net.forward, who)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_out_of_memory_is_a_failed_item_or_a_smaller_batch(name, monkeypatch):
+    net, who = net_for(name), subject()
+    expected, forward = explain(name, net, who), nn.Conv2d.forward
+
+    def tight(most):
+        def run(layer, x):
+            if len(x) > most:
+                raise torch.OutOfMemoryError("no memory")
+            return forward(layer, x)
+
+        monkeypatch.setattr(nn.Conv2d, "forward", run)
+
+    tight(0)
+    with pytest.raises(AttributionError, match="too little memory for one image"):
+        explain(name, net, who)
+    if name in REST:
+        tight(5)
+        found = explain(name, net, who)
+        assert torch.allclose(found.values, expected.values, rtol=1e-9, atol=1e-12)

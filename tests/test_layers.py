@@ -1,0 +1,164 @@
+"""Grad-CAM and CAM: captum's numbers, the layer found by itself, and the use from the command line."""
+
+import pytest
+import torch
+import torchvision
+from captum.attr import LayerGradCam
+from torch import nn
+from torch.nn import functional
+from typer.testing import CliRunner
+
+from sigcli.cli.main import app
+from sigcli.errors import AttributionError, UsageError
+from sigcli.methods.modules import as_map, last_layer, layers, working_copy
+
+from toys import attribute, relu_net, smooth_net, subject
+
+
+def sig(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+def network(name, side=64):
+    torch.manual_seed(0)
+    net = torchvision.models.get_model(name, weights=None).eval().requires_grad_(False)
+    if name.startswith("vit"):
+        nn.init.normal_(net.heads.head.weight, std=0.05)
+    return net, subject(torch.randn(3, side, side), target=5)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4.1.conv2"), ("squeezenet1_1", "classifier.1")])
+@pytest.mark.parametrize("counterfactual", [False, True])
+def test_gradcam_gives_captums_numbers(name, layer, counterfactual):
+    net, who = network(name)
+    assert last_layer(net, who.x.shape).name == layer
+    copy = working_copy(net)
+    theirs = LayerGradCam(copy, copy.get_submodule(layer)).attribute(who.x[None], target=5)
+    theirs = functional.interpolate((-theirs if counterfactual else theirs).relu(), who.x.shape[-2:], mode="bilinear")
+    found = attribute(net, "gradcam-counterfactual" if counterfactual else "gradcam", who)
+    assert (found.values.sum(0) - theirs[0, 0]).norm() <= 1e-6 * theirs.norm()
+    assert torch.equal(found.values[0], found.values[2])  # equal shares for the channels
+
+
+def test_gradcam_of_any_layer_and_without_relu():
+    net, who = relu_net(), subject()
+    found = attribute(net, "gradcam", who, layer="0", relu=False)
+    copy = working_copy(net)
+    theirs = LayerGradCam(copy, copy[0]).attribute(who.x[None], target=1)
+    assert torch.allclose(found.values.sum(0), theirs[0, 0])
+    assert found.values.min() < 0 < found.values.max()
+    opposite = attribute(net, "gradcam-counterfactual", who, layer="0", relu=False)
+    assert torch.allclose(opposite.values, -found.values)
+    with pytest.raises(UsageError, match="unknown layer"):
+        attribute(net, "gradcam", who, layer="conv7")
+    with pytest.raises(UsageError, match="no places in the image"):
+        attribute(net, "gradcam", who, layer="6")
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "expected"),
+    [("densenet121", 64, "features.denseblock4.denselayer16.conv2"), ("mobilenet_v2", 64, "features.18.0"),
+     ("convnext_tiny", 64, "features.7.2.block.0"), ("vit_b_16", 224, "encoder.layers.encoder_layer_11.ln_1"),
+     ("swin_t", 64, "norm"), ("vgg11", 64, "features.18")],
+)  # fmt: skip
+def test_the_last_layer_is_found(name, side, expected):
+    net, who = network(name, side)
+    assert last_layer(net, who.x.shape).name == expected
+
+
+def test_transformer_tokens_become_a_map():
+    net, who = network("vit_b_16", 224)
+    by_name = {layer.name: layer for layer in layers(net, who.x.shape)}
+    layer = by_name["encoder.layers.encoder_layer_11.ln_1"]
+    tokens = torch.arange(197 * 2.0).reshape(1, 197, 2)
+    assert as_map(tokens, layer)[0, 0, 0].tolist() == [2.0 * i for i in range(1, 15)]  # without the class token
+    swin, small = network("swin_t")
+    assert attribute(swin, "gradcam", small).values.abs().sum() > 0
+    last = last_layer(swin, small.x.shape)
+    assert (last.form, last.grid) == ("last", (2, 2))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "swin_t"])
+def test_cam_averages_to_the_logit(name):
+    net, who = network(name)
+    head = [m for m in net.modules() if isinstance(m, nn.Linear)][-1]
+    found = attribute(net, "cam", who)
+    assert float(found.values.sum()) == pytest.approx(found.score - float(head.bias[5]), rel=1e-3, abs=1e-9)
+
+
+def test_cam_of_pooled_class_maps_and_what_it_refuses():
+    net, who = network("squeezenet1_1")
+    maps = net.classifier[:-1](net.features(who.x[None]))[:, 5:6]
+    expected = functional.interpolate(maps, (64, 64), mode="bilinear")[0, 0]
+    assert torch.allclose(attribute(net, "cam", who).values.sum(0) * 64**2, expected, atol=1e-6)
+    for name in ("vgg11", "convnext_tiny"):
+        other, same = network(name)
+        with pytest.raises(AttributionError, match="ends in average pooling"):
+            attribute(other, "cam", same)
+    with pytest.raises(AttributionError, match="ends in average pooling"):
+        attribute(smooth_net(), "cam", subject())
+
+
+def test_a_network_without_convolutions_is_told():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
+    with pytest.raises(AttributionError, match="no convolutional layer"):
+        attribute(net, "gradcam", subject())
+
+
+def test_other_weights_make_another_copy():
+    net, who = relu_net(), subject()
+    before = attribute(net, "gradcam", who)
+    with torch.no_grad():
+        net[2].weight.mul_(-1)
+    after = attribute(net, "gradcam", who)
+    assert not torch.allclose(before.values, after.values)
+    assert after.score == pytest.approx(float(net(who.x[None])[0, 1]))
+
+
+def test_layers_are_listed():
+    from sigcli.app.layers import model_layers
+
+    found = model_layers("squeezenet1_1", weights="none", resize=64, crop=64)
+    assert [layer.name for layer, default in found if default] == ["classifier.1"]
+    assert "features.16" in sig("list", "layers", "--model", "shapes").stdout
+    assert '"default": true' in sig("list", "layers", "--model", "shapes", "--json").stdout
+
+
+def test_explain_and_evaluate_take_direct_methods(tmp_path):
+
+    out = tmp_path / "run"
+    image = ["sample_images/star.png", "sample_images/fish.png"]
+    command = ["explain", *image, "--method", "gradcam,ig,cam", "--set", "steps=3", "--out", str(out)]
+    assert sig(*command).exit_code == 0
+    rows = (out / "results.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows[1:]] == ["gradcam", "ig", "cam"] * 2
+    assert sig(*command, "--resume").exit_code == 0
+    assert (out / "results.csv").read_text().splitlines() == rows
+    out = tmp_path / "measured"
+    metrics = "deletion,max-sensitivity,parameter-randomisation"
+    settings = ["--set", "max-sensitivity.samples=2", "--set", "parameter-randomisation.stages=2"]
+    command = ["evaluate", image[0], "--method", "gradcam", "--metric", metrics, *settings, "--out", str(out)]
+    found = sig(*command)
+    assert found.exit_code == 0
+    assert "gradcam" in found.output
+
+
+def test_results_of_direct_methods_come_as_they_are_ready(tmp_path):
+    """With direct methods only, the first result must not wait for the last image."""
+    from sigcli.app import work
+    from sigcli.app.explain import prepare, stream
+
+    session = prepare(["sample_images/star.png", "sample_images/fish.png"], method="gradcam", write=False)
+    made, original = [], work.direct
+
+    def counted(*args, **options):
+        made.append(1)
+        return original(*args, **options)
+
+    work.direct = counted
+    try:
+        first = next(stream(session))
+    finally:
+        work.direct = original
+    assert first.method == "gradcam"
+    assert len(made) == 1
