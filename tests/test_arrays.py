@@ -109,15 +109,17 @@ def test_a_linear_model_gives_weight_times_input(here, method):
     assert found.unit == "logit per feature"
 
 
-def test_sig_of_a_linear_model_is_half_of_it(here):
-    """A player is outside a coalition of uniform size 0..n-1 with probability (n+1)/2n."""
+@pytest.mark.parametrize(("form", "share", "within"), [("to-input", 7 / 12, 0.05), ("both", 1, 1e-5)])
+def test_sig_of_a_linear_model_is_its_share_of_it(here, form, share, within):
+    """A player is outside a coalition of uniform size 0..n-1 with probability (n+1)/2n; both forms move it once in all."""
     import nets
 
     found = sigcli.explain(
-        "rows/0.npy", model="nets:linear", method="sig", settings={"samples": 4000}, target=1, write=False, device="cpu"
-    )[0]
-    expected = nets.linear().weight[1].detach().numpy() * np.load("rows/0.npy") * 7 / 12
-    np.testing.assert_allclose(found.values, expected, rtol=0.05, atol=1e-6)
+        "rows/0.npy", model="nets:linear", method="sig", settings={"samples": 4000, "form": form}, target=1, write=False,
+        device="cpu",
+    )[0]  # fmt: skip
+    expected = nets.linear().weight[1].detach().numpy() * np.load("rows/0.npy") * share
+    np.testing.assert_allclose(found.values, expected, rtol=within, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ import torch
 from sigcli.app.choices import choose_device, choose_methods, choose_metrics, parse_target
 from sigcli.app.inputs import run_names
 from sigcli.errors import UsageError
+from sigcli.methods import METHODS
+from sigcli.methods.presets import PRESETS
 
 
 def test_options_reach_the_methods_that_have_them():
@@ -57,6 +59,20 @@ def test_a_method_stands_beside_itself_under_another_name():
         choose_methods("black=ig", {"ig.steps": "3"})
     one, three = choose_metrics("p0=iaccuracy,p3=iaccuracy", None, {"p3.patch": "3"})
     assert (one.name, dict(one.options), three.name, dict(three.options)) == ("p0", {}, "p3", {"patch": 3})
+
+
+def test_a_preset_comes_after_what_is_set():
+    one, other, plain = choose_methods("sig,mine=sig,eg", {"mine.players": "grid:7x7", "mine.samples": "3"}, "paper")
+    assert (one.options["players"], one.options["steps"], one.options["form"]) == ("80x80", 50, "to-input")
+    assert (other.options["players"], other.options["samples"], other.options["steps"]) == ("grid:7x7", 3, 50)
+    assert not plain.options
+    with pytest.raises(UsageError, match="Did you mean 'paper'"):
+        choose_methods("sig", {}, "papr")
+    with pytest.raises(UsageError, match="says nothing"):
+        choose_methods("eg", {}, "paper")
+    for _, methods in PRESETS.values():
+        for name, options in methods.items():
+            assert set(options) <= set(METHODS[name].options())
 
 
 def test_targets():

@@ -61,7 +61,8 @@ def test_sig_with_every_coalition_is_the_definition(form):
 def test_sizes_are_uniform_on_average_for_every_number_of_samples(samples):
     load, counts = METHODS["sig"].load(), np.zeros(9)
     for seed in range(400 // min(samples, 20)):
-        plan = load(subject(seed=seed), players="2x2", baseline="black", samples=samples, coalitions="sampled")
+        plan = load(subject(seed=seed), players="2x2", baseline="black", samples=samples, coalitions="sampled",
+                    form="to-input")  # fmt: skip
         counts += np.bincount(plan.start.sizes(), minlength=9)
     total = counts.sum()
     assert (counts * np.arange(9)).sum() / total == pytest.approx(4, abs=4 * 2.6 / np.sqrt(total))
@@ -84,11 +85,15 @@ def test_sampled_sig_is_unbiased():
 
 def test_sig_total_is_the_mean_score_difference():
     net, who = smooth_net(), subject()
-    found = attribute(net, "sig", who, players=LABELS, baseline="black", coalitions="all", steps=STEPS)
+    options = {"players": LABELS, "baseline": "black", "coalitions": "all", "steps": STEPS}
+    found = attribute(net, "sig", who, **options, form="to-input")
     values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), LABELS)
     mean = sum(v / (4 * math.comb(4, len(s))) for s, v in values.items() if len(s) < 4)
     assert found.total == pytest.approx(values[frozenset(range(4))] - mean, rel=1e-9)
     assert float(found.values.sum()) == pytest.approx(found.total, rel=1e-4)
+    both = attribute(net, "sig", who, **options)  # x' → b_S → x for every S
+    assert both.total == pytest.approx(values[frozenset(range(4))] - values[frozenset()], rel=1e-9)
+    assert float(both.values.sum()) == pytest.approx(both.total, rel=1e-4)
 
 
 def test_walk_over_all_orders_is_the_shapley_value():
@@ -230,7 +235,9 @@ def test_algorithm1_sizes_follow_the_printed_weights():
 
 
 def test_uniform_sizes_are_uniform_and_stratified():
-    plan = METHODS["sig"].load()(subject(), players="2x2", baseline="black", samples=900, coalitions="sampled")
+    plan = METHODS["sig"].load()(
+        subject(), players="2x2", baseline="black", samples=900, coalitions="sampled", form="to-input"
+    )
     sizes = plan.start.members().sum(1)
     assert np.bincount(sizes, minlength=9) / 900 == pytest.approx(np.full(9, 1 / 9), abs=0.01)
     assert plan.start.members().mean(0) == pytest.approx(np.full(9, 4 / 9), abs=0.04)

@@ -11,6 +11,7 @@ from typing import Any
 from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
+from ..methods.presets import PRESETS
 from ..metrics import METRICS
 from ..models.model import Model
 from ..models.twins import Twin
@@ -94,13 +95,14 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     return chosen
 
 
-def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any], preset: str | None = None) -> list[Chosen]:
     """The chosen methods with their options.
 
     Args:
         method: names or `alias=name` ("black=ig" is ig under the name black), or one text of them with commas.
         settings: `option` for every chosen method that has it, or `name.option` for one; texts are converted to the
             type in the method's signature.
+        preset: name in `sigcli.methods.presets.PRESETS`; settings come before it.
 
     Raises:
         UsageError: unknown method or option, a value of the wrong type, the same method twice, or none.
@@ -108,7 +110,13 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> 
     >>> [(c.entry.name, dict(c.options)) for c in choose_methods("ig,gradient", {"steps": "20"})]
     [('ig', {'steps': 20}), ('gradient', {})]
     """
-    return _chosen(METHODS, "method", method, settings)
+    if preset is not None and preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    before = PRESETS[preset][1] if preset is not None else {}
+    chosen = _chosen(METHODS, "method", method, settings)
+    if before and not any(one.entry.name in before for one in chosen):
+        raise UsageError(f"the preset {preset} says nothing of these methods", allowed=", ".join(before))
+    return [replace(one, options={**before.get(one.entry.name, {}), **one.options}) for one in chosen]
 
 
 def method_names(named: str | Sequence[str]) -> tuple[str, ...]:

@@ -46,6 +46,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     weights: str | None = None,
     method: str | Sequence[str] = "sig",
     settings: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     players: str | None = None,
     baseline: str | None = None,
     target: str | int = "top",
@@ -73,7 +74,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
     _check_numbers(smooth, batch_size, resize, crop, check)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
-    chosen = choose_methods(method, {**shared, **(settings or {})})
+    chosen = choose_methods(method, {**shared, **(settings or {})}, preset)
     listed = [images] if isinstance(images, (str, Path)) else list(images)
     compared = [references] if isinstance(references, (str, Path)) else references
     find = find_arrays if any(map(is_array_path, listed)) else find_images
@@ -156,6 +157,8 @@ class Options(TypedDict, total=False):
     """Names of methods, see `sig list methods`."""
     settings: Mapping[str, Any] | None
     """Options of methods: {"samples": 512} for all that have it, {"sig.samples": 512} for one."""
+    preset: str | None
+    """"paper": the methods as the papers run them; None for the defaults by measurement."""
     players: str | None
     """Partition for every method that has one, see `sigcli.players.FORMS`."""
     baseline: str | None

@@ -30,7 +30,7 @@ def model_layers(
         ModelError: a model that cannot be loaded, or a program without layers.
 
     >>> [layer.name for layer, default in model_layers("shapes") if default]
-    ['features.12']
+    ['features.16']
     """
     loaded = load_model(model, weights=weights, device=device, resize=resize, crop=crop)
     shape = (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE)))

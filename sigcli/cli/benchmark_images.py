@@ -41,6 +41,7 @@ def images(
     masks: Masks = None,
     labels: Labels = None,
     settings: o.Set = None,
+    preset: o.Preset = None,
     players: o.Players = None,
     baseline: o.Baseline = None,
     target: o.Target = "top",

@@ -80,6 +80,7 @@ def evaluate(
     labels: Labels = None,
     attributions: Attributions = None,
     settings: o.Set = None,
+    preset: o.Preset = None,
     players: o.Players = None,
     baseline: o.Baseline = None,
     target: o.Target = "top",

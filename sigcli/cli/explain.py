@@ -29,6 +29,7 @@ def explain(
     weights: o.Weights = None,
     method: o.Method = "sig",
     settings: o.Set = None,
+    preset: o.Preset = None,
     players: o.Players = None,
     baseline: o.Baseline = None,
     target: o.Target = "top",
@@ -73,7 +74,8 @@ def explain(
             paths = [str(sample_images())]
             screen.print(f"No images were named: explaining the bundled samples with the model '{model}'.")
         session = prepare(
-            paths, model=model, weights=weights, method=method, settings=o.assignments(settings), players=players,
+            paths, model=model, weights=weights, method=method, settings=o.assignments(settings),
+            preset=preset, players=players,
             baseline=baseline, target=target, output=output, references=references, partner=partner,
             class_names=class_names, resize=resize, crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std),
             device=device, precision=precision, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed,

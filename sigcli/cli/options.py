@@ -73,6 +73,13 @@ Set = Annotated[
         help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; repeatable.",
     ),
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", rich_help_panel=_METHOD, show_default=False,
+        help="Settings that go together: 'paper' runs SIG, the walk and IG as the papers do; --set comes before it.",
+    ),
+]  # fmt: skip
 Players = Annotated[
     str | None,
     typer.Option(
