@@ -98,11 +98,14 @@ def main() -> None:
     parser.add_argument("--variants", default="", help="only those whose name begins with one of these, with commas")
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--table", type=Path)
-    parser.add_argument("--against", default="sig grid:14x14 blur")
+    parser.add_argument("--against", default="sig both grid:28x28 blur")
+    parser.add_argument("--markdown", action="store_true", help="print the tables of docs/defaults.md")
     args = parser.parse_args()
     keep_freed_memory()
     if args.images:
         measure(args)
+    if args.markdown:
+        print(markdown(table(args.rows, args.against)))
     if args.table:
         report(args.table, table(args.rows, args.against))
 
@@ -210,6 +213,40 @@ def table(path: Path, against: str) -> list[dict[str, object]]:
                 "paired": gain.n, "machine": machine("cpu"),
             })  # fmt: skip
     return found
+
+
+def markdown(rows: list[dict[str, object]]) -> str:
+    """Smoothed maps, variants by figures; bold where the paired interval says that the default is better."""
+    lines: list[str] = []
+    for network in dict.fromkeys(row["network"] for row in rows):
+        mine = [row for row in rows if row["network"] == network and row["smoothed"] == "1" and row["metric"] in SHOWN]
+        kinds = list(dict.fromkeys((row["metric"], row["imputation"]) for row in mine))
+        heads = [f"{SHOWN[str(metric)]} {imputation}".strip() for metric, imputation in kinds]
+        lines += [
+            "",
+            f"**{network}**",
+            "",
+            "| variant | n | " + " | ".join(heads) + " |",
+            "|---|---" * 1 + "|---" * len(kinds) + "|",
+        ]
+        for variant in dict.fromkeys(row["variant"] for row in mine):
+            cells = {(row["metric"], row["imputation"]): row for row in mine if row["variant"] == variant}
+            n = max(int(str(row["n"])) for row in cells.values())
+            lines.append(f"| {variant} | {n} | " + " | ".join(_cell(cells.get(kind)) for kind in kinds) + " |")
+    return "\n".join(lines)
+
+
+SHOWN = {"deletion": "del ↓", "insertion": "ins ↑", "roc_auc": "ROC AUC ↑"}
+
+
+def _cell(row: dict[str, object] | None) -> str:
+    if row is None:
+        return "-"
+    mean = f"{float(str(row['mean'])):.3f}"
+    low, high = str(row["gain_low"]), str(row["gain_high"])
+    if low and float(low) > 0:
+        return f"**{mean}**"
+    return f"_{mean}_" if high and float(high) < 0 else mean
 
 
 def _text(value: float | None) -> str:

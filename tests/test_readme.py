@@ -44,6 +44,7 @@ def newcomer(tmp_path, monkeypatch):
         "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),"
         " torch.nn.Linear(48, 5))\n"
     )
+    (tmp_path / "labels.csv").write_text("image,label\nchelsea.jpg,3\ncoffee.jpg,star\n")
     for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", README, re.S):
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
@@ -65,9 +66,15 @@ def cheaper(arguments):
         "sig-walk": ("orders",),
         "eg": ("samples",),
         "agn": ("samples",),
+        "rise": ("samples",),
+        "lime": ("samples",),
     }
     named = next((arguments[i + 1] for i, a in enumerate(arguments) if a == "--method"), "sig").split(",")
-    extra = [f"{m}.{option}={CHEAP[option]}" for m in named for option in known.get(m, ())]
+    extra = [
+        f"{one.partition('=')[0]}.{option}={CHEAP[option]}"
+        for one in named
+        for option in known.get(one.rpartition("=")[2], ())
+    ]
     return [*arguments, "--device", "cpu", *(part for text in extra for part in ("--set", text))]
 
 
@@ -81,9 +88,10 @@ def test_every_command_runs(newcomer):
         arguments = shlex.split(command)[1:]
         if arguments[0] == "explain":
             arguments = cheaper(arguments)
-        if arguments[0] == "evaluate":
+        if arguments[0] in ("evaluate", "benchmark"):
             named = "--out" in arguments
-            arguments = arguments if "--attributions" in arguments else cheaper(arguments)
+            made = "--attributions" in arguments or arguments[1].startswith("runs/")
+            arguments = arguments if made else cheaper(arguments)
             arguments = arguments if named else [*arguments, "--out", f"measured/{SIG.index(command)}"]
         if arguments[0] == "gridworld":
             arguments += ["--runs", "1", "--steps", "20", "--out", f"runs/{len(arguments)}"]
