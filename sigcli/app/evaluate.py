@@ -109,7 +109,8 @@ def prepare_evaluation(
     found = {} if masks is None else _find_masks(Path(masks))
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
     if lacking:
-        raise UsageError(f"{', '.join(lacking)} need masks of the objects", hint="Name their folder with --masks.")
+        verb = "needs" if len(lacking) == 1 else "need"
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
     if options.get("partner") is not None:
         raise UsageError("metrics are for classifiers of single images", given="partner", hint="Use sig explain.")
     listed = [images] if isinstance(images, (str, Path)) else images

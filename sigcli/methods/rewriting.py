@@ -7,6 +7,7 @@ times are copied for each use, and what does nothing in evaluation mode (dropout
 from __future__ import annotations
 
 import copy
+import inspect
 import operator
 import warnings
 from collections.abc import Collection, Iterator
@@ -23,10 +24,10 @@ Capped = Literal["clamp", "relus"]
 STRUCTURE = frozenset(
     [
         *("flatten", "cat", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "contiguous", "expand"),
-        *("size", "shape", "getattr", "getitem", "dim", "eq", "floordiv", "_assert"),
+        *("ones_like", "size", "shape", "getattr", "getitem", "dim", "eq", "floordiv", "_assert"),
     ]
 )
-"""Functions that only move values: any rule passes through them unchanged."""
+"""Functions that only move values, or make constants: any rule passes through them unchanged."""
 _TOLERANCE = 1e-5
 
 
@@ -72,8 +73,11 @@ def rewritten(module: nn.Module, x: Tensor, *, capped: Capped = "clamp", additio
 
 
 def _checked(module: nn.Module, x: Tensor, capped: Capped, additions: bool) -> fx.GraphModule:
+    # What the network takes beside the image keeps its default: a stand-in for it would take the other branch.
+    extra = list(inspect.signature(module.forward).parameters.values())[1:]
+    fixed = {p.name: p.default for p in extra if p.default is not inspect.Parameter.empty}
     try:
-        traced = fx.symbolic_trace(out_of_place(module))
+        traced = fx.symbolic_trace(out_of_place(module), fixed or None)
     except AttributionError:
         raise
     except Exception as error:  # tracing runs foreign code with stand-ins for tensors, which fails in many ways
@@ -82,12 +86,15 @@ def _checked(module: nn.Module, x: Tensor, capped: Capped, additions: bool) -> f
         ) from error
     seen: set[str] = set()
     for node in list(traced.graph.nodes):
+        if node.op == "call_function" and called(node) == "_assert_is_none":  # checks a default, and computes nothing
+            traced.graph.erase_node(node)
+            continue
         _rewrite(traced, node, seen, capped, additions)
     traced.delete_all_unused_submodules()
     traced.graph.lint()
     traced.recompile()
     with torch.no_grad():
-        expected, found = module(x[None]), traced(x[None])
+        expected, found = module(x[None]), traced(x[None], *fixed.values())
     if not torch.allclose(expected, found, rtol=_TOLERANCE, atol=_TOLERANCE * float(expected.abs().max())):
         raise AttributionError("the network does something else when its code is traced")
     return traced.eval().requires_grad_(False)

@@ -1,0 +1,49 @@
+"""Every method explains a bundled picture with the bundled network, which takes a second, optional input."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sigcli import explain
+from sigcli.methods import METHODS
+
+STAR = Path(__file__).resolve().parent.parent / "sample_images" / "star.png"
+CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2}
+TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
+"""These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""
+REFUSING = {"linear-shap": "linear", "cam": "one linear layer"}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in TRACED])
+def test_every_method_runs_on_the_bundled_network(method):
+    options = {name: value for name, value in CHEAP.items() if name in METHODS[method].options()}
+    if method == "kernelshap":
+        options["budget"] = 200
+    references = [str(STAR), str(STAR.with_name("heart.png"))]
+    (found,) = explain(STAR, method=method, settings=options, references=references, write=False, device="cpu", seed=1)
+    if found.status == "failed":
+        assert method in REFUSING
+        assert REFUSING[method] in found.error
+        return
+    assert found.values.shape == (3, 128, 128)
+    assert np.isfinite(found.values).all()
+    assert np.abs(found.values).max() > 0
+
+
+def test_methods_that_trace_the_network_run_on_the_bundled_one(tmp_path):
+    command = ["explain", str(STAR), "--method", ",".join(TRACED), "--references", str(STAR.parent / "heart.png")]
+    where = ["--references", str(STAR), "--device", "cpu", "--no-pictures", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-m", "sigcli", *command, *where], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
+        assert [row["method"] for row in csv.DictReader(stream)] == list(TRACED)
+    for method in TRACED:
+        assert np.abs(np.load(tmp_path / "out" / "star" / f"{method}.npy")).max() > 0
