@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from .benchmark_images import images
+from .benchmark_scenario import scenario
 
 app = typer.Typer(no_args_is_help=True, help="Side-by-side figures for a paper or a decision.")
 app.command("images")(images)
+app.command("scenario")(scenario)
 
 
 @app.callback()

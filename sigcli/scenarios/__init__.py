@@ -1,6 +1,9 @@
 """Scenarios: generated pictures and tables whose right answer is known, to judge attributions by.
 
 A scenario is a pure function of (seed, index): the same picture on every machine, in any order, by any process.
+
+Properties:
+    benchmark: `module:function` of what `sig benchmark scenario NAME` does: `(*, options) -> sigcli.app.scenario.Verdict`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,12 @@ SCENARIOS = Catalog(
     [
         Entry(
             "shapes", "scenarios.shapes:draw", "drawn objects over textures with distractors, and the exact object mask"
-        )
+        ),
+        Entry(
+            "two-features",
+            "app.two_features:two_features",
+            "is either of two features in a range? BShap, SHAP, IG and every path method, exact [ICG table 1]",
+            {"benchmark": "app.two_features:two_features"},
+        ),
     ],
 )

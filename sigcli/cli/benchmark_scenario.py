@@ -1,0 +1,96 @@
+"""`sig benchmark scenario`: parse, call `sigcli.app.scenario`, show progress and a table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import options as o
+from .guard import FAILED, console, guarded
+from .memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from ..app.scenario import Verdict
+
+_SCENARIO = "Scenario"
+Name = Annotated[str, typer.Argument(metavar="NAME", help="See 'sig list scenarios'.")]
+Images = Annotated[
+    int,
+    typer.Option(
+        "--images", rich_help_panel=_SCENARIO, help="Images or inputs to explain.", show_default="the scenario's"
+    ),
+]
+Steps = Annotated[
+    int, typer.Option("--steps", rich_help_panel=_SCENARIO, help="Training steps.", show_default="the scenario's")
+]
+
+
+def scenario(
+    context: typer.Context,
+    name: Name,
+    images: Images = 0,
+    steps: Steps = 0,
+    method: o.Method = "the scenario's",
+    settings: o.Set = None,
+    output: o.OutputKind = "the scenario's",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    batch_size: o.BatchSize = "auto",
+    out: o.Out = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    pictures: o.Pictures = True,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Which method gives the right answer where it is known? One table, a verdict, and the maps behind it.
+
+    Networks are trained on the spot from a seed, and kept for the next time.
+
+    Examples:
+      sig benchmark scenario two-features          BShap, SHAP, IG and all path methods, exact, in seconds
+    """
+    with guarded(debug):
+        from ..app.scenario import scenario as carry_out
+        from .progress import Stages
+
+        keep_freed_memory()
+        options = {key: value for key, value in o.typed(context).items() if key != "name"}
+        with Stages() as stages:
+            verdict = carry_out(name, **options, progress=stages.show)
+        if as_json:
+            for record in verdict.records:
+                sys.stdout.write(json.dumps(record) + "\n")
+        show(verdict, console())
+    if verdict.failed:
+        raise typer.Exit(FAILED)
+
+
+def show(verdict: Verdict, screen: Console) -> None:
+    """A verdict as a newcomer reads it: the question, what is known, the table, what it says."""
+    screen.print(f"[bold]{verdict.title}[/]")
+    for fact in verdict.facts:
+        screen.print(fact, markup=False)
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for number, heading in enumerate(verdict.columns.values()):
+        table.add_column(heading, justify="left" if number == 0 else "right")
+    for row in verdict.rows:
+        table.add_row(*(_cell(row.get(column)) for column in verdict.columns))
+    screen.print(table)
+    for finding in verdict.findings:
+        screen.print(finding, markup=False)
+    for failure in verdict.failed:
+        screen.print(f"failed: {failure}", markup=False, style="red")
+    if verdict.folder is not None:
+        screen.print(f"tables and figures in {verdict.folder}/", markup=False)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
