@@ -13,7 +13,7 @@ from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
 
-from toys import attribute, smooth_net, subject
+from toys import attribute, aware, smooth_net, subject
 
 SMALL = {  # cheap settings on a 6×6 image
     "sig": {"players": "2x3", "samples": 24, "baseline": "black"},
@@ -22,11 +22,13 @@ SMALL = {  # cheap settings on a 6×6 image
     "eg": {"samples": 24},
     "agn": {"samples": 24},
     "smoothgrad": {"samples": 24},
+    "icg": {"steps": 24},
 }
 ALL = list(METHODS)
 COMPLETE = [name for name, entry in METHODS.items() if entry.properties["complete"]]
 SAMPLED = [name for name, entry in METHODS.items() if entry.properties["sampled"]]
 MULTIPLIED = [name for name, entry in METHODS.items() if entry.properties["multiplied"]]
+PER_PIXEL = [name for name, entry in METHODS.items() if entry.properties.get("certainty")]
 
 
 def explain(name, model, who, **options):
@@ -57,7 +59,7 @@ def test_shape_type_and_cost(name):
 
     plan = METHODS[name].load()(who, **SMALL.get(name, {}))
     found = explain(name, model, who, batch_size=len(plan))
-    assert found.values.shape == who.x.shape
+    assert found.values.shape == ((1, *who.x.shape[1:]) if name in PER_PIXEL else who.x.shape)
     assert found.values.dtype == who.x.dtype
     assert torch.isfinite(found.values).all()
     assert found.gradient_evaluations == len(plan)
@@ -80,6 +82,7 @@ def test_company_and_order_in_the_batch_change_nothing(name):
     net = smooth_net()
     images = [subject(torch.rand(2, 6, 6, dtype=torch.float64), key=k, target=k % 3) for k in range(3)]
     tasks = [Task(who, METHODS[name].load()(who, **SMALL.get(name, {}))) for who in images]
+    net = aware(net, name, 2)
     together = list(integrate(Scorer(net), reversed(tasks), batch_size=10))[::-1]
     for task, found in zip(tasks, together, strict=True):
         alone = next(iter(integrate(Scorer(net), [task], batch_size=10)))
@@ -113,6 +116,17 @@ def test_completeness_is_within_the_sampling_error(name):
 
 
 @pytest.mark.parametrize("name", MULTIPLIED)
+def test_pixels_that_the_model_never_reads_get_nothing(name):
+    """Weak dummy axiom ([ICG] section 3.2), where a feature is a pixel with all its channels."""
+    read = torch.zeros(6, 6, dtype=torch.float64)
+    read[:, :3] = 1
+    net = smooth_net()
+    found = explain(name, lambda x: net(x * read), subject())
+    assert found.values[..., 3:].abs().max() < 1e-15  # sig-walk rounds
+    assert found.values[..., :3].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in MULTIPLIED if name not in PER_PIXEL])
 def test_dummy_features_get_nothing(name):
     """Weak dummy axiom ([ICG] section 3.2): a feature that the model never reads gets exactly 0."""
     net = smooth_net(channels=1)

@@ -6,12 +6,16 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
 from ..metrics import METRICS
+
+if TYPE_CHECKING:
+    from ..models.model import Model
 
 PEERS = ("mean", "random")
 """Baselines that are made of the other images."""
@@ -182,6 +186,20 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
                 allowed=" or ".join(k.__name__ for k in kinds) or str(hints[name]),
             )
     return {**convert(entry, texts), **typed}
+
+
+def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None) -> Model:
+    """The model, with the certainty of an area masked where that was asked for.
+
+    Raises:
+        UsageError: it takes no certainty and a method or the mask needs it, or the mask names no area.
+    """
+    from ..models.aware import masked, takes_none
+
+    for one in methods:
+        if one.entry.properties.get("certainty") and not model.certainty:
+            raise takes_none(f"the method {one.name}", model)
+    return model if mask is None else masked(model, mask)
 
 
 def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:

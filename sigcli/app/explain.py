@@ -23,7 +23,7 @@ from ..models.loading import load_model
 from ..models.model import Model
 from ..runs import free_folder, open_run
 from ..scorer import Scorer
-from .choices import Chosen, choose_device, choose_methods, parse_target
+from .choices import Chosen, certain, choose_device, choose_methods, parse_target
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
 from .work import Session, Work
@@ -56,6 +56,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     class_names: str | Path | None = None,
+    mask_certainty: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -91,6 +92,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         std=std,
         class_names=class_names,
     )
+    loaded = certain(loaded, chosen, mask_certainty)
     scorer = Scorer(loaded.module, output, precision)
     aim = parse_target(target, loaded.labels, loaded.classes)
     spec = _spec(
@@ -103,11 +105,14 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         check=check,
         images=paths if reference_paths is None else reference_paths,
     )
+    if mask_certainty is not None:
+        spec["mask_certainty"] = file_digest(mask_certainty)
     run = None
     if write:
         kept = {
             "model": _lasting(model), "weights": _lasting(weights), "resize": resize, "crop": crop, "mean": mean,
             "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
+            "mask_certainty": _lasting(mask_certainty),
         }  # fmt: skip
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth)
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
@@ -158,6 +163,8 @@ class Options(TypedDict, total=False):
     """Normalisation, where pixels are 0..1."""
     class_names: str | Path | None
     """File of class names."""
+    mask_certainty: str | Path | None
+    """An area of every image that the network is told to know nothing of, see `sigcli.models.aware.masked`."""
     out: str | Path | None
     """Run folder; None is sig-out, or the next free sig-out-N."""
     resume: bool
@@ -277,7 +284,13 @@ def _option_files(methods: list[Chosen]) -> dict[str, str]:
     """Digest of every file that an option names (label maps, baselines): another content is another run."""
     values = {str(value) for chosen in methods for value in chosen.options.values() if isinstance(value, str)}
     files = sorted(value for value in values if Path(value).suffix and Path(value).is_file())
-    return {name: hashlib.blake2b(Path(name).read_bytes(), digest_size=8).hexdigest() for name in files}
+    return {name: file_digest(name) for name in files}
+
+
+def file_digest(name: str | Path) -> str:
+    """A digest of a file's content; a text that names no file as it is."""
+    path = Path(name)
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else str(name)
 
 
 def _lasting(name: str | Path | None) -> str | None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
+from ..models.aware import shown
 from ..models.model import Model
 from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
@@ -127,7 +128,7 @@ class Work:
             self._fail_all(blank, error)
             return
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
-        picture = session.model.preprocess.display(loaded.picture.pixels)
+        picture = shown(session.model, loaded.picture.pixels)
         for target in targets:
             subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers)
             for i, chosen in enumerate(session.methods):

@@ -34,6 +34,7 @@ def explain(
     target: o.Target = "top",
     output: o.OutputKind = "logit",
     references: o.References = None,
+    mask_certainty: o.MaskCertainty = None,
     class_names: o.ClassNames = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
@@ -73,7 +74,8 @@ def explain(
             screen.print(f"No images were named: explaining the bundled samples with the model '{model}'.")
         session = prepare(
             paths, model=model, weights=weights, method=method, settings=o.assignments(settings), players=players,
-            baseline=baseline, target=target, output=output, references=references, class_names=class_names, resize=resize,
+            baseline=baseline, target=target, output=output, references=references, class_names=class_names,
+            mask_certainty=mask_certainty, resize=resize,
             crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std), device=device, precision=precision,
             batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, check=check, out=out, resume=resume,
             overwrite=overwrite, uncertainty=uncertainty, smooth=smooth, pictures=pictures,

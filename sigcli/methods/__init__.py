@@ -5,6 +5,7 @@ Properties:
     sampled: random draws, hence a standard error.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
+    certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
@@ -40,6 +41,12 @@ METHODS = Catalog(
             "methods.straight:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
             {**_PATH, "sampled": True},
+        ),
+        Entry(
+            "icg",
+            "methods.certainty:icg",
+            "Integrated Certainty Gradients, for networks that take a certainty per pixel [ICG 2022]",
+            {**_PATH, "certainty": True},
         ),
         Entry("gradient", "methods.gradients:gradient", "the gradient of the score [Simonyan 2014]", _GRADIENT),
         Entry(

@@ -10,6 +10,7 @@ import torch
 from sigcli.errors import ModelError, UsageError, unknown
 
 from . import MODELS, files, names
+from .aware import Aware, takes_certainty
 from .checks import check_classifier, one_line, plain_output, probe_images
 from .labels import read_labels
 from .model import Model, Source
@@ -76,10 +77,11 @@ def load_model(
     module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
     classes = check_classifier(module, sample)
     module = prepare(module, sample)
+    certainty = takes_certainty(module)
     names, named = _labels(source, classes, class_names)
     return Model(
         name=spec,
-        module=module,
+        module=Aware(module, preprocess.channels) if certainty else module,
         preprocess=preprocess,
         labels=names,
         classes=classes,
@@ -88,6 +90,7 @@ def load_model(
         weights=source.weights,
         device=place,
         notes=(*source.notes, *notes, *unpacked, *named),
+        certainty=certainty,
     )
 
 
