@@ -1,9 +1,65 @@
-"""Small networks for the scenarios, with or without a certainty channel; each is a feed-forward classifier of images."""
+"""Networks that take a certainty: a wrapper for torchvision's classifiers, and small ones for the scenarios."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+from ..errors import UsageError
+
+
+_MERGED = 64
+
+
+class CertaintyAware(nn.Module):
+    """A classifier that takes a certainty beside the picture ([ICG] A.4.1).
+
+    Picture and certainty are merged by a 1×1 convolution of 64 channels with ReLU, which takes the place of the picture; the
+    network's first convolution is made anew to read them.
+
+    Args:
+        net: a classifier of pictures of `channels` channels that begins with a convolution, as all of torchvision's do.
+        channels: of the pictures.
+
+    Raises:
+        UsageError: its first convolution does not read the picture.
+
+    >>> from torchvision.models import resnet18
+    >>> CertaintyAware(resnet18(num_classes=5))(torch.zeros(2, 3, 64, 64), torch.ones(2, 1, 64, 64)).shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(self, net: nn.Module, channels: int = 3):
+        super().__init__()
+        self.merge = nn.Sequential(nn.Conv2d(channels + 1, _MERGED, 1), nn.ReLU())
+        self.net = _widened(net, channels)
+
+    def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
+        """Logits (N, classes) of pictures (N, C, H, W) and their certainty (N, 1, H, W), 1 everywhere if not given."""
+        return self.net(self.merge(_joined(x, certainty, True)))
+
+
+def _widened(net: nn.Module, channels: int) -> nn.Module:
+    """The network with a first convolution of 64 input channels."""
+    name, first = next(((name, m) for name, m in net.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
+    if first is None or first.in_channels != channels or first.groups != 1:
+        raise UsageError("the network does not begin with a convolution of the picture", given=type(net).__name__)
+    arguments = {
+        key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+    }
+    wider = nn.Conv2d(_MERGED, first.out_channels, bias=first.bias is not None, **arguments)
+    nn.init.kaiming_normal_(wider.weight, nonlinearity="relu")
+    parent, _, child = name.rpartition(".")
+    setattr(net.get_submodule(parent), child, wider)
+    return net
+
+
+class PowerPool(nn.Module):
+    """The power mean over all places, `mean(x^4)^(1/4)`: between mean and maximum. (N, C, H, W) of 0 or more → (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool; a floor of 1e-4 keeps the root's gradient finite where nothing is active."""
+        return x.clamp_min(1e-4).pow(4).mean((2, 3)).pow(0.25)
 
 
 class SmallCNN(nn.Module):
@@ -13,7 +69,7 @@ class SmallCNN(nn.Module):
         classes: number of classes.
         channels: of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
-        pool: "mean" over all places, or "max".
+        pool: "mean" over all places, or "power", which minds the strong ones and so does not care how large the picture is.
 
     >>> SmallCNN(10, 1, certainty=True)(torch.zeros(2, 1, 28, 28), torch.ones(2, 1, 28, 28)).shape
     torch.Size([2, 10])
@@ -29,8 +85,7 @@ class SmallCNN(nn.Module):
             *_block(16, 24, 2),
             *_block(24, 32, 1),
             *_block(32, 48, 2),
-            nn.AdaptiveMaxPool2d(1) if pool == "max" else nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
+            PowerPool() if pool == "power" else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         )
         self.head = nn.Sequential(nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes))
 

@@ -54,6 +54,8 @@ def scenario(
 
     Examples:
       sig benchmark scenario two-features          BShap, SHAP, IG and all path methods, exact, in seconds
+
+      sig benchmark scenario burnt-snacks          which method finds the dark squares? trains a network, some minutes
     """
     with guarded(debug):
         from ..app.scenario import scenario as carry_out

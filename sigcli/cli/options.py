@@ -95,8 +95,8 @@ MaskCertainty = Annotated[
     str | None,
     typer.Option(
         "--mask-certainty", rich_help_panel=_METHOD, show_default=False, metavar="AREA",
-        help="Set the certainty of an area to 0, for networks that take one: LEFT,TOP,RIGHT,BOTTOM in shares of the image, or "
-        "an image that is white there.",
+        help="Set the certainty of an area to 0, for networks that take one: LEFT,TOP,RIGHT,BOTTOM in shares of the image, "
+        "or an image that is white there.",
     ),
 ]  # fmt: skip
 Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]

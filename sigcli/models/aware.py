@@ -1,7 +1,8 @@
 """Networks that take a certainty per pixel: how they say so, and how the rest of the package feeds them.
 
-Such a network's `forward(x, certainty=None)` has an argument of that name: (N, 1, H, W) in 0..1, and 1 everywhere where it is
-left out. Everything above calls a network with images alone; so it is wrapped to take the certainty as one more channel.
+Such a network's `forward(x, certainty=None)` has an argument of that name: (N, 1, H, W) in 0..1, and 1 everywhere where
+it is left out. Everything above calls a network with images alone; so it is wrapped to take the certainty as one more
+channel.
 """
 
 from __future__ import annotations

@@ -22,5 +22,11 @@ SCENARIOS = Catalog(
             "is either of two features in a range? BShap, SHAP, IG and every path method, exact [ICG table 1]",
             {"benchmark": "app.two_features:two_features"},
         ),
+        Entry(
+            "burnt-snacks",
+            "app.burnt_snacks:burnt_snacks",
+            "is there a dark square among light ones? Baselines transfer the attribution [ICG section 5.1]",
+            {"benchmark": "app.burnt_snacks:burnt_snacks"},
+        ),
     ],
 )

@@ -87,8 +87,8 @@ def _lightness(kinds: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def _outlines(kinds: np.ndarray, u: np.ndarray) -> Float[np.ndarray, "n p h w"]:
-    """1 where the shape of each place is, within its cell: squares of 5 to 8 pixels; discs and triangles as large."""
-    side = 5 + (u[..., 1] * 4).astype(int)
+    """1 where the shape of each place is, within its cell: squares of 6 to 9 pixels; discs and triangles as large."""
+    side = 6 + (u[..., 1] * 4).astype(int)
     room = CELL - side
     top, left = ((u[..., i] * 1.999 % 1 * (room + 1)).astype(int) for i in (2, 3))
     y, x = np.mgrid[:CELL, :CELL] + 0.5
