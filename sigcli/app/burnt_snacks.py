@@ -47,7 +47,7 @@ _STREAMS = {"train": 0, "held": 1, "reference": 2, "explain": 3}
 _HELD, _REFERENCES, _BATCH = 1000, 128, 64
 
 
-def burnt_snacks(  # noqa: PLR0913 - the whole command, as keywords
+def burnt_snacks(
     *,
     images: int = 24,
     steps: int = 2500,
@@ -108,7 +108,7 @@ def burnt_snacks(  # noqa: PLR0913 - the whole command, as keywords
 
 def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
     """The certainty-aware network of the scenario, trained from the seed or from the cache."""
-    made = Trained("small-cnn-power", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
+    made = Trained("small-cnn-any", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
     base = 16 * seed
 
     def batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +117,15 @@ def trained_network(folder: Path, *, seed: int, steps: int, device: str, progres
     held = Held(*tensors(scenario.batch(base + _STREAMS["held"], 0, _HELD)))
     recipe = Recipe(steps=steps, rate=4e-3, seed=seed)
     return network(
-        "burnt-snacks", made, batches, held, recipe, folder=folder, device=device, sources=(scenario,), progress=progress
+        "burnt-snacks",
+        made,
+        batches,
+        held,
+        recipe,
+        folder=folder,
+        device=device,
+        sources=(scenario,),
+        progress=progress,
     )
 
 
@@ -228,10 +236,13 @@ def _verdict(
     if pictures:
         _draw(session, made, known, table, maps)
     return Verdict(
-        f"Is there a dark square? {len(known.images)} pictures, explained towards \"yes\" ({session.scorer.output})",
+        f'Is there a dark square? {len(known.images)} pictures, explained towards "yes" ({session.scorer.output})',
         {"method": "method", **MEASURES},
         [*table, {"method": "(area)", "dark_share": _percent(areas[DARK]), "light_share": _percent(areas[LIGHT])}],
-        (made.told(), f"A square is found, or blamed, where at least {NAMED:.0%} of the map's |attribution| lies on it, net."),
+        (
+            made.told(),
+            f"A square is found, or blamed, where at least {NAMED:.0%} of the map's |attribution| lies on it, net.",
+        ),
         _findings(means, list(maps)),
         scores,
         [f"{row['image']} {row['method']}: {row['error']}" for row in scores if row["error"]],
@@ -256,6 +267,7 @@ def _percent(share: float | None) -> str | None:
 
 def _findings(means: Mapping[tuple[str, str], Any], methods: Sequence[str]) -> list[str]:
     """What the table says in words, each sentence from its figures."""
+
     def of(name: str, measure: str) -> float:
         mean = means[name, measure].mean
         return float("nan") if mean is None else mean
@@ -263,7 +275,11 @@ def _findings(means: Mapping[tuple[str, str], Any], methods: Sequence[str]) -> l
     right = [name for name in methods if of(name, "dark_found") >= 0.8 and not of(name, "light_blamed") > 0.1]
     blame = [f"{name} ({of(name, 'light_blamed'):.0%})" for name in methods if of(name, "light_blamed") > 0.1]
     miss = [f"{name} ({of(name, 'dark_found'):.0%})" for name in methods if of(name, "dark_found") < 0.5]
-    told = [f"Right: {', '.join(right)} find at least 80% of the dark squares and blame at most 10% of the light ones."] if right else []
+    told = (
+        [f"Right: {', '.join(right)} find at least 80% of the dark squares and blame at most 10% of the light ones."]
+        if right
+        else []
+    )
     if blame:
         told.append(f"Attribution transfer: light squares, which mean nothing, are blamed by {', '.join(blame)}.")
     if miss:
@@ -272,7 +288,11 @@ def _findings(means: Mapping[tuple[str, str], Any], methods: Sequence[str]) -> l
 
 
 def _draw(
-    session: Session, made: Prepared, known: Snacks, table: Sequence[Mapping[str, Any]], maps: Mapping[str, list[np.ndarray]]
+    session: Session,
+    made: Prepared,
+    known: Snacks,
+    table: Sequence[Mapping[str, Any]],
+    maps: Mapping[str, list[np.ndarray]],
 ) -> None:
     from .. import render
     from ..render.curves import draw_curves
@@ -282,11 +302,15 @@ def _draw(
     draw_curves({"": made.points}, folder / FILES[3], title="Burnt Snacks: training with damaged inputs")
     first = [i for label in (1, 0) for i in np.nonzero(known.labels == label)[0][: 4 if label else 3]]
     dots = [
-        [tuple(np.argwhere(known.objects[i] == 1 + p).mean(0) / scenario.SIZE) for p in np.nonzero(known.kinds[i] == DARK)[0]]
+        [
+            tuple(np.argwhere(known.objects[i] == 1 + p).mean(0) / scenario.SIZE)
+            for p in np.nonzero(known.kinds[i] == DARK)[0]
+        ]
         for i in first
     ]
     notes = {
-        str(row["method"]): f"{row['dark_share'] or '-'} on dark squares, {row['dark_found'] or '-'} of them found" for row in table
+        str(row["method"]): f"{row['dark_share'] or '-'} on dark squares, {row['dark_found'] or '-'} of them found"
+        for row in table
     }
     image = grid_image(
         [np.rint(known.images[i] * 255).astype(np.uint8) for i in first],
@@ -294,7 +318,7 @@ def _draw(
         headings=[f"class {known.labels[i]}" for i in first],
         notes=notes,
         dots=dots,
-        heading=f"Burnt Snacks: is there a dark square? ({session.scorer.output} of \"yes\")",
+        heading=f'Burnt Snacks: is there a dark square? ({session.scorer.output} of "yes")',
         caption="Green dots mark dark squares, the only reason for class 1 (they are not in the input). Red speaks for a dark "
         "square, blue against it; each map has its own scale, clipped at the 99.5th percentile of |value|.",
     )

@@ -99,7 +99,9 @@ def network(
     if found is None:
         raise RuntimeError(f"{kept} has no header")
     source = trained.load(str(kept), None, torch.device(device))
-    net = net_of(source.module.eval(), found.preprocess.mean, found.preprocess.std, certainty=made.certainty, device=device)
+    net = net_of(
+        source.module.eval(), found.preprocess.mean, found.preprocess.std, certainty=made.certainty, device=device
+    )
     points = [Point(**point) for point in found.figures["points"]]
     figures = {key: value for key, value in found.figures.items() if key != "points"}
     return Prepared(folder / NETWORK, net, figures, points, cached)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from ..errors import UsageError
-
 
 _MERGED = 64
 
@@ -44,9 +45,7 @@ def _widened(net: nn.Module, channels: int) -> nn.Module:
     name, first = next(((name, m) for name, m in net.named_modules() if isinstance(m, nn.Conv2d)), ("", None))
     if first is None or first.in_channels != channels or first.groups != 1:
         raise UsageError("the network does not begin with a convolution of the picture", given=type(net).__name__)
-    arguments = {
-        key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-    }
+    arguments = {key: getattr(first, key) for key in ("kernel_size", "stride", "padding", "dilation", "padding_mode")}
     wider = nn.Conv2d(_MERGED, first.out_channels, bias=first.bias is not None, **arguments)
     nn.init.kaiming_normal_(wider.weight, nonlinearity="relu")
     parent, _, child = name.rpartition(".")
@@ -54,22 +53,22 @@ def _widened(net: nn.Module, channels: int) -> nn.Module:
     return net
 
 
-class PowerPool(nn.Module):
-    """The power mean over all places, `mean(x^4)^(1/4)`: between mean and maximum. (N, C, H, W) of 0 or more → (N, C)."""
+class AnyPool(nn.Module):
+    """Whether there is evidence anywhere: log-mean-exp of the evidence at all places, (N, K, H, W) → (N, K)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool; a floor of 1e-4 keeps the root's gradient finite where nothing is active."""
-        return x.clamp_min(1e-4).pow(4).mean((2, 3)).pow(0.25)
+        """Pool; between mean and maximum, and whatever the size of the picture."""
+        return x.flatten(2).logsumexp(2) - math.log(x.shape[2] * x.shape[3])
 
 
 class SmallCNN(nn.Module):
-    """Four convolutions, pooling over all places, and two linear layers; for pictures of some 30 pixels.
+    """Four convolutions, two layers more, and pooling over all places; for pictures of some 30 pixels.
 
     Args:
         classes: number of classes.
         channels: of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
-        pool: "mean" over all places, or "power", which minds the strong ones and so does not care how large the picture is.
+        pool: "mean" of the features over all places, or "any" for evidence at any place, however large the picture is.
 
     >>> SmallCNN(10, 1, certainty=True)(torch.zeros(2, 1, 28, 28), torch.ones(2, 1, 28, 28)).shape
     torch.Size([2, 10])
@@ -82,16 +81,21 @@ class SmallCNN(nn.Module):
         self.features = nn.Sequential(
             nn.Conv2d(inputs, 16, 3, padding=1),
             nn.ReLU(),
-            *_block(16, 24, 2),
-            *_block(24, 32, 1),
-            *_block(32, 48, 2),
-            PowerPool() if pool == "power" else nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            nn.AvgPool2d(2),  # in place of strides, which would leave a chequered pattern in every map
+            *_block(16, 24),
+            *_block(24, 32),
+            nn.AvgPool2d(2),
+            *_block(32, 48),
         )
-        self.head = nn.Sequential(nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes))
+        mean = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes)
+        )
+        anywhere = nn.Sequential(nn.Conv2d(48, 48, 1), nn.ReLU(), nn.Conv2d(48, classes, 1), AnyPool())
+        self.head = anywhere if pool == "any" else mean
 
     def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W) and their certainty (N, 1, H, W), 1 everywhere if not given."""
-        return self.head(self.features(_joined(x, certainty, self.certain)))
+        return _centred(self.head(self.features(_joined(x, certainty, self.certain))))
 
 
 class Components(nn.Module):
@@ -119,12 +123,17 @@ class Components(nn.Module):
 
     def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
         """Logits (N, classes) of (N, C, H, W) and certainty (N, 1, H, W), 1 everywhere if not given."""
-        return self.head(self.total(self.each(_joined(x, certainty, self.certain)).sum((2, 3))))
+        return _centred(self.head(self.total(self.each(_joined(x, certainty, self.certain)).sum((2, 3)))))
 
 
-def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+def _block(inputs: int, outputs: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+def _centred(logits: Tensor) -> Tensor:
+    """Logits whose mean is 0: what they have in common is trained by nothing, and would be explained as if it meant something."""
+    return logits - logits.mean(1, keepdim=True)
 
 
 def _joined(x: Tensor, certainty: Tensor | None, wanted: bool) -> Tensor:

@@ -38,6 +38,7 @@ class Recipe:
         decay: weight decay.
         damage: train on damaged inputs with their certainty; without, on the pictures alone.
         whole: share of each batch that is left whole, with a certainty of 1.
+        unknown: share of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
         seed: of all draws.
     """
 
@@ -46,6 +47,7 @@ class Recipe:
     decay: float = 1e-2
     damage: bool = True
     whole: float = 0.25
+    unknown: float = 0.0625
     seed: int = 0
 
 
@@ -173,7 +175,7 @@ def _step(
     key = draws.stream(recipe.seed, "train", step) % 2**63
     certainty = None
     if recipe.damage:
-        images, certainty = _partly_damaged(images, recipe.whole, torch.Generator().manual_seed(key))
+        images, certainty = _partly_damaged(images, recipe, torch.Generator().manual_seed(key))
     with torch.random.fork_rng(devices=[net.device] if net.device.type == "cuda" else []):
         torch.manual_seed(key)  # of dropout
         loss = functional.cross_entropy(net(images, certainty), labels.to(net.device))
@@ -184,11 +186,13 @@ def _step(
     return float(loss.detach())
 
 
-def _partly_damaged(images: Tensor, whole: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A batch whose first pictures are left whole and whose others are damaged in the four ways in equal shares."""
-    kept = round(whole * len(images))
+def _partly_damaged(images: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A batch whose first pictures are left whole, whose last are lost, and whose others are damaged in the four ways."""
+    whole, unknown = (round(share * len(images)) for share in (recipe.whole, recipe.unknown))
     damaged, certainty = training_damage(images, generator)
-    damaged[:kept], certainty[:kept] = images[:kept], 1.0
+    damaged[:whole], certainty[:whole] = images[:whole], 1.0
+    if unknown:
+        damaged[-unknown:], certainty[-unknown:] = images.roll(1, dims=0)[-unknown:], 0.0
     return damaged, certainty
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..app.scenario import Verdict
 
 _SCENARIO = "Scenario"
+_WIDE = 120  # columns of a table in a pipe
 Name = Annotated[str, typer.Argument(metavar="NAME", help="See 'sig list scenarios'.")]
 Images = Annotated[
     int,
@@ -56,6 +57,8 @@ def scenario(
       sig benchmark scenario two-features          BShap, SHAP, IG and all path methods, exact, in seconds
 
       sig benchmark scenario burnt-snacks          which method finds the dark squares? trains a network, some minutes
+
+      sig benchmark scenario local-minimum         which method agrees with the scores of six components?
     """
     with guarded(debug):
         from ..app.scenario import scenario as carry_out
@@ -83,7 +86,7 @@ def show(verdict: Verdict, screen: Console) -> None:
         table.add_column(heading, justify="left" if number == 0 else "right")
     for row in verdict.rows:
         table.add_row(*(_cell(row.get(column)) for column in verdict.columns))
-    screen.print(table)
+    screen.print(table, width=None if screen.is_terminal else _WIDE)
     for finding in verdict.findings:
         screen.print(finding, markup=False)
     for failure in verdict.failed:

@@ -28,7 +28,7 @@ HEADER = "sig-network"
 _VERSION = 1
 OWN = {
     "small-cnn": SmallCNN,
-    "small-cnn-power": partial(SmallCNN, pool="power"),
+    "small-cnn-any": partial(SmallCNN, pool="any"),
     "components": Components,
 }
 """Networks of our own by name, beside torchvision's."""
@@ -86,7 +86,9 @@ def _torchvision(made: Trained) -> nn.Module:
     if made.arch not in known:
         raise unknown("architecture", made.arch, known)
     if made.preprocess.channels != 3:
-        raise UsageError(f"{made.arch} takes pictures of three colours", hint="Leave --grey out, or take --arch small-cnn.")
+        raise UsageError(
+            f"{made.arch} takes pictures of three colours", hint="Leave --grey out, or take --arch small-cnn."
+        )
     options: dict[str, Any] = {}
     if made.arch in ("inception_v3", "googlenet"):
         options = {"aux_logits": False, "init_weights": True}
@@ -141,7 +143,9 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     path = Path(spec)
     made = read_header(path)
     if made is None:
-        raise ModelError("the file holds weights without their network", given=path, hint="Try --model NAME --weights FILE.")
+        raise ModelError(
+            "the file holds weights without their network", given=path, hint="Try --model NAME --weights FILE."
+        )
     try:
         module = build(made)
     except (UsageError, ValueError, RuntimeError) as error:

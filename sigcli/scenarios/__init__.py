@@ -28,5 +28,11 @@ SCENARIOS = Catalog(
             "is there a dark square among light ones? Baselines transfer the attribution [ICG section 5.1]",
             {"benchmark": "app.burnt_snacks:burnt_snacks"},
         ),
+        Entry(
+            "local-minimum",
+            "app.local_minimum:local_minimum",
+            "six components whose scores have a positive local minimum; local baselines get its sign wrong [ICG table 2]",
+            {"benchmark": "app.local_minimum:local_minimum"},
+        ),
     ],
 )
