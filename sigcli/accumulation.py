@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .paths import Plan
+from .paths import Plan, with_certainty
 from .types import Subject
 
 _SMALL = 1024
@@ -59,7 +59,7 @@ class Run:
             run.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
-            run.fixed = reference, x[None] - reference
+            run.fixed = reference, run.movement(reference)
         return run
 
     def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,14 @@ class Run:
             return self.fixed
         x = self.task.subject.x
         reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
-        return reference, x[None] - reference
+        return reference, self.movement(reference)
+
+    def movement(self, reference: Tensor) -> Tensor:
+        """End of the path minus its reference, (k, C, H, W): x - x', or certainty alone."""
+        x = self.task.subject.x
+        if self.task.plan.certainty:
+            return with_certainty(torch.zeros_like(x[:-1]), 1.0)[None]
+        return x[None] - reference
 
 
 @dataclass(eq=False)

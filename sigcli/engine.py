@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .accumulation import Piece, Run, Task, accumulate
 from .errors import AttributionError
-from .paths import endpoints, spread_positions
+from .paths import endpoints, spread_positions, with_certainty
 from .scorer import Score
 from .types import Attribution, Subject
 
@@ -71,7 +71,7 @@ class _Loop:
         """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
         pieces: list[Piece] = []
         filled = 0
-        for task in tasks:
+        for task in map(_lifted, tasks):
             if pieces and waiting[-1].task.subject.x.shape != task.subject.x.shape:
                 yield pieces
                 pieces, filled = [], 0
@@ -161,6 +161,8 @@ class _Loop:
         values, stderr = run.total, None
         if run.spread is not None:
             stderr = (run.spread.clamp(min=0) / (plan.units - 1)).sqrt()
+        if plan.certainty:
+            values, stderr = values[-1:], None if stderr is None else stderr[-1:]
         if plan.scale is not None and plan.players is not None:
             scale = plan.players.spread(torch.from_numpy(plan.scale)[None]).to(values)
             values, stderr = values * scale, None  # the error of a ratio is not that of its numerator
@@ -184,17 +186,20 @@ class _Loop:
         if not plan.multiply:
             return float(self._scores(x[None], subject)[0]), None, 1
         ends = endpoints(plan, max(CHECK_LEAST, len(plan) // self.check) if self.check > 1 else 2 * plan.segments + 1)
-        inner = np.nonzero(~ends.full)[0]
+        shared = ends.full & (plan.reference.constant or not plan.certainty)  # those that are x itself
+        inner = np.nonzero(~shared)[0]
         score = float(self._scores(x[None], subject)[0]) if not len(inner) else 0.0
         total = 0.0
         for first in range(0, len(inner), max(1, self.batch_size - 1)):
             rows = inner[first : first + max(1, self.batch_size - 1)]
-            images = _corner_images(run, ends.rows.members(rows) if ends.rows else None, ends.draw[rows])
+            images = _corner_images(
+                run, ends.rows.members(rows) if ends.rows else ends.full[rows, None], ends.draw[rows]
+            )
             scores = self._scores(torch.cat([x[None], images]) if not first else images, subject)
             if not first:
                 score, scores = float(scores[0]), scores[1:]
             total += float(scores @ torch.from_numpy(ends.coefficient[rows]).to(scores))
-        total += score * float(ends.coefficient[ends.full].sum())
+        total += score * float(ends.coefficient[shared].sum())
         return score, total, 1 + len(inner)
 
     def _scores(self, images: Tensor, subject: Subject) -> Tensor:
@@ -216,11 +221,17 @@ def _expand(piece: Piece, place: Tensor) -> None:
     place += reference
 
 
-def _corner_images(run: Run, members: np.ndarray | None, draw: np.ndarray) -> Tensor:
-    """Images of coalitions, x on the members and the reference elsewhere, (m, C, H, W)."""
+def _lifted(task: Task) -> Task:
+    """The task as the loop follows it: a path in certainty is one to the image with a channel of certainty 1."""
+    if not task.plan.certainty:
+        return task
+    return replace(task, subject=replace(task.subject, x=with_certainty(task.subject.x, 1.0)))
+
+
+def _corner_images(run: Run, members: np.ndarray, draw: np.ndarray) -> Tensor:
+    """Images of coalitions, the end of the path on the members and the reference elsewhere, (m, C, H, W)."""
     plan, x = run.task.plan, run.task.subject.x
     reference, delta = run.drawn(draw)
-    if members is None or plan.players is None:
-        return reference.expand(len(draw), *x.shape)
-    position = plan.players.spread(torch.from_numpy(members).to(x))[:, None]
-    return (position * delta).add_(reference)
+    position = torch.from_numpy(members).to(x)
+    maps = position[:, :, None] if plan.players is None else plan.players.spread(position)
+    return (maps[:, None] * delta).add_(reference)

@@ -6,7 +6,8 @@ each player p stands at a position in [0, 1]:
     point = x' + (x - x') · position,   position = start + α · (end - start),   start, end ∈ {0, 1}^n
 
 and adds `weight · ∂F/∂x(point) · (x - x') · (end - start)` to the attribution. IG is one segment ∅ → N; SIG has segments
-S → N; a walk has one segment per move of a polyline ∅ → … → N.
+S → N; a walk has one segment per move of a polyline ∅ → … → N. Integrated Certainty Gradients move along one more channel,
+the certainty of each pixel, while the image stays.
 """
 
 from __future__ import annotations
@@ -39,6 +40,25 @@ class Reference:
     def fixed(image: Float[Tensor, "c h w"]) -> Reference:
         """One reference for all draws."""
         return Reference(lambda _: image[None], constant=True)
+
+
+def certainty_reference(
+    images: Float[Tensor, "c h w"] | Callable[[Int64[Tensor, " k"]], Float[Tensor, "k c h w"]],
+) -> Reference:
+    """Images of which nothing is certain, (k, C+1, H, W): where paths in certainty begin.
+
+    Args:
+        images: the image; or a function of the indices of paths, with an image for each.
+    """
+    if isinstance(images, Tensor):
+        return Reference.fixed(with_certainty(images, 0.0))
+    varied = images
+    return Reference(lambda indices: with_certainty(varied(indices), 0.0))
+
+
+def with_certainty(images: Float[Tensor, "*n c h w"], level: float) -> Float[Tensor, "*n d h w"]:
+    """Images with one more channel: a certainty of `level` everywhere."""
+    return torch.cat([images, torch.full_like(images[..., :1, :, :], level)], dim=-3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +98,8 @@ class Plan:
             error comes from the spread between replicates, so a plan with one has none.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
+        certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
+            as they are in the reference while the last goes from 0 to 1. The values are that channel's.
         marginals: where given, points are corners: they stand at the start of their segment, and their gradient serves every
             move that begins or ends there (half of each, shared among the n-|S| moves that begin and the |S| that end). A
             replicate's values are then corrected, in proportion to their magnitude, so that each player's sum is exactly
@@ -96,6 +118,7 @@ class Plan:
     multiply: bool = True
     scale: Float[np.ndarray, " n"] | None = None
     marginals: Marginals | None = None
+    certainty: bool = False
     segments: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +129,8 @@ class Plan:
             raise ValueError("units must be one per point and must not decrease")
         if self.players is None and not (self.start is None and self.end is None):
             raise ValueError("coalitions need players")
+        if self.certainty and (self.players is not None or not self.multiply):
+            raise ValueError("a path in certainty has no players and is complete")
         object.__setattr__(self, "segments", int(self.segment.max()) + 1)
 
     def __len__(self) -> int:
@@ -152,6 +177,7 @@ def straight(
     *,
     unit: Int[np.ndarray, " s"] | None = None,
     multiply: bool = True,
+    certainty: bool = False,
 ) -> Plan:
     """Straight lines from references 0..s-1 to the input: IG (s = 1), Expected Gradients, Gaussian noise.
 
@@ -161,6 +187,7 @@ def straight(
         weight: (s, q) their weights.
         unit: the replicate of each line, see `Plan`.
         multiply: see `Plan`.
+        certainty: see `Plan`.
     """
     lines, nodes = alpha.shape
     segment = np.repeat(np.arange(lines), nodes)
@@ -172,6 +199,7 @@ def straight(
         draw=np.arange(lines),
         unit=None if unit is None else unit[segment],
         multiply=multiply,
+        certainty=certainty,
     )
 
 
@@ -181,7 +209,7 @@ class Endpoints:
 
     Args:
         rows: coalition of each end point, or None where there are no players: then `full` says which end it is.
-        full: (m,) whether the end point is x itself.
+        full: (m,) whether the end point is x itself; on a path in certainty, the reference's image at a certainty of 1.
         draw: (m,) reference index.
         coefficient: (m,) its coefficient in the difference.
     """
@@ -210,7 +238,8 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     coefficient = np.concatenate([weights, -weights])
     full = (bits == Coalitions.full(1, n).bits).all(1)
     draw = np.zeros(2 * s, np.int64) if plan.draw is None else np.concatenate([plan.draw, plan.draw])
-    draw = np.where(full, -1, draw)
+    own = plan.certainty and not plan.reference.constant  # then each path ends in an image of its own
+    draw = draw if own else np.where(full, -1, draw)
     _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
     total = np.bincount(inverse, coefficient, len(first))
     order = np.argsort(first)

@@ -13,12 +13,13 @@ from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.scorer import Scorer
 
-from toys import SMALL, attribute, smooth_net, subject
+from toys import SMALL, attribute, aware, smooth_net, subject
 
 ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "path"]
 COMPLETE = [name for name in ALL if METHODS[name].properties["complete"]]
 SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]
 MULTIPLIED = [name for name in ALL if METHODS[name].properties["multiplied"]]
+PER_PIXEL = [name for name in ALL if METHODS[name].properties.get("certainty")]
 
 
 def explain(name, model, who, **options):
@@ -49,7 +50,7 @@ def test_shape_type_and_cost(name):
 
     plan = METHODS[name].load()(who, **SMALL.get(name, {}))
     found = explain(name, model, who, batch_size=len(plan))
-    assert found.values.shape == who.x.shape
+    assert found.values.shape == ((1, *who.x.shape[1:]) if name in PER_PIXEL else who.x.shape)
     assert found.values.dtype == who.x.dtype
     assert torch.isfinite(found.values).all()
     assert found.gradient_evaluations == len(plan)
@@ -72,6 +73,7 @@ def test_company_and_order_in_the_batch_change_nothing(name):
     net = smooth_net()
     images = [subject(torch.rand(2, 6, 6, dtype=torch.float64), key=k, target=k % 3) for k in range(3)]
     tasks = [Task(who, METHODS[name].load()(who, **SMALL.get(name, {}))) for who in images]
+    net = aware(net, name, 2)
     together = list(integrate(Scorer(net), reversed(tasks), batch_size=10))[::-1]
     for task, found in zip(tasks, together, strict=True):
         alone = next(iter(integrate(Scorer(net), [task], batch_size=10)))
@@ -105,6 +107,17 @@ def test_completeness_is_within_the_sampling_error(name):
 
 
 @pytest.mark.parametrize("name", MULTIPLIED)
+def test_pixels_that_the_model_never_reads_get_nothing(name):
+    """Weak dummy axiom ([ICG] section 3.2), where a feature is a pixel with all its channels."""
+    read = torch.zeros(6, 6, dtype=torch.float64)
+    read[:, :3] = 1
+    net = smooth_net()
+    found = explain(name, lambda x: net(x * read), subject())
+    assert found.values[..., 3:].abs().max() < 1e-15  # sig-walk rounds
+    assert found.values[..., :3].abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in MULTIPLIED if name not in PER_PIXEL])
 def test_dummy_features_get_nothing(name):
     """Weak dummy axiom ([ICG] section 3.2): a feature that the model never reads gets exactly 0."""
     net = smooth_net(channels=1)

@@ -35,6 +35,7 @@ SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 i
     "blur-ig": {"steps": 9},
     "guided-ig": {"steps": 9},
     "idgi": {"steps": 9},
+    "icg": {"steps": 24},
 }
 
 
@@ -106,7 +107,15 @@ def subject(
 def attribute(
     model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options
 ) -> Attribution:
+    model = aware(model, method, who.x.shape[0])
     return next(attributions(METHODS[method], options, Scorer(model), [who], batch_size=batch_size, check=check))
+
+
+def aware(model: Callable[[Tensor], Tensor], method: str, channels: int) -> Callable[[Tensor], Tensor]:
+    """The model as it is, or where a method asks for it one that takes a certainty: it dims pixels that are not sure."""
+    if not METHODS[method].properties.get("certainty"):
+        return model
+    return lambda x: model(x if x.shape[1] == channels else x[:, :channels] * x[:, channels:])
 
 
 def coalition_values(

@@ -6,6 +6,7 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from ..catalog import Catalog, Entry, convert
@@ -18,6 +19,7 @@ from ..models.twins import Twin
 from ..pairs import DISTANCES, EmbeddingPairs, ImagePairs, Partners
 from ..scorer import Scorer
 
+_LARGEST = 4096
 PEERS = ("mean", "random")
 """Baselines that are made of the other images."""
 
@@ -235,6 +237,37 @@ def choose_scorer(
             raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
         return ImagePairs(model.module, partners, precision)
     return EmbeddingPairs(model.module, partners, distance, precision)
+
+
+def check_numbers(
+    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
+) -> None:
+    """Raise UsageError for a number that is out of its range. Arguments as in `explain`."""
+    if smooth is not None and not 0 <= smooth < 1000:
+        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    for name, size in (("resize", resize), ("crop", crop)):
+        if size is not None and size > _LARGEST:
+            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
+    if check not in ("sampled", "all"):
+        raise UsageError("unknown check", given=check, allowed="sampled or all")
+
+
+def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None, *, pair: bool = False) -> Model:
+    """The model, with the certainty of an area masked where that was asked for.
+
+    Raises:
+        UsageError: it takes no certainty (nor do pairs) and a method or the mask needs it, or the mask names no area.
+    """
+    from ..models.aware import masked, takes_none
+
+    if pair and mask is not None:
+        raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {mask}")
+    for one in methods:
+        if one.entry.properties.get("certainty") and not model.certainty:
+            raise takes_none(f"the method {one.name}", model)
+    return model if mask is None else masked(model, mask)
 
 
 def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:

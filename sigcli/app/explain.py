@@ -18,14 +18,23 @@ from typing_extensions import Unpack
 from ..arrays import find_arrays, is_array_path
 from ..batching import auto_batch_size
 from ..engine import CHECK_SHARE
-from ..errors import OutputError, UsageError
+from ..errors import OutputError
 from ..images import find_images
 from ..models.loading import load_model
 from ..models.model import Model
 from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import free_folder, open_run
 from ..scorer import Score, Scorer
-from .choices import Chosen, check_pair, choose_device, choose_methods, choose_scorer, parse_target
+from .choices import (
+    Chosen,
+    certain,
+    check_numbers,
+    check_pair,
+    choose_device,
+    choose_methods,
+    choose_scorer,
+    parse_target,
+)
 from .features import check_options, check_output, for_arrays, load_for
 from .partners import Partners, find_partners
 from .provenance import versions
@@ -35,7 +44,6 @@ from .work import Session, Work
 DEFAULT_OUT = "sig-out"
 _WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
 _QUEUE = 16
-_LARGEST = 4096
 _UNKNOWN_SIDE = 512  # for models that take images of every size
 
 
@@ -62,6 +70,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     class_names: str | Path | None = None,
+    mask_certainty: str | Path | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -72,7 +81,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     check: str = "sampled",
 ) -> Session:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
-    _check_numbers(smooth, batch_size, resize, crop, check)
+    check_numbers(smooth, batch_size, resize, crop, check)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
     chosen = choose_methods(method, {**shared, **(settings or {})}, preset)
     listed = [images] if isinstance(images, (str, Path)) else list(images)
@@ -83,22 +92,18 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     second = None if partner is None else find_partners(partner, paths)
     place = choose_device(device)
     if find is find_arrays:
-        check_options(resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth)
+        check_options(
+            resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth, mask_certainty=mask_certainty
+        )
         chosen = for_arrays(chosen)
         loaded = load_for(model, paths, chosen, reference_paths, weights=weights, device=place, class_names=class_names)
         check_output(output, loaded)
     else:
         loaded = load_model(
-            model,
-            weights=weights,
-            device=place,
-            resize=resize,
-            crop=crop,
-            mean=mean,
-            std=std,
-            class_names=class_names,
+            model, weights=weights, device=place, resize=resize, crop=crop, mean=mean, std=std, class_names=class_names,
             pair=partner is not None,
-        )
+        )  # fmt: skip
+        loaded = certain(loaded, chosen, mask_certainty, pair=partner is not None)
     partners = None if second is None else Partners(*second, loaded)
     scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
@@ -114,11 +119,14 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     )
     if partners is not None:
         spec["partners"] = partners.digest()
+    if mask_certainty is not None:
+        spec["mask_certainty"] = file_digest(mask_certainty)
     run = None
     if write:
         kept = {
             "model": _lasting(model), "weights": _lasting(weights), "resize": resize, "crop": crop, "mean": mean,
             "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
+            "mask_certainty": _lasting(mask_certainty),
         }  # fmt: skip
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth)
         if partners is not None:
@@ -130,20 +138,6 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         batch_size or _batch_size(scorer, loaded),
         run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
     )  # fmt: skip
-
-
-def _check_numbers(
-    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
-) -> None:
-    if smooth is not None and not 0 <= smooth < 1000:
-        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
-    if batch_size is not None and batch_size < 1:
-        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
-    for name, size in (("resize", resize), ("crop", crop)):
-        if size is not None and size > _LARGEST:
-            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    if check not in ("sampled", "all"):
-        raise UsageError("unknown check", given=check, allowed="sampled or all")
 
 
 class Options(TypedDict, total=False):
@@ -190,6 +184,8 @@ class Options(TypedDict, total=False):
     """Normalisation, where pixels are 0..1."""
     class_names: str | Path | None
     """File of class names."""
+    mask_certainty: str | Path | None
+    """An area of every image that the network is told to know nothing of, see `sigcli.models.aware.masked`."""
     out: str | Path | None
     """Run folder; None is sig-out, or the next free sig-out-N."""
     resume: bool
@@ -309,7 +305,13 @@ def _option_files(methods: list[Chosen]) -> dict[str, str]:
     """Digest of every file that an option names (label maps, baselines): another content is another run."""
     values = {str(value) for chosen in methods for value in chosen.options.values() if isinstance(value, str)}
     files = sorted(value for value in values if Path(value).suffix and Path(value).is_file())
-    return {name: hashlib.blake2b(Path(name).read_bytes(), digest_size=8).hexdigest() for name in files}
+    return {name: file_digest(name) for name in files}
+
+
+def file_digest(name: str | Path) -> str:
+    """A digest of a file's content; a text that names no file as it is."""
+    path = Path(name)
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else str(name)
 
 
 def _lasting(name: str | Path | None) -> str | None:

@@ -12,6 +12,7 @@ import torch
 from .. import arrays
 from ..errors import ImageError, UsageError
 from ..images import Picture
+from ..models.aware import shown
 from ..models.model import Model
 from ..models.preprocess import Preprocess
 from ..models.rows import ArrayInput, load_array_model
@@ -25,7 +26,7 @@ def check_options(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise UsageError(
-                f"--{name} is about pictures, and arrays go into the network as they are", given=value,
+                f"--{name.replace('_', '-')} is about pictures, and arrays go into the network as they are", given=value,
                 hint="Leave it out; scale the array itself before it is saved.",
             )  # fmt: skip
 
@@ -102,13 +103,13 @@ def check_output(output: str, model: Model) -> None:
         raise UsageError("the network has one output, whose softmax is always 1", given=output, allowed="logit")
 
 
-def shown_of(preprocess: Preprocess, loaded: Picture, methods: Sequence[Chosen]) -> Mapping[str, Any]:
+def shown_of(model: Model, loaded: Picture, methods: Sequence[Chosen]) -> Mapping[str, Any]:
     """What of a file goes into its explanations: the picture that the model saw, or the array and its players.
 
     All methods of a run over arrays are told by the players of the first that has any.
     """
-    if not isinstance(preprocess, ArrayInput):
-        return {"picture": preprocess.display(loaded.pixels)}
+    if not isinstance(model.preprocess, ArrayInput):
+        return {"picture": shown(model, loaded.pixels)}
     spec = next((str(one.options["players"]) for one in methods if "players" in one.options), _PLAYERS)
     shape = loaded.pixels.shape
     players = arrays.players(spec, shape).reshape(shape).numpy()

@@ -165,7 +165,7 @@ class Work:
             return
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
         try:
-            shown = shown_of(session.model.preprocess, loaded.picture, session.methods)
+            shown = shown_of(session.model, loaded.picture, session.methods)
             methods = [fitted(session.model.preprocess, loaded.picture, chosen) for chosen in session.methods]
         except UsageError as error:
             if not self._started:

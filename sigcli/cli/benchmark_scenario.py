@@ -1,4 +1,4 @@
-"""`sig benchmark scenario`: parse, call `sigcli.app.expression`, show progress and a table."""
+"""`sig benchmark scenario`: parse, call `sigcli.app.scenario`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -7,34 +7,50 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
-from ..errors import unknown
 from . import options as o
 from .guard import FAILED, console, guarded
 from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.expression import ExpressionStudy
-    from ..metrics.summary import Summary
+    from ..app.scenario import Verdict
 
 _SCENARIO = "Scenario"
-_METHODS = "sig,sig-walk,sig-zero=sig,walk-zero=sig-walk,zero=ig,mean=ig,random=ig,blur=ig,eg,agn,gradient"
-Name = Annotated[str, typer.Argument(metavar="NAME", help="expression.")]
+_WIDE = 120  # columns of a table in a pipe
+Name = Annotated[str, typer.Argument(metavar="NAME", help="See 'sig list scenarios'.")]
+Images = Annotated[
+    int,
+    typer.Option(
+        "--images", rich_help_panel=_SCENARIO, help="Images or inputs to explain.", show_default="the scenario's"
+    ),
+]
+Steps = Annotated[
+    int, typer.Option("--steps", rich_help_panel=_SCENARIO, help="Training steps.", show_default="the scenario's")
+]
 Pairs = Annotated[
-    int, typer.Option("--pairs", rich_help_panel=_SCENARIO, help="Pairs of faces, half of one expression.")
+    int,
+    typer.Option("--pairs", rich_help_panel=_SCENARIO, help="expression: pairs of faces, half of one expression."),
 ]
 Margin = Annotated[
-    int, typer.Option("--margin", rich_help_panel=_SCENARIO, help="Pixels by which eyes, brows and mouth are widened.")
+    int,
+    typer.Option(
+        "--margin", rich_help_panel=_SCENARIO, help="expression: pixels by which eyes, brows and mouth are widened."
+    ),
 ]
 
 
 def scenario(
+    context: typer.Context,
     name: Name,
+    images: Images = 0,
+    steps: Steps = 0,
     pairs: Pairs = 24,
     margin: Margin = 0,
-    method: o.Method = _METHODS,
+    method: o.Method = "the scenario's",
     settings: o.Set = None,
+    output: o.OutputKind = "the scenario's",
     seed: o.Seed = 0,
     device: o.Device = "auto",
     batch_size: o.BatchSize = "auto",
@@ -45,68 +61,57 @@ def scenario(
     as_json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
-    """Which method looks where the answer is? Drawn pictures whose answer is known to the pixel.
+    """Which method gives the right answer where it is known? One table, a verdict, and the maps behind it.
 
-    expression: two drawn faces are compared by what they express; the share of each map that lies on eyes, brows and mouth.
+    Networks are trained on the spot from a seed, and kept for the next time.
 
     Examples:
-      sig benchmark scenario expression                     24 pairs of faces, eleven methods, some minutes
+      sig benchmark scenario two-features          BShap, SHAP, IG and all path methods, exact, in seconds
+
+      sig benchmark scenario burnt-snacks          which method finds the dark squares? trains a network, some minutes
+
+      sig benchmark scenario local-minimum         which method agrees with the scores of six components?
+
+      sig benchmark scenario expression            which method looks at eyes, brows and mouth? some minutes
 
       sig benchmark scenario expression --pairs 6 --method sig,ig --margin 2
     """
     with guarded(debug):
-        if name != "expression":
-            raise unknown("scenario to benchmark", name, ["expression"])
-        from ..app.expression import carry_out_expression, prepare_expression
-        from .progress import Reporter
+        from ..app.scenario import scenario as carry_out
+        from .progress import Stages
 
         keep_freed_memory()
-        session = prepare_expression(
-            pairs=pairs, method=method, settings=o.assignments(settings), seed=seed, device=device,
-            batch_size=o.whole_or_auto("batch-size", batch_size), out=out, resume=resume, overwrite=overwrite,
-            pictures=pictures,
-        )  # fmt: skip
-        with Reporter(session.items) as reporter:
-            study = carry_out_expression(session, margin=margin, progress=reporter.evaluations, explained=reporter.done)
-        failed = _report(study, as_json)
-    if failed:
+        options = {key: value for key, value in o.typed(context).items() if key != "name"}
+        with Stages() as stages:
+            verdict = carry_out(name, **options, progress=stages.show)
+        if as_json:
+            for record in verdict.records:
+                sys.stdout.write(json.dumps(record) + "\n")
+        show(verdict, console())
+    if verdict.failed:
         raise typer.Exit(FAILED)
 
 
-def _report(study: ExpressionStudy, as_json: bool) -> int:
-    screen = console()
-    if as_json:
-        for found in study.shares:
-            sys.stdout.write(json.dumps(found.row()) + "\n")
-    screen.print(
-        f"The network tells same from different expressions in {study.separation:.1%} of {study.checked} fresh pairs.\n"
-        f"Eyes, brows and mouth are {study.area:.1%} of the pixels: what a map without any knowledge would put there."
-    )
-    screen.print(_table(study))
-    failed = [found for found in study.shares if found.error]
-    for found in failed:
-        screen.print(f"failed: {found.image} {found.method}: {found.error}", markup=False, style="red")
-    screen.print(f"faces, maps, tables and figures in {study.folder}/", markup=False)
-    return len(failed)
-
-
-def _table(study: ExpressionStudy) -> Table:
-    """Shares of |attribution| by method with 95 % intervals, and how far the first method is above each, pair by pair."""
-    methods = list(dict.fromkeys(method for method, _ in study.summary))
+def show(verdict: Verdict, screen: Console) -> None:
+    """A verdict as a newcomer reads it: the question, what is known, the table, what it says."""
+    screen.print(f"[bold]{verdict.title}[/]")
+    for fact in verdict.facts:
+        screen.print(fact, markup=False)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("method")
-    for heading in ("share ↑", "of positive ↑", "outside the head ↓", f"{methods[0]} minus it"):
-        table.add_column(heading, justify="right")
-    for method in methods:
-        cells = [_cell(study.summary[method, measure]) for measure in ("share", "positive_share", "outside_face")]
-        against = "" if method == methods[0] else _cell(study.differences[methods[0], method, "share"], signed=True)
-        table.add_row(method, *cells, against)
-    return table
+    for number, heading in enumerate(verdict.columns.values()):
+        table.add_column(heading, justify="left" if number == 0 else "right")
+    for row in verdict.rows:
+        table.add_row(*(_cell(row.get(column)) for column in verdict.columns))
+    screen.print(table, width=None if screen.is_terminal else _WIDE)
+    for finding in verdict.findings:
+        screen.print(finding, markup=False)
+    for failure in verdict.failed:
+        screen.print(f"failed: {failure}", markup=False, style="red")
+    if verdict.folder is not None:
+        screen.print(f"tables and figures in {verdict.folder}/", markup=False)
 
 
-def _cell(found: Summary, *, signed: bool = False) -> str:
-    if found.mean is None:
+def _cell(value: object) -> str:
+    if value is None:
         return "-"
-    form = "+.2f" if signed else ".2f"
-    span = "" if found.low is None or found.high is None else f"\n{found.low:{form}} to {found.high:{form}}"
-    return f"{found.mean:{form}}{span}"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

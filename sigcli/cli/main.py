@@ -12,6 +12,7 @@ from .evaluate import evaluate
 from .explain import explain
 from .gridworld import gridworld
 from .listing import listing
+from .train import train
 
 app = typer.Typer(
     name="sig",
@@ -26,6 +27,7 @@ app.command("explain")(explain)
 app.command("evaluate")(evaluate)
 app.command("gridworld")(gridworld)
 app.add_typer(benchmark, name="benchmark")
+app.command("train")(train)
 app.command("list")(listing)
 
 

@@ -110,6 +110,14 @@ Partner = Annotated[
         help="The second image of a pair, held fixed: one for all, or a folder with one of the same name for each.",
     ),
 ]
+MaskCertainty = Annotated[
+    str | None,
+    typer.Option(
+        "--mask-certainty", rich_help_panel=_METHOD, show_default=False, metavar="AREA",
+        help="Set the certainty of an area to 0, for networks that take one: LEFT,TOP,RIGHT,BOTTOM in shares of the image, "
+        "or an image that is white there.",
+    ),
+]  # fmt: skip
 Target = Annotated[str, typer.Option("--target", rich_help_panel=_METHOD, help="top, top:K, a class index or a label.")]
 OutputKind = Annotated[
     str,

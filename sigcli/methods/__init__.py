@@ -12,6 +12,7 @@ Properties:
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are no pictures.
     unit: the values' unit in words where it is neither.
+    certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
 """
 
@@ -70,6 +71,12 @@ METHODS = Catalog(
             "methods.straight:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
             {**_PATH, "sampled": True, "cost": "samples × steps"},
+        ),
+        Entry(
+            "icg",
+            "methods.certainty:icg",
+            "Integrated Certainty Gradients, for networks that take a certainty per pixel [ICG 2022]",
+            {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps"},
         ),
         Entry("gradient", "methods.gradients:gradient", "the gradient of the score [Simonyan 2014]", _GRADIENT),
         Entry(

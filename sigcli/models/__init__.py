@@ -38,6 +38,12 @@ MODELS = Catalog(
             {"form": "FILE.pt2", "example": "--model net.pt2"},
         ),
         Entry(
+            "trained",
+            "models.trained:load",
+            "a network that `sig train` made, with or without a certainty per pixel",
+            {"form": "FILE.safetensors", "example": "--model sig-train/network.safetensors"},
+        ),
+        Entry(
             "timm",
             "models.external:load_timm",
             "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",

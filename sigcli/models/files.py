@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
+from . import trained
 from .checks import one_line
 from .model import Source
 from .statedict import hash_file, read_state_dict, refused, sniff
@@ -72,6 +73,8 @@ def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool
         return load_torchscript(spec, weights, device)
     if kind == "export":
         return load_export(spec, weights, device, pictures=pictures)
+    if kind == "safetensors" and trained.read_header(path) is not None:
+        return trained.load(spec, weights, device)
     if kind == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         raise ModelError("not a model file", given=path, allowed=allowed, hint=_RE_EXPORT)

@@ -10,6 +10,7 @@ import torch
 from sigcli.errors import ModelError, UsageError, unknown
 
 from . import MODELS, files, names
+from .aware import Aware, takes_certainty
 from .checks import check_classifier, one_line, plain_output, probe_images
 from .labels import read_labels
 from .model import Model, Source
@@ -81,10 +82,11 @@ def load_model(
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     classes = check_classifier(module, sample)
     module = prepare(module, sample)
+    certainty = not pair and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, classes, class_names)
     return Model(
         name=spec,
-        module=module,
+        module=Aware(module, preprocess.channels) if certainty else module,
         preprocess=preprocess,
         labels=names,
         classes=classes,
@@ -93,6 +95,7 @@ def load_model(
         weights=source.weights,
         device=place,
         notes=(*source.notes, *notes, *paired, *unpacked, *named),
+        certainty=certainty,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .preprocess import Preprocess
 
@@ -52,6 +52,9 @@ class Model:
         weights: where the weights came from, in words.
         device: where the module is.
         notes: what was assumed, one sentence each, to be shown to the user.
+        certainty: whether it takes a certainty per pixel; then the module also takes (N, C+1, H, W), with the certainty as
+            the last channel (see `sigcli.models.aware`).
+        mask: (H, W), True where the certainty of every image is 0, or None.
     """
 
     name: str
@@ -64,6 +67,8 @@ class Model:
     weights: str
     device: torch.device
     notes: tuple[str, ...] = ()
+    certainty: bool = False
+    mask: Tensor | None = None
 
     def label(self, index: int) -> str:
         """The name of class `index`, or `class 7` where classes have no names."""

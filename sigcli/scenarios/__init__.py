@@ -1,6 +1,9 @@
 """Scenarios: generated pictures and tables whose right answer is known, to judge attributions by.
 
 A scenario is a pure function of (seed, index): the same picture on every machine, in any order, by any process.
+
+Properties:
+    benchmark: `module:function` of what `sig benchmark scenario NAME` does: `(*, options) -> sigcli.app.scenario.Verdict`.
 """
 
 from __future__ import annotations
@@ -17,6 +20,25 @@ SCENARIOS = Catalog(
             "expression",
             "scenarios.expression:draw",
             "drawn faces of varied identity and expression, and the exact masks of eyes, brows and mouth",
+            {"benchmark": "app.expression_verdict:expression_verdict"},
+        ),
+        Entry(
+            "two-features",
+            "app.two_features:two_features",
+            "is either of two features in a range? BShap, SHAP, IG and every path method, exact [ICG table 1]",
+            {"benchmark": "app.two_features:two_features"},
+        ),
+        Entry(
+            "burnt-snacks",
+            "app.burnt_snacks:burnt_snacks",
+            "is there a dark square among light ones? Baselines transfer the attribution [ICG section 5.1]",
+            {"benchmark": "app.burnt_snacks:burnt_snacks"},
+        ),
+        Entry(
+            "local-minimum",
+            "app.local_minimum:local_minimum",
+            "six components whose scores have a positive local minimum; local baselines get its sign wrong [ICG table 2]",
+            {"benchmark": "app.local_minimum:local_minimum"},
         ),
     ],
 )

@@ -1,0 +1,96 @@
+"""The use case behind `sig benchmark scenario NAME`: whatever a scenario finds, as one table with a verdict. No printing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..catalog import Entry
+from ..errors import UsageError, unknown
+from ..runs import claim_folder, free_folder, refuse_strangers
+from ..scenarios import SCENARIOS
+from .choices import Chosen, choose_methods
+from .provenance import versions
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a scenario ends with.
+
+    Args:
+        title: what was asked, in a sentence.
+        columns: of the table: column → heading; the first names the method.
+        rows: of the table, one for each method; a number or a text for each column, None where there is none.
+        facts: sentences above the table: the network, its checks, what was measured.
+        findings: sentences below it: what the table says.
+        records: the same figures and more for `--json`, one object for each.
+        failed: what could not be explained, one sentence each.
+        folder: of tables and figures.
+    """
+
+    title: str
+    columns: Mapping[str, str]
+    rows: Sequence[Mapping[str, Any]]
+    facts: Sequence[str] = ()
+    findings: Sequence[str] = ()
+    records: Sequence[Mapping[str, Any]] = ()
+    failed: Sequence[str] = ()
+    folder: Path | None = None
+
+
+def benchmarks() -> list[Entry]:
+    """The scenarios that `sig benchmark scenario` knows."""
+    return [entry for entry in SCENARIOS.values() if "benchmark" in entry.properties]
+
+
+def scenario(name: str, **options: Any) -> Verdict:
+    """Carry out a scenario whose answer is known.
+
+    Args:
+        name: see `sig list scenarios`.
+        options: keyword arguments of the scenario's function.
+
+    Raises:
+        UsageError: no such scenario, or an option that it does not have.
+        OutputError: the folder cannot be written or holds another run.
+    """
+    known = {entry.name: entry for entry in benchmarks()}
+    if name not in known:
+        raise unknown("scenario", name, known)
+    entry = known[name]
+    function = replace(entry, target=entry.properties["benchmark"]).load()
+    has = inspect.signature(function).parameters
+    for option in options:
+        if option not in has:
+            allowed = ", ".join(f"--{own.replace('_', '-')}" for own in has if own != "progress")
+            raise UsageError(
+                f"the scenario {name} has no such option", given=f"--{option.replace('_', '-')}", allowed=allowed
+            )
+    return function(**options)
+
+
+def path_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+    """The chosen methods of a scenario whose inputs are no pictures; raises UsageError for one that follows no path."""
+    chosen = choose_methods(method, settings)
+    for one in chosen:
+        if one.entry.properties["kind"] != "path":
+            raise UsageError(
+                "the scenario takes path methods only", given=one.entry.name, allowed="ig, eg, agn, sig, …"
+            )
+    return chosen
+
+
+def claim(name: str, spec: Mapping[str, Any], files: Sequence[str], *, out: str | Path | None, overwrite: bool) -> Path:
+    """Make the folder of a scenario that writes its own tables, and take away what an earlier run left of these."""
+    manifest = {"spec": {"command": f"benchmark scenario {name}", **spec}, "versions": versions(), "images": []}
+    folder = Path(out) if out is not None else free_folder(f"sig-{name}", manifest, resume=False)
+    refuse_strangers(folder, files, overwrite=overwrite)
+    claim_folder(folder, manifest, overwrite=overwrite)
+    for file in files:
+        (folder / file).unlink(missing_ok=True)
+    return folder

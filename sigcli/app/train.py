@@ -1,0 +1,159 @@
+"""The use case behind `sig train`: a folder of images in, a classifier that `--model` takes out. No printing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..certainty.training import Held, Point, Recipe, net_of, train
+from ..errors import UsageError
+from ..models import trained
+from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from ..models.trained import Trained
+from ..runs import claim_folder, free_folder, refuse_strangers, save_table
+from .choices import choose_device
+from .folders import Decoded, batches, decode, find_classes, padded
+from .provenance import versions
+from .scenario_net import NETWORK, certainty_figures
+
+DEFAULT_OUT = "sig-train"
+CHECKPOINT = "checkpoint.pt"
+FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What a training ends with.
+
+    Args:
+        file: the network, for `--model`.
+        classes: their names.
+        figures: accuracy on held-out images; with certainty also damaged accuracy, information absence and neutrality.
+        points: of the curves.
+        unread: images that were left out, one sentence each.
+        folder: of all files.
+    """
+
+    file: Path
+    classes: tuple[str, ...]
+    figures: dict[str, float]
+    points: list[Point]
+    unread: list[str]
+    folder: Path
+
+
+def train_folder(  # noqa: PLR0913 - the whole command, as keywords
+    folder: str | Path,
+    *,
+    arch: str = "resnet18",
+    certainty: bool = False,
+    size: int = 128,
+    epochs: float = 20,
+    batch_size: int | None = None,
+    rate: float = 2e-3,
+    flip: bool = True,
+    grey: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    pictures: bool = True,
+    progress: Callable[[str, int, int, Point | None], None] | None = None,
+) -> Training:
+    """Train a classifier from nothing, with or without a certainty per pixel ([ICG] section 4).
+
+    Args:
+        folder: with a subfolder of images for each class, or with train/ and val/ that have them; otherwise one image in
+            five is held out.
+        arch: a torchvision classifier, small-cnn or small-cnn-any.
+        certainty: train with damaged images and their certainty, so that `icg` can explain it.
+        size: side of the pictures in pixels.
+        epochs: how often each image is seen.
+        batch_size: images in a batch; 64 if not given.
+        rate: the highest learning rate.
+        flip: mirror images at random.
+        grey: take them in grey.
+        seed: of all draws.
+        device: auto, cpu, cuda; on a GPU with automatic mixed precision.
+        out: the folder; by default sig-train, or the next free sig-train-N.
+        resume: go on from the last checkpoint.
+        overwrite: replace another run in `out`.
+        pictures: draw the curves.
+        progress: called with the stage, what is done of it, its length, and a point of the curves where one was measured.
+
+    Raises:
+        UsageError: an option that cannot be used, or a folder without classes.
+        OutputError: the folder cannot be written, holds another run, or its checkpoint is of another training.
+    """
+    _check(size, epochs, batch_size, rate)
+    place = choose_device(device)
+    data = find_classes(folder, seed=seed)
+    channels = 1 if grey else 3
+    mean, std = ((0.5,), (0.25,)) if grey else (IMAGENET_MEAN, IMAGENET_STD)
+    made = Trained(arch, data.classes, certainty, Preprocess(size, size, mean, std))
+    module = trained.build(made, seed=seed)
+    spec: dict[str, Any] = {
+        "command": "train", "folder": str(folder), "arch": arch, "certainty": certainty, "size": size, "epochs": epochs,
+        "batch_size": batch_size, "rate": rate, "flip": flip, "grey": grey, "seed": seed,
+    }  # fmt: skip
+    manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
+    path = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    refuse_strangers(path, FILES, overwrite=overwrite)
+    claim_folder(path, manifest, resume=resume, overwrite=overwrite)
+    if not resume:
+        for name in FILES:
+            (path / name).unlink(missing_ok=True)
+
+    def show(stage: str) -> Callable[..., None]:
+        def shown(done: int, total: int, point: Point | None = None) -> None:
+            if progress is not None:
+                progress(stage, done, total, point)
+
+        return shown
+
+    seen = decode(data.train, padded(size), channels, show("reading"))
+    held = decode(data.held, size, channels, show("reading held-out images"))
+    recipe = Recipe(steps=_steps(seen, epochs, batch_size or 64), rate=rate, damage=certainty, seed=seed)
+    net = net_of(module, mean, std, certainty=certainty, device=place)
+    tests = Held(held.pixels.float() / 255, held.labels)
+    points = train(
+        net, batches(seen, size, batch_size or 64, flip=flip, seed=seed), tests, recipe, checkpoint=path / CHECKPOINT,
+        resume=resume, progress=show("training"),
+    )  # fmt: skip
+    shares = torch.bincount(seen.labels, minlength=len(data.classes)) / len(seen.labels)
+    figures = {"accuracy": points[-1].accuracy, **certainty_figures(net, _mixed(tests), shares, points[-1].damaged)}
+    trained.save(path / NETWORK, net.module, Trained(arch, data.classes, certainty, made.preprocess, figures))
+    save_table(path / FILES[2], [vars(point) for point in points])
+    (path / CHECKPOINT).unlink(missing_ok=True)
+    if pictures:
+        from ..render.curves import draw_curves
+
+        kind = "with certainty" if certainty else "without certainty"
+        draw_curves({"": points}, path / FILES[3], title=f"{arch} on {Path(folder).name}, {kind}")
+    return Training(path / NETWORK, data.classes, figures, points, [*seen.unread, *held.unread], path)
+
+
+def _mixed(held: Held) -> Held:
+    """The held-out pictures in an order that does not follow their classes, of which the checks take the first."""
+    order = torch.randperm(len(held.labels), generator=torch.Generator().manual_seed(0))
+    return Held(held.images[order], held.labels[order])
+
+
+def _steps(data: Decoded, epochs: float, size: int) -> int:
+    return max(1, round(epochs * (len(data.pixels) // min(size, len(data.pixels)))))
+
+
+def _check(size: int, epochs: float, batch_size: int | None, rate: float) -> None:
+    if not 8 <= size <= 1024:
+        raise UsageError("size is out of range", given=size, allowed="8 to 1024 pixels")
+    if not 0 < epochs <= 10_000:
+        raise UsageError("epochs must be above 0", given=epochs, allowed="up to 10000")
+    if batch_size is not None and batch_size < 4:
+        raise UsageError("a training batch must have at least 4 images, one for each kind of damage", given=batch_size)
+    if not 0 < rate < 1:
+        raise UsageError("rate must be above 0 and below 1", given=rate)

@@ -1,0 +1,114 @@
+"""`sig train`: parse, call `sigcli.app.train`, show progress and what came out."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from . import options as o
+from .guard import FAILED, console, guarded
+from .memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    from ..app.train import Training
+    from ..certainty.training import Point
+
+_TRAIN = "Training"
+Folder = Annotated[
+    str, typer.Argument(metavar="FOLDER", help="A subfolder of images for each class, or train/ and val/.")
+]
+Arch = Annotated[
+    str, typer.Option("--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, small-cnn or small-cnn-any.")
+]
+Certainty = Annotated[
+    bool,
+    typer.Option(
+        "--certainty/--no-certainty", rich_help_panel=_TRAIN,
+        help="Train with damaged images and a certainty per pixel, so that icg can explain the network.",
+    ),
+]  # fmt: skip
+Size = Annotated[int, typer.Option("--size", rich_help_panel=_TRAIN, help="Side of the pictures in pixels.")]
+Epochs = Annotated[float, typer.Option("--epochs", rich_help_panel=_TRAIN, help="How often each image is seen.")]
+Rate = Annotated[float, typer.Option("--rate", rich_help_panel=_TRAIN, help="The highest learning rate.")]
+Flip = Annotated[bool, typer.Option("--flip/--no-flip", rich_help_panel=_TRAIN, help="Mirror images at random.")]
+Grey = Annotated[bool, typer.Option("--grey", rich_help_panel=_TRAIN, help="Take images in grey, for small-cnn.")]
+
+
+def train(
+    folder: Folder,
+    arch: Arch = "resnet18",
+    certainty: Certainty = False,
+    size: Size = 128,
+    epochs: Epochs = 20,
+    rate: Rate = 2e-3,
+    flip: Flip = True,
+    grey: Grey = False,
+    batch_size: o.BatchSize = "auto",
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    out: o.Out = None,
+    resume: o.Resume = False,
+    overwrite: o.Overwrite = False,
+    pictures: o.Pictures = True,
+    as_json: o.Json = False,
+    debug: o.Debug = False,
+) -> None:
+    """Train a classifier on a folder of images; with --certainty, one that icg can explain.
+
+    Examples:
+      sig train flowers/ --arch resnet18 --certainty       then: sig explain photo.jpg --model sig-train/network.safetensors
+
+      sig train digits/ --arch small-cnn --grey --size 28 --no-flip --certainty
+    """
+    with guarded(debug):
+        from ..app.train import train_folder
+        from .progress import Stages
+
+        keep_freed_memory()
+        screen = console()
+        begun = time.perf_counter()
+        with Stages() as stages:
+
+            def show(stage: str, done: int, total: int, point: Point | None) -> None:
+                stages.show(stage, done, total)
+                if point is not None:
+                    screen.print(_told(point, total, time.perf_counter() - begun), markup=False)
+
+            found = train_folder(
+                folder, arch=arch, certainty=certainty, size=size, epochs=epochs, rate=rate, flip=flip, grey=grey,
+                batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, device=device, out=out, resume=resume,
+                overwrite=overwrite, pictures=pictures, progress=show,
+            )  # fmt: skip
+        if as_json:
+            sys.stdout.write(json.dumps({"file": str(found.file), "classes": found.classes, **found.figures}) + "\n")
+        _report(found, screen)
+    if found.unread:
+        raise typer.Exit(FAILED)
+
+
+def _told(point: Point, steps: int, seconds: float) -> str:
+    damaged = "" if point.damaged is None else f", damaged {point.damaged:.1%}"
+    return (
+        f"batch {point.step}/{steps}: loss {point.loss:.3f}, held-out accuracy {point.accuracy:.1%}{damaged}, "
+        f"{seconds:.0f} s"
+    )
+
+
+def _report(found: Training, screen: Console) -> None:
+    figures = found.figures
+    screen.print(f"{len(found.classes)} classes, held-out accuracy {figures['accuracy']:.1%}", markup=False)
+    if "neutrality" in figures:
+        screen.print(
+            f"damaged {figures['damaged']:.1%}; at a certainty of 0 the prediction moves by "
+            f"{figures['information_absence']:.3f} with the image (information absence) "
+            f"and is {figures['neutrality']:.3f} from the class shares (neutrality)",
+            markup=False,
+        )  # fmt: skip
+    for sentence in found.unread:
+        screen.print(f"left out: {sentence}", markup=False, style="red")
+    screen.print(f"network and curves in {found.folder}/; explain images with --model {found.file}", markup=False)

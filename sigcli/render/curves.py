@@ -1,0 +1,66 @@
+"""The curves of a training: accuracy on undamaged and damaged pictures, and the loss ([ICG] Fig. 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from matplotlib.ticker import FuncFormatter
+
+from .plots import cycle, panels
+
+
+class Measured(Protocol):
+    """A point of the curves, see `sigcli.certainty.training.Point`."""
+
+    @property
+    def step(self) -> int:
+        """Batches seen."""
+        ...
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy since the point before."""
+        ...
+
+    @property
+    def accuracy(self) -> float:
+        """On undamaged pictures."""
+        ...
+
+    @property
+    def damaged(self) -> float | None:
+        """On damaged pictures."""
+        ...
+
+
+def draw_curves(runs: Mapping[str, Sequence[Measured]], path: Path, *, title: str) -> None:
+    """Write loss and accuracy of some trainings against the number of batches, which has a logarithmic axis.
+
+    Args:
+        runs: name of a training (empty where there is one) → its points.
+        path: the PNG.
+        title: above both panels.
+    """
+    with panels(path, 2, size=(4.6, 3.4), title=title) as (loss, accuracy):
+        for colour, (name, points) in zip(cycle(len(runs)), runs.items(), strict=True):
+            steps = [point.step for point in points]
+            label = f"{name}, " if name else ""
+            loss.plot(steps, [point.loss for point in points], color=colour, lw=1.6, label=name or None)
+            accuracy.plot(
+                steps, [100 * point.accuracy for point in points], color=colour, lw=1.8, label=f"{label}undamaged"
+            )
+            damaged = [(p.step, 100 * p.damaged) for p in points if p.damaged is not None]
+            if damaged:
+                accuracy.plot(*zip(*damaged, strict=True), color=colour, lw=1.4, ls="--", label=f"{label}damaged")
+        for axis, heading, unit in ((loss, "training loss", "cross-entropy"), (accuracy, "held-out accuracy", "%")):
+            axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_title(heading)
+            axis.set_xlabel("batches")
+            axis.set_ylabel(unit)
+        loss.set_yscale("log")
+        loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        loss.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        accuracy.legend(loc="lower right")
