@@ -238,7 +238,14 @@ def _verdict(
     return Verdict(
         f'Is there a dark square? {len(known.images)} pictures, explained towards "yes" ({session.scorer.output})',
         {"method": "method", **MEASURES},
-        [*table, {"method": "(area)", "dark_share": _percent(areas[DARK]), "light_share": _percent(areas[LIGHT])}],
+        [
+            *table,
+            {
+                "method": "(area)",
+                "dark_share": _percent(float(areas[DARK])),
+                "light_share": _percent(float(areas[LIGHT])),
+            },
+        ],
         (
             made.told(),
             f"A square is found, or blamed, where at least {NAMED:.0%} of the map's |attribution| lies on it, net.",
