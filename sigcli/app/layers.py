@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..errors import AttributionError, ModelError
 from ..methods.modules import Layer, last_layer, layers
+from ..models.aware import looked_into
 from ..models.loading import load_model
 
 _FREE_SIZE = 224
@@ -33,13 +34,16 @@ def model_layers(
     ['features.16']
     """
     loaded = load_model(model, weights=weights, device=device, resize=resize, crop=crop)
-    shape = (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE)))
+    module, shape = (
+        looked_into(loaded),
+        (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),
+    )
     try:
-        found = layers(loaded.module, shape)
+        found = layers(module, shape)
     except AttributionError as error:
         raise ModelError(error.what, given=model, hint=error.hint) from error
     try:
-        chosen = last_layer(loaded.module, shape).name
+        chosen = last_layer(module, shape).name
     except AttributionError:  # a network of linear layers has none
         chosen = None
     return [(layer, layer.name == chosen) for layer in found]

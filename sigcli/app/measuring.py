@@ -19,6 +19,7 @@ from ..methods.running import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, follow
+from ..models.aware import looked_into
 from ..scorer import Scorer
 from ..types import Subject
 from .choices import Chosen
@@ -151,7 +152,7 @@ class Measuring:
         picture = read_image(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, session.model.module), picture
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, looked_into(session.model)), picture
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""

@@ -18,6 +18,7 @@ from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
 from ..images import Picture, read_image
 from ..methods.running import direct, is_direct
+from ..models.aware import looked_into
 from ..models.model import Model
 from ..models.rows import ArrayInput
 from ..pairs import EmbeddingPairs, ImagePairs
@@ -172,8 +173,9 @@ class Work:
                 raise
             self._fail_all(blank, error)
             return
+        module = looked_into(session.model)
         for target in targets:
-            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers, session.model.module)
+            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers, module)
             for i, chosen in enumerate(methods):
                 item = replace(
                     blank,

@@ -81,6 +81,12 @@ def masked(model: Model, spec: str | Path) -> Model:
     return replace(model, module=module, mask=known == 0)
 
 
+def looked_into(model: Model) -> nn.Module:
+    """The network whose layers methods look into, under its own names: unwrapped unless an area is masked."""
+    module = model.module
+    return module.inner if isinstance(module, Aware) and module.known is None else module
+
+
 def takes_none(what: str, model: Model) -> UsageError:
     """The error for something that needs a certainty where the network takes none."""
     return UsageError(
@@ -94,7 +100,7 @@ def shown(model: Model, pixels: np.ndarray) -> np.ndarray:
     picture = model.preprocess.display(pixels)
     if model.mask is None:
         return picture
-    size = picture.shape[1], picture.shape[0]
+    size = int(picture.shape[1]), int(picture.shape[0])
     area = np.array(Image.fromarray(model.mask.cpu().numpy()).resize(size, Image.Resampling.NEAREST))
     return np.where(area[..., None], np.uint8(127), picture)
 

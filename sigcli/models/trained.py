@@ -125,7 +125,7 @@ def read_header(path: str | Path) -> Trained | None:
         return None
     try:
         found = json.loads(text)
-        pixels: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in found["preprocess"].items()}
+        pixels: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in found["preprocess"].items()}
         return Trained(
             str(found["arch"]), tuple(map(str, found["classes"])), bool(found["certainty"]), Preprocess(**pixels),
             dict(found["figures"]),
