@@ -37,6 +37,7 @@ DEFAULTS = {
 FILES = ("scores.csv", "summary.csv", "sheet.png", "training.png")
 MEASURES = {
     "dark_share": "positive attribution on dark squares",
+    "dark_net": "the same, net per shape",
     "dark_found": "dark squares found",
     "light_blamed": "light squares blamed",
     "light_share": "class 0: attribution on light squares",
@@ -50,7 +51,7 @@ _HELD, _REFERENCES, _BATCH = 1000, 128, 64
 def burnt_snacks(
     *,
     images: int = 24,
-    steps: int = 2500,
+    steps: int = 3000,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
@@ -108,14 +109,14 @@ def burnt_snacks(
 
 def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
     """The certainty-aware network of the scenario, trained from the seed or from the cache."""
-    made = Trained("small-cnn-any", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
+    made = Trained("small-cnn", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
     base = 16 * seed
 
     def batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         return tensors(scenario.batch(base + _STREAMS["train"], step * _BATCH, _BATCH))
 
     held = Held(*tensors(scenario.batch(base + _STREAMS["held"], 0, _HELD)))
-    recipe = Recipe(steps=steps, rate=4e-3, seed=seed)
+    recipe = Recipe(steps=steps, rate=4e-3, decay=0.05, seed=seed)
     return network(
         "burnt-snacks",
         made,
@@ -168,9 +169,10 @@ def score(values: np.ndarray, objects: np.ndarray, kinds: np.ndarray) -> dict[st
         kinds: (9,), see `Snacks`.
 
     Returns:
-        of a picture with dark squares: `dark_share`, the share of the positive attribution on dark squares, `dark_found`,
-        the share of dark squares that are named (see `NAMED`), and `light_blamed`, the share of light squares named; of
-        one without: `light_share`, the share of |attribution| on light squares. What has no meaning is left out.
+        of a picture with dark squares: `dark_share`, the share of the positive attribution on dark squares, pixel by pixel;
+        `dark_net`, the same after summing over each shape and over the ground of each place; `dark_found`, the share of dark
+        squares that are named (see `NAMED`), and `light_blamed`, the share of light squares named; of one without:
+        `light_share`, the share of |attribution| on light squares. What has no meaning is left out.
     """
     relevance = values.astype(np.float64).sum(0)
     size, positive = np.abs(relevance), relevance.clip(min=0)
@@ -181,6 +183,9 @@ def score(values: np.ndarray, objects: np.ndarray, kinds: np.ndarray) -> dict[st
         dark = np.isin(objects, 1 + np.nonzero(kinds == DARK)[0])
         if positive.any():
             found["dark_share"] = float(positive[dark].sum() / positive.sum())
+        gains = _sums(relevance, objects).clip(min=0)
+        if gains.any():
+            found["dark_net"] = float(gains[: len(kinds)][kinds == DARK].sum() / gains.sum())
         found["dark_found"] = float(np.mean([value >= least for value in net[DARK]]))
         if net[LIGHT]:
             found["light_blamed"] = float(np.mean([value >= least for value in net[LIGHT]]))
@@ -188,6 +193,13 @@ def score(values: np.ndarray, objects: np.ndarray, kinds: np.ndarray) -> dict[st
         light = np.isin(objects, 1 + np.nonzero(kinds == LIGHT)[0])
         found["light_share"] = float(size[light].sum() / size.sum())
     return found
+
+
+def _sums(relevance: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """Attribution summed over the shape at each of the nine places, then over the ground of each, (18,)."""
+    y, x = np.mgrid[: scenario.SIZE, : scenario.SIZE] // scenario.CELL
+    part = scenario.ACROSS * y + x + np.where(objects > 0, 0, scenario.ACROSS**2)
+    return np.bincount(part.ravel(), relevance.ravel(), 2 * scenario.ACROSS**2)
 
 
 def _scored(
