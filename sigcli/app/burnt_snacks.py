@@ -287,11 +287,11 @@ def _findings(means: Mapping[tuple[str, str], Any], methods: Sequence[str]) -> l
     right = [name for name in methods if of(name, "dark_found") >= 0.8 and not of(name, "light_blamed") > 0.1]
     blame = [f"{name} ({of(name, 'light_blamed'):.0%})" for name in methods if of(name, "light_blamed") > 0.1]
     miss = [f"{name} ({of(name, 'dark_found'):.0%})" for name in methods if of(name, "dark_found") < 0.5]
-    told = (
-        [f"Right: {', '.join(right)} find at least 80% of the dark squares and blame at most 10% of the light ones."]
-        if right
-        else []
-    )
+    told = []
+    if right:
+        told.append(
+            f"At least 80% of the dark squares found, at most 10% of the light ones blamed: {', '.join(right)}."
+        )
     if blame:
         told.append(f"Attribution transfer: light squares, which mean nothing, are blamed by {', '.join(blame)}.")
     if miss:
@@ -313,13 +313,7 @@ def _draw(
     folder = made.file.parent
     draw_curves({"": made.points}, folder / FILES[3], title="Burnt Snacks: training with damaged inputs")
     first = [i for label in (1, 0) for i in np.nonzero(known.labels == label)[0][: 4 if label else 3]]
-    dots = [
-        [
-            tuple(np.argwhere(known.objects[i] == 1 + p).mean(0) / scenario.SIZE)
-            for p in np.nonzero(known.kinds[i] == DARK)[0]
-        ]
-        for i in first
-    ]
+    dots = [_centres(known.objects[i], known.kinds[i]) for i in first]
     notes = {
         str(row["method"]): f"{row['dark_share'] or '-'} on dark squares, {row['dark_found'] or '-'} of them found"
         for row in table
@@ -331,7 +325,13 @@ def _draw(
         notes=notes,
         dots=dots,
         heading=f'Burnt Snacks: is there a dark square? ({session.scorer.output} of "yes")',
-        caption="Green dots mark dark squares, the only reason for class 1 (they are not in the input). Red speaks for a dark "
-        "square, blue against it; each map has its own scale, clipped at the 99.5th percentile of |value|.",
+        caption="Green dots mark dark squares, the only reason for class 1 (they are not in the input). Red speaks for a "
+        "dark square, blue against it; each map has its own scale, clipped at the 99.5th percentile of |value|.",
     )
     render.save_png(image, folder / FILES[2])
+
+
+def _centres(objects: np.ndarray, kinds: np.ndarray) -> list[tuple[float, float]]:
+    """Centres (y, x) of the dark squares, in shares of the picture."""
+    places = [np.argwhere(objects == 1 + place).mean(0) / scenario.SIZE for place in np.nonzero(kinds == DARK)[0]]
+    return [(float(y), float(x)) for y, x in places]

@@ -47,8 +47,8 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
         seed: of the split where there is no folder of held-out images.
 
     Raises:
-        UsageError: no such folder, fewer than two classes, a class with fewer than two images, or folders that differ in their
-            classes.
+        UsageError: no such folder, fewer than two classes, a class with fewer than two images, or folders that differ in
+            their classes.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -114,11 +114,8 @@ def decode(
     """
     if len(items) * channels * side * side > _ROOM:
         most = int((_ROOM / len(items) / channels) ** 0.5)
-        raise UsageError(
-            "the images do not fit 4 GiB of memory at this size",
-            given=f"{side} pixels",
-            hint=f"Try --size {most * 8 // 9}.",
-        )
+        what, hint = "the images do not fit 4 GiB of memory at this size", f"Try --size {most * 8 // 9}."
+        raise UsageError(what, given=f"{side} pixels", hint=hint)
     shape = Preprocess(side, side, (0.0,) * channels, (1.0,) * channels)
 
     def load(item: tuple[Path, int]) -> Tensor | str:

@@ -132,7 +132,7 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def _centred(logits: Tensor) -> Tensor:
-    """Logits whose mean is 0: what they have in common is trained by nothing, and would be explained as if it meant something."""
+    """Logits whose mean is 0: what they have in common is trained by nothing, and would be explained as if it were."""
     return logits - logits.mean(1, keepdim=True)
 
 
