@@ -52,7 +52,7 @@ class Aware(nn.Module):
 
 
 def takes_certainty(module: nn.Module) -> bool:
-    """Whether a network's forward has an argument called `certainty`; a network that was built without one although its class
+    """Whether a network's forward has an argument called `certainty`; one that was built without, although its class
     has it says so by an attribute `takes_certainty` that is False.
 
     >>> takes_certainty(nn.Linear(1, 1))
