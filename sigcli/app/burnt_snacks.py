@@ -243,8 +243,7 @@ def _verdict(
         for (method, measure), one in means.items()
     ])  # fmt: skip
     table = [{"method": name, **{m: _percent(means[name, m].mean) for m in MEASURES}} for name in maps]
-    areas = {kind: np.mean([np.isin(o, 1 + np.nonzero(k == kind)[0]).mean() for o, k in zip(known.objects, known.kinds,
-             strict=True) if (k == DARK).any() == (kind == DARK)]) for kind in (DARK, LIGHT)}  # fmt: skip
+    areas = {kind: _area(known, kind) for kind in (DARK, LIGHT)}
     if pictures:
         _draw(session, made, known, table, maps)
     return Verdict(
@@ -260,6 +259,13 @@ def _verdict(
         [f"{row['image']} {row['method']}: {row['error']}" for row in scores if row["error"]],
         folder,
     )
+
+
+def _area(known: Snacks, kind: int) -> float:
+    """Mean share of the pixels that squares of a kind cover: dark ones in class 1, light ones in class 0."""
+    rows = [row for row, label in enumerate(known.labels) if bool(label) == (kind == DARK)]
+    covered = [np.isin(known.objects[row], 1 + np.nonzero(known.kinds[row] == kind)[0]).mean() for row in rows]
+    return float(np.mean(covered))
 
 
 def _means(scores: Sequence[Mapping[str, Any]], seed: int) -> dict[tuple[str, str], Any]:

@@ -107,7 +107,9 @@ def _area(spec: str | Path, size: tuple[int, int]) -> Float[Tensor, "h w"]:
     """1 where masked, 0 elsewhere, of the network's input size."""
     text = str(spec)
     if Path(text).is_file():
-        grey = Image.fromarray(read_image(text).pixels).convert("L").resize(size[::-1], Image.Resampling.NEAREST)
+        grey = (
+            Image.fromarray(read_image(text).pixels).convert("L").resize((size[1], size[0]), Image.Resampling.NEAREST)
+        )
         return torch.from_numpy(np.asarray(grey) > 127).float()
     try:
         left, top, right, bottom = (float(part) for part in text.split(","))

@@ -6,6 +6,7 @@ The file holds tensors and one JSON text, and nothing that could run.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,6 @@ from torch import nn
 
 from sigcli.certainty.networks import CertaintyAware, Components, SmallCNN
 from sigcli.errors import ModelError, UsageError, unknown
-from sigcli.runs import write_aside
 
 from .model import Source
 from .preprocess import Preprocess
@@ -104,7 +104,10 @@ def save(path: Path, module: nn.Module, made: Trained) -> None:
     """Write a network, aside first and then renamed."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     header = {HEADER: json.dumps({"version": _VERSION, **asdict(made)})}
-    write_aside(path, lambda aside: save_file(state, aside, metadata=header))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.part")
+    save_file(state, aside, metadata=header)
+    os.replace(aside, path)
 
 
 def read_header(path: str | Path) -> Trained | None:
@@ -122,7 +125,7 @@ def read_header(path: str | Path) -> Trained | None:
         return None
     try:
         found = json.loads(text)
-        pixels = {key: tuple(v) if isinstance(v, list) else v for key, v in found["preprocess"].items()}
+        pixels: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in found["preprocess"].items()}
         return Trained(
             str(found["arch"]), tuple(map(str, found["classes"])), bool(found["certainty"]), Preprocess(**pixels),
             dict(found["figures"]),
