@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from sigcli.app.explain import explain
 from sigcli.app.samples import sample_images
+from sigcli.certainty.networks import SmallCNN
 from sigcli.cli.main import app
 from sigcli.engine import Task, integrate
 from sigcli.errors import UsageError
@@ -118,6 +119,8 @@ class TestModels:
     def test_who_takes_it(self):
         assert takes_certainty(Certain())
         assert not takes_certainty(smooth_net())
+        assert takes_certainty(SmallCNN(2, certainty=True))
+        assert not takes_certainty(SmallCNN(2))
         assert "certainty" in inspect.signature(load_model("shapes").module.inner.forward).parameters
 
     @pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from ..scenarios.local_minimum import EXAMPLE, component_score
 from ..scorer import Scorer
 from ..shapley import exact, table
 from ..types import Subject
-from .choices import choose_device
+from .choices import Chosen, choose_device
 from .scenario import Progress, Verdict, claim, path_methods
 from .scenario_net import Prepared, network
 
@@ -101,7 +100,7 @@ def local_minimum(
     found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x)])}
     peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]))
     for number, one in enumerate(chosen):
-        found[one.name] = _values(model, scorer, x, partial(one.entry.load(), **one.options), seed, peers)
+        found[one.name] = _values(model, scorer, x, one, seed, peers)
         if progress is not None:
             progress("explaining", number + 1, len(chosen))
     return _verdict(made, folder, x.reshape(len(x), -1), found, seed=seed, base=base, output=output, pictures=pictures)
@@ -170,16 +169,14 @@ def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
     return exact(table(game, scenario.COMPONENTS))
 
 
-def _values(
-    model: Model, scorer: Scorer, x: np.ndarray, plan: Callable[[Subject], Any], seed: int, peers: _Vectors
-) -> np.ndarray:
+def _values(model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors) -> np.ndarray:
     """Values of all inputs by one method, (N, 6)."""
     level = torch.zeros(1, 1, 1, device=model.device)
     subjects = [
         Subject(torch.from_numpy(one).to(model.device), 1, level, level + 1, key, seed, peers)
         for key, one in enumerate(x)
     ]
-    tasks = (Task(subject, plan(subject)) for subject in subjects)
+    tasks = (Task(subject, method.entry.load()(subject, **method.options)) for subject in subjects)
     return np.stack(
         [a.values.flatten().cpu().double().numpy() for a in integrate(scorer, tasks, batch_size=512, check=0)]
     )
@@ -260,8 +257,7 @@ def _verdict(
             f"The first columns are table 2's input, values over the largest; the last ones means over {len(x) - 1} inputs: "
             "correlation with the scores and with bshap. "
             f"bshap is exact, from the network's boundary at {base:.3f}.",
-            f"Blind: below {SMALL:.0%} of the largest value. "
-            "Wrong sign: a component above 0.5 speaks for class 1, others against.",
+            f"Blind: below {SMALL:.0%} of the largest value. Wrong sign: not that of the component's score.",
         ),
         _findings(means, list(found)),
         scores,

@@ -7,7 +7,7 @@ import inspect
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -49,11 +49,16 @@ class Prepared:
         text = f"The network ({how}, {f['steps']:.0f} steps) is right in {f['accuracy']:.1%} of {f['held']:.0f} fresh inputs"
         if "damaged" not in f:
             return f"{text}."
-        return (
-            f"{text}, damaged ones {f['damaged']:.1%}. At a certainty of 0 its prediction moves by "
-            f"{f['information_absence']:.3f} with the input (information absence) "
-            f"and is {f['neutrality']:.3f} from the class shares (neutrality)."
-        )
+        return f"{text}, damaged ones {f['damaged']:.1%}. {checks_told(f)}"
+
+
+def checks_told(figures: Mapping[str, float]) -> str:
+    """Information absence and neutrality in a sentence."""
+    absence, neutral = figures["information_absence"], figures["neutrality"]
+    return (
+        f"At a certainty of 0 the prediction moves by {absence:.3f} with the input (information absence) and is "
+        f"{neutral:.3f} from the class shares (neutrality)."
+    )
 
 
 def cache_folder() -> Path:

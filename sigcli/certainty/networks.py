@@ -77,7 +77,7 @@ class SmallCNN(nn.Module):
     def __init__(self, classes: int, channels: int = 1, *, certainty: bool = False, pool: str = "mean"):
         super().__init__()
         inputs = channels + certainty
-        self.certain = certainty
+        self.takes_certainty = certainty
         self.features = nn.Sequential(
             nn.Conv2d(inputs, 16, 3, padding=1),
             nn.ReLU(),
@@ -95,7 +95,7 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W) and their certainty (N, 1, H, W), 1 everywhere if not given."""
-        return _centred(self.head(self.features(_joined(x, certainty, self.certain))))
+        return _centred(self.head(self.features(_joined(x, certainty, self.takes_certainty))))
 
 
 class Components(nn.Module):
@@ -110,7 +110,7 @@ class Components(nn.Module):
 
     def __init__(self, classes: int, channels: int = 1, *, certainty: bool = False, width: int = 64):
         super().__init__()
-        self.certain = certainty
+        self.takes_certainty = certainty
         self.each = nn.Sequential(
             nn.Conv2d(channels + certainty, width, 1),
             nn.ReLU(),
@@ -123,7 +123,7 @@ class Components(nn.Module):
 
     def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
         """Logits (N, classes) of (N, C, H, W) and certainty (N, 1, H, W), 1 everywhere if not given."""
-        return _centred(self.head(self.total(self.each(_joined(x, certainty, self.certain)).sum((2, 3)))))
+        return _centred(self.head(self.total(self.each(_joined(x, certainty, self.takes_certainty)).sum((2, 3)))))
 
 
 def _block(inputs: int, outputs: int) -> list[nn.Module]:
@@ -132,7 +132,7 @@ def _block(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def _centred(logits: Tensor) -> Tensor:
-    """Logits whose mean is 0: what they have in common is untrained, and would be explained as if it meant something."""
+    """Logits whose mean is 0: what they have in common is trained by nothing, and would be explained as if it were."""
     return logits - logits.mean(1, keepdim=True)
 
 

@@ -102,7 +102,9 @@ def show(verdict: Verdict, screen: Console) -> None:
         table.add_column(heading, justify="left" if number == 0 else "right")
     for row in verdict.rows:
         table.add_row(*(_cell(row.get(column)) for column in verdict.columns))
-    screen.print(table, width=None if screen.is_terminal else _WIDE)
+    if not screen.is_terminal:
+        screen.width = _WIDE
+    screen.print(table)
     for finding in verdict.findings:
         screen.print(finding, markup=False)
     for failure in verdict.failed:

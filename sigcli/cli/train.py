@@ -93,22 +93,17 @@ def train(
 
 def _told(point: Point, steps: int, seconds: float) -> str:
     damaged = "" if point.damaged is None else f", damaged {point.damaged:.1%}"
-    return (
-        f"batch {point.step}/{steps}: loss {point.loss:.3f}, held-out accuracy {point.accuracy:.1%}{damaged}, "
-        f"{seconds:.0f} s"
-    )
+    accuracy = f"held-out accuracy {point.accuracy:.1%}{damaged}"
+    return f"batch {point.step}/{steps}: loss {point.loss:.3f}, {accuracy}, {seconds:.0f} s"
 
 
 def _report(found: Training, screen: Console) -> None:
+    from ..app.scenario_net import checks_told
+
     figures = found.figures
     screen.print(f"{len(found.classes)} classes, held-out accuracy {figures['accuracy']:.1%}", markup=False)
     if "neutrality" in figures:
-        screen.print(
-            f"damaged {figures['damaged']:.1%}; at a certainty of 0 the prediction moves by "
-            f"{figures['information_absence']:.3f} with the image (information absence) "
-            f"and is {figures['neutrality']:.3f} from the class shares (neutrality)",
-            markup=False,
-        )  # fmt: skip
+        screen.print(f"damaged {figures['damaged']:.1%}. {checks_told(figures)}", markup=False)
     for sentence in found.unread:
         screen.print(f"left out: {sentence}", markup=False, style="red")
     screen.print(f"network and curves in {found.folder}/; explain images with --model {found.file}", markup=False)

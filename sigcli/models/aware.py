@@ -52,14 +52,18 @@ class Aware(nn.Module):
 
 
 def takes_certainty(module: nn.Module) -> bool:
-    """Whether a network's forward has an argument called `certainty`.
+    """Whether a network's forward has an argument called `certainty`; one that was built without, although its class
+    has it says so by an attribute `takes_certainty` that is False.
 
     >>> takes_certainty(nn.Linear(1, 1))
     False
     """
     if isinstance(module, torch.jit.ScriptModule):
         return any(argument.name == "certainty" for argument in module.forward.schema.arguments)  # type: ignore[attr-defined]
-    return "certainty" in inspect.signature(module.forward).parameters
+    return (
+        getattr(module, "takes_certainty", True) is not False
+        and "certainty" in inspect.signature(module.forward).parameters
+    )
 
 
 def masked(model: Model, spec: str | Path) -> Model:

@@ -4,38 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from matplotlib.ticker import FuncFormatter
 
+from ..certainty.training import Point
 from .plots import cycle, panels
 
 
-class Measured(Protocol):
-    """A point of the curves, see `sigcli.certainty.training.Point`."""
-
-    @property
-    def step(self) -> int:
-        """Batches seen."""
-        ...
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy since the point before."""
-        ...
-
-    @property
-    def accuracy(self) -> float:
-        """On undamaged pictures."""
-        ...
-
-    @property
-    def damaged(self) -> float | None:
-        """On damaged pictures."""
-        ...
-
-
-def draw_curves(runs: Mapping[str, Sequence[Measured]], path: Path, *, title: str) -> None:
+def draw_curves(runs: Mapping[str, Sequence[Point]], path: Path, *, title: str) -> None:
     """Write loss and accuracy of some trainings against the number of batches, which has a logarithmic axis.
 
     Args:

@@ -1,0 +1,59 @@
+"""Every command of docs/certainty.md, as it stands there but at a fraction of its cost."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from sigcli.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
+CHEAP = {
+    "two-features": ["--method", "ig", "--no-pictures"],
+    "burnt-snacks": ["--images", "2", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
+    "local-minimum": ["--images", "2", "--steps", "2", "--method", "icg", "--set", "steps=2"],
+    "train": ["--epochs", "1", "--size", "32"],
+    "explain": ["--set", "steps=2", "--no-pictures"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
+    draw = np.random.default_rng(0)
+    for name, level in (("rose", 60), ("daisy", 190)):
+        (tmp_path / "flowers" / name).mkdir(parents=True)
+        for i in range(5):
+            image = Image.fromarray((level + draw.integers(-40, 40, (36, 40, 3))).astype(np.uint8))
+            image.save(tmp_path / "flowers" / name / f"{i}.png")
+            image.save(tmp_path / "photo.jpg")
+    return tmp_path
+
+
+def test_every_command_runs(folder):
+    assert len(COMMANDS) == 7
+    for command in COMMANDS:
+        words = shlex.split(command)
+        assert words[0] == "sig"
+        kind = next(name for name in CHEAP if name in words)
+        extra = CHEAP[kind] + ([] if kind == "two-features" else ["--device", "cpu"])
+        if kind == "explain" and "sig" in words[words.index("--method") + 1].split(","):
+            extra += ["--set", "samples=4"]
+        done = CliRunner().invoke(
+            app, [*words[1:], *extra, "--device", "cpu"] if kind != "two-features" else [*words[1:], *extra]
+        )
+        assert done.exit_code == 0, f"{command}\n{done.output}"
+
+
+@pytest.mark.parametrize("picture", re.findall(r"\]\((pictures/.*?)\)", DOCS))
+def test_pictures_stand_where_they_are_shown(picture):
+    assert (ROOT / "docs" / picture).stat().st_size > 10_000

@@ -1,0 +1,278 @@
+"""`sig train`: folders, the loop with damage, checkpoints, and files that load as models."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+from typer.testing import CliRunner
+
+from sigcli.app.explain import explain
+from sigcli.app.folders import Decoded, batches, find_classes
+from sigcli.app.train import train_folder
+from sigcli.certainty.networks import CertaintyAware, Components, SmallCNN
+from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, train
+from sigcli.cli.main import app
+from sigcli.errors import ModelError, OutputError, UsageError
+from sigcli.models import trained
+from sigcli.models.loading import load_model
+from sigcli.models.preprocess import Preprocess
+from sigcli.models.trained import HEADER, Trained
+
+SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
+ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]
+OWN = [SmallCNN(3, certainty=True), SmallCNN(3, certainty=True, pool="any"), Components(3, certainty=True)]
+CHANGES = [
+    {"arch": "os.system"}, {"classes": 3}, {"classes": ["a"]}, {"preprocess": {"resize": 0}}, {"preprocess": {"x": 1}},
+]  # fmt: skip
+MADE = Trained("small-cnn", ("dark", "light"), True, Preprocess(16, 16, (0.5,), (0.25,)), {"accuracy": 1.0})
+
+
+@pytest.fixture(scope="module")
+def shades(tmp_path_factory):
+    """Two classes of 20 pictures each: dark ones and light ones."""
+    root = tmp_path_factory.mktemp("shades")
+    draw = np.random.default_rng(0)
+    for name, level in (("dark", 60), ("light", 190)):
+        (root / name).mkdir()
+        for i in range(20):
+            Image.fromarray((level + draw.integers(-40, 40, (20, 24, 3))).astype(np.uint8)).save(
+                root / name / f"{i}.png"
+            )
+    return root
+
+
+def sig(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments])
+
+
+class TestFolders:
+    def test_one_in_five_is_held_out_of_each_class(self, shades):
+        found = find_classes(shades)
+        assert found.classes == ("dark", "light")
+        assert [label for _, label in found.held] == [0] * 4 + [1] * 4
+        assert not {path for path, _ in found.held} & {path for path, _ in found.train}
+        assert len(found.held) + len(found.train) == 40
+        assert find_classes(shades).held == found.held
+        assert find_classes(shades, seed=1).held != found.held
+
+    def test_train_and_val_are_taken_as_they_are(self, shades, tmp_path):
+        (tmp_path / "train").symlink_to(shades)
+        for name in ("dark", "light"):
+            (tmp_path / "val" / name).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (9, 9)).save(tmp_path / "val" / name / f"{i}.png")
+        found = find_classes(tmp_path)
+        assert (len(found.train), len(found.held)) == (40, 4)
+        (tmp_path / "val" / "light").rename(tmp_path / "val" / "bright")
+        with pytest.raises(UsageError, match=r"different classes.*bright, light"):
+            find_classes(tmp_path)
+
+    def test_no_classes(self, tmp_path):
+        with pytest.raises(UsageError, match="no such folder"):
+            find_classes(tmp_path / "none")
+        with pytest.raises(UsageError, match=r"two classes or more.*0 of them"):
+            find_classes(tmp_path)
+
+    def test_batches_see_every_image_once_in_an_epoch(self):
+        data = Decoded(
+            torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 1, 9, 9), torch.arange(40), []
+        )
+        batch = batches(data, 8, 8, flip=True, seed=0)
+        seen = torch.cat([batch(step)[1] for step in range(5)])
+        assert sorted(seen.tolist()) == list(range(40))
+        images, labels = batch(7)
+        assert images.shape == (8, 1, 8, 8)
+        assert torch.equal((images[:, 0, 0, 0] * 255).round().long(), labels)
+        assert torch.equal(batch(7)[1], labels)
+        assert not torch.equal(batch(8)[1], labels)
+
+
+class TestLoop:
+    def data(self, step):
+        labels = torch.arange(16) % 2
+        generator = torch.Generator().manual_seed(step)
+        return 0.2 + 0.5 * labels[:, None, None, None] + 0.2 * torch.rand(16, 1, 8, 8, generator=generator), labels
+
+    def run(self, tmp_path, steps=12, **options):
+        net = net_of(trained.build(MADE), (0.5,), (0.25,), certainty=True, device="cpu")
+        return train(net, self.data, Held(*self.data(99)), Recipe(steps=steps), **options), net
+
+    def test_it_learns(self, tmp_path):
+        points, net = self.run(tmp_path, steps=40)
+        assert points[-1].accuracy == 1.0
+        assert points[-1].loss < points[0].loss
+        assert 0.5 < points[-1].damaged <= 1.0
+        assert not net.module.training
+
+    def test_interrupted_and_resumed_is_the_same(self, tmp_path):
+        whole, net = self.run(tmp_path)
+
+        class Stopped(Exception):
+            pass
+
+        def stop(step, steps, point):
+            if step == 8:
+                raise Stopped
+
+        with pytest.raises(Stopped):
+            self.run(tmp_path, checkpoint=tmp_path / "c.pt", progress=stop)
+        points, other = self.run(tmp_path, checkpoint=tmp_path / "c.pt", resume=True)
+        assert [p.step for p in points] == [p.step for p in whole]
+        assert all(torch.equal(a, b) for a, b in zip(net.module.parameters(), other.module.parameters(), strict=True))
+        with pytest.raises(OutputError, match="checkpoint is of another training"):
+            self.run(tmp_path, steps=13, checkpoint=tmp_path / "c.pt", resume=True)
+        (tmp_path / "c.pt").write_bytes(b"no checkpoint")
+        with pytest.raises(OutputError, match="checkpoint cannot be read"):
+            self.run(tmp_path, checkpoint=tmp_path / "c.pt", resume=True)
+
+    def test_a_batch_is_partly_whole_and_partly_unknown(self):
+        images, _ = self.data(0)
+        damaged, certainty = _partly_damaged(
+            images, Recipe(whole=0.25, unknown=0.125), torch.Generator().manual_seed(0)
+        )
+        assert torch.equal(damaged[:4], images[:4])
+        assert bool((certainty[:4] == 1).all())
+        assert bool((certainty[-2:] == 0).all())
+        assert not torch.equal(damaged[-2:], images[-2:])
+        between = certainty[4:-2]
+        assert bool(((between > 0) & (between < 1)).any())
+
+    def test_the_rate_rises_and_falls(self):
+        levels = [_level(i / 100) for i in range(101)]
+        assert max(levels) == pytest.approx(1, abs=0.01)
+        assert levels[0] == pytest.approx(0.1)
+        assert levels[-1] == pytest.approx(0.01)
+        assert max(_stops(500)) == 500
+        assert len(_stops(3000)) <= 25
+
+
+class TestNetworks:
+    @pytest.mark.parametrize("arch", ARCHS)
+    def test_any_torchvision_classifier_takes_a_certainty(self, arch):
+        net = trained.build(Trained(arch, ("a", "b", "c"), True, Preprocess(64, 64)))
+        assert isinstance(net, CertaintyAware)
+        assert net.merge[0].weight.shape == (64, 4, 1, 1)
+        x, sure = torch.rand(2, 3, 64, 64), torch.ones(2, 1, 64, 64)
+        with torch.no_grad():
+            for _ in range(3):
+                net.train()(
+                    x
+                )  # batch norms see some data: with fresh ones a signal dies on its way through so many layers
+        net.eval()
+        assert net(x).shape == (2, 3)
+        assert torch.allclose(net(x), net(x, sure))
+        assert not torch.equal(net(x), net(x, 0 * sure))
+
+    def test_fresh_weights_follow_the_seed(self):
+        one, again, other = (next(trained.build(MADE, seed=s).parameters()) for s in (0, 0, 1))
+        assert torch.equal(one, again)
+        assert not torch.equal(one, other)
+
+    @pytest.mark.parametrize("net", OWN)
+    def test_small_ones_have_centred_logits(self, net):
+        logits = net.eval()(torch.rand(4, 1, 12, 12), torch.rand(4, 1, 12, 12))
+        assert logits.shape == (4, 3)
+        assert logits.mean(1).abs().max() < 1e-6
+
+    def test_evidence_anywhere_counts_alike(self):
+        net = SmallCNN(2, pool="any").eval()
+        one = torch.zeros(1, 1, 64, 64)
+        other = one.clone()
+        one[..., 24:28, 24:28] = 1
+        other[..., 36:40, 28:32] = 1
+        assert torch.allclose(net(one), net(other), atol=1e-5)
+
+    def test_a_network_without_convolution_is_refused(self):
+        with pytest.raises(UsageError, match="does not begin with a convolution"):
+            CertaintyAware(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
+        with pytest.raises(UsageError, match="three colours"):
+            trained.build(Trained("resnet18", ("a", "b"), True, Preprocess(64, 64, (0.5,), (0.25,))))
+        with pytest.raises(UsageError, match="Did you mean 'resnet18'"):
+            trained.build(Trained("resnet81", ("a", "b"), True, Preprocess(64, 64)))
+
+
+class TestFiles:
+    def test_a_file_loads_as_a_model(self, tmp_path):
+        net = trained.build(MADE).eval()
+        trained.save(tmp_path / "net.safetensors", net, MADE)
+        model = load_model(str(tmp_path / "net.safetensors"))
+        assert (model.kind, model.labels, model.certainty, model.classes) == ("trained", ("dark", "light"), True, 2)
+        assert model.preprocess == MADE.preprocess
+        x = torch.rand(2, 1, 16, 16)
+        assert torch.allclose(model.module(x), net(x), atol=1e-5)
+        with pytest.raises(ModelError, match="brings its own weights"):
+            load_model(str(tmp_path / "net.safetensors"), weights="none")
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_a_header_that_was_changed_is_refused(self, tmp_path, change):
+        path = tmp_path / "net.safetensors"
+        trained.save(path, trained.build(MADE), MADE)
+        with safe_open(path, "pt") as file:
+            header = {**json.loads(file.metadata()[HEADER]), **change}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(state, path, metadata={HEADER: json.dumps(header)})
+        with pytest.raises(ModelError):
+            load_model(str(path))
+
+    def test_bare_weights_are_still_told_apart(self, tmp_path):
+        save_file({"weight": torch.zeros(2)}, tmp_path / "w.safetensors")
+        assert trained.read_header(tmp_path / "w.safetensors") is None
+        with pytest.raises(ModelError, match="state dict"):
+            load_model(str(tmp_path / "w.safetensors"))
+
+
+class TestCommand:
+    def test_train_then_explain(self, shades, tmp_path):
+        done = sig("train", shades, *SMALL, "--epochs", "6", "--certainty", "--out", tmp_path / "net", "--json")
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout)
+        assert told["classes"] == ["dark", "light"]
+        assert told["accuracy"] >= 0.75
+        assert 0 <= told["information_absence"] <= 1
+        assert "information absence" in done.stderr
+        with (tmp_path / "net" / "training.csv").open() as stream:
+            assert len(list(csv.DictReader(stream))) >= 3
+        assert (tmp_path / "net" / "training.png").stat().st_size > 10_000
+        assert not (tmp_path / "net" / "checkpoint.pt").exists()
+        found = explain(
+            shades / "light" / "0.png", model=told["file"], method="icg,ig,sig,gradient", device="cpu", write=False,
+            settings={"steps": 3, "sig.samples": 4},
+        )  # fmt: skip
+        assert [item.status for item in found] == ["ok"] * 4
+        assert found[0].values.shape == (1, 16, 16)
+
+    def test_without_certainty_icg_says_what_to_do(self, shades, tmp_path):
+        found = train_folder(
+            shades, arch="small-cnn", grey=True, size=16, epochs=1, batch_size=16, device="cpu", out=tmp_path / "n",
+            pictures=False,
+        )  # fmt: skip
+        assert set(found.figures) == {"accuracy"}
+        assert all(point.damaged is None for point in found.points)
+        with pytest.raises(UsageError, match="sig train FOLDER"):
+            explain(shades / "light" / "0.png", model=str(found.file), method="icg", write=False)
+
+    def test_images_that_cannot_be_read_are_named(self, shades, tmp_path):
+        import shutil
+
+        shutil.copytree(shades, tmp_path / "data")
+        (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"no picture")
+        done = sig("train", tmp_path / "data", *SMALL, "--out", tmp_path / "net", "--no-pictures")
+        assert done.exit_code == 1
+        assert "left out" in done.stderr
+        assert "broken.png" in done.stderr
+
+    @pytest.mark.parametrize(
+        ("option", "value", "message"),
+        [("--size", 4, "size is out of range"), ("--epochs", 0, "epochs must be above 0"), ("--rate", 2, "rate must be"),
+         ("--batch-size", 2, "at least 4 images"), ("--arch", "resnet19", "unknown architecture")],
+    )  # fmt: skip
+    def test_wrong_use(self, shades, tmp_path, option, value, message):
+        done = sig("train", shades, *SMALL, option, value, "--out", tmp_path / "net")
+        assert done.exit_code == 2
+        assert message in done.stderr
