@@ -72,6 +72,8 @@ def scenario(
 
       sig benchmark scenario local-minimum         which method agrees with the scores of six components?
 
+      sig benchmark scenario shapes                which method points at the object? all of them, with intervals
+
       sig benchmark scenario expression            which method looks at eyes, brows and mouth? some minutes
 
       sig benchmark scenario expression --pairs 6 --method sig,ig --margin 2

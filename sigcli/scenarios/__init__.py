@@ -14,7 +14,10 @@ SCENARIOS = Catalog(
     "scenario",
     [
         Entry(
-            "shapes", "scenarios.shapes:draw", "drawn objects over textures with distractors, and the exact object mask"
+            "shapes",
+            "scenarios.shapes:draw",
+            "drawn objects over textures with distractors, and the exact object mask",
+            {"benchmark": "app.shapes_verdict:shapes_verdict"},
         ),
         Entry(
             "expression",
