@@ -20,6 +20,7 @@ from torch import nn
 from sigcli.errors import SigError
 from sigcli.methods import AXIOMS, METHODS
 from sigcli.methods.running import attributions
+from sigcli.models.aware import takes_certainty, takes_none
 from sigcli.models.prepare import prepare
 from sigcli.scorer import Scorer
 from sigcli.types import Subject
@@ -68,6 +69,8 @@ def outcome(method: str, net: nn.Module) -> str:
         target = int(net(x[None])[0].argmax())
     who = Subject(x, target, level - 2, level + 2, 7, 0, Others())
     options = {name: value for name, value in SMALL.items() if name in METHODS[method].options()}
+    if METHODS[method].properties.get("certainty") and not takes_certainty(net):
+        return takes_none(f"the method {method}", type(net).__name__).what
     try:
         (found,) = attributions(METHODS[method], options, Scorer(net), [who], batch_size=8)
     except SigError as error:

@@ -52,7 +52,7 @@ class Passes:
         model = self.scorer.model if isinstance(self.scorer, Scorer) else None
         if not isinstance(model, nn.Module):
             raise AttributionError("the method looks into the layers of a network, and this score is of a function")
-        return model
+        return getattr(model, "looked_into", model)  # of a wrapper, what it wraps (models.aware)
 
     @property
     def output(self) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from sigcli.errors import ModelError
 from sigcli.models import shapes
+from sigcli.models.aware import Aware
 from sigcli.models.checks import check_classifier, plain_output
 from sigcli.models.loading import load_model
 from sigcli.models.prepare import channels_last, fold_batch_norm, freeze, prepare
@@ -152,8 +153,9 @@ def test_shapes_with_weights_trained_anew_keeps_its_certainty_input(tmp_path, mo
     assert (model.kind, model.labels) == ("bundled", ("star", "ring", "cross", "moon"))
     assert model.preprocess == Preprocess(shapes.SIZE, shapes.SIZE, shapes.MEAN, shapes.STD)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.module.modules())
+    assert isinstance(model.module, Aware)
     images, certainty = torch.randn(2, 3, 128, 128), torch.rand(2, 1, 128, 128)
-    torch.testing.assert_close(model.module(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.module.inner(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_shapes_without_its_weights(tmp_path):

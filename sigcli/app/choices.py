@@ -266,7 +266,7 @@ def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None, *,
         raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {mask}")
     for one in methods:
         if one.entry.properties.get("certainty") and not model.certainty:
-            raise takes_none(f"the method {one.name}", model)
+            raise takes_none(f"the method {one.name}", model.name)
     return model if mask is None else masked(model, mask)
 
 

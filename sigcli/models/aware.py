@@ -50,6 +50,11 @@ class Aware(nn.Module):
             certainty = known.expand(len(images), -1, -1, -1) if certainty is None else certainty * known
         return self.inner(images[:, : self.channels], *(() if certainty is None else (certainty,)))
 
+    @property
+    def looked_into(self) -> nn.Module:
+        """The network under its own layer names, for methods that hook or trace it; where an area is masked, as it is."""
+        return self.inner if self.known is None else self
+
 
 def takes_certainty(module: nn.Module) -> bool:
     """Whether a network's forward has an argument called `certainty`; one that was built without, although its class
@@ -77,7 +82,7 @@ def masked(model: Model, spec: str | Path) -> Model:
         UsageError: the model takes no certainty, or the area is none.
     """
     if not isinstance(model.module, Aware):
-        raise takes_none("--mask-certainty", model)
+        raise takes_none("--mask-certainty", model.name)
     known = 1 - _area(spec, model.preprocess.size or (256, 256))
     if bool(known.all()) or not bool(known.any()):
         raise UsageError("--mask-certainty must mask some of the image and not all of it", given=spec)
@@ -87,14 +92,13 @@ def masked(model: Model, spec: str | Path) -> Model:
 
 def looked_into(model: Model) -> nn.Module:
     """The network whose layers methods look into, under its own names: unwrapped unless an area is masked."""
-    module = model.module
-    return module.inner if isinstance(module, Aware) and module.known is None else module
+    return model.module.looked_into if isinstance(model.module, Aware) else model.module
 
 
-def takes_none(what: str, model: Model) -> UsageError:
+def takes_none(what: str, name: str) -> UsageError:
     """The error for something that needs a certainty where the network takes none."""
     return UsageError(
-        f"{what} needs a network that takes a certainty per pixel, and this one takes none", given=f"--model {model.name}",
+        f"{what} needs a network that takes a certainty per pixel, and this one takes none", given=f"--model {name}",
         hint="Train one: sig train FOLDER --arch resnet18 --certainty; or try it with --model shapes, which takes it.",
     )  # fmt: skip
 
