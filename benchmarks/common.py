@@ -18,9 +18,13 @@ REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 
 
 def model(name: str, device: str) -> Model:
-    """A torchvision network with true weights where there are some here, and random ones otherwise (speed is the same)."""
+    """A torchvision network with true weights where there are some here, and random ones otherwise (speed is the same).
+
+    The bundled `shapes` has its own.
+    """
     file = REAL / "weights" / f"{name}_imagenet.pt"
-    return load_model(name, weights=str(file) if file.exists() else "none", device=device)
+    weights = str(file) if file.exists() else None if name == "shapes" else "none"
+    return load_model(name, weights=weights, device=device)
 
 
 def machine(device: str) -> str:

@@ -5,6 +5,7 @@ pictures are, by deletion and insertion under black, mean, blur and ROAD imputat
 the metric blurs), and by masks where there are some. One row per image and figure is kept, so that a second run goes on.
 
 python benchmarks/defaults.py --images ../shared/real/images ../shared/real/coco/images --rows rows.csv --every 3
+python benchmarks/defaults.py --network shapes --drawn 24 --rows rows.csv
 python benchmarks/defaults.py --rows rows.csv --table benchmarks/results/defaults-cpu.csv
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import machine, model, report
+from PIL import Image
 
 from sigcli.app.choices import Chosen, choose_methods
 from sigcli.app.inputs import ImageSet
@@ -31,6 +33,7 @@ from sigcli.metrics.removal import follow
 from sigcli.metrics.summary import bootstrap, paired
 from sigcli.models.model import Model
 from sigcli.render import default_sigma, smooth
+from sigcli.scenarios import shapes
 from sigcli.scorer import Scorer
 from sigcli.types import Subject
 
@@ -94,6 +97,9 @@ def main() -> None:
     parser.add_argument(
         "--masks", nargs="*", default=[], help="folders of masks, named as the images or beginning with it"
     )
+    parser.add_argument(
+        "--drawn", type=int, default=0, help="so many generated pictures with masks, for the network shapes"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every k-th image")
     parser.add_argument("--variants", default="", help="only those whose name begins with one of these, with commas")
     parser.add_argument("--rows", type=Path, required=True)
@@ -102,12 +108,25 @@ def main() -> None:
     parser.add_argument("--markdown", action="store_true", help="print the tables of docs/defaults.md")
     args = parser.parse_args()
     keep_freed_memory()
+    if args.drawn:
+        args.images, args.masks = draw_pictures(args.rows.parent / "drawn", args.drawn)
     if args.images:
         measure(args)
     if args.markdown:
         print(markdown(table(args.rows, args.against)))
     if args.table:
         report(args.table, table(args.rows, args.against))
+
+
+def draw_pictures(folder: Path, count: int) -> tuple[list[str], list[str]]:
+    """Pictures of the scenario `shapes` that the network has not seen, and their masks: the folders of both."""
+    masks = folder / "masks"
+    masks.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        picture = shapes.draw(30_000, index)
+        Image.fromarray(picture.image).save(folder / f"{index:03d}.png")
+        Image.fromarray(np.where(picture.mask, np.uint8(255), np.uint8(0))).save(masks / f"{index:03d}.png")
+    return [str(folder)], [str(masks)]
 
 
 def measure(args: argparse.Namespace) -> None:

@@ -60,6 +60,7 @@ class Measuring:
     kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
+    _cases: tuple[Explanation, dict[bool, Case]] | None = None
     _made: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -133,11 +134,19 @@ class Measuring:
         if subject.target != item.target:
             subject = replace(subject, target=item.target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
-        mask = self._mask(item.image, picture) if metric.entry.properties["needs"] == "mask" else None
+        needs = metric.entry.properties["needs"] == "mask"
+        if self._cases is None or self._cases[0] is not item:
+            self._cases = item, {}
+        known = self._cases[1]
+        if needs not in known:  # one for all metrics of a map, since it keeps the order of the pixels
+            mask = self._mask(item.image, picture) if needs else None
+            known[needs] = Case(subject, torch.from_numpy(self._smoothed(item)), mask)
+        return known[needs]
+
+    def _smoothed(self, item: Explanation) -> np.ndarray:
         values = self._values(item)
-        if self.smooth and values.ndim in (2, 3) and np.isfinite(values).all():
-            values = blurred(values, self.smooth)
-        return Case(subject, torch.from_numpy(values), mask)
+        smooth = self.smooth and values.ndim in (2, 3) and np.isfinite(values).all()
+        return blurred(values, self.smooth) if smooth else values
 
     def _values(self, item: Explanation) -> np.ndarray:
         if item.values is not None:

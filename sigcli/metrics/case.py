@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
+from scipy.stats import rankdata
 from torch import Tensor
 
 from ..errors import AttributionError
@@ -70,11 +72,20 @@ class Case:
 
     def rank(self, *, ascending: bool = False) -> Int64[Tensor, "h w"]:
         """Place of each pixel when they are taken in the order of relevance, 0 first; ties by position."""
-        flat = self.relevance.flatten()
-        order = torch.argsort(flat if ascending else -flat, stable=True)
-        rank = torch.empty_like(order)
-        rank[order] = torch.arange(len(order), device=order.device)
-        return rank.reshape(self.relevance.shape)
+        return self._ascending if ascending else self._descending
+
+    @cached_property
+    def mean_ranks(self) -> Float[np.ndarray, " pixels"]:
+        """Ranks of the relevance from 1, ties at their mean rank."""
+        return rankdata(self.relevance.cpu().numpy().ravel())
+
+    @cached_property
+    def _descending(self) -> Int64[Tensor, "h w"]:
+        return _places(-self.relevance)
+
+    @cached_property
+    def _ascending(self) -> Int64[Tensor, "h w"]:
+        return _places(self.relevance)
 
     def located(self) -> Bool[Tensor, "h w"]:
         """The mask on the attribution's device.
@@ -87,6 +98,13 @@ class Case:
                 "localisation needs a mask of the object", hint="Name a folder of masks with --masks."
             )
         return self.mask.to(self.relevance.device)
+
+
+def _places(values: Float[Tensor, "h w"]) -> Int64[Tensor, "h w"]:
+    order = torch.argsort(values.flatten(), stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    return rank.reshape(values.shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from ..errors import AttributionError, UsageError
 from .case import Case, Measurement
@@ -60,7 +59,7 @@ def top_intersection(case: Case, *, share: float = 0.05) -> Measurement:
 
 def roc_auc(case: Case) -> Measurement:
     """Probability that a pixel of the object is more relevant than one beside it, ties half (area under the ROC curve)."""
-    ranks = rankdata(case.relevance.cpu().numpy().ravel())
+    ranks = case.mean_ranks
     inside = case.located().cpu().numpy().ravel()
     m, n = int(inside.sum()), int((~inside).sum())
     return Measurement(float((ranks[inside].sum() - m * (m + 1) / 2) / (m * n)))
