@@ -33,7 +33,9 @@ def test_the_page_is_up_to_date():
     # Read back, the page gives itself without a run.
     assert made.page(made.NETWORKS, tuple(METHODS), made.earlier(page)) == page
     # What asks for scores or gradients only, runs everywhere; linear-shap says of itself what it refuses.
-    free = [n for n, entry in METHODS.items() if entry.properties["needs"] != "hooks" and n not in ("linear-shap", "icg")]
+    free = [
+        n for n, entry in METHODS.items() if entry.properties["needs"] != "hooks" and n not in ("linear-shap", "icg")
+    ]
     assert all(set(rows[name].split(" | ")) == {"ok"} for name in free)
 
 

@@ -155,7 +155,9 @@ def test_shapes_with_weights_trained_anew_keeps_its_certainty_input(tmp_path, mo
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in model.module.modules())
     assert isinstance(model.module, Aware)
     images, certainty = torch.randn(2, 3, 128, 128), torch.rand(2, 1, 128, 128)
-    torch.testing.assert_close(model.module.inner(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        model.module.inner(images, certainty), net(images, certainty).detach(), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_shapes_without_its_weights(tmp_path):

@@ -188,7 +188,7 @@ def _findings(found: Evaluation, methods: Sequence[str]) -> list[str]:
     return told
 
 
-def _beats(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+def _beats(one: dict[str, float], other: dict[str, float]) -> bool:
     gain = paired(one, other, seed=0)
     return gain.low is not None and gain.low > 0
 

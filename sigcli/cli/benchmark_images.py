@@ -113,7 +113,7 @@ def _table(groups: dict[tuple[int, str], list[dict[str, Any]]]) -> Table:
     """Counts and methods by cost and metrics."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("images", justify="right")
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for heading in ("seconds", "s/image", "images/s", "gradient\nevaluations"):
         table.add_column(heading, justify="right")
     for row in next(iter(groups.values())):

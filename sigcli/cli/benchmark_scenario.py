@@ -101,7 +101,7 @@ def show(verdict: Verdict, screen: Console) -> None:
         screen.print(fact, markup=False)
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for number, heading in enumerate(verdict.columns.values()):
-        table.add_column(heading, justify="left" if number == 0 else "right")
+        table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=number == 0)
     for row in verdict.rows:
         table.add_row(*(_cell(row.get(column)) for column in verdict.columns))
     if not screen.is_terminal:

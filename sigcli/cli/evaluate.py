@@ -176,7 +176,7 @@ def _table(found: Evaluation) -> Table:
     from ..metrics import METRICS
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     kinds = list(dict.fromkeys((metric, imputation) for _, metric, imputation in found.summary))
     names = measures(found.figures)
     for metric, imputation in kinds:

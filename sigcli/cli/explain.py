@@ -138,7 +138,7 @@ def _record(session: Session, item: Explanation) -> dict[str, object]:
 def _table(items: list[Explanation], total: int) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("image", "method", "target"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "method")
     for column in ("score", "gap", "std. error", "evaluations", "seconds"):
         table.add_column(column, justify="right")
     for item in items:
