@@ -6,9 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from typer.testing import CliRunner
 
 from sigcli.cli.main import app
@@ -24,6 +26,14 @@ COMMANDS = [line.split("&&")[-1].split("#")[0].strip() for line in SHELL]
 SIG = [command for command in COMMANDS if command.startswith("sig ")]
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 CHEAP = {"samples": 4, "steps": 2, "orders": 2}
+_FEW = ["--images", "2", "--device", "cpu", "--no-pictures"]
+SCENARIOS = {
+    "two-features": ["--method", "ig", "--no-pictures"],
+    "shapes": [*_FEW, "--method", "icg,gradient", "--set", "icg.steps=2"],
+    "burnt-snacks": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
+    "local-minimum": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
+    "expression": ["--pairs", "2", "--method", "gradient", "--device", "cpu", "--no-pictures"],
+}
 
 
 @pytest.fixture
@@ -44,6 +54,12 @@ def newcomer(tmp_path, monkeypatch):
         "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),"
         " torch.nn.Linear(48, 5))\n"
     )
+    monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
+    for kind in ("rose", "daisy"):
+        (tmp_path / "flowers" / kind).mkdir(parents=True)
+        for i in range(5):
+            picture = Image.fromarray(np.random.default_rng(i).integers(0, 255, (36, 40, 3), dtype=np.uint8))
+            picture.save(tmp_path / "flowers" / kind / f"{i}.jpg")
     (tmp_path / "labels.csv").write_text("image,label\nchelsea.jpg,3\ncoffee.jpg,star\n")
     for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", README, re.S):
         (tmp_path / name).write_text(text)
@@ -88,11 +104,15 @@ def test_every_command_runs(newcomer):
         arguments = shlex.split(command)[1:]
         if arguments[0] == "explain":
             arguments = cheaper(arguments)
-        if arguments[0] in ("evaluate", "benchmark"):
+        if arguments[0] in ("evaluate", "benchmark") and arguments[1] != "scenario":
             named = "--out" in arguments
             made = "--attributions" in arguments or arguments[1].startswith("runs/")
             arguments = arguments if made else cheaper(arguments)
             arguments = arguments if named else [*arguments, "--out", f"measured/{SIG.index(command)}"]
+        if arguments[:2] == ["benchmark", "scenario"]:
+            arguments += SCENARIOS[arguments[2]]
+        if arguments[0] == "train":
+            arguments += ["--epochs", "1", "--size", "32", "--device", "cpu"]
         if arguments[0] == "gridworld":
             arguments += ["--runs", "1", "--steps", "20", "--out", f"runs/{len(arguments)}"]
         done = CliRunner().invoke(app, arguments)
@@ -122,3 +142,11 @@ def test_the_table_of_output_is_the_tools(newcomer):
         return [(words[1], words[2], round(float(words[3]), 1)) for words in lines]
 
     assert facts(match[2]) == facts(done.stderr) != []
+
+
+def test_the_table_of_two_features_is_what_the_command_prints(newcomer):
+    shown = re.search(r"<!-- two-features -->\n```text\n(.*?)```", README, re.S)[1]
+    done = CliRunner().invoke(app, ["benchmark", "scenario", "two-features", "--no-pictures"])
+    assert done.exit_code == 0
+    printed = [line.rstrip() for line in done.output.splitlines()]
+    assert all(line in printed for line in shown.splitlines())
