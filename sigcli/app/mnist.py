@@ -12,12 +12,13 @@ import torch
 
 from ..certainty.training import Point, Recipe
 from ..errors import UsageError
+from ..metrics.case import Outputs
 from ..metrics.removal import Removal, follow
 from ..runs import refuse_strangers, save_table
 from ..scenarios import digits
 from ..scenarios.digits import Digits, Split
 from .choices import choose_device, choose_methods
-from .digit_nets import digit_network
+from .digit_nets import digit_network, tensors
 from .explain import prepare, stream
 from .scenario import Progress, Verdict
 from .scenario_maps import (
@@ -166,7 +167,8 @@ def _scored(
         row = place[Path(item.image).name]
         image = shown.images[row]
         ground = None if values is None else ground_share(values, image)
-        removed = {} if values is None or item.target is None else removal(session, values, image, item.target)
+        x = tensors(shown.rows(np.array([row])))[0].to(session.model.device)
+        removed = {} if values is None or item.target is None else removal(session.classifier, values, x, item.target)
         rows.append({
             "image": item.image, "class": int(shown.labels[row]), "target": item.target, "method": item.method,
             **dict.fromkeys(MEASURES), "ground": ground, **removed, "score": item.score, "relative_gap": item.relative_gap,
@@ -187,30 +189,28 @@ def ground_share(values: np.ndarray, image: np.ndarray) -> float | None:
     return float(size[image == 0].sum() / size.sum()) if size.any() else None
 
 
-def removal(session: Session, values: np.ndarray, image: np.ndarray, target: int) -> dict[str, float]:
+def removal(model: Outputs, values: np.ndarray, x: torch.Tensor, target: int) -> dict[str, float]:
     """Deletion and insertion where a removed pixel is one of which the network is told that it knows nothing.
 
     The certainty is one more channel of the picture, and 0 where a pixel is removed; so nothing has to stand in for it.
 
     Args:
-        session: whose network is asked.
+        model: takes pictures with their certainty as the last channel, (N, C+1, H, W).
         values: (H, W) attribution.
-        image: uint8 (H, W).
+        x: (C, H, W) as the network takes it.
         target: the class whose probability is followed.
 
     Returns:
         `deletion` and `insertion`: mean probability of the class while the pixels go, or come in, in the map's order.
     """
-    device = session.model.device
-    x = torch.from_numpy(image).float().div(255)[None].to(device)
-    known, unknown = (torch.cat((x, torch.full_like(x, level))) for level in (1.0, 0.0))
+    known, unknown = (torch.cat((x, torch.full_like(x[:1], level))) for level in (1.0, 0.0))
     order = torch.from_numpy(np.argsort(-values.ravel(), kind="stable"))
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order))
-    rank = rank.reshape(image.shape).to(device)
-    counts = torch.linspace(0, image.size, _REMOVALS + 1, dtype=torch.float64).round().long().to(device)
+    rank = rank.reshape(values.shape).to(x.device)
+    counts = torch.linspace(0, values.size, _REMOVALS + 1, dtype=torch.float64).round().long().to(x.device)
     both = [Removal(known, target, rank, counts, unknown, insert=insert) for insert in (False, True)]
-    found = [steps.probability.cpu().numpy() for steps in follow(session.classifier, iter(both), batch_size=64)]
+    found = [steps.probability.cpu().numpy() for steps in follow(model, iter(both), batch_size=64)]
     return dict(zip(("deletion", "insertion"), (float(np.trapezoid(c) / _REMOVALS) for c in found), strict=True))
 
 
