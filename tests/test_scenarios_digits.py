@@ -222,8 +222,9 @@ class TestScores:
 
     def test_batches_until_an_accuracy(self):
         points = [Point(2, 1.0, 0.4, None), Point(8, 0.5, 0.91, None), Point(9, 0.5, 0.89, None)]
-        assert plain.reached(points, 0.9) == 8
-        assert plain.reached(points, 0.95) is None
+        assert plain.reached(points, 0.3) == 2
+        assert plain.reached(points, 0.85) == 8
+        assert plain.reached(points, 0.9) is None  # it was there, and is not in the end
 
     def test_a_map_that_moves_with_the_digit_has_no_ghost(self):
         home = np.zeros((SIDE, 84))

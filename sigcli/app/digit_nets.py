@@ -19,6 +19,8 @@ from .scenario import Progress
 from .scenario_net import NETWORK, Prepared, network
 
 BATCH = 64
+UNKNOWN = 0.125
+"""Share of a batch of which nothing is certain: with the usual half of it, information absence ends just above 0.02."""
 _ROAM = 2  # pixels by which digits are moved about in training
 
 

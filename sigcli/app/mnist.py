@@ -18,7 +18,7 @@ from ..runs import refuse_strangers, save_table
 from ..scenarios import digits
 from ..scenarios.digits import Digits, Split
 from .choices import choose_device, choose_methods
-from .digit_nets import digit_network, tensors
+from .digit_nets import UNKNOWN, digit_network, tensors
 from .explain import prepare, stream
 from .scenario import Progress, Verdict
 from .scenario_maps import (
@@ -32,7 +32,7 @@ from .scenario_maps import (
     settings_for,
     written,
 )
-from .scenario_net import Prepared, checks_told
+from .scenario_net import NETWORK, Prepared, checks_told
 from .work import Session
 
 DEFAULT_OUT = "sig-mnist"
@@ -131,14 +131,16 @@ def trained_networks(
     folder: Path, split: Split, *, seed: int, steps: int, device: str, progress: Progress | None = None
 ) -> _Nets:
     """The same network trained on the same batches of digits, damaged and undamaged; from the seed or from the cache."""
+    damaged = Recipe(steps, rate=4e-3, unknown=UNKNOWN, seed=seed)
+    plain = Recipe(steps, rate=4e-3, damage=False, seed=seed)
     nets = [
         digit_network(
-            "mnist", split, arch="small-cnn", recipe=Recipe(steps, rate=4e-3, damage=damage, seed=seed), folder=folder,
-            device=device, progress=_stage(progress, stage), **names,
+            "mnist", split, arch="small-cnn", recipe=recipe, folder=folder, device=device, file=file,
+            progress=_stage(progress, stage),
         )
-        for damage, stage, names in (
-            (True, "training with damage", {}),
-            (False, "training without damage", {"file": UNDAMAGED}),
+        for recipe, stage, file in (
+            (damaged, "training with damage", NETWORK),
+            (plain, "training without damage", UNDAMAGED),
         )
     ]  # fmt: skip
     return _Nets(*nets)
@@ -215,8 +217,10 @@ def removal(model: Outputs, values: np.ndarray, x: torch.Tensor, target: int) ->
 
 
 def reached(points: Sequence[Point], accuracy: float) -> int | None:
-    """Batches after which the curve is at an accuracy for the first time."""
-    return next((point.step for point in points if point.accuracy >= accuracy), None)
+    """Batches from which on the curve is at an accuracy or above it; None where it is not in the end."""
+    below = [number for number, point in enumerate(points) if point.accuracy < accuracy]
+    first = below[-1] + 1 if below else 0
+    return points[first].step if first < len(points) else None
 
 
 def _verdict(
@@ -274,7 +278,7 @@ def _training_told(nets: _Nets) -> list[str]:
     within = "within" if abs(apart) <= WITHIN + 1e-9 else "not within"
     told = [f"With damage and without, the trainings {ends}: {within} one point."]
     if both[0] and both[1]:
-        told.append(f"{_REACHED:.0%} are reached after {both[0]} batches with damage, {both[1]} without.")
+        told.append(f"{_REACHED:.0%} or more it stays from batch {both[0]} on with damage, {both[1]} without.")
     return told
 
 
@@ -321,9 +325,9 @@ def _draw(
         {name: [found[i] for i in columns] for name, found in maps.items()},
         headings=[f"a {shown.labels[i]}" for i in columns],
         notes={str(row["method"]): f"{row['ground'] or '-'} on the ground" for row in table},
-        extra={"distribution mean": np.rint(known.images.mean(0)).astype(np.uint8)},
+        extra={"mean digit": np.rint(known.images.mean(0)).astype(np.uint8)},
         heading=f"Digits: what speaks for the class that the network names ({output})",
         caption="Red speaks for the class, blue against it; each map has its own scale, clipped at the 99.5th percentile of "
-        "|value|. The distribution mean is that of the training digits that mean and eg start from.",
+        "|value|. The mean digit is that of the training digits that mean and eg start from.",
     )
     render.save_png(image, folder / FILES[3])

@@ -16,7 +16,7 @@ from ..runs import refuse_strangers, save_table
 from ..scenarios import digits
 from ..scenarios.digits import SIDE, Digits, Split
 from .choices import choose_device, choose_methods
-from .digit_nets import digit_network, tensors
+from .digit_nets import UNKNOWN, digit_network, tensors
 from .explain import prepare, stream
 from .mnist import chosen
 from .scenario import Progress, Verdict
@@ -138,7 +138,7 @@ def trained_network(
     folder: Path, split: Split, *, seed: int, steps: int, device: str, progress: Progress | None = None
 ) -> Prepared:
     """The translation-invariant network of the scenario, trained with digits at the left, from the seed or the cache."""
-    recipe = Recipe(steps, rate=4e-3, seed=seed)
+    recipe = Recipe(steps, rate=4e-3, unknown=UNKNOWN, seed=seed)
     return digit_network(
         "mnist-in-space", split, arch="small-cnn-ring", recipe=recipe, folder=folder, device=device, width=WIDTH,
         progress=progress,
@@ -180,10 +180,10 @@ def _scored(
     for name, label in zip(shown.names, shown.digits.labels, strict=True):
         for method in (one.name for one in session.methods):
             (item, away), (other, home) = (found[where, name, method] for where in ("away", "left"))
-            known = away is not None and home is not None
+            measured = dict.fromkeys(MEASURES) if away is None or home is None else score(away, home)
             rows.append({
                 "image": name, "class": int(label), "target": item.target, "method": method,
-                **(score(away, home) if known else dict.fromkeys(MEASURES)), "score": item.score,
+                **measured, "score": item.score,
                 "score_left": other.score, "error": item.error or other.error,
             })  # fmt: skip
             maps.setdefault(method, []).append(np.zeros((SIDE, WIDTH)) if away is None else away)
