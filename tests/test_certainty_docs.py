@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,21 @@ DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
 CHEAP = {
     "two-features": ["--method", "ig", "--no-pictures"],
+    "mnist": ["--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
+    "mnist-in-space": ["--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
+    "imagenette": [
+        "--arch",
+        "small-cnn",
+        "--size",
+        "32",
+        "--images",
+        "1",
+        "--method",
+        "gradient",
+        "--set",
+        "deletion.steps=2",
+    ],
+    "evaluate": [],
     "burnt-snacks": ["--images", "2", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
     "local-minimum": ["--images", "2", "--steps", "2", "--method", "icg", "--set", "steps=2"],
     "train": ["--epochs", "1", "--size", "32"],
@@ -36,11 +52,18 @@ def folder(tmp_path, monkeypatch):
             image = Image.fromarray((level + draw.integers(-40, 40, (36, 40, 3))).astype(np.uint8))
             image.save(tmp_path / "flowers" / name / f"{i}.png")
             image.save(tmp_path / "photo.jpg")
+    (tmp_path / "digits").mkdir()
+    for name, array in (
+        ("images-idx3", draw.integers(0, 256, (60, 28, 28), dtype=np.uint8)),
+        ("labels-idx1", np.arange(60, dtype=np.uint8) % 10),
+    ):
+        header = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+        (tmp_path / "digits" / f"t10k-{name}-ubyte").write_bytes(header + array.tobytes())
     return tmp_path
 
 
 def test_every_command_runs(folder):
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 12
     for command in COMMANDS:
         words = shlex.split(command)
         assert words[0] == "sig"

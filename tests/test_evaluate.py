@@ -80,7 +80,9 @@ def test_tables_agree_with_the_figures(here):
 
 
 def test_every_metric_runs_on_the_bundled_network(here):
-    names = [name for name, entry in METRICS.items() if entry.properties["kind"] not in ("reported", "labels")]
+    names = [
+        name for name, entry in METRICS.items() if entry.properties["kind"] not in ("reported", "labels", "certainty")
+    ]
     settings = {
         "gradient": 0, "max-sensitivity.samples": 2, "avg-sensitivity.samples": 2, "parameter-randomisation.stages": 2,
         "faithfulness-correlation.samples": 5, "sensitivity-n.samples": 3, "infidelity.samples": 5,
@@ -205,6 +207,45 @@ def test_smoothed_maps_are_measured_as_they_are_drawn(here):
     np.save("raw/star/ig.npy", np.full_like(values, np.nan))
     bad = evaluate("in/star.png", attributions="raw", metric="sparseness", smooth=3, out="bad")
     assert "NaN" in bad.figures[0].error
+
+
+def test_whether_the_network_has_understood_certainty(here):
+    metrics = "information-absence,neutrality"
+    done = CliRunner().invoke(app, ["evaluate", "in", "--metric", metrics, "--out", "out", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    summary = {row["metric"]: row for row in rows("out/summary.csv")}
+    assert list(summary) == metrics.split(",")
+    assert not Path("out/metrics.csv").exists()  # the model is measured, and no map made
+    model = load_model("shapes")
+    x = torch.stack(
+        [model.preprocess(np.array(Image.open(p).convert("RGB"))) for p in sorted(Path("in").glob("*.png"))]
+    )
+    with torch.no_grad():
+        blind = model.module.inner(x, torch.zeros(len(x), 1, 128, 128)).softmax(1)
+        seen = model.module(x).softmax(1).mean(0)
+    absence = (blind - blind.mean(0)).abs().sum(1).mean() / 2
+    assert float(summary["information-absence"]["mean"]) == pytest.approx(float(absence), abs=1e-5)
+    assert float(summary["neutrality"]["mean"]) == pytest.approx(float((blind - seen).abs().max()), rel=1e-3)
+    assert f"neutrality {float((blind - seen).abs().max()):.3f}" in done.stderr
+    assert float(summary["information-absence"]["mean"]) <= 0.02
+    Path("labels.csv").write_text("image,label\nstar.png,star\nheart.png,star\nhouse.png,star\n")
+    both = ["--metric", f"{metrics},sparseness", "--method", "gradient", "--labels", "labels.csv"]
+    done = CliRunner().invoke(app, ["evaluate", "in", *both, "--out", "with", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    summary = {row["metric"]: row for row in rows("with/summary.csv")}
+    assert {"sparseness", "accuracy", *metrics.split(",")} <= set(summary)
+    shares = torch.zeros(model.classes).index_fill(0, torch.tensor([model.labels.index("star")]), 1.0)
+    assert float(summary["neutrality"]["mean"]) == pytest.approx(float((blind - shares).abs().max()), rel=1e-3)
+
+
+def test_checks_of_certainty_need_a_network_that_takes_one(here):
+    quick = ["--metric", "neutrality", "--out", "out", "--device", "cpu"]
+    refused = CliRunner().invoke(app, ["evaluate", "in", "--model", "squeezenet1_1", "--weights", "none", *quick])
+    assert refused.exit_code == 2
+    assert "takes none" in refused.stderr
+    one = CliRunner().invoke(app, ["evaluate", "in/star.png", *quick])
+    assert one.exit_code == 2
+    assert "two images or more" in " ".join(one.stderr.split())
 
 
 def test_labels_give_accuracy_and_calibration(here):

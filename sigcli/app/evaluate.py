@@ -16,6 +16,7 @@ from ..images import find_images
 from ..metrics.summary import Summary
 from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
 from .arrays import check_arrays, count, saved
+from .certainty_checks import judge_certainty, split_checks
 from .choices import Chosen, choose_metrics, method_names, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
 from .explain import DEFAULT_OUT, Options, prepare, stream
@@ -49,6 +50,7 @@ class Evaluation:
         session: what was run.
         folder: where tables and figures are.
         model: accuracy and calibration, where labels were given.
+        checks: rows of the summary on what the model makes of certainty, where that was asked for.
     """
 
     figures: list[Figure]
@@ -57,6 +59,7 @@ class Evaluation:
     session: Session
     folder: Path
     model: Labelled | None = None
+    checks: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,7 @@ class Prepared:
         arrays: attributions that were made before, or None where the session makes them.
         only: those of the arrays' methods that are measured, or None for all.
         truth: image → class index, where labels were given.
+        checks: the metrics of what the model makes of certainty.
         facts: for `evaluation.json`.
     """
 
@@ -81,11 +85,14 @@ class Prepared:
     arrays: Path | None = None
     only: tuple[str, ...] | None = None
     truth: Mapping[str, int] | None = None
+    checks: Sequence[Chosen] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def items(self) -> int:
         """How many explanations will be measured."""
+        if not self.measuring.metrics:
+            return 0
         return self.session.items if self.arrays is None else count(self.session, self.arrays, self.only)
 
 
@@ -141,8 +148,9 @@ def prepare_evaluation(
         "masks": masks and str(masks), "labels": labels and str(labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
+    metrics, checks = split_checks(session.model, metrics)
     measuring = Measuring(session, metrics, found, smooth, kept)
-    return Prepared(session, measuring, folder, kept, arrays, only, truth, facts)
+    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts)
 
 
 def _truth(path: Path, session: Session) -> dict[str, int]:
@@ -225,12 +233,15 @@ def carry_out(
         append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
         figures.append(figure)
     summary = summary_rows(figures, session.seed)
-    result = Evaluation(figures, {key: s for key, s, _ in summary}, between.rows(), session, path, model)
+    checks = judge_certainty(session, prepared.checks, prepared.truth)
+    result = Evaluation(figures, {key: s for key, s, _ in summary}, between.rows(), session, path, model, checks)
     _write(result, [row for _, _, row in summary])
     return result
 
 
 def _explanations(prepared: Prepared, progress: Callable[[int], None] | None) -> Iterator[Explanation]:
+    if not prepared.measuring.metrics:  # the model alone is measured
+        return iter(())
     if prepared.arrays is None:
         return stream(prepared.session, progress=progress)
     return saved(prepared.session, prepared.arrays, prepared.only)
@@ -241,7 +252,7 @@ def _write(found: Evaluation, means: list[dict[str, Any]]) -> None:
     path, seed = found.folder, found.session.seed
     pairs, curves = paired_rows(found.figures, seed), curve_rows(found.figures, seed)
     of_model = [] if found.model is None else found.model.summary
-    save_table(path / "summary.csv", means + pairs + of_model)
+    save_table(path / "summary.csv", [*means, *pairs, *of_model, *found.checks])
     if curves:
         save_table(path / "curves.csv", curves)
     agreement = [one.row() for one in found.agreement]
@@ -253,7 +264,8 @@ def _write(found: Evaluation, means: list[dict[str, Any]]) -> None:
         from ..render.evaluation import draw_evaluation
         from ..render.reliability import draw_reliability
 
-        draw_evaluation(means, pairs, curves, agreement, path)
+        if means:
+            draw_evaluation(means, pairs, curves, agreement, path)
         if found.model is not None:
             draw_reliability(found.model.diagram, path / "reliability.png")
 

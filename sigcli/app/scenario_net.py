@@ -78,6 +78,8 @@ def network(
     folder: Path,
     device: str,
     sources: tuple[ModuleType, ...],
+    shares: torch.Tensor | None = None,
+    file: str = NETWORK,
     progress: Progress | None = None,
 ) -> Prepared:
     """Train a scenario's network, or take it from the cache; a copy lies in the scenario's folder.
@@ -91,6 +93,8 @@ def network(
         folder: of the scenario.
         device: where it is trained.
         sources: modules that its data come from: where these change, it is trained anew.
+        shares: of each class in the training data, for neutrality; those of the held-out pictures if not given.
+        file: name of the copy.
         progress: called with the stage, what is done of it, and its length.
     """
     code = "".join(inspect.getsource(module) for module in (*sources, networks, training, damage))
@@ -98,9 +102,9 @@ def network(
     kept = cache_folder() / f"{name}-{digest}.safetensors"
     cached = kept.exists()
     if not cached:
-        _train(made, batches, held, recipe, kept, device=device, progress=progress)
+        _train(made, batches, held, recipe, kept, shares=shares, device=device, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept, folder / NETWORK)
+    shutil.copyfile(kept, folder / file)
     found = trained.read_header(kept)
     if found is None:
         raise RuntimeError(f"{kept} has no header")
@@ -110,12 +114,13 @@ def network(
     )
     points = [Point(**point) for point in found.figures["points"]]
     figures = {key: value for key, value in found.figures.items() if key != "points"}
-    return Prepared(folder / NETWORK, net, figures, points, cached)
+    return Prepared(folder / file, net, figures, points, cached)
 
 
 def _train(
-    made: Trained, batches: Batches, held: Held, recipe: Recipe, path: Path, *, device: str, progress: Progress | None
-) -> None:
+    made: Trained, batches: Batches, held: Held, recipe: Recipe, path: Path, *,
+    shares: torch.Tensor | None, device: str, progress: Progress | None,
+) -> None:  # fmt: skip
     begun = time.perf_counter()
     preprocess = made.preprocess
     net = net_of(
@@ -127,7 +132,8 @@ def _train(
             progress("training", step, steps)
 
     points = train(net, batches, held, recipe, progress=show)
-    shares = torch.bincount(held.labels, minlength=len(made.classes)) / len(held.labels)
+    if shares is None:
+        shares = torch.bincount(held.labels, minlength=len(made.classes)) / len(held.labels)
     figures: dict[str, Any] = {
         "accuracy": points[-1].accuracy, "held": len(held.labels), "steps": recipe.steps,
         "seconds": time.perf_counter() - begun, **certainty_figures(net, held, shares, points[-1].damaged),

@@ -69,23 +69,27 @@ class SmallCNN(nn.Module):
         channels: of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
         pool: "mean" of the features over all places, or "any" for evidence at any place, however large the picture is.
+        padding: of its convolutions, "zeros" or "circular". With "circular" a picture moved around by a multiple of 4 pixels
+            gives exactly the same logits, where its sides are multiples of 4; zeros tell how near the edge is.
 
     >>> SmallCNN(10, 1, certainty=True)(torch.zeros(2, 1, 28, 28), torch.ones(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
 
-    def __init__(self, classes: int, channels: int = 1, *, certainty: bool = False, pool: str = "mean"):
+    def __init__(
+        self, classes: int, channels: int = 1, *, certainty: bool = False, pool: str = "mean", padding: str = "zeros"
+    ):
         super().__init__()
         inputs = channels + certainty
         self.takes_certainty = certainty
         self.features = nn.Sequential(
-            nn.Conv2d(inputs, 16, 3, padding=1),
+            nn.Conv2d(inputs, 16, 3, padding=1, padding_mode=padding),
             nn.ReLU(),
             nn.AvgPool2d(2),  # in place of strides, which would leave a chequered pattern in every map
-            *_block(16, 24),
-            *_block(24, 32),
+            *_block(16, 24, padding),
+            *_block(24, 32, padding),
             nn.AvgPool2d(2),
-            *_block(32, 48),
+            *_block(32, 48, padding),
         )
         mean = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes)
@@ -126,8 +130,8 @@ class Components(nn.Module):
         return _centred(self.head(self.total(self.each(_joined(x, certainty, self.takes_certainty)).sum((2, 3)))))
 
 
-def _block(inputs: int, outputs: int) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+def _block(inputs: int, outputs: int, padding: str) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False, padding_mode=padding)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 
 

@@ -29,6 +29,22 @@ Images = Annotated[
 Steps = Annotated[
     int, typer.Option("--steps", rich_help_panel=_SCENARIO, help="Training steps.", show_default="the scenario's")
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", rich_help_panel=_SCENARIO, show_default=False, metavar="FOLDER",
+        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class.",
+    ),
+]  # fmt: skip
+Arch = Annotated[
+    str, typer.Option("--arch", rich_help_panel=_SCENARIO, help="imagenette: a classifier, as in 'sig train'.")
+]
+Size = Annotated[
+    int, typer.Option("--size", rich_help_panel=_SCENARIO, help="imagenette: side of the pictures in pixels.")
+]
+Epochs = Annotated[
+    float, typer.Option("--epochs", rich_help_panel=_SCENARIO, help="imagenette: how often each image is seen.")
+]
 Pairs = Annotated[
     int,
     typer.Option("--pairs", rich_help_panel=_SCENARIO, help="expression: pairs of faces, half of one expression."),
@@ -46,6 +62,10 @@ def scenario(
     name: Name,
     images: Images = 0,
     steps: Steps = 0,
+    data: Data = None,
+    arch: Arch = "resnet18",
+    size: Size = 128,
+    epochs: Epochs = 20,
     pairs: Pairs = 24,
     margin: Margin = 0,
     method: o.Method = "the scenario's",
@@ -73,6 +93,12 @@ def scenario(
       sig benchmark scenario local-minimum         which method agrees with the scores of six components?
 
       sig benchmark scenario shapes                which method points at the object? all of them, with intervals
+
+      sig benchmark scenario mnist                 which method is blind to the ground of a digit? --data for MNIST's files
+
+      sig benchmark scenario mnist-in-space        which maps show a ghost of the training where nothing is?
+
+      sig benchmark scenario imagenette --data imagenette2/     photographs by class; trains a resnet18, on a GPU if it can
 
       sig benchmark scenario expression            which method looks at eyes, brows and mouth? some minutes
 

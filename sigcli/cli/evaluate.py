@@ -113,6 +113,8 @@ def evaluate(
 
       sig evaluate sig-out/ --metric deletion,lerf             the arrays of a run, with its model
 
+      sig evaluate photos/ --model shapes --metric information-absence,neutrality    has the network understood certainty?
+
       sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
     with guarded(debug):
@@ -140,7 +142,10 @@ def _report(found: Evaluation, as_json: bool) -> int:
     if as_json:
         for figure in found.figures:
             sys.stdout.write(json.dumps(metric_row(figure)) + "\n")
-    screen.print(_table(found))
+    if found.summary:
+        screen.print(_table(found))
+    for row in found.checks:
+        screen.print(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images", markup=False)
     if found.model is not None:
         for line in _of_model(found.model):
             screen.print(line, markup=False)

@@ -23,7 +23,10 @@ Folder = Annotated[
     str, typer.Argument(metavar="FOLDER", help="A subfolder of images for each class, or train/ and val/.")
 ]
 Arch = Annotated[
-    str, typer.Option("--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, small-cnn or small-cnn-any.")
+    str,
+    typer.Option(
+        "--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, or small-cnn, small-cnn-any, small-cnn-ring."
+    ),
 ]
 Certainty = Annotated[
     bool,

@@ -3,7 +3,7 @@
 Properties:
     kind: what the function takes. "reported": an attribution. "map": a `Case`. "removal": a `Case`, giving a plan for the
         shared loop. "rerun": a `Case` and the method, which it runs again; "model": also the model. "labels": what the
-        model says of labelled images.
+        model says of labelled images. "certainty": a network that takes a certainty, and all images.
     needs: "mask" where the object's mask is needed.
     unit: of the figure.
     higher_is_better: its direction; None where neither is better.
@@ -25,7 +25,7 @@ _ALONG = {
 def _entry(name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "") -> Entry:  # noqa: PLR0917
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
     properties = {"kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, "")}
-    return Entry(name, f"metrics.{target}", summary + direction, properties)
+    return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties)
 
 
 METRICS = Catalog(
@@ -84,6 +84,12 @@ METRICS = Catalog(
                "labels", "share", True),
         _entry("calibration-error", "classifier:calibration_error",
                "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "labels", "probability", False),
+        _entry("information-absence", "certainty.checks:information_absence",
+               "mean change of what the network predicts at a certainty of 0, total variation [ICG 2022 A.3.1]",
+               "certainty", "probability", False),
+        _entry("neutrality", "certainty.checks:neutrality",
+               "largest difference of what it predicts at a certainty of 0 from the class shares [ICG 2022 A.3.1]",
+               "certainty", "probability", False),
         _entry("pointing-game", "localisation:pointing_game",
                "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
         _entry("relevance-mass", "localisation:relevance_mass",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..certainty.training import Point
 from .plots import cycle, panels
+
+_NARROW = 30
 
 
 def draw_curves(runs: Mapping[str, Sequence[Point]], path: Path, *, title: str) -> None:
@@ -38,5 +40,9 @@ def draw_curves(runs: Mapping[str, Sequence[Point]], path: Path, *, title: str) 
             axis.set_ylabel(unit)
         loss.set_yscale("log")
         loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        loss.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        low, high = loss.get_ylim()
+        if high < _NARROW * low:  # over several decades the labels between powers of ten would lie on one another
+            loss.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        else:
+            loss.yaxis.set_minor_formatter(NullFormatter())
         accuracy.legend(loc="lower right")

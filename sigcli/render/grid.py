@@ -12,6 +12,7 @@ from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, d
 from .maps import as_rgb, paint, symmetric_limit
 
 _CELL, _GAP, _NAMES = 150, 8, 190
+_SMALL = 2.0  # pixels of a map that are shown this large or larger stay squares
 _DOT = (40, 190, 80)
 
 
@@ -22,43 +23,56 @@ def grid_image(
     headings: Sequence[str],
     notes: Mapping[str, str] | None = None,
     dots: Sequence[Sequence[tuple[float, float]]] | None = None,
+    extra: Mapping[str, np.ndarray] | None = None,
     heading: str = "",
     caption: str = "",
 ) -> Image.Image:
     """Pictures across the top, and below them the maps of each method, each map on a scale of its own.
 
     Args:
-        pictures: uint8 (h, w, 3) or (h, w), one for each column.
+        pictures: uint8 (h, w, 3) or (h, w), one for each column, all of one size.
         maps: method → a map (H, W) for each column.
         headings: above each column.
         notes: method → what is said below its name.
         dots: for each column the places (y, x), in shares of the picture, that get a green dot.
+        extra: name → a picture that is shown under all inputs alike.
         heading: across the top.
         caption: small grey lines below.
     """
-    width = _NAMES + len(pictures) * (_CELL + _GAP)
+    size = _cell(pictures[0].shape[:2])
+    blocky = size[0] >= _SMALL * pictures[0].shape[1]
+    width = _NAMES + len(pictures) * (size[0] + _GAP)
     above = [Line(text, TITLE, INK) for text in wrap(heading, TITLE, width, 2)]
     below = [Line(text, BODY, GREY) for text in wrap(caption, BODY, width, 4)]
     top = MARGIN + block_height(above) + 14
     first = top + 30
-    rows = first + (len(maps) + 1) * (_CELL + _GAP)
+    names = ("input", *(extra or {}), *maps)
+    rows = first + len(names) * (size[1] + _GAP)
     page = blank(width + 2 * MARGIN, rows + block_height(below) + MARGIN)
     draw_block(page, (MARGIN, MARGIN - 4), above, width)
-    size = _CELL, _CELL
+    resample = Image.Resampling.NEAREST if blocky else Image.Resampling.BICUBIC
     for column, picture in enumerate(pictures):
-        x = MARGIN + _NAMES + column * (_CELL + _GAP)
-        draw_block(page, (x, top), [Line(headings[column], BODY, GREY)], _CELL)
-        shown = as_rgb(picture).resize(size, Image.Resampling.NEAREST)
-        page.paste(framed(_dotted(shown, dots[column] if dots else ())), (x, first))
-        for row, found in enumerate(maps.values()):
-            limit = symmetric_limit(found[column])
-            page.paste(framed(paint(found[column], limit, size, blocky=True)), (x, first + (row + 1) * (_CELL + _GAP)))
-    for row, name in enumerate(("input", *maps)):
+        x = MARGIN + _NAMES + column * (size[0] + _GAP)
+        draw_block(page, (x, top), [Line(headings[column], BODY, GREY)], size[0])
+        shown = _dotted(as_rgb(picture).resize(size, resample), dots[column] if dots else ())
+        cells = [shown, *(as_rgb(other).resize(size, resample) for other in (extra or {}).values())]
+        columned = [found[column] for found in maps.values()]
+        cells += [paint(values, symmetric_limit(values), size, blocky=blocky) for values in columned]
+        for row, cell in enumerate(cells):
+            page.paste(framed(cell), (x, first + row * (size[1] + _GAP)))
+    for row, name in enumerate(names):
         told = wrap((notes or {}).get(name, ""), BODY, _NAMES - 10, 4)
         lines = [Line(name, TITLE, INK), *(Line(text, BODY, GREY) for text in told)]
-        draw_block(page, (MARGIN, first + row * (_CELL + _GAP)), lines, _NAMES - 10)
+        draw_block(page, (MARGIN, first + row * (size[1] + _GAP)), lines, _NAMES - 10)
     draw_block(page, (MARGIN, rows + 4), below, width)
     return page
+
+
+def _cell(shape: tuple[int, ...]) -> tuple[int, int]:
+    """(width, height) of a cell for pictures (h, w): of the area of 150×150, small pixels enlarged by a whole number."""
+    factor = _CELL / (shape[0] * shape[1]) ** 0.5
+    factor = round(factor) if factor >= _SMALL else factor
+    return round(shape[1] * factor), round(shape[0] * factor)
 
 
 def _dotted(image: Image.Image, places: Sequence[tuple[float, float]]) -> Image.Image:

@@ -43,5 +43,23 @@ SCENARIOS = Catalog(
             "six components whose scores have a positive local minimum; local baselines get its sign wrong [ICG table 2]",
             {"benchmark": "app.local_minimum:local_minimum"},
         ),
+        Entry(
+            "mnist",
+            "scenarios.digits:load",
+            "digits: what damage costs in training, and which method is blind to the ground [ICG A.3.3, A.4.2]",
+            {"benchmark": "app.mnist:mnist"},
+        ),
+        Entry(
+            "mnist-in-space",
+            "scenarios.digits:load",
+            "digits far from their place in training: which maps show a ghost of it? [ICG Fig. 11]",
+            {"benchmark": "app.mnist_in_space:mnist_in_space"},
+        ),
+        Entry(
+            "imagenette",
+            "app.imagenette:imagenette",
+            "any folder of photographs by class: trains a classifier with certainty, compares the maps [ICG A.4.1]",
+            {"benchmark": "app.imagenette:imagenette"},
+        ),
     ],
 )
