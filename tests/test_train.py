@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from sigcli.app.explain import explain
 from sigcli.app.folders import Decoded, batches, find_classes
 from sigcli.app.train import train_folder
-from sigcli.certainty.networks import CertaintyAware, Components, SmallCNN
+from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, train
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, OutputError, UsageError
@@ -26,7 +27,7 @@ from sigcli.models.trained import HEADER, Trained
 
 SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
 ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]
-OWN = [SmallCNN(3, certainty=True), SmallCNN(3, certainty=True, pool="any"), Components(3, certainty=True)]
+OWN = [net(3, certainty=True) for net in (SmallCNN, partial(SmallCNN, pool="any"), PixelCNN, Components)]
 CHANGES = [
     {"arch": "os.system"}, {"classes": 3}, {"classes": ["a"]}, {"preprocess": {"resize": 0}}, {"preprocess": {"x": 1}},
 ]  # fmt: skip

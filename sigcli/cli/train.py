@@ -23,7 +23,8 @@ Folder = Annotated[
     str, typer.Argument(metavar="FOLDER", help="A subfolder of images for each class, or train/ and val/.")
 ]
 Arch = Annotated[
-    str, typer.Option("--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, small-cnn or small-cnn-any.")
+    str,
+    typer.Option("--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, small-cnn(-any) or pixel-cnn."),
 ]
 Certainty = Annotated[
     bool,
