@@ -181,13 +181,22 @@ class TestNetworks:
         assert logits.shape == (4, 3)
         assert logits.mean(1).abs().max() < 1e-6
 
-    def test_evidence_anywhere_counts_alike(self):
-        net = SmallCNN(2, pool="any").eval()
+    @pytest.mark.parametrize("net", [SmallCNN(2, pool="any"), PixelCNN(2)])
+    def test_evidence_anywhere_counts_alike(self, net):
+        net.eval()
         one = torch.zeros(1, 1, 64, 64)
         other = one.clone()
         one[..., 24:28, 24:28] = 1
         other[..., 36:40, 28:32] = 1
         assert torch.allclose(net(one), net(other), atol=1e-5)
+
+    def test_a_pixel_meets_its_certainty_before_its_neighbours(self):
+        net = PixelCNN(2, certainty=True).eval()
+        with torch.no_grad():
+            plain, one = torch.rand(1, 2, 12, 12), torch.zeros(1, 2, 12, 12)
+            one[..., 5, 8] = 0.5
+            moved = (net.each(plain + one) - net.each(plain)).abs().amax(1)[0] > 0
+        assert moved.nonzero().tolist() == [[2, 4]]  # its block of 2×2
 
     def test_a_network_without_convolution_is_refused(self):
         with pytest.raises(UsageError, match="does not begin with a convolution"):
