@@ -54,6 +54,19 @@ class TestSnacks:
                     assert low <= values.min() == values.max() <= high + 1e-6
         assert (found.images[found.objects == 0] == 0).all()
 
+    def test_no_other_shape_holds_a_square(self):
+        """What tells a square is its inside: 6×6 pixels of one shape are in every square and in nothing else."""
+        found = batch(4, 0, 300)
+        windows = np.lib.stride_tricks.sliding_window_view(found.objects, (6, 6), axis=(1, 2))
+        low, high = windows.min((3, 4)), windows.max((3, 4))
+        for objects, kinds in zip(np.where(low == high, low, 0), found.kinds, strict=True):
+            assert set(np.unique(objects)) - {0} == set(1 + np.nonzero((kinds == DARK) | (kinds == LIGHT))[0])
+
+    def test_every_place_of_another_shape_shows_it(self):
+        found = batch(5, 0, 300)
+        for objects, kinds in zip(found.objects, found.kinds, strict=True):
+            assert set(np.unique(objects)) - {0} == set(1 + np.nonzero(kinds != EMPTY)[0])
+
     def test_light_squares_and_other_shapes_say_nothing_of_the_class(self):
         found = batch(2, 0, 4000)
         for kind in (EMPTY, LIGHT, 3):

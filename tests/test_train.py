@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from sigcli.app.explain import explain
 from sigcli.app.folders import Decoded, batches, find_classes
 from sigcli.app.train import train_folder
-from sigcli.certainty.networks import CertaintyAware, Components, SmallCNN
+from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, train
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, OutputError, UsageError
@@ -26,7 +27,7 @@ from sigcli.models.trained import HEADER, Trained
 
 SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
 ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]
-OWN = [SmallCNN(3, certainty=True), SmallCNN(3, certainty=True, pool="any"), Components(3, certainty=True)]
+OWN = [net(3, certainty=True) for net in (SmallCNN, partial(SmallCNN, pool="any"), PixelCNN, Components)]
 CHANGES = [
     {"arch": "os.system"}, {"classes": 3}, {"classes": ["a"]}, {"preprocess": {"resize": 0}}, {"preprocess": {"x": 1}},
 ]  # fmt: skip
@@ -180,13 +181,22 @@ class TestNetworks:
         assert logits.shape == (4, 3)
         assert logits.mean(1).abs().max() < 1e-6
 
-    def test_evidence_anywhere_counts_alike(self):
-        net = SmallCNN(2, pool="any").eval()
+    @pytest.mark.parametrize("net", [SmallCNN(2, pool="any"), PixelCNN(2)])
+    def test_evidence_anywhere_counts_alike(self, net):
+        net.eval()
         one = torch.zeros(1, 1, 64, 64)
         other = one.clone()
         one[..., 24:28, 24:28] = 1
         other[..., 36:40, 28:32] = 1
         assert torch.allclose(net(one), net(other), atol=1e-5)
+
+    def test_a_pixel_meets_its_certainty_before_its_neighbours(self):
+        net = PixelCNN(2, certainty=True).eval()
+        with torch.no_grad():
+            plain, one = torch.rand(1, 2, 12, 12), torch.zeros(1, 2, 12, 12)
+            one[..., 5, 8] = 0.5
+            moved = (net.each(plain + one) - net.each(plain)).abs().amax(1)[0] > 0
+        assert moved.nonzero().tolist() == [[2, 4]]  # its block of 2×2
 
     def test_a_network_without_convolution_is_refused(self):
         with pytest.raises(UsageError, match="does not begin with a convolution"):

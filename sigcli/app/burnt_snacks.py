@@ -51,7 +51,7 @@ _HELD, _REFERENCES, _BATCH = 1000, 128, 64
 def burnt_snacks(
     *,
     images: int = 24,
-    steps: int = 3000,
+    steps: int = 800,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
@@ -109,7 +109,7 @@ def burnt_snacks(
 
 def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
     """The certainty-aware network of the scenario, trained from the seed or from the cache."""
-    made = Trained("small-cnn", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
+    made = Trained("pixel-cnn", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
     base = 16 * seed
 
     def batches(step: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -70,7 +70,7 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
     Args:
         folder: with a subfolder of images for each class, or with train/ and val/ that have them; otherwise one image in
             five is held out.
-        arch: a torchvision classifier, small-cnn, small-cnn-any or small-cnn-ring.
+        arch: a torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.
         certainty: train with damaged images and their certainty, so that `icg` can explain it.
         size: side of the pictures in pixels.
         epochs: how often each image is seen.

@@ -102,6 +102,36 @@ class SmallCNN(nn.Module):
         return _centred(self.head(self.features(_joined(x, certainty, self.takes_certainty))))
 
 
+class PixelCNN(nn.Module):
+    """Two layers for each pixel alone, two convolutions, and evidence at any place; for pictures of some 30 pixels.
+
+    As in [ICG] A.4.1, a pixel meets its certainty in 1×1 convolutions before it meets its neighbours. Where 3×3 convolutions
+    read both at once, a network takes the certainty around a pixel for the pixel's own, and maps of `icg` spread over the
+    surroundings of what they show.
+
+    Args:
+        classes: number of classes.
+        channels: of the pictures.
+        certainty: whether it takes a certainty per pixel as one more channel.
+
+    >>> PixelCNN(2, 1, certainty=True)(torch.zeros(2, 1, 30, 30), torch.ones(2, 1, 30, 30)).shape
+    torch.Size([2, 2])
+    """
+
+    def __init__(self, classes: int, channels: int = 1, *, certainty: bool = False):
+        super().__init__()
+        self.takes_certainty = certainty
+        self.each = nn.Sequential(
+            nn.Conv2d(channels + certainty, 24, 1), nn.ReLU(), nn.Conv2d(24, 16, 1), nn.ReLU(), nn.AvgPool2d(2)
+        )
+        self.area = nn.Sequential(*_block(16, 32), *_block(32, 32))
+        self.head = nn.Sequential(nn.Conv2d(32, 48, 1), nn.ReLU(), nn.Conv2d(48, classes, 1), AnyPool())
+
+    def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
+        """Logits (N, classes) of pictures (N, C, H, W) and their certainty (N, 1, H, W), 1 everywhere if not given."""
+        return _centred(self.head(self.area(self.each(_joined(x, certainty, self.takes_certainty)))))
+
+
 class Components(nn.Module):
     """One network for every component, summed over the components, and one for the sum ([ICG] Fig. 13).
 

@@ -25,7 +25,9 @@ Folder = Annotated[
 Arch = Annotated[
     str,
     typer.Option(
-        "--arch", rich_help_panel=_TRAIN, help="A torchvision classifier, or small-cnn, small-cnn-any, small-cnn-ring."
+        "--arch",
+        rich_help_panel=_TRAIN,
+        help="A torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.",
     ),
 ]
 Certainty = Annotated[

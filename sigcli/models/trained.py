@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sigcli.certainty.networks import CertaintyAware, Components, SmallCNN
+from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.errors import ModelError, UsageError, unknown
 
 from .model import Source
@@ -30,6 +30,7 @@ OWN = {
     "small-cnn": SmallCNN,
     "small-cnn-any": partial(SmallCNN, pool="any"),
     "small-cnn-ring": partial(SmallCNN, padding="circular"),
+    "pixel-cnn": PixelCNN,
     "components": Components,
 }
 """Networks of our own by name, beside torchvision's."""

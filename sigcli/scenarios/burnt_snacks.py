@@ -1,9 +1,10 @@
 """Burnt Snacks ([ICG] section 5.1): is there a dark square among light squares and other shapes on a dark ground?
 
 A picture has nine places, each empty or with one shape. Class 1 has one to three squares of lightness 0.25 to 0.5 ("burnt");
-class 0 has none. Light squares and discs and triangles of any lightness say nothing about the class. Two things mislead
-path methods: interpolation from a dark ground makes light squares pass through the range of dark ones, and the mean picture
-is dark.
+class 0 has none. Light squares, and rings, crosses and triangles of any lightness, say nothing about the class. Two things
+mislead path methods: interpolation from a dark ground makes light squares pass through the range of dark ones, and the mean
+picture is dark. No other shape has a solid square of 6 pixels within it, so that what tells a square is its inside: of solid
+discs, only the ground around its corners would, and the right answer would not be the square alone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ SIZE = CELL * ACROSS
 CLASSES = ("no burnt snack", "burnt snack")
 EMPTY, DARK, LIGHT, OTHER = range(4)
 DARK_RANGE, LIGHT_RANGE, OTHER_RANGE = (0.25, 0.5), (0.6, 1.0), (0.25, 1.0)
-_PER_CELL = 6
+_PER_CELL = 7
 _SHARES = (0.40, 0.72)  # of the other places: empty, then light squares, then other shapes
+_STROKE = 2  # pixels; of rings and crosses
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,19 +89,25 @@ def _lightness(kinds: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def _outlines(kinds: np.ndarray, u: np.ndarray) -> Float[np.ndarray, "n p h w"]:
-    """1 where the shape of each place is, within its cell: squares of 6 to 9 pixels; discs and triangles as large."""
+    """1 where the shape of each place is, within its cell: squares of 6 to 9 pixels, other shapes as large."""
     side = 6 + (u[..., 1] * 4).astype(int)
     room = CELL - side
-    top, left = ((u[..., i] * 1.999 % 1 * (room + 1)).astype(int) for i in (2, 3))
+    top, left = ((u[..., i] * (room + 1)).astype(int) for i in (2, 3))
     y, x = np.mgrid[:CELL, :CELL] + 0.5
     y, x = y - top[..., None, None], x - left[..., None, None]
     side = side[..., None, None].astype(float)
     square = (y > 0) & (x > 0) & (y < side) & (x < side)
-    disc = (y - side / 2) ** 2 + (x - side / 2) ** 2 < (side / 2) ** 2
-    triangle = (y > 0) & (y < side) & (np.abs(x - side / 2) < y / 2)
-    other = np.where((u[..., 3] < 0.5)[..., None, None], disc, triangle)
-    shape = np.where((kinds == OTHER)[..., None, None], other, square)
+    shape = np.where((kinds == OTHER)[..., None, None], square & _other(y, x, side, u[..., 4, None, None]), square)
     return np.where((kinds == EMPTY)[..., None, None], 0.0, shape)
+
+
+def _other(y: np.ndarray, x: np.ndarray, side: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Where a ring, an upright cross or a triangle is, (n, p, h, w): none has a solid square of 6 pixels within it."""
+    half = side / 2
+    radius = np.hypot(y - half, x - half)
+    ring = (radius < half) & (radius >= half - _STROKE)
+    cross = np.minimum(np.abs(y - half), np.abs(x - half)) <= _STROKE / 2
+    return np.select([u < 1 / 3, u < 2 / 3], [ring, cross], np.abs(x - half) < y / 2)
 
 
 def _assembled(cells: np.ndarray) -> np.ndarray:
