@@ -123,7 +123,8 @@ def road(material: Material, *, steps: int = 6, share: float = 0.9) -> list[dict
         percentages = [100 * (case.subject.x.shape[0] * k + 0.5) / size for k in at]  # rounded down to features
         metric = quantus.ROAD(percentages=percentages, perturb_func=road_removal(case.subject, fills), **PLAIN)
         found = single.ask(metric, softmax=True)
-        survived.append(figure.curve[1:])
+        whole = figure.curve * (figure.at + 1)  # the curve is a running mean
+        survived.append(_undone(figure.at, whole)[1:])
         theirs.append(list(found.values()))
         own = plan.removal.images(slice(1, len(at) + 1)).numpy()
         pixels.append((own, np.stack(fills)))
@@ -139,6 +140,17 @@ def road(material: Material, *, steps: int = 6, share: float = 0.9) -> list[dict
             "values of the images at those steps, in the model's input space",
         ),
     ]
+
+
+def _undone(at: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Whether the class stayed at each place, from the sums of which iAccuracy's curve is made."""
+    halfway = np.concatenate([[-0.5], (at[1:] + at[:-1]) / 2])
+    stayed, before = [], 0.0
+    for j in range(len(at)):
+        stayed.append(round((sums[j] - before) / (at[j] + 0.5 - halfway[j])))
+        if j + 1 < len(at):
+            before += (halfway[j + 1] - halfway[j]) * stayed[-1]
+    return np.array(stayed, float)
 
 
 def road_removal(subject: Subject, kept: list[np.ndarray]) -> Callable[..., np.ndarray]:

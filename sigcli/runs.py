@@ -38,6 +38,7 @@ COLUMNS = (
     "relative_standard_error",
     "status",
     "error",
+    "content",
 )
 _TEXTS = ("image", "label", "error")
 RESULTS, MANIFEST = "results.csv", "manifest.json"

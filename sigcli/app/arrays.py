@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ImageError, UsageError, unknown
 from ..images import read_image
-from ..runs import RESULTS, safe_cell
+from ..runs import MANIFEST, RESULTS, read_manifest, safe_cell
 from .inputs import run_names
 from .results import Explanation
 from .work import Session
@@ -33,8 +34,16 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
 
 
 def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
-    """How many explanations `saved` yields: one for each array, and one for each image without any."""
-    return sum(max(1, len(_files(folder, stem, only))) for _, stem in run_names(session.paths))
+    """How many explanations `saved` yields: one for each image and method, whether there is an array or not."""
+    return len(session.paths) * len(_methods(session, folder, only))
+
+
+def _methods(session: Session, folder: Path, only: tuple[str, ...] | None) -> list[str]:
+    """Every method that some image has an array of: as they were named, as the run has them, else by name."""
+    here = {method for _, stem in run_names(session.paths) for method in _files(folder, stem, only)}
+    spec = (read_manifest(folder) or {}).get("spec", {}) if (folder / MANIFEST).is_file() else {}
+    ordered = [*(only or ()), *(str(one[0]) for one in spec.get("methods", []) if isinstance(one, list) and one)]
+    return [*dict.fromkeys(name for name in ordered if name in here), *sorted(here.difference(ordered))]
 
 
 def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> Iterator[Explanation]:
@@ -52,13 +61,13 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
     targets = _targets(folder)
     for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
         files = _files(folder, stem, only)
-        if not files:
-            yield Explanation(name, ONE, folder=stem, status="failed", error="there is no array for this image")
-            continue
         top = _Top(session, path)
-        for method, file in files.items():
-            told = targets.get((safe_cell(name), method)) if named is None else named
-            yield _read(name, method, file, told, top)
+        for method in _methods(session, folder, only):
+            if method not in files:
+                yield Explanation(name, method, folder=stem, status="failed", error="there is no array for this image")
+                continue
+            told, content = targets.get((safe_cell(name), method), (None, ""))
+            yield replace(_read(name, method, files[method], told if named is None else named, top), content=content)
 
 
 def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:
@@ -95,11 +104,14 @@ def _files(folder: Path, stem: str, only: tuple[str, ...] | None = None) -> dict
     return {name: file for name, file in every.items() if only is None or name in only}
 
 
-def _targets(folder: Path) -> dict[tuple[str, str], int]:
-    """(image, method) → target, as far as the folder's table says."""
+def _targets(folder: Path) -> dict[tuple[str, str], tuple[int, str]]:
+    """(image, method) → target and the image's hash, as far as the folder's table says."""
     if not (folder / RESULTS).exists():
         return {}
     with (folder / RESULTS).open(encoding="utf-8", newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("status") == "ok" and row.get("target")]
-    several = {(row["image"], row["method"]): {r["target"] for r in rows if r["image"] == row["image"]} for row in rows}
-    return {key: int(next(iter(values))) for key, values in several.items() if len(values) == 1}
+    several: dict[tuple[str, str], set[tuple[int, str]]] = {}
+    for row in rows:
+        told = int(row["target"]), row.get("content") or ""
+        several.setdefault((row["image"], row["method"]), set()).add(told)
+    return {key: next(iter(values)) for key, values in several.items() if len(values) == 1}

@@ -26,7 +26,7 @@ def split_checks(model: Model, metrics: Sequence[Chosen]) -> tuple[list[Chosen],
     """Metrics of maps, and those of what the network makes of certainty; UsageError for the latter where it takes none."""
     checks = [chosen for chosen in metrics if chosen.entry.properties["kind"] == "certainty"]
     if checks and not model.certainty:
-        raise takes_none(f"the metric {checks[0].name}", model)
+        raise takes_none(f"the metric {checks[0].name}", model.name)
     return [chosen for chosen in metrics if chosen not in checks], checks
 
 
@@ -47,7 +47,7 @@ def judge_certainty(
     if not chosen:
         return []
     if not isinstance(session.model.module, Aware):
-        raise takes_none(f"the metric {chosen[0].name}", session.model)
+        raise takes_none(f"the metric {chosen[0].name}", session.model.name)
     network = session.model.module.inner
     x, labels, failed = _inputs(session, truth)
     rows = []

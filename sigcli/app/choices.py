@@ -82,17 +82,22 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
         UsageError: unknown metric or option, a value of the wrong type, or one that only `explain` reports.
     """
     chosen: list[Chosen] = []
-    for one in _chosen(METRICS, "metric", metric, settings):
+    wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
+    every = _chosen(METRICS, "metric", metric, settings)
+    if wanted and not any("imputation" in one.entry.options() for one in every):
+        raise UsageError("no chosen metric removes anything", given=f"--imputation {imputation}", hint="Leave it out.")
+    for one in every:
         if one.entry.properties["kind"] == "reported":
             raise UsageError(f"{one.entry.name} is reported by every explanation, in results.csv", hint="Leave it out.")
         if one.entry.properties["kind"] == "labels":
             raise UsageError(
                 f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."
             )
-        wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
         if not wanted or "imputation" not in one.entry.options():
             chosen.append(one)
             continue
+        if "imputation" in one.options:
+            raise UsageError(f"{one.name} has two imputations", given=f"--imputation and --set {one.name}.imputation")
         chosen += [replace(one, options={**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
     return chosen
 
@@ -148,7 +153,7 @@ def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: M
         raise UsageError(f"a {kind} was named twice", given=",".join(names), hint=hint)
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
-        for one in _receivers(key, chosen):
+        for one in _receivers(key, chosen, kind):
             given[one.name][key.rpartition(".")[2]] = value
     return [replace(one, options=_typed(one.entry, given[one.name])) for one in chosen]
 
@@ -166,12 +171,12 @@ def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
     return alias
 
 
-def _receivers(key: str, chosen: list[Chosen]) -> list[Chosen]:
+def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
     owner, dot, option = key.rpartition(".")
     if dot:
         named = [one for one in chosen if one.name == owner]
         if not named:
-            raise unknown(f"method in --set {key}: chosen were only", owner, [one.name for one in chosen])
+            raise unknown(f"{kind} in --set {key}: it is not among those chosen", owner, [one.name for one in chosen])
         if option not in named[0].entry.options():
             raise unknown(f"option of {owner}", option, named[0].entry.options())
         return named

@@ -26,6 +26,7 @@ from .labelled import MODEL_FILE, Labelled, judge_model, read_true_classes
 from .measuring import Measuring
 from .ofrun import check_model, loading, run_folder
 from .provenance import versions
+from .rehearsal import rehearse
 from .results import Explanation
 from .work import Session
 
@@ -114,19 +115,12 @@ def prepare_evaluation(
     for_methods, for_metrics = split_settings(options.get("settings") or {}, metric)
     metrics = choose_metrics(metric, imputation, for_metrics)
     found = {} if masks is None else _find_masks(Path(masks))
-    lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and masks is None]
-    if lacking:
-        verb = "needs" if len(lacking) == 1 else "need"
-        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
-    if options.get("partner") is not None:
-        raise UsageError("metrics are for classifiers of single images", given="partner", hint="Use sig explain.")
-    listed = [images] if isinstance(images, (str, Path)) else images
-    if any(map(is_array_path, listed)):
-        raise UsageError("metrics are for classifiers of images", given=listed[0], hint="Use sig explain for arrays.")
+    _refuse(images, metrics, options, masks=masks is not None, arrays=attributions is not None and run is None)
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is None:
         session = prepare(images, **{"method": DEFAULT_METHODS, **options, "settings": for_methods})
+        rehearse(metrics, session.model)
         if session.run is None:
             raise UsageError("an evaluation is written to its run folder", given="write=False")
         folder, arrays, only = session.run.path, None, None
@@ -139,6 +133,7 @@ def prepare_evaluation(
         if run is not None:
             check_model(run, session.model)
         check_arrays(session, arrays, only)
+        rehearse(metrics, session.model)
         folder = run if run is not None and options.get("out") == run else _claimed(arrays, metrics, session, options)
     kept = Kept(folder, resume=bool(options.get("resume")))
     smooth = float(options.get("smooth") or 0)
@@ -153,6 +148,24 @@ def prepare_evaluation(
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts)
 
 
+def _refuse(
+    images: str | Path | Sequence[str | Path], metrics: list[Chosen], options: Options, *, masks: bool, arrays: bool
+) -> None:
+    """Raise UsageError for what can be told from the command alone."""
+    lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
+    if lacking:
+        verb = "needs" if len(lacking) == 1 else "need"
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
+    if options.get("partner") is not None:
+        raise UsageError("metrics are for classifiers of single images", given="partner", hint="Use sig explain.")
+    listed = [images] if isinstance(images, (str, Path)) else images
+    if any(map(is_array_path, listed)):
+        raise UsageError("metrics are for classifiers of images", given=listed[0], hint="Use sig explain for arrays.")
+    several = str(options.get("target", "top")).startswith("top:")
+    if arrays and several:
+        raise UsageError("an array has one target", given=f"--target {options.get('target')}", hint="Name a class.")
+
+
 def _truth(path: Path, session: Session) -> dict[str, int]:
     model = session.model
     return read_true_classes(path, list(model.labels) if model.labels else None, model.classes)
@@ -165,7 +178,7 @@ def _without_methods(
     running = [chosen.name for chosen in metrics if chosen.entry.properties["kind"] in ("rerun", "model")]
     if running:
         raise UsageError(
-            f"{', '.join(running)} run the method again, which arrays cannot",
+            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, which arrays cannot",
             given=arrays, hint="Name the images and the method instead.",
         )  # fmt: skip
     kept = {name: value for name, value in options.items() if name not in ("players", "baseline")}
@@ -222,11 +235,12 @@ def carry_out(
         explained: called with each explanation.
     """
     session, path = prepared.session, prepared.folder
+    model = None if prepared.truth is None else judge_model(session, prepared.truth)
+    prepared.kept.begin()
     for name in FILES:  # an earlier measurement of this run is replaced as a whole
         (path / name).unlink(missing_ok=True)
     save_text(path / "evaluation.json", json.dumps(prepared.facts, indent=2) + "\n")
-    model = None if prepared.truth is None else judge_model(session, prepared.truth)
-    between = Comparison(session)
+    between = Comparison(session, prepared.measuring.smooth)
     figures: list[Figure] = []
     for figure in prepared.measuring.figures(_watched(_explanations(prepared, progress), between.add, explained)):
         prepared.kept.add(figure)

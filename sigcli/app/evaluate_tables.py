@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..metrics.case import Case
 from ..metrics.summary import Summary, bootstrap, paired
 from ..types import Subject
 from .figures import Figure
+from .measuring import blurred
 from .results import Explanation
 from .work import Session
 
@@ -50,7 +51,12 @@ def measures(figures: Iterable[Figure]) -> dict[str, str]:
 
 
 def _values(members: dict[str, Figure]) -> dict[str, float]:
-    return {name: figure.value for name, figure in members.items() if figure.value is not None}
+    """Value of each image, the mean where it was explained for several targets: images are what is drawn at random."""
+    found: dict[str, list[float]] = {}
+    for figure in members.values():
+        if figure.value is not None:
+            found.setdefault(figure.image, []).append(figure.value)
+    return {image: float(np.mean(values)) for image, values in found.items()}
 
 
 def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summary, Row]]:
@@ -91,19 +97,31 @@ def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     """Mean curves over images with their intervals, for each method, metric and imputation that has one."""
     rows, kinds = [], measures(figures)
     for (method, metric, imputation), members in by_group(figures).items():
-        curves = [(f.at, f.curve) for f in members.values() if f.at is not None and f.curve is not None]
-        lengths = {len(curve) for _, curve in curves}
-        if len(lengths) != 1:  # superpixels differ in number from image to image, and then there is no common axis
-            continue
-        at = np.mean([places for places, _ in curves], axis=0)
+        having = [f for f in members.values() if f.at is not None and f.curve is not None]
+        at, curves = _common_axis([(f.at, f.curve) for f in having if f.at is not None and f.curve is not None])
         for i, place in enumerate(at):
-            summary = bootstrap(np.array([curve[i] for _, curve in curves]), seed=seed)
+            heights = {str(k): replace(f, value=float(curves[k][i])) for k, f in enumerate(having)}
+            summary = bootstrap(list(_values(heights).values()), seed=seed)
             rows.append({
                 "method": method, "metric": metric, "imputation": imputation,
                 "along": METRICS[kinds[metric]].properties["along"], "at": float(place), "mean": summary.mean,
                 "ci_low": summary.low, "ci_high": summary.high, "n": summary.n,
             })  # fmt: skip
     return rows
+
+
+def _common_axis(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Places, and every curve at them; nothing where curves have a single point.
+
+    Superpixels differ in number from image to image: curves of shares are then read at fiftieths.
+    """
+    lengths = {len(at) for at, _ in curves}
+    if not curves or lengths == {1}:
+        return np.empty(0), []
+    if len(lengths) == 1:
+        return np.mean([at for at, _ in curves], axis=0), [curve for _, curve in curves]
+    places = np.linspace(0, 1, 51) * min(float(at[-1]) for at, _ in curves)
+    return places, [np.interp(places, at, curve) for at, curve in curves]
 
 
 @dataclass(frozen=True)
@@ -131,9 +149,11 @@ class Comparison:
 
     Args:
         session: whose methods are compared.
+        smooth: σ in pixels of the Gaussian that each map is blurred with, as for the metrics.
     """
 
     session: Session
+    smooth: float = 0.0
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
     _of: tuple[str, int | None] = ("", None)
     _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
@@ -147,7 +167,8 @@ class Comparison:
         if values is None and item.status == "ok" and self.session.run is not None:
             values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
         if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
-            self._maps[item.method] = values if values.ndim == 2 else values.sum(0)
+            flat = values if values.ndim == 2 else values.sum(0)
+            self._maps[item.method] = blurred(flat, self.smooth) if self.smooth else flat
 
     def _close(self) -> None:
         cases = {name: _bare(values) for name, values in self._maps.items()}

@@ -54,10 +54,13 @@ class Kept:
     """
 
     def __init__(self, folder: Path, *, resume: bool):
-        self._path = folder / FILE
-        if not resume:
+        self._path, self._resume = folder / FILE, resume
+        self._found = _read(self._path) if resume else {}
+
+    def begin(self) -> None:
+        """Drop what an earlier measurement left, unless it is gone on with; not before all has been checked."""
+        if not self._resume:
             self._path.unlink(missing_ok=True)
-        self._found = _read(self._path)
 
     def known(self, blank: Figure) -> Figure | None:
         """The figure with the value that it has already, or None."""

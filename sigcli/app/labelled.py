@@ -72,9 +72,12 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
     found: dict[str, int] = {}
     for row in rows:
         name, text = (row[image] or "").strip(), (row[label] or "").strip()
-        index = parse_target(text, names, classes) if text and not text.startswith("top") else None
+        try:
+            index = parse_target(text, names, classes) if text else None
+        except UsageError as error:
+            raise UsageError(f"{path.name}, image {name}: {error.what}", given=text, hint=error.hint) from error
         if not isinstance(index, int):
-            raise UsageError("an image has a label that is no class", given=f"{name}: {text!r}")
+            raise UsageError("an image has a label that is no class", given=f"{path.name}: {name}: {text!r}")
         if found.setdefault(name, index) != index:
             raise UsageError("an image has two labels", given=f"{path.name}: {name}")
     return found

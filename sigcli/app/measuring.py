@@ -131,6 +131,8 @@ class Measuring:
         if item.target is None:
             raise AttributionError("the explanation names no target")
         _, subject, picture = self._image
+        if item.content and item.content != f"{picture.key:016x}":
+            raise AttributionError("the image is another one than when its map was made")
         if subject.target != item.target:
             subject = replace(subject, target=item.target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
@@ -174,7 +176,13 @@ class Measuring:
                 f"the mask {file.name} has {drawn.shape[1]}x{drawn.shape[0]} pixels, its image "
                 f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
             )
-        return torch.from_numpy(self.session.model.preprocess.display(drawn)[..., 0] > 127)
+        seen = torch.from_numpy(self.session.model.preprocess.display(drawn).max(-1) > 127)
+        if not bool(seen.any()):
+            white = " Its highest value is 1: white is 255." if drawn.max() == 1 else ""
+            raise AttributionError(f"the mask {file.name} shows nothing white in the part that the model sees.{white}")
+        if bool(seen.all()):
+            raise AttributionError(f"the mask {file.name} is white all over, so that there is nothing to locate")
+        return seen
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
         session = self.session

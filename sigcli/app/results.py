@@ -33,6 +33,7 @@ class Explanation:
         relative_standard_error: the same over the map's norm.
         status: "ok" or "failed".
         error: what failed, empty where nothing did.
+        content: hash of the image's pixels, as it was explained.
         values: (C, H, W) float32 attribution, None where it failed.
         stderr: (C, H, W) standard error of `values`, or None.
         players: (H, W) player of each position, or None.
@@ -62,6 +63,7 @@ class Explanation:
     relative_standard_error: float | None = None
     status: str = "ok"
     error: str = ""
+    content: str = ""
     values: np.ndarray | None = None
     stderr: np.ndarray | None = None
     players: np.ndarray | None = None
@@ -93,6 +95,7 @@ class Explanation:
             "relative_standard_error": figure(self.relative_standard_error),
             "status": self.status,
             "error": self.error,
+            "content": self.content,
         }
 
     def facts(self) -> tuple[str, ...]:
@@ -148,6 +151,7 @@ def from_row(row: Mapping[str, str], output: str) -> Explanation:
         relative_gap=number("relative_gap"),
         standard_error=number("standard_error"),
         relative_standard_error=number("relative_standard_error"),
+        content=row.get("content") or "",
         resumed=True,
     )
 

@@ -157,7 +157,8 @@ class Work:
 
     def _image_tasks(self, loaded: Loaded, progress: Callable[[int], None] | None) -> Iterator[Task | None]:
         session, device = self.session, self.session.model.device
-        blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output)
+        content = f"{loaded.picture.key:016x}"
+        blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output, content=content)
         x = loaded.x.to(device)
         try:
             targets, partner = self._targets(x, loaded.path), self._partner(loaded.path)
@@ -241,7 +242,8 @@ class Work:
         array = None if run is None else run.path / item.folder / f"{item.name}.npy"
         if run is None or array is None or not array.exists() or array.stat().st_mtime_ns < path.stat().st_mtime_ns:
             return []
-        return run.finished(item.image, item.method, str(item.target))
+        rows = run.finished(item.image, item.method, str(item.target))
+        return [row for row in rows if row.get("content", item.content) == item.content]
 
     def _file_name(self, chosen: Chosen, target: int) -> str:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1

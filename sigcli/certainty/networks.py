@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from ..errors import UsageError
 
 _MERGED = 64
+Padding = Literal["zeros", "circular"]
 
 
 class CertaintyAware(nn.Module):
@@ -77,7 +79,13 @@ class SmallCNN(nn.Module):
     """
 
     def __init__(
-        self, classes: int, channels: int = 1, *, certainty: bool = False, pool: str = "mean", padding: str = "zeros"
+        self,
+        classes: int,
+        channels: int = 1,
+        *,
+        certainty: bool = False,
+        pool: str = "mean",
+        padding: Padding = "zeros",
     ):
         super().__init__()
         inputs = channels + certainty
@@ -160,7 +168,7 @@ class Components(nn.Module):
         return _centred(self.head(self.total(self.each(_joined(x, certainty, self.takes_certainty)).sum((2, 3)))))
 
 
-def _block(inputs: int, outputs: int, padding: str) -> list[nn.Module]:
+def _block(inputs: int, outputs: int, padding: Padding = "zeros") -> list[nn.Module]:
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False, padding_mode=padding)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU()]
 

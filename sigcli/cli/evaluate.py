@@ -39,7 +39,12 @@ Imputation = Annotated[
 ]  # fmt: skip
 Masks = Annotated[
     Path | None,
-    typer.Option("--masks", rich_help_panel=_METRIC, show_default=False, help="Folder of masks named as the images."),
+    typer.Option(
+        "--masks",
+        rich_help_panel=_METRIC,
+        show_default=False,
+        help="Folder of masks named as the images and of their size, white on the object.",
+    ),
 ]
 
 Attributions = Annotated[
@@ -109,7 +114,7 @@ def evaluate(
 
       sig evaluate photos/ -m resnet50 --method sig,eg --metric deletion,insertion --imputation black,blur,road
 
-      sig evaluate photos/ -m resnet50 --metric pointing-game,roc-auc --masks masks/ --set deletion.steps=100
+      sig evaluate photos/ -m resnet50 --metric pointing-game,roc-auc --masks masks/ --set ig.steps=100
 
       sig evaluate sig-out/ --metric deletion,lerf             the arrays of a run, with its model
 

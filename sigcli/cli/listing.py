@@ -95,6 +95,13 @@ def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
         record |= {fact: entry.properties[fact] for fact in ("cost", "needs")}
         record["axioms"] = list(entry.properties["axioms"])
         record["source"] = entry.summary.rpartition("[")[2].rstrip("]")
+    if catalog is METRICS:
+        higher = entry.properties["higher_is_better"]
+        record |= {
+            "unit": entry.properties["unit"],
+            "better": {True: "higher", False: "lower", None: "neither"}[higher],
+        }
+        record["source"] = entry.summary.rpartition("[")[2].rstrip("]") if "[" in entry.summary else ""
     return record
 
 
@@ -113,7 +120,8 @@ def _details(entry: Entry) -> dict[str, object]:
         for option, p in entry.options().items()
     }
     heading = f"{entry.name}: {entry.summary}\n"
-    lines = [f"  --set {option}={value['default']}   ({value['type']})" for option, value in options.items()]
+    owner = f"{entry.name}." if entry in METRICS.values() else ""  # a bare name is an option of the methods
+    lines = [f"  --set {owner}{option}={value['default']}   ({value['type']})" for option, value in options.items()]
     text = "\n".join(
         [heading, inspect.getdoc(entry.load()) or "", *(["", "Options and defaults:"] if lines else []), *lines]
     )
@@ -121,7 +129,7 @@ def _details(entry: Entry) -> dict[str, object]:
 
 
 def _show(entries: list[dict[str, object]]) -> None:
-    facts = [fact for fact in ("cost", "needs", "axioms") if fact in entries[0]]
+    facts = [fact for fact in ("cost", "needs", "axioms", "unit", "better") if fact in entries[0]]
     table = Table(box=None, show_header=bool(facts), header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True, style="bold")
     table.add_column("what it is")
@@ -132,7 +140,7 @@ def _show(entries: list[dict[str, object]]) -> None:
         table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])), *cells)
     console = Console(highlight=False)
     console.print(table)
-    if facts:
+    if "axioms" in facts:
         console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)
 
 

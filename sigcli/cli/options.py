@@ -70,7 +70,8 @@ Set = Annotated[
         metavar="NAME=VALUE",
         rich_help_panel=_METHOD,
         show_default=False,
-        help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; repeatable.",
+        help="An option of the methods, for all that have it or as METHOD.NAME=VALUE; of a metric as METRIC.NAME=VALUE; "
+        "repeatable.",
     ),
 ]
 Preset = Annotated[

@@ -99,6 +99,7 @@ METRICS = Catalog(
         _entry("top-intersection", "localisation:top_intersection",
                "share of the top 5 % of pixels that lie on the object [Theiner 2022]", "map", "share", True, "mask"),
         _entry("roc-auc", "localisation:roc_auc",
-               "probability that a pixel of the object outranks one beside it", "map", "probability", True, "mask"),
+               "probability that a pixel of the object outranks one beside it [Fawcett 2006]",
+               "map", "probability", True, "mask"),
     ],
 )  # fmt: skip

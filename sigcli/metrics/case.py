@@ -71,7 +71,11 @@ class Case:
         return self.relevance.numel()
 
     def rank(self, *, ascending: bool = False) -> Int64[Tensor, "h w"]:
-        """Place of each pixel when they are taken in the order of relevance, 0 first; ties by position."""
+        """Place of each pixel when they are taken in the order of relevance, 0 first; ties by position.
+
+        Raises:
+            AttributionError: a map that is the same everywhere.
+        """
         return self._ascending if ascending else self._descending
 
     @cached_property
@@ -101,6 +105,8 @@ class Case:
 
 
 def _places(values: Float[Tensor, "h w"]) -> Int64[Tensor, "h w"]:
+    if bool((values == values[0, 0]).all()):
+        raise AttributionError("the map is the same everywhere, so that it puts the pixels in no order")
     order = torch.argsort(values.flatten(), stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import max_pool2d, pad
 
@@ -121,7 +121,8 @@ def _aopc(case: Case, imputation: str, steps: int, share: float, *, ascending: b
 def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest: int = 500, steps: int = 50) -> Plan:
     """iAccuracy, [SIG] "Performance of Explanation": 1/(L+1) · Σ_{k=0..L} 1[argmax F(xᵏ) = argmax F(x⁰)].
 
-    xᵏ is the image without its k most attributed pixels; lower is better.
+    xᵏ is the image without its k most attributed pixels; lower is better. The curve is iAcc(L) for growing L, as [SIG]
+    Figs 7 and 13 draw it, and the figure is its last place.
 
     Args:
         case: what is measured.
@@ -140,12 +141,17 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
     at = counts.double().cpu().numpy()
 
     def finish(found: Steps) -> Measurement:
-        same = (found.predicted == found.predicted[0]).double().cpu().numpy()
-        # Each place stands for the k up to halfway to its neighbours; with every k this is the mean as defined.
-        edges = np.concatenate([[-0.5], (at[1:] + at[:-1]) / 2, [at[-1] + 0.5]])
-        return Measurement(float(np.diff(edges) @ same / (at[-1] + 1)), at, same)
+        curve = _running_mean(at, (found.predicted == found.predicted[0]).double().cpu().numpy())
+        return Measurement(float(curve[-1]), at, curve)
 
     return Plan(removal, finish)
+
+
+def _running_mean(at: Float[np.ndarray, " k"], values: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    """Mean of the values at 0..at[j] for every j, as in iAcc(L); each place stands for all up to halfway to the next."""
+    halfway = np.concatenate([[-0.5], (at[1:] + at[:-1]) / 2])
+    before = np.concatenate([[0.0], np.cumsum(np.diff(halfway) * values[:-1])])
+    return (before + (at + 0.5 - halfway) * values) / (at + 1)
 
 
 def _spread(rank: Int64[Tensor, "h w"], patch: int) -> Int64[Tensor, "h w"]:

@@ -19,6 +19,7 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
     if tolerance < 0:
         raise UsageError("tolerance must be a number of pixels from 0", given=tolerance)
     width = case.relevance.shape[1]
+    case.rank()  # refuses a map that points nowhere
     at = int(case.relevance.argmax())
     rows, columns = torch.nonzero(case.located(), as_tuple=True)
     distance = ((rows - at // width).double().square() + (columns - at % width).double().square()).min().sqrt()

@@ -101,7 +101,9 @@ def _similarity(name: str):
 
 def _spearman(one: Tensor, other: Tensor) -> float:
     a, b = (np.asarray(rankdata(_flat(m).ravel())) for m in (one, other))
-    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else 0.0
+    if not np.ptp(a) or not np.ptp(b):
+        raise AttributionError("a map is the same everywhere, so that it is neither like nor unlike another")
+    return float(np.corrcoef(a, b)[0, 1])
 
 
 def _ssim(one: Tensor, other: Tensor) -> float:

@@ -105,8 +105,8 @@ def infidelity(
         imputation: the baseline that the squares are set to.
         side: of the squares, as a share of the image's shorter side.
         samples: squares, at random places.
-        scaled: multiply the map by the factor that suits it best (theirs for comparing methods), and divide the error by
-            the mean square of the score's drops: 0 is perfect, 1 is a map that says nothing.
+        scaled: multiply the map by the factor from 0 that suits it best (theirs for comparing methods), and divide the error
+            by the mean square of the score's drops: 0 is perfect, 1 is a map that says nothing, or the opposite.
     """
     if samples < 1 or not 0 < side <= 1:
         raise UsageError(
@@ -133,7 +133,7 @@ def infidelity(
             return Measurement(float(np.mean((sums - drops) ** 2)))
         if not np.any(sums) or not np.any(drops):
             raise AttributionError("the map's sums, or the score's changes, are all zero, so that no factor suits")
-        beta = float(sums @ drops / (sums @ sums))
+        beta = max(0.0, float(sums @ drops / (sums @ sums)))  # a map turned upside down is no better for it
         return Measurement(float(np.mean((beta * sums - drops) ** 2) / np.mean(drops**2)))
 
     return Plan(steps, finish)
@@ -151,7 +151,13 @@ def irof(case: Case, *, imputation: str = "mean-colour", segments: int = 60) -> 
         segments: superpixels asked of SLIC.
     """
     subject = case.subject
-    players = parse(f"superpixels:{segments}", subject.picture)
+    if segments < 2:
+        raise UsageError("IROF needs at least 2 superpixels", given=segments)
+    case.rank()  # refuses a map that orders nothing
+    try:
+        players = parse(f"superpixels:{segments}", subject.picture)
+    except UsageError as error:
+        raise AttributionError("the picture is too plain to be cut into superpixels") from error
     labels = players.labels.to(case.relevance.device)
     size = torch.bincount(labels.flatten(), minlength=players.n)
     mean = torch.bincount(labels.flatten(), case.relevance.flatten(), players.n) / size

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr, stdtrit
 
 from .. import draws
 
 RESAMPLES = 2000
+FEW = 8
+"""With fewer values no resample strays as far as the mean of such samples does: their interval is Student's."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class Summary:
 
     Args:
         mean: over the images that have a value; None where none has.
-        low: 2.5 % quantile of the means of bootstrap samples; None below two images.
-        high: 97.5 % quantile.
+        low: lower end of the interval, see `bootstrap`; None below two images.
+        high: upper end.
         n: images that have a value.
     """
 
@@ -31,7 +35,11 @@ class Summary:
 
 
 def bootstrap(values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0) -> Summary:
-    """Percentile bootstrap of the mean over images (Efron and Tibshirani 1993, chapter 13), 2000 resamples.
+    """Mean over images with its 95 % interval: expanded percentile bootstrap (Hesterberg 2015, section 5.3), 2000 resamples.
+
+    The plain percentiles of few images are too narrow (they hold the mean in 84 % of samples of five, 88 % of ten). The
+    expanded ones are taken where they agree with Student's interval for normal values: 93 to 96 % from eight normal values
+    on, 89 to 93 % for very skewed ones. Below eight the interval is Student's itself.
 
     Args:
         values: one per image.
@@ -47,8 +55,13 @@ def bootstrap(values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 
     mean = float(known.mean())
     if n == 1:
         return Summary(mean, None, None, 1)
+    student = float(stdtrit(n - 1, 0.975))
+    if n < FEW:
+        half = student * float(known.std(ddof=1)) / math.sqrt(n)
+        return Summary(mean, mean - half, mean + half, n)
     chosen = (draws.rows(draws.stream(seed, "bootstrap", n), 0, RESAMPLES, n) * n).astype(int)
-    low, high = np.quantile(known[chosen].mean(1), [0.025, 0.975])
+    tail = float(ndtr(-student * math.sqrt(n / (n - 1))))
+    low, high = np.quantile(known[chosen].mean(1), [tail, 1 - tail])
     return Summary(mean, float(low), float(high), n)
 
 
