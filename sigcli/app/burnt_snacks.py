@@ -51,7 +51,7 @@ _HELD, _REFERENCES, _BATCH = 1000, 128, 64
 def burnt_snacks(
     *,
     images: int = 24,
-    steps: int = 800,
+    steps: int = 1500,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
