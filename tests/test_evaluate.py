@@ -26,6 +26,7 @@ from sigcli.render.evaluation import supported_best
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
+QUICK_IG = {"ig.steps": 3}
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 
 
@@ -138,7 +139,7 @@ def test_a_run_is_measured_by_its_folder_alone(here, monkeypatch):
     assert not Path("../run/curves.csv").exists()  # of the measurement before
     with pytest.raises(UsageError, match="Did you mean 'sig'"):
         evaluate("../run", metric="sparseness", method="sgi")
-    with pytest.raises(UsageError, match="run the method again"):
+    with pytest.raises(UsageError, match="runs the method again"):
         evaluate("../run", metric="max-sensitivity")
     Path("star.png").unlink()
     with pytest.raises(UsageError, match="no longer there"):
@@ -305,7 +306,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
     errors = {(r["image"], r["metric"]): r["error"] for r in records if r["error"]}
     assert "no explanation" in errors["broken.png", "deletion"]
     assert "9x9 pixels" in errors["heart.png", "pointing-game"]
-    assert "holds nothing" in errors["house.png", "pointing-game"]
+    assert "nothing white" in errors["house.png", "pointing-game"]
     assert len(errors) == 4
     summary = {r["metric"]: (r["n"], r["failed"]) for r in rows("out/summary.csv")}
     assert summary == {"pointing-game": ("1", "3"), "deletion": ("3", "1")}
@@ -361,7 +362,7 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
     for options, says in (
         ({"attributions": "nowhere"}, "not there"),
         ({"attributions": "in"}, "no array fits"),
-        ({"attributions": "theirs", "metric": "max-sensitivity"}, "run the method again"),
+        ({"attributions": "theirs", "metric": "max-sensitivity"}, "runs the method again"),
     ):
         with pytest.raises(UsageError, match=says):
             evaluate("in", **{"metric": "deletion", **options}, out="other")
@@ -378,7 +379,6 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
         ({"metric": "roc-auc", "masks": "nowhere"}, "not there"),
         ({"metric": ""}, "no metric"),
         ({"metric": "deletion,deletion"}, "twice"),
-        ({"metric": "relative-gap"}, "results.csv"),
         ({"metric": "deletion", "imputation": "blakc"}, "black"),
         ({"settings": {"deletion.stepz": "3"}, "metric": "deletion"}, "steps"),
         ({"settings": {"deletion.steps": "many"}, "metric": "deletion"}, "whole number"),
@@ -388,6 +388,88 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
 def test_wrong_usage(options, says, here):
     with pytest.raises(UsageError, match=says):
         evaluate("in/star.png", **{"method": "gradient", **options}, out="out")
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 8, 10, 16])
+def test_intervals_of_few_images_hold_the_mean_as_often_as_they_say(n):
+    generator = np.random.default_rng(n)
+    held = 0
+    for trial in range(400):
+        found = bootstrap(generator.normal(size=n), seed=trial)
+        held += found.low <= 0 <= found.high
+    assert 0.915 <= held / 400 <= 0.985  # 0.95 within three standard errors
+
+
+def test_several_targets_of_an_image_count_once(here):
+    found = evaluate("in", method="gradient", metric="sparseness", target="top:2", out="out")
+    assert len(found.figures) == 6
+    assert found.summary["gradient", "sparseness", ""].n == 3
+    means = [
+        np.mean([f.value for f in found.figures if f.image == name]) for name in ("star.png", "heart.png", "house.png")
+    ]
+    assert found.summary["gradient", "sparseness", ""].mean == pytest.approx(np.mean(means))
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--metric", "deletion", "--imputation", "blurr"], "unknown imputation"),
+        (["--metric", "deletion", "--set", "deletion.steps=0"], "steps"),
+        (["--metric", "sparseness", "--labels", "none.csv"], "no image has a label"),
+        (["--metric", "sparseness", "--imputation", "black"], "no chosen metric removes"),
+        (["--metric", "deletion", "--set", "deletion.imputation=blur", "--imputation", "black"], "two imputations"),
+    ],
+)
+def test_a_mistake_leaves_the_earlier_measurement_alone(here, extra, says):
+    (here / "none.csv").write_text("image,label\nother.png,1\n")
+    evaluate("in", method="gradient", metric="sparseness", out="out")
+    before = {path.name: path.read_bytes() for path in (here / "out").iterdir() if path.is_file()}
+    done = CliRunner().invoke(app, ["evaluate", "out", *extra])
+    assert done.exit_code == 2, done.output
+    assert says in done.output
+    assert {path.name: path.read_bytes() for path in (here / "out").iterdir() if path.is_file()} == before
+
+
+def test_a_mistake_in_a_metric_costs_no_explanation(here, monkeypatch):
+    monkeypatch.setattr("sigcli.app.evaluate.stream", lambda *_, **__: pytest.fail("explained"))
+    for name, value in (("deletion.imputation", "blurr"), ("irof.segments", 1), ("max-sensitivity.samples", 0)):
+        with pytest.raises(UsageError):
+            evaluate("in", method="gradient", metric=name.partition(".")[0], settings={name: value}, out=f"o-{name}")
+
+
+def test_a_changed_image_is_not_measured_with_the_map_of_another(here):
+    explain("in", method="gradient", out="out", device="cpu")
+    shutil.copy(here / "in" / "house.png", here / "in" / "star.png")
+    found = evaluate("out", metric="sparseness,deletion", settings={"deletion.steps": 3})
+    errors = {f.image: f.error for f in found.figures}
+    assert "another one" in errors["star.png"]
+    assert not errors["heart.png"]
+
+
+def test_an_array_that_is_missing_is_named(here):
+    for image, method in (("star", "one"), ("star", "two"), ("heart", "one"), ("house", "two")):
+        (here / "arrays" / image).mkdir(parents=True, exist_ok=True)
+        np.save(here / "arrays" / image / f"{method}.npy", np.random.default_rng(0).normal(size=(128, 128)))
+    found = evaluate("in", attributions="arrays", metric="sparseness", out="out")
+    failed = {(f.image, f.method) for f in found.figures if "no array" in f.error}
+    assert failed == {("heart.png", "two"), ("house.png", "one")}
+    assert len(found.figures) == 6
+
+
+def test_agreement_is_of_the_maps_that_are_measured(here):
+    rough, smooth = (
+        evaluate("in", method="gradient,ig", metric="sparseness", settings=QUICK_IG, smooth=sigma, out=f"o{sigma}")
+        for sigma in (0, 6)
+    )
+    assert rough.agreement[0].spearman.mean != pytest.approx(smooth.agreement[0].spearman.mean, abs=1e-3)
+
+
+def test_superpixel_curves_share_an_axis(here):
+    found = evaluate("in", method="gradient", metric="irof", out="out")
+    assert len({len(f.curve) for f in found.figures}) > 1
+    curve = [row for row in rows("out/curves.csv") if row["metric"] == "irof"]
+    assert len(curve) == 51
+    assert float(curve[0]["mean"]) == pytest.approx(1)
 
 
 def test_bootstrap_intervals_cover_the_mean():
@@ -437,3 +519,45 @@ def test_a_perfect_map_scores_one_in_localisation(here):
     assert len(figures) == 15
     assert all(f.value == 1 for f in figures), [(f.metric, f.value, f.error) for f in figures]
     assert torch.is_tensor(session.model.preprocess.low)
+
+
+def test_a_mistake_leaves_no_folder_that_stands_in_the_way(here):
+    with pytest.raises(UsageError, match="imputation"):
+        evaluate("in", method="gradient", metric="deletion", imputation="blurr", out="out")
+    assert not Path("out").exists()
+
+
+def test_reported_figures_get_means_and_intervals(here):
+    found = evaluate("in", method="ig,gradient", metric="relative-gap", settings=QUICK_IG, out="out")
+    table = {(r["image"], r["method"]): r["relative_gap"] for r in rows("out/results.csv")}
+    gaps = [float(table[name, "ig"]) for name in ("heart.png", "house.png", "star.png")]
+    assert found.summary["ig", "relative-gap", ""].mean == pytest.approx(np.mean(gaps), rel=1e-5)
+    assert found.summary["gradient", "relative-gap", ""].n == 0
+    assert all("reports none" in f.error for f in found.figures if f.method == "gradient")
+
+
+def test_boxes_stand_for_masks(here):
+    with Image.open("in/star.png") as image:
+        size = image.size
+    box = np.zeros((size[1], size[0]), np.uint8)
+    box[10:60, 20:90] = 255
+    (here / "drawn").mkdir()
+    Image.fromarray(box).save("drawn/star.png")
+    (here / "boxes.csv").write_text("image,x0,y0,x1,y1\nstar.png,20,10,90,60\nheart.png,0,0,9999,9\n")
+    options = {"method": "gradient", "metric": "roc-auc,pointing-game"}
+    by_box, by_mask = (evaluate("in", masks=m, **options, out=f"o-{m}") for m in ("boxes.csv", "drawn"))
+    value = lambda found: [f.value for f in found.figures if f.image == "star.png"]  # noqa: E731
+    assert value(by_box) == value(by_mask)
+    errors = {f.image: f.error for f in by_box.figures if f.error}
+    assert "does not lie in the image" in errors["heart.png"]
+    assert "no mask" in errors["house.png"]
+    (here / "wrong.csv").write_text("image,left\nstar.png,3\n")
+    with pytest.raises(UsageError, match="columns"):
+        evaluate("in", masks="wrong.csv", **options, out="other")
+
+
+def test_a_metric_can_be_added_to_measured_arrays(here):
+    explain("in", method="gradient", out="run", device="cpu")
+    evaluate("in", attributions="run", metric="sparseness", out="out")
+    found = evaluate("in", attributions="run", metric="sparseness,entropy", out="out", resume=True)
+    assert len(found.figures) == 6

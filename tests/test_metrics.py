@@ -118,7 +118,7 @@ def test_iaccuracy_equals_its_definition(patch):
             before, after = patch // 2, patch - patch // 2
             image[:, max(0, row - before) : row + after + 1, max(0, column - before) : column + after + 1] = 0
         assert found.value == pytest.approx(np.mean(same), abs=1e-12)
-        np.testing.assert_array_equal(found.curve, same)
+        np.testing.assert_allclose(found.curve, [np.mean(same[: k + 1]) for k in range(21)], atol=1e-12)
 
 
 def test_iaccuracy_with_fewer_places_is_near_the_sum():
@@ -440,3 +440,33 @@ def test_a_removal_never_touches_what_it_was_given(net):
     x, before = one.subject.x, one.subject.x.clone()
     list(follow(Model(net), [Removal(x, 0, one.rank(), torch.tensor([0, 36]), torch.zeros_like(x))]))
     assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        faithfulness.deletion, faithfulness.lerf, faithfulness.iaccuracy, sets.irof, localisation.pointing_game,
+        localisation.relevance_rank, localisation.top_intersection,
+    ],
+)  # fmt: skip
+def test_a_map_that_orders_nothing_is_not_measured_by_its_order(measure):
+    mask = torch.arange(SIDE).expand(SIDE, SIDE) < 2
+    options = {"largest": 9} if measure is faithfulness.iaccuracy else {}
+    with pytest.raises(AttributionError, match="same everywhere"):
+        measure(Case(case().subject, torch.zeros(SIDE, SIDE), mask), **options)
+
+
+def test_a_constant_map_is_neither_like_nor_unlike_another(net):
+    def explain(images, target, model=None):
+        return images if target == 1 else torch.zeros_like(images)
+
+    with pytest.raises(AttributionError, match="neither like nor unlike"):
+        sanity.random_logit(case(), explain, 3)
+
+
+def test_infidelity_does_not_reward_the_opposite_map(net):
+    one = case()
+    opposite = Case(one.subject, -one.values)
+    found = sorted(run(net, sets.infidelity(which)).value for which in (one, opposite))
+    assert found[0] < 1
+    assert found[1] == 1

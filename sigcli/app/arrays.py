@@ -80,8 +80,12 @@ def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> 
             target = int(numbered[1]) if numbered else top()
     except (OSError, ValueError, ImageError) as error:
         text = " ".join(str(error).split())
+        if "pickle" in text:
+            text = "it is damaged, or holds Python objects and no numbers"
         return Explanation(name, method, status="failed", error=f"the array {file.name} cannot be used: {text}")
-    return Explanation(name, method, target, values=values.astype(np.float32))
+    return Explanation(
+        name, method, target, values=values.astype(np.float32 if values.dtype.itemsize < 8 else np.float64)
+    )
 
 
 class _Top:

@@ -87,8 +87,6 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     if wanted and not any("imputation" in one.entry.options() for one in every):
         raise UsageError("no chosen metric removes anything", given=f"--imputation {imputation}", hint="Leave it out.")
     for one in every:
-        if one.entry.properties["kind"] == "reported":
-            raise UsageError(f"{one.entry.name} is reported by every explanation, in results.csv", hint="Leave it out.")
         if one.entry.properties["kind"] == "labels":
             raise UsageError(
                 f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."

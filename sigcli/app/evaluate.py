@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,8 @@ from typing_extensions import Unpack
 
 from ..arrays import is_array_path
 from ..errors import UsageError
-from ..images import find_images
 from ..metrics.summary import Summary
-from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
+from ..runs import MANIFEST, RESULTS, append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
 from .arrays import check_arrays, count, saved
 from .certainty_checks import judge_certainty, split_checks
 from .choices import Chosen, choose_metrics, method_names, split_settings
@@ -23,6 +23,7 @@ from .explain import DEFAULT_OUT, Options, prepare, stream
 from .figures import Figure
 from .kept import Kept
 from .labelled import MODEL_FILE, Labelled, judge_model, read_true_classes
+from .located import find_masks
 from .measuring import Measuring
 from .ofrun import check_model, loading, run_folder
 from .provenance import versions
@@ -114,13 +115,17 @@ def prepare_evaluation(
         attributions, options = run, cast(Options, {**kept_options, "out": run, **options})
     for_methods, for_metrics = split_settings(options.get("settings") or {}, metric)
     metrics = choose_metrics(metric, imputation, for_metrics)
-    found = {} if masks is None else _find_masks(Path(masks))
+    found = {} if masks is None else find_masks(Path(masks))
     _refuse(images, metrics, options, masks=masks is not None, arrays=attributions is not None and run is None)
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is None:
+        given = options.get("out")
+        fresh = given is None or not (Path(given) / MANIFEST).exists()
         session = prepare(images, **{"method": DEFAULT_METHODS, **options, "settings": for_methods})
-        rehearse(metrics, session.model)
+        with _withdrawn(session, fresh=fresh):
+            rehearse(metrics, session.model)
+            split_checks(session.model, metrics)
         if session.run is None:
             raise UsageError("an evaluation is written to its run folder", given="write=False")
         folder, arrays, only = session.run.path, None, None
@@ -134,7 +139,7 @@ def prepare_evaluation(
             check_model(run, session.model)
         check_arrays(session, arrays, only)
         rehearse(metrics, session.model)
-        folder = run if run is not None and options.get("out") == run else _claimed(arrays, metrics, session, options)
+        folder = run if run is not None and options.get("out") == run else _claimed(arrays, session, options)
     kept = Kept(folder, resume=bool(options.get("resume")))
     smooth = float(options.get("smooth") or 0)
     truth = None if labels is None else _truth(Path(labels), session)
@@ -166,6 +171,20 @@ def _refuse(
         raise UsageError("an array has one target", given=f"--target {options.get('target')}", hint="Name a class.")
 
 
+@contextlib.contextmanager
+def _withdrawn(session: Session, *, fresh: bool) -> Iterator[None]:
+    """On an error take back the run folder, where this command made it: the corrected command may want it."""
+    try:
+        yield
+    except UsageError:
+        if fresh and session.run is not None:
+            for name in (RESULTS, MANIFEST):
+                (session.run.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # other files lie there
+                session.run.path.rmdir()
+        raise
+
+
 def _truth(path: Path, session: Session) -> dict[str, int]:
     model = session.model
     return read_true_classes(path, list(model.labels) if model.labels else None, model.classes)
@@ -185,12 +204,11 @@ def _without_methods(
     return prepare(images, **{**kept, "method": "gradient", "settings": {}, "write": False})
 
 
-def _claimed(arrays: Path, metrics: list[Chosen], session: Session, options: Options) -> Path:
+def _claimed(arrays: Path, session: Session, options: Options) -> Path:
     """The folder of an evaluation that makes no explanations itself."""
     spec = {
         "command": "evaluate", "attributions": str(arrays.resolve()), "model": session.model.name,
-        "weights_hash": session.model.weights_hash, "metrics": [[m.name, m.entry.name, m.resolved()] for m in metrics],
-        "smooth": options.get("smooth"),
+        "weights_hash": session.model.weights_hash,
     }  # fmt: skip
     manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
     out, resume = options.get("out"), bool(options.get("resume"))
@@ -206,9 +224,10 @@ def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evalu
         images: a path, a folder, a glob pattern, or several of these; or the folder of a run, whose arrays are measured.
         options: `metric` (names of `sig list metrics`, with commas), `imputation` (what stands in for removed pixels:
             black, mean, blur, road or another baseline; several with commas), `masks` (folder of masks named as the
-            images), `labels` (CSV of the images' true classes: the model's accuracy and calibration), `attributions`
-            (folder of arrays made before: a run folder, or anyone's), and those of `explain`; `settings` also takes
-            {"deletion.steps": 20}, and `smooth` blurs the maps that are measured, which by default are the arrays.
+            images, or a CSV of boxes image,x0,y0,x1,y1), `labels` (CSV of the images' true classes: the model's accuracy
+            and calibration), `attributions` (folder of arrays made before: a run folder, or anyone's), and those of
+            `explain`; `settings` also takes {"deletion.steps": 20}, and `smooth` blurs the maps that are measured, which
+            by default are the arrays.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
@@ -292,10 +311,3 @@ def _watched(
             if watcher is not None:
                 watcher(item)
         yield item
-
-
-def _find_masks(folder: Path) -> dict[str, Path]:
-    """Mask files of a folder by their path within it, without the suffix."""
-    if not folder.is_dir():
-        raise UsageError("the folder of masks is not there", given=folder)
-    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in find_images([folder])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +92,15 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     """
     rows: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
+    alike = Counter(path.name for path in session.paths)
     waiting: list[tuple[str, int, torch.Tensor]] = []
     for (name, _), path in zip(run_names(session.paths), session.paths, strict=True):
-        label = truth.get(name, truth.get(path.name))
+        label = truth.get(name, truth.get(path.name) if alike[path.name] == 1 else None)
         if label is None:
-            missing[name] = "the image has no label"
+            several = alike[path.name] > 1 and path.name in truth
+            missing[name] = (
+                f"several images are called {path.name}: write {name}" if several else "the image has no label"
+            )
             continue
         try:
             x = session.model.preprocess(read_image(path).pixels)

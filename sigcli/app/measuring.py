@@ -26,6 +26,7 @@ from .choices import Chosen
 from .figures import Figure
 from .inputs import ImageSet, run_names
 from .kept import Kept, digest
+from .located import Box, drawn
 from .results import Explanation
 from .work import Session
 
@@ -48,14 +49,14 @@ class Measuring:
     Args:
         session: whose explanations are measured.
         metrics: with their options.
-        masks: image stem → file of its mask, white where the object is.
+        masks: image stem → file of its mask, white where the object is, or its boxes.
         smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
         kept: figures of an earlier measurement.
     """
 
     session: Session
     metrics: list[Chosen]
-    masks: Mapping[str, Path] = field(default_factory=dict)
+    masks: Mapping[str, Path | list[Box]] = field(default_factory=dict)
     smooth: float = 0.0
     kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
@@ -101,6 +102,8 @@ class Measuring:
 
     def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> tuple[Figure, Plan | Figure]:
         try:
+            if metric.entry.properties["kind"] == "reported":
+                return blank, _with(blank, _reported(item, metric.entry.name))
             case, again = self._case(item, metric), metric.entry.properties["kind"] in ("rerun", "model")
             method = next(c for c in self.session.methods if c.name == item.method) if again else None
             blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
@@ -170,18 +173,14 @@ class Measuring:
         file = self.masks.get(Path(image).with_suffix("").as_posix())
         if file is None:
             raise AttributionError("the image has no mask", given=image)
-        drawn = read_image(file).pixels
-        if drawn.shape[:2] != picture.pixels.shape[:2]:
-            raise AttributionError(
-                f"the mask {file.name} has {drawn.shape[1]}x{drawn.shape[0]} pixels, its image "
-                f"{picture.pixels.shape[1]}x{picture.pixels.shape[0]}"
-            )
-        seen = torch.from_numpy(self.session.model.preprocess.display(drawn).max(-1) > 127)
+        mask = drawn(file, (picture.pixels.shape[0], picture.pixels.shape[1]))
+        name = f"mask {file.name}" if isinstance(file, Path) else "box"
+        seen = torch.from_numpy(self.session.model.preprocess.display(mask).max(-1) > 127)
         if not bool(seen.any()):
-            white = " Its highest value is 1: white is 255." if drawn.max() == 1 else ""
-            raise AttributionError(f"the mask {file.name} shows nothing white in the part that the model sees.{white}")
+            white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
+            raise AttributionError(f"the {name} shows nothing white in the part that the model sees{white}")
         if bool(seen.all()):
-            raise AttributionError(f"the mask {file.name} is white all over, so that there is nothing to locate")
+            raise AttributionError(f"the {name} covers all that the model sees, so that there is nothing to locate")
         return seen
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
@@ -205,6 +204,14 @@ def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     """(…, H, W) maps under a Gaussian of sigma pixels, as they are drawn."""
     planes = values.reshape(-1, *values.shape[-2:])
     return np.stack([render.smooth(plane, sigma) for plane in planes]).reshape(values.shape).astype(values.dtype)
+
+
+def _reported(item: Explanation, name: str) -> Measurement:
+    """A figure that the explanation itself brings."""
+    value = getattr(item, name.replace("-", "_"))
+    if value is None:
+        raise AttributionError(f"{item.method} reports none, or the map was made before: see the run's results.csv")
+    return Measurement(float(value))
 
 
 def _with(blank: Figure, found: Measurement) -> Figure:

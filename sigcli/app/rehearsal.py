@@ -15,7 +15,7 @@ from ..types import Subject
 from .choices import Chosen
 
 _FREE = 256  # side of the image for models that take any size
-_KINDS = ("model", "certainty")
+_KINDS = ("model", "certainty", "reported")
 """Metrics that need the model itself, which is not at hand here."""
 
 

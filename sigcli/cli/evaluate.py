@@ -43,7 +43,7 @@ Masks = Annotated[
         "--masks",
         rich_help_panel=_METRIC,
         show_default=False,
-        help="Folder of masks named as the images and of their size, white on the object.",
+        help="Folder of masks named as the images, of their size, white on the object; or CSV image,x0,y0,x1,y1 of boxes.",
     ),
 ]
 
