@@ -167,8 +167,8 @@ class TestNetworks:
         x = torch.zeros(3, 1, SIDE, 84)
         x[..., :SIDE] = torch.rand(3, 1, SIDE, SIDE)
         certainty = torch.rand(3, 1, SIDE, 84)
-        for padding, most in (("circular", 1e-5), ("zeros", None)):
-            net = SmallCNN(10, 1, certainty=True, padding=padding).eval()
+        for padding, pool, most in (("circular", "mean", 1e-5), ("circular", "max", 1e-5), ("zeros", "mean", None)):
+            net = SmallCNN(10, 1, certainty=True, pool=pool, padding=padding).eval()
             with torch.no_grad():
                 moved = [net(x.roll(left, 3), certainty.roll(left, 3)) for left in (0, 44)]
             apart = float((moved[0] - moved[1]).abs().max())

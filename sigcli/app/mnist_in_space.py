@@ -77,8 +77,8 @@ class _Shown:
 def mnist_in_space(
     *,
     data: str | Path | None = None,
-    images: int = 10,
-    steps: int = 1500,
+    images: int = 8,
+    steps: int = 600,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
