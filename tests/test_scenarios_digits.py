@@ -386,6 +386,11 @@ class TestImagenette:
         assert "two classes or more" in " ".join(done.stderr.split())
         assert not cache.exists()
 
+    def test_a_network_near_chance_is_doubted(self, tmp_path):
+        for accuracy, doubted in ((0.6, True), (0.62, True), (0.63, False), (1.0, False)):
+            made = imagenette._Trained(tmp_path, tmp_path, ("a", "b"), {"accuracy": accuracy}, False)
+            assert bool(made.doubts()) == doubted
+
     def test_a_network_that_names_nothing_right(self, drawn, tmp_path):
         from sigcli.app.folders import find_classes
         from sigcli.models import trained
