@@ -18,8 +18,19 @@ DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
 CHEAP = {
     "two-features": ["--method", "ig", "--no-pictures"],
-    "mnist": ["--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
-    "mnist-in-space": ["--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
+    "mnist": ["--data", "digits", "--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
+    "mnist-in-space": [
+        "--data",
+        "digits",
+        "--images",
+        "1",
+        "--steps",
+        "2",
+        "--method",
+        "icg,zero=ig",
+        "--set",
+        "steps=2",
+    ],
     "imagenette": [
         "--arch",
         "small-cnn",

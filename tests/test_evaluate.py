@@ -244,7 +244,7 @@ def test_checks_of_certainty_need_a_network_that_takes_one(here):
     refused = CliRunner().invoke(app, ["evaluate", "in", "--model", "squeezenet1_1", "--weights", "none", *quick])
     assert refused.exit_code == 2
     assert "takes none" in refused.stderr
-    one = CliRunner().invoke(app, ["evaluate", "in/star.png", *quick])
+    one = CliRunner().invoke(app, ["evaluate", "in/star.png", *quick, "--overwrite"])
     assert one.exit_code == 2
     assert "two images or more" in " ".join(one.stderr.split())
 

@@ -167,8 +167,8 @@ class TestNetworks:
         x = torch.zeros(3, 1, SIDE, 84)
         x[..., :SIDE] = torch.rand(3, 1, SIDE, SIDE)
         certainty = torch.rand(3, 1, SIDE, 84)
-        for padding, most in (("circular", 1e-5), ("zeros", None)):
-            net = SmallCNN(10, 1, certainty=True, padding=padding).eval()
+        for padding, pool, most in (("circular", "mean", 1e-5), ("circular", "max", 1e-5), ("zeros", "mean", None)):
+            net = SmallCNN(10, 1, certainty=True, pool=pool, padding=padding).eval()
             with torch.no_grad():
                 moved = [net(x.roll(left, 3), certainty.roll(left, 3)) for left in (0, 44)]
             apart = float((moved[0] - moved[1]).abs().max())
@@ -385,6 +385,11 @@ class TestImagenette:
         assert done.exit_code == 2
         assert "two classes or more" in " ".join(done.stderr.split())
         assert not cache.exists()
+
+    def test_a_network_near_chance_is_doubted(self, tmp_path):
+        for accuracy, doubted in ((0.6, True), (0.62, True), (0.63, False), (1.0, False)):
+            made = imagenette._Trained(tmp_path, tmp_path, ("a", "b"), {"accuracy": accuracy}, False)
+            assert bool(made.doubts()) == doubted
 
     def test_a_network_that_names_nothing_right(self, drawn, tmp_path):
         from sigcli.app.folders import find_classes

@@ -42,6 +42,8 @@ FILES = ("scores.csv", "training.csv", "sheet.png", "training.png")
 _HEADINGS = {
     "deletion": "deletion ↓", "insertion": "insertion ↑", "sparseness": "sparseness ↑", "frame": "on the frame",
 }  # fmt: skip
+LEARNT = 0.25
+"""A network that gained less than this share of the way from chance to always right has learnt too little to explain."""
 FRAME = 16
 """The frame of a picture is a sixteenth of its side wide."""
 _REFERENCES, _SHOWN, _PAIRED = 64, 6, 2
@@ -71,6 +73,15 @@ class _Trained:
         how = "taken from the cache" if self.cached else "trained for this"
         accuracy = f"is right in {f['accuracy']:.1%} of the held-out images, damaged ones {f['damaged']:.1%}"
         return f"The network ({how}, {len(self.classes)} classes) {accuracy}. {checks_told(f)}"
+
+    def doubts(self) -> list[str]:
+        """A warning where it has learnt so little that its maps mean nothing."""
+        chance = 1 / len(self.classes)
+        if self.figures["accuracy"] >= chance + LEARNT * (1 - chance):
+            return []
+        return [
+            f"It is hardly better than chance ({chance:.0%}), so its maps say little: train it longer, with --epochs."
+        ]
 
 
 def imagenette(  # noqa: PLR0913 - the whole command, as keywords
@@ -265,7 +276,7 @@ def _verdict(made: _Trained, found: Evaluation, items: Sequence[Explanation], *,
             "Deletion and insertion: mean probability of the class while pixels go into a blur, or come out of it, in the "
             f"map's order. Sparseness: Gini index. Frame: share of |attribution| within 1/{FRAME} of the side.",
         ),
-        _findings(mean, list(maps), area),
+        [*made.doubts(), *_findings(mean, list(maps), area)],
         scores,
         failures(scores),
         folder,
@@ -322,9 +333,9 @@ def _draw(
     for number, (name, found) in enumerate(maps.items()):
         if number < _PAIRED:
             rows[name] = [found[i] for i, _ in seen]
-        rows[f"{name}, blurred"] = [render.smooth(found[i], sigma) for i, _ in seen]
+        rows[f"{name}, blur"] = [render.smooth(found[i], sigma) for i, _ in seen]
         of = next(row for row in table if row["method"] == name)
-        notes[name if number < _PAIRED else f"{name}, blurred"] = (
+        notes[name if number < _PAIRED else f"{name}, blur"] = (
             f"deletion {of['deletion']:.2f}, insertion {of['insertion']:.2f}" if of["deletion"] is not None else ""
         )
     image = grid_image(

@@ -77,8 +77,8 @@ class _Shown:
 def mnist_in_space(
     *,
     data: str | Path | None = None,
-    images: int = 10,
-    steps: int = 1500,
+    images: int = 8,
+    steps: int = 600,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
@@ -282,7 +282,7 @@ def _draw(
     image = grid_image(
         [inputs[i] for i in columns],
         {name: [found[i] for i in columns] for name, found in maps.items()},
-        headings=[f"a {shown.digits.labels[i]}, far from the training's place" for i in columns],
+        headings=[f"a {shown.digits.labels[i]}" for i in columns],
         notes={str(row["method"]): f"ghost {row['excess'] or '-'}" for row in table},
         extra={"training mean": shown.mean},
         heading=f"MNIST in Space: a digit where no digit of the training was ({output} of the class that the network names)",

@@ -71,7 +71,7 @@ def save_means(path: Path, means: Means) -> None:
 
 def percent(share: float | None, *, digits: int = 0) -> str | None:
     """A share as it is shown."""
-    return None if share is None else f"{share:.{digits}%}"
+    return None if share is None else f"{round(share, digits + 2) + 0.0:.{digits}%}"  # never -0%
 
 
 def failures(scores: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from ..errors import UsageError
 
-_MERGED = 64
+Pool = Literal["mean", "max", "any"]
 Padding = Literal["zeros", "circular"]
+_MERGED = 64
 
 
 class CertaintyAware(nn.Module):
@@ -70,7 +71,8 @@ class SmallCNN(nn.Module):
         classes: number of classes.
         channels: of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
-        pool: "mean" of the features over all places, or "any" for evidence at any place, however large the picture is.
+        pool: "mean" of the features over all places, their "max", or "any" for evidence at any place, however large the
+            picture is. Where most of the picture is ground, the mean of the features takes long to learn anything.
         padding: of its convolutions, "zeros" or "circular". With "circular" a picture moved around by a multiple of 4 pixels
             gives exactly the same logits, where its sides are multiples of 4; zeros tell how near the edge is.
 
@@ -84,7 +86,7 @@ class SmallCNN(nn.Module):
         channels: int = 1,
         *,
         certainty: bool = False,
-        pool: str = "mean",
+        pool: Pool = "mean",
         padding: Padding = "zeros",
     ):
         super().__init__()
@@ -99,11 +101,10 @@ class SmallCNN(nn.Module):
             nn.AvgPool2d(2),
             *_block(32, 48, padding),
         )
-        mean = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes)
-        )
+        merged = nn.AdaptiveMaxPool2d(1) if pool == "max" else nn.AdaptiveAvgPool2d(1)
+        whole = nn.Sequential(merged, nn.Flatten(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, classes))
         anywhere = nn.Sequential(nn.Conv2d(48, 48, 1), nn.ReLU(), nn.Conv2d(48, classes, 1), AnyPool())
-        self.head = anywhere if pool == "any" else mean
+        self.head = anywhere if pool == "any" else whole
 
     def forward(self, x: Tensor, certainty: Tensor | None = None) -> Tensor:
         """Logits (N, classes) of pictures (N, C, H, W) and their certainty (N, 1, H, W), 1 everywhere if not given."""

@@ -29,7 +29,7 @@ _VERSION = 1
 OWN = {
     "small-cnn": SmallCNN,
     "small-cnn-any": partial(SmallCNN, pool="any"),
-    "small-cnn-ring": partial(SmallCNN, padding="circular"),
+    "small-cnn-ring": partial(SmallCNN, pool="max", padding="circular"),
     "pixel-cnn": PixelCNN,
     "components": Components,
 }
