@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
 from .labels import Mark, Place, plan_names, write_names
 from .looks import Look, legend_below, looks, spread, text_inches
-from .plots import panels
+from .plots import canvas, panels
 
 Row = Mapping[str, Any]
 _SIZE = (3.4, 2.6)
@@ -84,7 +83,8 @@ def draw_time(rows: Sequence[Row], path: Path) -> None:
     methods = {name: look for name, look in _methods(rows).items() if any(name == method for method, _ in times)}
     counts = sorted({count for _, count in times})
     title = "Running time of the explanations"
-    with panels(path, 2, size=(4.4, max(3.4, 1.1 + _NAME * len(methods))), title=title) as axes:
+    height = max(3.4, 0.9 + _NAME * len(methods))
+    with panels(path, 2, size=(4.4, height), title=title) as axes:
         for axis, column, label in zip(
             axes, ("seconds", "seconds_per_image"), ("seconds, all images", "seconds per image"), strict=True
         ):
@@ -97,26 +97,32 @@ def draw_time(rows: Sequence[Row], path: Path) -> None:
             axis.set_ylim(_log_axis(axis.yaxis, np.array([row[column] for row in times.values()])))
             axis.set_title(label)
             axis.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
-        _ends(axes[1], methods, times)
+        _ends(axes[1], methods, times, height - 0.6)
 
 
-def _ends(axis: Axes, methods: Mapping[str, Look], times: Mapping[tuple[str, int], Row]) -> None:
-    """Name each line at its end, with what it cost per image; where names would touch, as near to the end as may be."""
+def _ends(axis: Axes, methods: Mapping[str, Look], times: Mapping[tuple[str, int], Row], height: float) -> None:
+    """Name each line at its end, with what it cost per image; where names would touch, as near to the end as may be.
+
+    Args:
+        axis: whose limits are set.
+        methods: with their looks.
+        times: rows by method and count.
+        height: of the axis in inches, about.
+    """
     last = {name: max(count for method, count in times if method == name) for name in methods}
     heights = {name: float(times[name, last[name]]["seconds_per_image"]) for name in methods}
     low, high = axis.get_ylim()
     order = sorted(methods, key=lambda name: heights[name])
     wanted = [float(np.log(heights[name] / low) / np.log(high / low)) for name in order]
-    inside = max(2.3, _NAME * len(methods))  # inches of the axis' height, about
-    for name, place in zip(order, spread(wanted, _NAME / inside, low=0.02, high=0.98), strict=True):
+    for name, place in zip(order, spread(wanted, _NAME / height, low=0.02, high=0.98), strict=True):
         look = methods[name]
         axis.annotate(
-            f"{name}  {heights[name]:.3g} s", (last[name], heights[name]), (1.09, place), textcoords="axes fraction",
+            f"{name}  {heights[name]:.3g} s", (last[name], heights[name]), (1.1, place), textcoords="axes fraction",
             va="center", fontsize=8, color=look.colour, weight="bold", annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": look.colour, "lw": 0.7, "alpha": 0.7, "shrinkA": 7, "shrinkB": 4,
                         "relpos": (0.0, 0.5)},
         )  # fmt: skip
-        axis.plot(1.075, place, look.marker, color=look.colour, ms=5, transform=axis.transAxes, clip_on=False)
+        axis.plot(1.07, place, look.marker, color=look.colour, ms=5, transform=axis.transAxes, clip_on=False)
 
 
 def draw_counts(rows: Sequence[Row], path: Path) -> None:
@@ -138,13 +144,15 @@ def draw_counts(rows: Sequence[Row], path: Path) -> None:
                 )
                 axis.plot(x * aside[name], mean, color=look.colour, ls=look.dashes, lw=0.8, alpha=0.5)
                 axis.vlines(x * aside[name], low, high, color=look.colour, lw=1.6, alpha=0.75)
-                axis.plot(x * aside[name], mean, look.marker, color=look.colour, ms=5.5, mec="white", mew=0.5, label=name)
+                axis.plot(
+                    x * aside[name], mean, look.marker, color=look.colour, ms=5.5, mec="white", mew=0.5, label=name
+                )
             _count_axis(axis, counts)
             axis.set_xlim(counts[0] / nearest**0.35, counts[-1] * nearest**0.35)
             axis.grid(axis="x", visible=False)
             axis.set_title(_title(metric, imputation, found[0]["better"]))
             axis.set_ylabel(found[0]["unit"])
-        legend_below(_canvas(axes), methods)
+        legend_below(canvas(axes), methods)
 
 
 def _title(metric: str, imputation: str, better: str) -> str:
@@ -177,14 +185,7 @@ def draw_quality_cost(rows: Sequence[Row], path: Path) -> None:
         else:
             for axis, found in zip(axes, kinds.values(), strict=True):
                 _scales(axis, rows, found, 0.0)
-            legend_below(_canvas(axes), methods, lines=False)
-
-
-def _canvas(axes: Sequence[Axes]) -> Figure:
-    figure = axes[0].get_figure(root=True)
-    if figure is None:
-        raise RuntimeError("the axes belong to no figure")
-    return figure
+            legend_below(canvas(axes), methods, lines=False)
 
 
 def _scales(axis: Axes, rows: Sequence[Row], found: Sequence[Row], name: float) -> None:

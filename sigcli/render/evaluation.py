@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from .looks import Look, legend_below, looks, text_inches
-from .plots import panels, signed_colours
+from .plots import canvas, panels, signed_colours
 from .table import arrow, draw_table
 
 Row = Mapping[str, Any]
@@ -67,7 +67,7 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
             axis.set_title(", ".join(part for part in kind if part))
             axis.set_xlabel("\n".join([along, *_coinciding(found)]))
             axis.set_ylabel(_measured(told.get(kind), along))
-        legend_below(axes[0].figure.figure, drawn, note=_caption(kinds, bands))  # pyright: ignore[reportArgumentType]
+        legend_below(canvas(axes), drawn, note=_caption(kinds, bands))
 
 
 def _lines(axis: Axes, found: Mapping[str, list[Row]], styles: Mapping[str, Look], *, bands: bool) -> None:
@@ -79,11 +79,11 @@ def _lines(axis: Axes, found: Mapping[str, list[Row]], styles: Mapping[str, Look
         x, mean, low, high = (np.array([r[c] for r in found[name]], float) for c in ("at", "mean", "ci_low", "ci_high"))
         every = max(1, len(x) // 8)
         axis.plot(
-            x, mean, color=look.colour, ls=look.dashes, lw=width, marker=look.marker, ms=3.4 + 1.5 * width, mec="white",
+            x, mean, color=look.colour, ls=look.dashes, lw=width, marker=look.marker, ms=3.6 + 1.1 * width, mec="white",
             mew=0.5, markevery=(i % every, every), label=name,
         )  # fmt: skip
         if bands and not np.isnan(low).any():
-            axis.fill_between(x, low, high, color=look.colour, alpha=0.09, lw=0)
+            axis.fill_between(x, low, high, color=look.colour, alpha=0.1 if len(names) < 3 else 0.045, lw=0)
             for edge in (low, high):
                 axis.plot(x, edge, color=look.colour, ls=look.dashes, lw=0.6, alpha=0.6)
 

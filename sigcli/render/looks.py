@@ -37,9 +37,7 @@ class Look:
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """A look for each name in order; the first 32 differ in colour or dashes, the first 88 in colour or marker."""
     return {
-        name: Look(
-            _COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[i // len(_COLOURS) % len(_DASHES)]
-        )
+        name: Look(_COLOURS[i % len(_COLOURS)], _MARKERS[i % len(_MARKERS)], _DASHES[i // len(_COLOURS) % len(_DASHES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
 
@@ -52,8 +50,8 @@ def text_inches(text: str, size: float, weight: str = "normal") -> float:
 
 
 def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, note: str = "") -> None:
-    """Names of all methods under the panels, in as many columns as fit; `note` in small type under them."""
-    width = float(figure.get_size_inches()[0])
+    """Names of all methods under the panels, in as many columns as fit; `note` in small type over them. The figure grows with them."""
+    width, height = map(float, figure.get_size_inches())
     widest = max(text_inches(name, 8) for name in named) + 0.75
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, ls=look.dashes if lines else "", lw=1.6, ms=5, label=name)
@@ -61,6 +59,8 @@ def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, 
     ]
     columns = max(1, min(len(named), int((width - 0.3) / widest)))
     wrapped = textwrap.fill(note, max(40, int(13.5 * width)))
+    rows = -(-len(named) // columns)
+    figure.set_size_inches(width, height + 0.18 * (rows - 1 + wrapped.count("\n")))  # what is left is the panels'
     legend = figure.legend(
         handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2 if lines else 1.2, title=wrapped,
         title_fontsize=8, alignment="center",

@@ -17,8 +17,8 @@ FEWEST = 10
 """Images that a bootstrap interval needs before it may decide: over fewer it covers much less than 95 %."""
 _GREY = "#555555"
 _NOTE = (
-    "Mean over n images, and below it its 95 % bootstrap interval; ↑ higher, ↓ lower is better. Bold: better than every other "
-    f"method, each by a paired 95 % interval that leaves out zero, over at least {FEWEST} images."
+    "Mean over n images, and below it its 95 % bootstrap interval; ↑ higher, ↓ lower is better. Bold: better than every "
+    f"other method, each by a paired 95 % interval that leaves out zero, over at least {FEWEST} images."
 )
 
 
