@@ -22,7 +22,7 @@ from sigcli.errors import OutputError, UsageError
 from sigcli.metrics import METRICS
 from sigcli.metrics.summary import bootstrap, paired
 from sigcli.models.loading import load_model
-from sigcli.render.evaluation import supported_best
+from sigcli.render.table import supported_best
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
@@ -485,7 +485,7 @@ def test_bootstrap_intervals_cover_the_mean():
 
 
 def test_the_best_is_marked_only_where_intervals_support_it():
-    base = {"metric": "deletion", "imputation": "blur", "better": "lower", "mean": 0.1}
+    base = {"metric": "deletion", "imputation": "blur", "better": "lower", "mean": 0.1, "n": 20}
     table = [{**base, "method": m} for m in ("a", "b", "c")]
     pair = lambda one, other, low, high: {**base, "method": one, "minus": other, "ci_low": low, "ci_high": high}  # noqa: E731
     sure = [pair("a", "b", -0.3, -0.1), pair("a", "c", -0.2, -0.01), pair("b", "c", -0.1, 0.1)]

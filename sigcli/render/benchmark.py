@@ -11,13 +11,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from .labels import Mark, label_points
-from .plots import cycle, panels
+from .labels import Mark, Place, plan_names, write_names
+from .looks import Look, legend_below, looks, spread, text_inches
+from .plots import canvas, panels
 
 Row = Mapping[str, Any]
 _SIZE = (3.4, 2.6)
 """About the inside of a panel of quality beside cost, in inches."""
-_MARKERS = "osD^vphX<>"
+_NAME = 0.165
+"""Inches from one name to the next under it."""
+_COVERED = 0.004
+"""Square inches that a name may cover before all names go to a legend: a corner of a letter."""
 
 
 def draw_benchmark(rows: Sequence[Row], folder: Path) -> None:
@@ -32,12 +36,9 @@ def draw_benchmark(rows: Sequence[Row], folder: Path) -> None:
         draw_quality_cost(last, folder / "quality-cost.png")
 
 
-def _methods(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each method."""
-    names = list(dict.fromkeys(row["method"] for row in rows))
-    return {
-        name: (c, _MARKERS[i % len(_MARKERS)]) for i, (name, c) in enumerate(zip(names, cycle(len(names)), strict=True))
-    }
+def _methods(rows: Sequence[Row]) -> dict[str, Look]:
+    """How each method is drawn, the same in all figures."""
+    return looks(row["method"] for row in rows)
 
 
 def _kinds(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
@@ -79,43 +80,49 @@ def _log_axis(axis: Any, values: np.ndarray) -> tuple[float, float]:
 def draw_time(rows: Sequence[Row], path: Path) -> None:
     """Seconds of each method against the number of images, in all and per image, on log axes ([SIG] Fig. 9)."""
     times = {(row["method"], row["count"]): row for row in rows if row["seconds"]}
-    methods = {name: style for name, style in _methods(rows).items() if any(name == method for method, _ in times)}
+    methods = {name: look for name, look in _methods(rows).items() if any(name == method for method, _ in times)}
     counts = sorted({count for _, count in times})
     title = "Running time of the explanations"
-    with panels(path, 2, size=(4.4, 3.4), title=title) as axes:
+    height = max(3.4, 0.9 + _NAME * len(methods))
+    with panels(path, 2, size=(4.4, height), title=title) as axes:
         for axis, column, label in zip(
             axes, ("seconds", "seconds_per_image"), ("seconds, all images", "seconds per image"), strict=True
         ):
-            for name, (colour, marker) in methods.items():
+            for name, look in methods.items():
                 mine = [times[name, count] for count in counts if (name, count) in times]
-                axis.plot([r["count"] for r in mine], [r[column] for r in mine], marker=marker, color=colour, ms=4.5, lw=1.5,
-                          label=name)  # fmt: skip
+                axis.plot([r["count"] for r in mine], [r[column] for r in mine], marker=look.marker, color=look.colour,
+                          ls=look.dashes, ms=5, mec="white", mew=0.5, lw=1.5, label=name)  # fmt: skip
             _count_axis(axis, counts)
             axis.set_yscale("log")
             axis.set_ylim(_log_axis(axis.yaxis, np.array([row[column] for row in times.values()])))
             axis.set_title(label)
-        _ends(axes[1], methods, times, counts)
+            axis.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
+        _ends(axes[1], methods, times, height - 0.6)
 
 
-def _ends(axis: Axes, methods: Mapping[str, tuple[str, str]], times: Mapping[Any, Row], counts: Sequence[int]) -> None:
-    """Name each line at its end, in order of height, with what it cost per image."""
+def _ends(axis: Axes, methods: Mapping[str, Look], times: Mapping[tuple[str, int], Row], height: float) -> None:
+    """Name each line at its end, with what it cost per image; where names would touch, as near to the end as may be.
+
+    Args:
+        axis: whose limits are set.
+        methods: with their looks.
+        times: rows by method and count.
+        height: of the axis in inches, about.
+    """
     last = {name: max(count for method, count in times if method == name) for name in methods}
     heights = {name: float(times[name, last[name]]["seconds_per_image"]) for name in methods}
     low, high = axis.get_ylim()
-    place = {name: float(np.log(height / low) / np.log(high / low)) for name, height in heights.items()}
-    right, floor = 1.04, -np.inf
-    shift = 0.0
-    order = sorted(place, key=lambda name: place[name])
-    at = dict[str, float]()
-    for name in order:  # upwards, each at least a line above the last
-        floor = max(place[name], floor + 0.075)
-        at[name] = floor
-    shift = max(0.0, at[order[-1]] - 1.0)
-    for name in order:
-        text = f"{name}  {heights[name]:.3g} s"
-        axis.text(right, at[name] - shift, text, transform=axis.transAxes, va="center", fontsize=8, color=methods[name][0],
-                  weight="bold")  # fmt: skip
-    axis.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
+    order = sorted(methods, key=lambda name: heights[name])
+    wanted = [float(np.log(heights[name] / low) / np.log(high / low)) for name in order]
+    for name, place in zip(order, spread(wanted, _NAME / height, low=0.02, high=0.98), strict=True):
+        look = methods[name]
+        axis.annotate(
+            f"{name}  {heights[name]:.3g} s", (last[name], heights[name]), (1.1, place), textcoords="axes fraction",
+            va="center", fontsize=8, color=look.colour, weight="bold", annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": look.colour, "lw": 0.7, "alpha": 0.7, "shrinkA": 7, "shrinkB": 4,
+                        "relpos": (0.0, 0.5)},
+        )  # fmt: skip
+        axis.plot(1.07, place, look.marker, color=look.colour, ms=5, transform=axis.transAxes, clip_on=False)
 
 
 def draw_counts(rows: Sequence[Row], path: Path) -> None:
@@ -130,20 +137,22 @@ def draw_counts(rows: Sequence[Row], path: Path) -> None:
     title = "Metrics over growing numbers of images (mean, 95 % interval over images)"
     with panels(path, len(kinds), size=(4.2, 3.1), columns=_columns(len(kinds)), title=title) as axes:
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
-            for name, (colour, marker) in methods.items():
+            for name, look in methods.items():
                 mine = [row for row in found if row["method"] == name]
                 x, mean, low, high = (
                     np.array([row[column] for row in mine], float) for column in ("count", "mean", "ci_low", "ci_high")
                 )
-                axis.plot(x * aside[name], mean, color=colour, lw=0.8, alpha=0.5)
-                axis.vlines(x * aside[name], low, high, color=colour, lw=1.6, alpha=0.75)
-                axis.plot(x * aside[name], mean, marker, color=colour, ms=5, mec="white", mew=0.5, label=name)
+                axis.plot(x * aside[name], mean, color=look.colour, ls=look.dashes, lw=0.8, alpha=0.5)
+                axis.vlines(x * aside[name], low, high, color=look.colour, lw=1.6, alpha=0.75)
+                axis.plot(
+                    x * aside[name], mean, look.marker, color=look.colour, ms=5.5, mec="white", mew=0.5, label=name
+                )
             _count_axis(axis, counts)
             axis.set_xlim(counts[0] / nearest**0.35, counts[-1] * nearest**0.35)
             axis.grid(axis="x", visible=False)
             axis.set_title(_title(metric, imputation, found[0]["better"]))
             axis.set_ylabel(found[0]["unit"])
-        axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+        legend_below(canvas(axes), methods)
 
 
 def _title(metric: str, imputation: str, better: str) -> str:
@@ -152,26 +161,42 @@ def _title(metric: str, imputation: str, better: str) -> str:
 
 
 def draw_quality_cost(rows: Sequence[Row], path: Path) -> None:
-    """Metric of each method against its seconds per image, one panel per metric and imputation; rows of one count."""
+    """Metric of each method against its seconds per image, one panel per metric and imputation; rows of one count.
+
+    Methods are named beside their points where there is room in every panel, and else in a legend.
+    """
     kinds, methods = _kinds(rows), _methods(rows)
-    seconds = np.array([row["seconds_per_image"] for row in rows], float)
     title = f"Quality beside cost, {rows[0]['count']} images (mean, 95 % interval over images)"
+    widest = max(text_inches(name, 8, "bold") for name in methods)
     with panels(path, len(kinds), size=(4.2, 3.4), columns=_columns(len(kinds)), title=title) as axes:
+        plans = list[list[Place]]()
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
-            axis.set_xscale("log")
-            low, high = _log_axis(axis.xaxis, seconds)
-            longest = max(len(name) for name in methods)
-            axis.set_xlim(low, high * (high / low) ** ((0.076 * longest + 0.1) / (_SIZE[0] - 0.076 * longest)))
-            bounds = [row[c] for row in found for c in ("mean", "ci_low", "ci_high") if row[c] is not None]
-            room = 0.18 * ((max(bounds) - min(bounds)) or abs(bounds[0]) or 1.0)
-            axis.set_ylim(min(bounds) - room, max(bounds) + room)
+            _scales(axis, rows, found, widest)
             for row in found:
-                _point(axis, row, *methods[row["method"]])
+                _point(axis, row, methods[row["method"]])
             _arrow(axis, found[0]["better"])
             axis.set_title(f"{metric}, {imputation}" if imputation else metric, loc="left")
             axis.set_xlabel("seconds per image")
             axis.set_ylabel(found[0]["unit"])
-            label_points(axis, [_mark(row, methods[row["method"]][0]) for row in found], size=_SIZE)
+            plans.append(plan_names(axis, [_mark(row, methods[row["method"]].colour) for row in found], size=_SIZE))
+        if all(place.cost <= _COVERED for plan in plans for place in plan):
+            for axis, plan in zip(axes, plans, strict=True):
+                write_names(axis, plan)
+        else:
+            for axis, found in zip(axes, kinds.values(), strict=True):
+                _scales(axis, rows, found, 0.0)
+            legend_below(canvas(axes), methods, lines=False)
+
+
+def _scales(axis: Axes, rows: Sequence[Row], found: Sequence[Row], name: float) -> None:
+    """Both scales of a panel, with `name` inches free on the right for names."""
+    axis.set_xscale("log")
+    low, high = _log_axis(axis.xaxis, np.array([row["seconds_per_image"] for row in rows], float))
+    free = min(name + 0.1, 0.6 * _SIZE[0]) if name else 0.0
+    axis.set_xlim(low, high * (high / low) ** (free / (_SIZE[0] - free)))
+    bounds = [row[c] for row in found for c in ("mean", "ci_low", "ci_high") if row[c] is not None]
+    room = (0.18 if name else 0.06) * ((max(bounds) - min(bounds)) or abs(bounds[0]) or 1.0)
+    axis.set_ylim(min(bounds) - room, max(bounds) + room)
 
 
 def _mark(row: Row, colour: str) -> Mark:
@@ -179,11 +204,11 @@ def _mark(row: Row, colour: str) -> Mark:
     return Mark(row["method"], row["seconds_per_image"], row["mean"], low, high, colour)
 
 
-def _point(axis: Axes, row: Row, colour: str, marker: str) -> None:
+def _point(axis: Axes, row: Row, look: Look) -> None:
     x, y = row["seconds_per_image"], row["mean"]
     if row["ci_low"] is not None:
-        axis.plot([x, x], [row["ci_low"], row["ci_high"]], color=colour, lw=1.4, alpha=0.75)
-    axis.plot(x, y, marker, color=colour, ms=6.5, mec="white", mew=0.6)
+        axis.plot([x, x], [row["ci_low"], row["ci_high"]], color=look.colour, lw=1.4, alpha=0.75)
+    axis.plot(x, y, look.marker, color=look.colour, ms=6.5, mec="white", mew=0.6)
 
 
 def _arrow(axis: Axes, better: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,14 @@ def signed_colours() -> ListedColormap:
 def cycle(count: int) -> list[str]:
     """A colour for each of `count` methods."""
     return [_COLOURS[i % len(_COLOURS)] for i in range(count)]
+
+
+def canvas(axes: Sequence[Axes]) -> Figure:
+    """The figure that some panels stand in."""
+    figure = axes[0].get_figure(root=True)
+    if figure is None:
+        raise RuntimeError("the axes belong to no figure")
+    return figure
 
 
 @contextmanager
