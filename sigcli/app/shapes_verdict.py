@@ -170,7 +170,7 @@ def _means(found: Evaluation, method: str) -> dict[str, str | None]:
     row: dict[str, str | None] = {}
     for (name, metric, _), one in found.summary.items():
         if name == method and one.mean is not None:
-            span = "" if one.low is None or one.high is None else f" ({one.low:.2f} to {one.high:.2f})"
+            span = "" if one.low is None or one.high is None else f" ({one.low:.2f}–{one.high:.2f})"
             row[metric] = f"{one.mean:.2f}{span}"
     return row
 

@@ -12,7 +12,7 @@ from ..errors import UsageError
 
 Pool = Literal["mean", "max", "any"]
 Padding = Literal["zeros", "circular"]
-_MERGED = 64
+_MERGED, _FEW = 64, 8
 
 
 class CertaintyAware(nn.Module):
@@ -90,10 +90,12 @@ class SmallCNN(nn.Module):
         padding: Padding = "zeros",
     ):
         super().__init__()
-        inputs = channels + certainty
         self.takes_certainty = certainty
+        # A pixel meets its certainty before its neighbours do ([ICG] A.4.1): what is not certain can be left out whole.
+        merge = (nn.Conv2d(channels + 1, _FEW * channels, 1), nn.ReLU()) if certainty else ()
         self.features = nn.Sequential(
-            nn.Conv2d(inputs, 16, 3, padding=1, padding_mode=padding),
+            *merge,
+            nn.Conv2d(_FEW * channels if certainty else channels, 16, 3, padding=1, padding_mode=padding),
             nn.ReLU(),
             nn.AvgPool2d(2),  # in place of strides, which would leave a chequered pattern in every map
             *_block(16, 24, padding),
