@@ -31,6 +31,8 @@ SCENARIOS = {
     "two-features": ["--method", "ig", "--no-pictures"],
     "shapes": [*_FEW, "--method", "icg,gradient", "--set", "icg.steps=2"],
     "burnt-snacks": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
+    "mnist": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
+    "mnist-in-space": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
     "local-minimum": [*_FEW, "--steps", "2", "--method", "icg", "--set", "steps=2"],
     "expression": ["--pairs", "2", "--method", "gradient", "--device", "cpu", "--no-pictures"],
 }

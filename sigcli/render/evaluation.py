@@ -17,7 +17,7 @@ from .table import arrow, draw_table
 Row = Mapping[str, Any]
 Kind = tuple[str, str]
 """Metric and imputation."""
-BANDS = 4
+BANDS = 5
 """Up to so many methods have bands; more would cover each other."""
 _FLIPPED = "share of the superpixels removed"
 """IROF is the area over its curve, so that a good map has a high figure and a low curve."""
