@@ -252,7 +252,7 @@ class TestCommand:
         assert not (tmp_path / "net" / "checkpoint.pt").exists()
         found = explain(
             shades / "light" / "0.png", model=told["file"], method="icg,ig,sig,gradient", device="cpu", write=False,
-            settings={"steps": 3, "sig.samples": 4},
+            settings={"steps": 3, "sig.samples": 4}, players="grid:4x4",
         )  # fmt: skip
         assert [item.status for item in found] == ["ok"] * 4
         assert found[0].values.shape == (1, 16, 16)

@@ -16,7 +16,7 @@ from ..errors import ImageError, UsageError
 from ..images import read_image
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability
-from ..metrics.summary import bootstrap
+from ..metrics.summary import wilson
 from .choices import parse_target
 from .inputs import run_names
 from .work import Session
@@ -118,7 +118,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     diagram = reliability(
         np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
     )
-    return Labelled(rows, _summary(rows, diagram, len(missing), session.seed), diagram, missing)
+    return Labelled(rows, _summary(rows, diagram, len(missing)), diagram, missing)
 
 
 def _answers(session: Session, batch: list[tuple[str, int, torch.Tensor]]) -> list[dict[str, Any]]:
@@ -136,13 +136,13 @@ def _answers(session: Session, batch: list[tuple[str, int, torch.Tensor]]) -> li
     ]  # fmt: skip
 
 
-def _summary(rows: list[dict[str, Any]], diagram: Reliability, failed: int, seed: int) -> list[dict[str, Any]]:
+def _summary(rows: list[dict[str, Any]], diagram: Reliability, failed: int) -> list[dict[str, Any]]:
     found = []
     for metric, column in (("accuracy", "correct"), ("top-5-accuracy", "in_top5"), ("calibration-error", None)):
         mean, low, high = diagram.error, None, None
         if column is not None:
-            summary = bootstrap([row[column] for row in rows], seed=seed)
-            mean, low, high = summary.mean, summary.low, summary.high
+            right = sum(row[column] for row in rows)
+            mean, (low, high) = right / len(rows), wilson(right, len(rows))
         entry = METRICS[metric].properties
         found.append({
             "method": "", "minus": "", "metric": metric, "imputation": "", "unit": entry["unit"],

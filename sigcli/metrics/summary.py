@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from .. import draws
 
@@ -69,3 +69,20 @@ def paired(one: dict[str, float], other: dict[str, float], *, seed: int = 0) -> 
     """Mean of one - other over the images that both have, with its interval."""
     both = [name for name in one if name in other]
     return bootstrap([one[name] - other[name] for name in both], seed=seed)
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share, within 0..1 however few there are (Wilson 1927, Eq. 1).
+
+    Args:
+        right: how many of them count.
+        n: of how many, 1 or more.
+
+    >>> [round(end, 3) for end in wilson(3, 4)]
+    [0.301, 0.954]
+    """
+    z = float(ndtri(0.975))
+    share, rest = right / n, z * z / n
+    centre = (share + rest / 2) / (1 + rest)
+    half = z * math.sqrt(share * (1 - share) / n + rest / (4 * n)) / (1 + rest)
+    return max(0.0, centre - half), min(1.0, centre + half)
