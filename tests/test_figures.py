@@ -119,7 +119,7 @@ def test_curves_of_24_methods_are_told_apart_and_named_outside_the_panels(tmp_pa
     assert not legend.get_window_extent(renderer).overlaps(axis.get_tightbbox(renderer))
 
 
-@pytest.mark.parametrize(("count", "bands"), [(1, 1), (4, 4), (5, 0)])
+@pytest.mark.parametrize(("count", "bands"), [(1, 1), (5, 5), (6, 0)])
 def test_bands_for_few_methods_only(tmp_path, seen, count, bands):
     rows = [row for i in range(count) for row in curve(MANY[i], height=0.3 + 0.1 * i)]
     evaluation.draw_curves(rows, [], tmp_path / "curves.png")
