@@ -36,14 +36,17 @@ def test_every_method_runs_on_the_bundled_network(method):
     assert np.abs(found.values).max() > 0
 
 
-def test_methods_that_trace_the_network_run_on_the_bundled_one(tmp_path):
-    command = ["explain", str(STAR), "--method", ",".join(TRACED), "--references", str(STAR.parent / "heart.png")]
+@pytest.mark.parametrize(
+    ("methods", "mask"), [(TRACED, []), (TRACED[:3], ["--mask-certainty", "0.6,0,1,0.5"])], ids=["whole", "masked"]
+)
+def test_methods_that_trace_the_network_run_on_the_bundled_one(tmp_path, methods, mask):
+    command = ["explain", str(STAR), "--method", ",".join(methods), "--references", str(STAR.parent / "heart.png")]
     where = ["--references", str(STAR), "--device", "cpu", "--no-pictures", "--out", str(tmp_path / "out")]
     done = subprocess.run(
-        [sys.executable, "-m", "sigcli", *command, *where], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "sigcli", *command, *where, *mask], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8", newline="") as stream:
-        assert [row["method"] for row in csv.DictReader(stream)] == list(TRACED)
-    for method in TRACED:
+        assert [row["method"] for row in csv.DictReader(stream)] == list(methods)
+    for method in methods:
         assert np.abs(np.load(tmp_path / "out" / "star" / f"{method}.npy")).max() > 0

@@ -252,7 +252,7 @@ class TestCommand:
         assert not (tmp_path / "net" / "checkpoint.pt").exists()
         found = explain(
             shades / "light" / "0.png", model=told["file"], method="icg,ig,sig,gradient", device="cpu", write=False,
-            settings={"steps": 3, "sig.samples": 4}, players="grid:4x4",
+            settings={"steps": 3, "sig.samples": 4},
         )  # fmt: skip
         assert [item.status for item in found] == ["ok"] * 4
         assert found[0].values.shape == (1, 16, 16)
@@ -286,3 +286,34 @@ class TestCommand:
         done = sig("train", shades, *SMALL, option, value, "--out", tmp_path / "net")
         assert done.exit_code == 2
         assert message in done.stderr
+
+
+def _class(folder, name, count, size=20):
+    (folder / name).mkdir(parents=True)
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 255, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
+def test_folders_and_sizes_that_cannot_be_trained_on(tmp_path):
+    _class(tmp_path / "few", "a", 3)
+    _class(tmp_path / "few", "b", 3)
+    _class(tmp_path / "broken", "a", 9)
+    (tmp_path / "broken" / "b").mkdir()
+    for i in range(9):
+        (tmp_path / "broken" / "b" / f"{i}.png").write_bytes(b"nothing")
+    for folder, options, says in (
+        ("few", {"arch": "small-cnn", "size": 16}, "too few"),
+        ("broken", {"arch": "small-cnn", "size": 16}, "class has no image"),
+        ("few", {"arch": "vit_b_16", "size": 100}, "cannot take pictures of 100"),
+        ("few", {"arch": "alexnet", "size": 32}, "cannot take pictures of 32"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            train_folder(
+                tmp_path / folder,
+                **options,
+                certainty=True,
+                epochs=1,
+                device="cpu",
+                out=tmp_path / options["arch"] / folder,
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,10 +121,25 @@ def shown_of(model: Model, loaded: Picture, methods: Sequence[Chosen]) -> Mappin
     }
 
 
-def fitted(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
-    """A method with its players and baseline for one array; as it is for pictures."""
-    if not isinstance(preprocess, ArrayInput):
+def _no_finer(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
+    own = chosen.entry.options().get("players")
+    grid = (
+        re.fullmatch(r"grid:(\d+)x(\d+)", str(own.default))
+        if own is not None and "players" not in chosen.options
+        else None
+    )
+    height, width = preprocess.size or (loaded.pixels.shape[0], loaded.pixels.shape[1])
+    if grid is None or (int(grid[1]) <= height and int(grid[2]) <= width):
         return chosen
+    return replace(chosen, options={**chosen.options, "players": "pixels"})
+
+
+def fitted(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
+    """A method with its players and baseline for one array; for pictures as it is, but that default players are never finer
+    than pixels.
+    """
+    if not isinstance(preprocess, ArrayInput):
+        return _no_finer(preprocess, loaded, chosen)
     options, shape = dict(chosen.options), loaded.pixels.shape
     if isinstance(options.get("players"), str):
         options["players"] = arrays.players(options["players"], shape)

@@ -96,9 +96,9 @@ def local_minimum(
     model = load_model(str(made.file), device=place)
     x = np.concatenate([np.array(EXAMPLE, np.float32).reshape(1, 1, 1, -1), scenario.batch(4 * seed + 3, 0, images)[0]])
     scorer = Scorer(model.module, output)
-    base = boundary(scorer)
-    found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x)])}
-    peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]))
+    base = boundary(scorer, model.device)
+    found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x).to(model.device)])}
+    peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]).to(model.device))
     for number, one in enumerate(chosen):
         found[one.name] = _values(model, scorer, x, one, seed, peers)
         if progress is not None:
@@ -149,12 +149,12 @@ class _Vectors:
         return [-1 - index for index in range(len(self.inputs))]
 
 
-def boundary(scorer: Scorer) -> float:
+def boundary(scorer: Scorer, device: torch.device | str = "cpu") -> float:
     """The value near 0.5 at which six equal components leave the network undecided: BShap's baseline (0.50546 in [ICG])."""
     low, high = 0.4, 0.6
     for _ in range(30):
         middle = (low + high) / 2
-        outputs = scorer.outputs(torch.full((1, 1, 1, scenario.COMPONENTS), middle))[0]
+        outputs = scorer.outputs(torch.full((1, 1, 1, scenario.COMPONENTS), middle, device=device))[0]
         low, high = (middle, high) if outputs[1] < outputs[0] else (low, middle)
     return (low + high) / 2
 
@@ -163,8 +163,9 @@ def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
     """Exact Shapley values of one input (1, 1, 6) where absent components have the value `base`, (6,)."""
 
     def game(members: np.ndarray) -> np.ndarray:
-        inputs = torch.where(torch.from_numpy(members)[:, None, None], x, torch.tensor(base))
-        return scorer.scores(inputs, torch.ones(len(inputs), dtype=torch.long)).double().numpy()
+        there = torch.from_numpy(members)[:, None, None].to(x.device)
+        inputs = torch.where(there, x, torch.tensor(base, device=x.device))
+        return scorer.scores(inputs, torch.ones(len(inputs), dtype=torch.long, device=x.device)).double().cpu().numpy()
 
     return exact(table(game, scenario.COMPONENTS))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ..certainty.training import Held, Point, Recipe, net_of, train
 from ..errors import UsageError
@@ -22,6 +23,8 @@ from .scenario_net import NETWORK, certainty_figures
 
 DEFAULT_OUT = "sig-train"
 CHECKPOINT = "checkpoint.pt"
+_LEAST = 8
+"""Images in a batch that hold every kind of damage."""
 FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")
 
 
@@ -96,7 +99,7 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
     channels = 1 if grey else 3
     mean, std = ((0.5,), (0.25,)) if grey else (IMAGENET_MEAN, IMAGENET_STD)
     made = Trained(arch, data.classes, certainty, Preprocess(size, size, mean, std))
-    module = trained.build(made, seed=seed)
+    module = _built(made, size, seed)
     spec: dict[str, Any] = {
         "command": "train", "folder": str(folder), "arch": arch, "certainty": certainty, "size": size, "epochs": epochs,
         "batch_size": batch_size, "rate": rate, "flip": flip, "grey": grey, "seed": seed,
@@ -117,6 +120,7 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
         return shown
 
     seen = decode(data.train, padded(size), channels, show("reading"))
+    _readable(seen, data.classes)
     held = decode(data.held, size, channels, show("reading held-out images"))
     recipe = Recipe(steps=_steps(seen, epochs, batch_size or 64), rate=rate, damage=certainty, seed=seed)
     net = net_of(module, mean, std, certainty=certainty, device=place)
@@ -136,6 +140,34 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
         kind = "with certainty" if certainty else "without certainty"
         draw_curves({"": points}, path / FILES[3], title=f"{arch} on {Path(folder).name}, {kind}")
     return Training(path / NETWORK, data.classes, figures, points, [*seen.unread, *held.unread], path)
+
+
+def _built(made: Trained, size: int, seed: int) -> nn.Module:
+    """The network, tried on one picture before any image is read; UsageError where the size does not suit it."""
+    try:
+        module = trained.build(made, seed=seed)
+        with torch.no_grad():
+            module.eval()(torch.zeros(1, made.preprocess.channels, size, size))
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        what = f"{made.arch} cannot take pictures of {size} pixels: {' '.join(str(error).split())}"
+        raise UsageError(
+            what, given=f"--size {size}", hint="Try --size 224, for which most networks are made."
+        ) from error
+    return module.train()
+
+
+def _readable(seen: Decoded, classes: Sequence[str]) -> None:
+    """Raise UsageError for a class without an image that can be read, or too few images for a batch."""
+    counts = torch.bincount(seen.labels, minlength=len(classes)).tolist()
+    empty = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        raise UsageError("a class has no image to train on that can be read", given=", ".join(empty))
+    if len(seen.labels) < _LEAST:
+        raise UsageError(
+            "there are too few images to train on",
+            given=len(seen.labels),
+            allowed=f"{_LEAST} or more, beside those held out",
+        )
 
 
 def _mixed(held: Held) -> Held:

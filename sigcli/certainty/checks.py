@@ -42,4 +42,5 @@ def neutrality(model: CertaintyModel, x: Float[Tensor, "n c h w"], shares: Float
     Returns:
         the largest difference over pictures and classes; 0 is best.
     """
-    return float((unknowing(model, x) - shares).abs().max())
+    predictions = unknowing(model, x)
+    return float((predictions - shares.to(predictions.device)).abs().max())

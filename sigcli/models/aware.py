@@ -25,6 +25,26 @@ from .model import Model
 _FORM = "LEFT,TOP,RIGHT,BOTTOM in shares of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
 
 
+class Masked(nn.Module):
+    """A network that takes a certainty, given the same one for every image; no branch, so that its code can be traced.
+
+    Args:
+        inner: (N, C, H, W), certainty (N, 1, H, W) → (N, classes).
+        known: (H, W) certainty, of the images' size.
+    """
+
+    known: Tensor
+
+    def __init__(self, inner: nn.Module, known: Float[Tensor, "h w"]):
+        super().__init__()
+        self.inner = inner
+        self.register_buffer("known", known[None, None], persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, classes)."""
+        return self.inner(images, torch.zeros_like(images[:, :1]) + self.known)
+
+
 class Aware(nn.Module):
     """A network that takes a certainty, for callers that know images only.
 
@@ -40,6 +60,7 @@ class Aware(nn.Module):
         super().__init__()
         self.inner, self.channels = inner, channels
         self.register_buffer("known", known, persistent=False)
+        self.masked = None if known is None else Masked(inner, known)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W), or (N, C+1, H, W) with the certainty as the last channel, → (N, classes)."""
@@ -53,7 +74,7 @@ class Aware(nn.Module):
     @property
     def looked_into(self) -> nn.Module:
         """The network under its own layer names, for methods that hook or trace it; where an area is masked, as it is."""
-        return self.inner if self.known is None else self
+        return self.inner if self.masked is None else self.masked
 
 
 def takes_certainty(module: nn.Module) -> bool:
