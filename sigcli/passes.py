@@ -51,7 +51,10 @@ class Passes:
         """
         model = self.scorer.model if isinstance(self.scorer, Scorer) else None
         if not isinstance(model, nn.Module):
-            raise AttributionError("the method looks into the layers of a network, and this score is of a function")
+            raise AttributionError(
+                "the method looks into the layers of a classifier, and this score is of a function or of a pair of images",
+                hint="Methods of scores and gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
+            )
         return getattr(model, "looked_into", model)  # of a wrapper, what it wraps (models.aware)
 
     @property

@@ -405,3 +405,29 @@ def test_every_picture_and_link_of_the_docs_is_there():
     for page in ("arrays.md", "pairs.md"):
         for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / page).read_text(encoding="utf-8")):
             assert (ROOT / "docs" / target).exists(), target
+
+
+SHAPLEY = ("bshap", "kernelshap", "low-order-shap")
+
+
+def test_tabular_methods_agree_on_a_row(here):
+    np.save("row.npy", np.random.default_rng(0).normal(size=6).astype(np.float32))
+    Path("tabular.py").write_text(
+        "import torch\n\n\ndef net():\n    torch.manual_seed(0)\n"
+        "    return torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))\n"
+    )
+    others = "shapley-sampling,occlusion,lime,idgi"
+    done = sig(
+        "explain", "row.npy", "--model", "tabular:net", "--method", f"{','.join(SHAPLEY)},{others}", "--out", "o"
+    )
+    assert done.exit_code == 0, done.output
+    exact = np.load("o/row/bshap.npy")
+    for name in SHAPLEY:
+        np.testing.assert_allclose(np.load(f"o/row/{name}.npy"), exact, atol=1e-6)
+    for name in others.split(","):
+        found = np.load(f"o/row/{name}.npy")
+        assert found.shape == (6,)
+        assert np.corrcoef(found, exact)[0, 1] > 0.9
+    refused = sig("explain", "row.npy", "--model", "tabular:net", "--method", "gradcam", "--out", "p")
+    assert refused.exit_code == 2
+    assert "kernelshap" in refused.output

@@ -13,6 +13,7 @@ import torch
 from .. import arrays
 from ..errors import ImageError, UsageError
 from ..images import Picture
+from ..methods import METHODS
 from ..models.aware import shown
 from ..models.model import Model
 from ..models.preprocess import Preprocess
@@ -41,7 +42,8 @@ def for_arrays(methods: Sequence[Chosen]) -> list[Chosen]:
     chosen = []
     for one in methods:
         if not one.entry.properties.get("arrays"):
-            raise UsageError(f"{one.entry.name} is a method for pictures", hint="For arrays: sig, sig-walk, ig, eg, …")
+            suited_to = ", ".join(name for name, entry in METHODS.items() if entry.properties.get("arrays"))
+            raise UsageError(f"{one.entry.name} is a method for pictures", allowed=suited_to)
         known = one.entry.options()
         if one.options.get("baselines") == "uniform":
             raise UsageError("baselines=uniform is noise over the range of pixels, and arrays have none")

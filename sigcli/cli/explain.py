@@ -140,7 +140,7 @@ def _table(items: list[Explanation], total: int) -> Table:
     for column in ("image", "method", "target"):
         table.add_column(column, overflow="fold", no_wrap=column == "method")
     for column in ("score", "gap", "std. error", "evaluations", "seconds"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for item in items:
         if item.status != "ok":
             table.add_row(escape(item.image), item.method, "", "failed", "", "", "", "")

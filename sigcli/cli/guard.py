@@ -14,9 +14,15 @@ from ..errors import SigError
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
+_PIPE = 120  # columns
+
+
 def console() -> Console:
     """Standard error, where everything goes that is not a result."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    screen = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+    if not screen.is_terminal:  # nobody's window is narrow there: tables keep their words whole
+        screen.width = max(screen.width, _PIPE)
+    return screen
 
 
 @contextmanager

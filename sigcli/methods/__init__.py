@@ -45,7 +45,15 @@ _RULED = {**_DIRECT, "multiplied": False, "axioms": ("dummy",)}
 _LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
 _ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps"}
 _SCORES = {**_DIRECT, "needs": "forward"}
-_GAME = {**_SCORES, "players": True, "complete": True, "sampled": True, "axioms": _ALL, "cost": "budget"}
+_GAME = {
+    **_SCORES,
+    "arrays": True,
+    "players": True,
+    "complete": True,
+    "sampled": True,
+    "axioms": _ALL,
+    "cost": "budget",
+}
 
 METHODS = Catalog(
     "method",
@@ -97,6 +105,7 @@ METHODS = Catalog(
             "gradients at random places between other images and this one [Lundberg 2017]",
             {
                 **_ALONG,
+                "arrays": True,
                 "complete": False,
                 "sampled": True,
                 "axioms": ("dummy", "linearity", "invariance"),
@@ -107,7 +116,7 @@ METHODS = Catalog(
             "linear-shap",
             "methods.expected:linear_shap",
             "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
-            {**_ALONG, "axioms": _ALL, "cost": "2"},
+            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2"},
         ),
         Entry(
             "blur-ig",
@@ -125,7 +134,7 @@ METHODS = Catalog(
             "idgi",
             "methods.curved:idgi",
             "score differences on IG's path, shared by squared gradients [Yang 2023]",
-            {**_ALONG, "axioms": ("completeness", "dummy", "symmetry", "invariance")},
+            {**_ALONG, "arrays": True, "axioms": ("completeness", "dummy", "symmetry", "invariance")},
         ),
         Entry(
             "gradcam",
@@ -182,6 +191,7 @@ METHODS = Catalog(
             "what the score loses without a player [Zeiler 2014]",
             {
                 **_SCORES,
+                "arrays": True,
                 "players": True,
                 "axioms": ("dummy", "linearity", "symmetry", "invariance"),
                 "cost": "players",
@@ -206,6 +216,7 @@ METHODS = Catalog(
             "a local linear model of players [Ribeiro 2016]",
             {
                 **_SCORES,
+                "arrays": True,
                 "players": True,
                 "sampled": True,
                 "stderr": False,

@@ -43,10 +43,11 @@ def _is_exported(program: fx.GraphModule) -> bool:
 
 
 def without_hooks() -> list[str]:
-    """The methods that need no look into the network."""
+    """The methods that need no look into the network, nor a network of a kind of its own."""
     from . import METHODS
 
-    return [name for name, entry in METHODS.items() if entry.properties["needs"] != "hooks"]
+    own = [name for name, entry in METHODS.items() if entry.properties["needs"] != "hooks"]
+    return [name for name in own if name != "linear-shap" and not METHODS[name].properties.get("certainty")]
 
 
 def working_copy(module: nn.Module) -> nn.Module:
