@@ -561,3 +561,15 @@ def test_a_metric_can_be_added_to_measured_arrays(here):
     evaluate("in", attributions="run", metric="sparseness", out="out")
     found = evaluate("in", attributions="run", metric="sparseness,entropy", out="out", resume=True)
     assert len(found.figures) == 6
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_mistake_in_a_repeated_command_leaves_the_run_alone(here, named):
+    out = {"out": "sig-out"} if named else {}
+    evaluate("in", method="gradient", metric="sparseness", **out)
+    before = {path: path.read_bytes() for path in (here / "sig-out").rglob("*") if path.is_file()}
+    (here / "labels.csv").write_text("image,label\nstar.png,no such class\n")
+    for wrong in ({"metric": "deletion", "imputation": "blurr"}, {"metric": "sparseness", "labels": "labels.csv"}):
+        with pytest.raises(UsageError):
+            evaluate("in", method="gradient", **wrong, **out)
+        assert {path: path.read_bytes() for path in (here / "sig-out").rglob("*") if path.is_file()} == before

@@ -22,6 +22,7 @@ from .choices import choose_device
 from .explain import prepare, stream
 from .results import Explanation
 from .scenario import Progress, Verdict
+from .scenario_maps import settings_for
 from .scenario_net import Prepared, network
 from .work import Session
 
@@ -92,13 +93,11 @@ def burnt_snacks(
     place = choose_device(device)
     made = trained_network(folder, seed=seed, steps=steps, device=place, progress=progress)
     chosen, known = _chosen(seed, images)
-    text = method if isinstance(method, str) else ",".join(method)
-    named = {one.partition("=")[0].strip() for one in text.split(",")}
     session = prepare(
         _written(chosen, known, folder / "pictures" / f"seed-{seed}"),
         references=folder / "pictures" / f"references-{seed}" if _references(folder, seed) else None,
         model=str(made.file), method=method, output=output, target=1, seed=seed, device=device, batch_size=batch_size,
-        settings={**{k: v for k, v in DEFAULTS.items() if k.partition(".")[0] in named}, **(settings or {})},
+        settings=settings_for(method, DEFAULTS, settings),
         out=folder, resume=resume, overwrite=overwrite, pictures=False,
     )  # fmt: skip
     for name in FILES:

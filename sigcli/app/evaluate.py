@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from typing_extensions import Unpack
 from ..arrays import is_array_path
 from ..errors import UsageError
 from ..metrics.summary import Summary
-from ..runs import MANIFEST, RESULTS, append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
+from ..models.model import Model
+from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
 from .arrays import check_arrays, count, saved
 from .certainty_checks import judge_certainty, split_checks
 from .choices import Chosen, choose_metrics, method_names, split_settings
@@ -120,12 +120,8 @@ def prepare_evaluation(
     if options.get("out") is not None:
         refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
     if attributions is None:
-        given = options.get("out")
-        fresh = given is None or not (Path(given) / MANIFEST).exists()
-        session = prepare(images, **{"method": DEFAULT_METHODS, **options, "settings": for_methods})
-        with _withdrawn(session, fresh=fresh):
-            rehearse(metrics, session.model)
-            split_checks(session.model, metrics)
+        known = {"method": DEFAULT_METHODS, **options, "settings": for_methods}
+        session = prepare(images, **known, verify=lambda model: _verified(model, metrics, labels))
         if session.run is None:
             raise UsageError("an evaluation is written to its run folder", given="write=False")
         folder, arrays, only = session.run.path, None, None
@@ -138,11 +134,11 @@ def prepare_evaluation(
         if run is not None:
             check_model(run, session.model)
         check_arrays(session, arrays, only)
-        rehearse(metrics, session.model)
+        _verified(session.model, metrics, labels)
         folder = run if run is not None and options.get("out") == run else _claimed(arrays, session, options)
     kept = Kept(folder, resume=bool(options.get("resume")))
     smooth = float(options.get("smooth") or 0)
-    truth = None if labels is None else _truth(Path(labels), session)
+    truth = None if labels is None else _truth(Path(labels), session.model)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
         "masks": masks and str(masks), "labels": labels and str(labels),
@@ -171,22 +167,15 @@ def _refuse(
         raise UsageError("an array has one target", given=f"--target {options.get('target')}", hint="Name a class.")
 
 
-@contextlib.contextmanager
-def _withdrawn(session: Session, *, fresh: bool) -> Iterator[None]:
-    """On an error take back the run folder, where this command made it: the corrected command may want it."""
-    try:
-        yield
-    except UsageError:
-        if fresh and session.run is not None:
-            for name in (RESULTS, MANIFEST):
-                (session.run.path / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # other files lie there
-                session.run.path.rmdir()
-        raise
+def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) -> None:
+    """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+    rehearse(metrics, model)
+    split_checks(model, metrics)
+    if labels is not None:
+        _truth(Path(labels), model)
 
 
-def _truth(path: Path, session: Session) -> dict[str, int]:
-    model = session.model
+def _truth(path: Path, model: Model) -> dict[str, int]:
     return read_true_classes(path, list(model.labels) if model.labels else None, model.classes)
 
 

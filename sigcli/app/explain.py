@@ -79,8 +79,12 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     smooth: float | None = None,
     pictures: bool = True,
     check: str = "sampled",
+    verify: Callable[[Model], None] | None = None,
 ) -> Session:
-    """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`."""
+    """Check everything that can be checked, load the model and open the run folder. Arguments as in `explain`.
+
+    `verify` is called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
+    """
     check_numbers(smooth, batch_size, resize, crop, check)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
     chosen = choose_methods(method, {**shared, **(settings or {})}, preset)
@@ -107,6 +111,8 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     partners = None if second is None else Partners(*second, loaded)
     scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
+    if verify is not None:
+        verify(loaded)
     spec = _spec(
         loaded,
         chosen,

@@ -24,6 +24,7 @@ from .evaluate import FILES, Evaluation, carry_out, prepare_evaluation
 from .figures import Figure
 from .results import Explanation
 from .scenario import Progress, Verdict
+from .scenario_maps import settings_for
 from .scenario_net import checks_told
 
 DEFAULT_OUT = "sig-shapes"
@@ -87,12 +88,10 @@ def shapes_verdict(
     folder = Path(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     drawn = [draw(_STREAM + seed, index) for index in range(images)]
-    text = method if isinstance(method, str) else ",".join(method)
-    named = {one.partition("=")[0].strip() for one in text.split(",")}
     prepared = prepare_evaluation(
         [str(path) for path in _written(drawn, folder / "drawn" / f"seed-{seed}")], model="shapes", method=method,
         masks=folder / "drawn" / f"seed-{seed}" / "masks", metric=",".join(MEASURES), output=output, seed=seed,
-        settings={**{k: v for k, v in DEFAULTS.items() if k.partition(".")[0] in named}, **(settings or {})},
+        settings=settings_for(method, DEFAULTS, settings),
         smooth=_SMOOTH, device=device, batch_size=batch_size, out=folder, resume=resume,
         overwrite=overwrite, pictures=pictures,
     )  # fmt: skip
