@@ -58,11 +58,11 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
         only: names of methods, or None for all.
     """
     named = session.target if isinstance(session.target, int) else None
-    targets = _targets(folder)
+    targets, methods = _targets(folder), _methods(session, folder, only)
     for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
         files = _files(folder, stem, only)
         top = _Top(session, path)
-        for method in _methods(session, folder, only):
+        for method in methods:
             if method not in files:
                 yield Explanation(name, method, folder=stem, status="failed", error="there is no array for this image")
                 continue
