@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BudgetError, UsageError
+from ..errors import BudgetError, UsageError, unknown
 from ..gridworld import ESTIMATORS
 from ..gridworld.estimators import least_budget
 from ..gridworld.results import CaseResult, Study, SweepPoint
@@ -31,6 +31,7 @@ CURVE = (0.25, 4.0, 16.0)
 LONG_CURVE, LONG_ESTIMATORS = 50.0, ("sig", "sig-walk")
 """What SIG costs in the papers, where each of the N coalitions is integrated in 50 steps: a last point for two of them."""
 CURVE_ESTIMATORS = ("eg", "sig", "sig-walk", "effective", "permutation", "kernelshap")
+PROTOCOLS = ("equal", "paper")
 SWEEPS = {"samples": (0.25, 0.5, 1.0, 2.0, 4.0), "coverage": (0.1, 0.2, 0.4, 0.6, 0.8)}
 
 FILES = (
@@ -42,7 +43,7 @@ FILES = (
 Progress = Callable[[str, int, int], None]
 
 
-def gridworld(
+def gridworld(  # noqa: PLR0913  one keyword for each option of the command
     *,
     grid: str | Sequence[str] = ("2x2", "2x3"),
     reward: str | Sequence[str] = ("r1", "r2"),
@@ -51,6 +52,7 @@ def gridworld(
     samples: int | None = None,
     sweep: str | None = None,
     estimators: str | Sequence[str] | None = None,
+    protocol: str = "equal",
     seed: int = 0,
     device: str = "auto",
     steps: int | None = None,
@@ -69,6 +71,8 @@ def gridworld(
         samples: evaluations given to each estimator; by default 200 for at most 12 players and 1500 for more.
         sweep: also vary "samples" (N) or "coverage" (Q).
         estimators: names from `sig list estimators`, or None for all.
+        protocol: "equal" gives each estimator the same number of evaluations; "paper" runs zero, mean, random and sig as
+            [SIG] Table 2 does: SIG from `samples` coalitions of the share Q that the network saw, every path in 50 steps.
         seed: of every random draw.
         device: where networks are trained and evaluated: auto, cpu, cuda. auto is the CPU: the networks are tiny.
         steps: training steps; by default 4000.
@@ -85,15 +89,19 @@ def gridworld(
     >>> [m.estimator for m in study.cases[0].measured]
     ['sig', 'exact']
     """
-    names = _names(estimators, ESTIMATORS)
     _check_numbers(runs, coverage, samples, steps, sweep)
+    names = _names(estimators, protocol)
     where = choose_device("cpu" if device == "auto" else device)
     conditions = _conditions(_texts(grid), _texts(reward))
-    named = {c.title: _within(c, samples or c.samples, names, strict=estimators is not None) for c in conditions}
+    strict = estimators is not None
+    named = {
+        c.title: names if protocol == "paper" else _within(c, samples or c.samples, names, strict=strict)
+        for c in conditions
+    }
     recipe = Recipe() if steps is None else Recipe(steps=steps)
     spec = {
         "command": "gridworld", "grid": _texts(grid), "reward": _texts(reward), "runs": runs, "coverage": coverage,
-        "samples": samples, "sweep": sweep, "estimators": names, "seed": seed, "steps": recipe.steps,
+        "samples": samples, "sweep": sweep, "estimators": names, "protocol": protocol, "seed": seed, "steps": recipe.steps,
         "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
     }  # fmt: skip
     folder = None
@@ -116,6 +124,7 @@ def gridworld(
                 coverage=coverage,
                 sweep=sweep,
                 training=training,
+                protocol=protocol,
                 progress=progress or _silent,
             )
         )
@@ -165,25 +174,27 @@ def _case(
     coverage: float,
     sweep: str | None,
     training: dict[str, Any],
+    protocol: str,
     progress: Progress,
 ) -> CaseResult:
     trained = _trained(condition, coverage, training, progress)
     measured: list[Measured] = []
     for i, name in enumerate(names):
-        measured += measure(trained, name, budget)
+        measured += measure(trained, name, budget, protocol=protocol)
         progress(f"{condition.title}: estimators", i + 1, len(names))
-    curve = _curve(trained, budget, [name for name in names if name in CURVE_ESTIMATORS], progress)
+    curved = [name for name in names if name in CURVE_ESTIMATORS] if protocol == "equal" else []
+    curve = _curve(trained, budget, curved, progress)
     swept: list[SweepPoint] = []
     budgeted = [name for name in names if ESTIMATORS[name].properties["budgeted"]]
     values = SWEEPS.get(sweep or "", ())
     for value in values if sweep != "coverage" else sorted({*values, coverage}):
         if sweep == "samples":
             spent = max(1, round(value * budget))
-            swept.append(SweepPoint(spent, coverage, _at_budget(trained, budgeted, spent)))
+            swept.append(SweepPoint(spent, coverage, _at_budget(trained, budgeted, spent, protocol)))
         else:
             other = _trained(condition, value, training, progress) if value != coverage else trained
-            swept.append(SweepPoint(value, value, _at_budget(other, budgeted, budget)))
-    return CaseResult(trained, budget, measured, curve, swept, sample_segments(trained.trial(0, budget)))
+            swept.append(SweepPoint(value, value, _at_budget(other, budgeted, budget, protocol)))
+    return CaseResult(trained, budget, measured, curve, swept, sample_segments(trained.trial(0, budget)), protocol)
 
 
 def _trained(condition: Condition, coverage: float, training: dict[str, Any], progress: Progress) -> Trained:
@@ -197,12 +208,12 @@ def _trained(condition: Condition, coverage: float, training: dict[str, Any], pr
     return prepare(condition, coverage=coverage, progress=step, **training)
 
 
-def _at_budget(trained: Trained, names: Sequence[str], budget: int) -> list[Measured]:
+def _at_budget(trained: Trained, names: Sequence[str], budget: int, protocol: str = "equal") -> list[Measured]:
     """Estimates of those estimators that can run within the budget; the others have no point in a curve."""
     found: list[Measured] = []
     for name in names:
         try:
-            found += measure(trained, name, budget)
+            found += measure(trained, name, budget, protocol=protocol)
         except BudgetError:
             continue
     return found
@@ -210,6 +221,8 @@ def _at_budget(trained: Trained, names: Sequence[str], budget: int) -> list[Meas
 
 def _curve(trained: Trained, budget: int, names: Sequence[str], progress: Progress) -> list[Measured]:
     found: list[Measured] = []
+    if not names:
+        return found
     long = [name for name in names if name in LONG_ESTIMATORS]
     points = [*((factor, names) for factor in CURVE), (LONG_CURVE, long)]
     for i, (factor, chosen) in enumerate(points):
@@ -224,13 +237,23 @@ def _texts(value: str | Sequence[str]) -> list[str]:
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
-def _names(estimators: str | Sequence[str] | None, catalog: Any) -> list[str]:
+def _names(estimators: str | Sequence[str] | None, protocol: str) -> list[str]:
+    """The estimators that were named, or all that the protocol has."""
+    if protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    known = [name for name, entry in ESTIMATORS.items() if protocol == "equal" or entry.properties["paper"]]
     if estimators is None:
-        return list(catalog)
-    names = _texts(estimators)
+        return known
+    names = [ESTIMATORS[name].name for name in _texts(estimators)]
     if not names:
-        raise UsageError("no estimator was named", allowed=", ".join(catalog))
-    return [catalog[name].name for name in names]
+        raise UsageError("no estimator was named", allowed=", ".join(known))
+    absent = [name for name in names if name not in known]
+    if absent:
+        hint = "Leave --protocol out to compare it at equal evaluations."
+        raise UsageError(
+            f"the papers do not run {absent[0]}", given="--protocol paper", allowed=", ".join(known), hint=hint
+        )
+    return names
 
 
 def _check_numbers(runs: int, coverage: float, samples: int | None, steps: int | None, sweep: str | None) -> None:

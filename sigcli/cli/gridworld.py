@@ -30,7 +30,7 @@ Samples = Annotated[
     int | None,
     typer.Option(
         "--samples", rich_help_panel=_GAME, show_default="200 up to 12 players, 1500 above",
-        help="Evaluations N that each estimator may spend.",
+        help="Evaluations N that each estimator may spend; with --protocol paper, baselines N of SIG.",
     ),
 ]  # fmt: skip
 Sweep = Annotated[
@@ -45,6 +45,13 @@ Estimators = Annotated[
         "--estimators", rich_help_panel=_GAME, show_default="all", help="With commas; see 'sig list estimators'."
     ),
 ]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        "--protocol", rich_help_panel=_GAME,
+        help="equal: the same evaluations for all. paper: SIG from N coalitions of the share Q, 50 steps on each path.",
+    ),
+]  # fmt: skip
 Steps = Annotated[int, typer.Option("--steps", rich_help_panel=_GAME, help="Training steps of the networks.")]
 
 
@@ -56,6 +63,7 @@ def gridworld(
     samples: Samples = None,
     sweep: Sweep = None,
     estimators: Estimators = None,
+    protocol: Protocol = "equal",
     steps: Steps = 4000,
     seed: o.Seed = 0,
     device: o.Device = "auto",
@@ -75,6 +83,8 @@ def gridworld(
       sig gridworld --grid 2x2 --reward my_rewards:treasure    a reward of your own
 
       sig gridworld --sweep samples --estimators sig,sig-walk,permutation
+
+      sig gridworld --protocol paper                           the paper's Fig. 3 and Table 2 as it ran them
     """
     with guarded(debug, kept="the tables hold every condition that was finished"):
         from ..app.gridworld import gridworld as play
@@ -83,12 +93,15 @@ def gridworld(
         with Stages() as stages:
             study = play(
                 grid=grid, reward=reward, runs=runs, coverage=coverage, samples=samples, sweep=sweep, seed=seed,
-                estimators=estimators, device=device, steps=steps, out=out, overwrite=overwrite, progress=stages.show,
+                estimators=estimators, protocol=protocol, device=device, steps=steps, out=out, overwrite=overwrite,
+                progress=stages.show,
             )  # fmt: skip
         screen = console()
         for line in _standins(study):
             screen.print(line, markup=False)
         screen.print(_table(study))
+        if protocol == "paper":
+            screen.print(_times(study))
         for line in _differences(study):
             screen.print(line, markup=False)
         screen.print(f"tables and figures in {study.folder}/", markup=False)
@@ -155,6 +168,29 @@ def _table(study: Study) -> Table:
         for case, group in zip(study.cases, groups, strict=True):
             interval = mean_interval([m.spearman for m in group.get((name, case.budget), [])])
             cells.append("-" if interval.mean is None else f"{interval.mean:.2f} ± {interval.sd or 0:.2f}")
+        table.add_row(name, *cells)
+    return table
+
+
+def _times(study: Study) -> Table:
+    """Median seconds of one explanation, estimators by conditions, beside zero-baseline IG's ([SIG] Table 2)."""
+    from statistics import median
+
+    from ..gridworld.study import grouped
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), title="seconds per explanation (× zero)")
+    table.title_style, table.title_justify = "italic", "left"
+    table.add_column("estimator")
+    for case in study.cases:
+        table.add_column(case.trained.condition.title, justify="right")
+    times = [
+        {name: median(m.seconds for m in found) for (name, _), found in grouped(case.measured).items()}
+        for case in study.cases
+    ]
+    for name in study.estimators:
+        cells = [
+            f"{case[name]:.4f}" + (f" ({case[name] / case['zero']:.0f})" if "zero" in case else "") for case in times
+        ]
         table.add_row(name, *cells)
     return table
 

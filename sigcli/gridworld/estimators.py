@@ -66,7 +66,8 @@ class Trial:
     Args:
         networks: the stand-ins of the condition.
         run: which of them.
-        sampled: the coalitions from which references are drawn.
+        sampled: the N coalitions from which references are drawn.
+        pool: (m,) codes of the share Q of coalitions that the network was trained on.
         seed: of the experiment.
     """
 
@@ -74,6 +75,7 @@ class Trial:
     run: int
     sampled: SampledCoalitions
     seed: int = 0
+    pool: Int[np.ndarray, " m"] = field(default_factory=lambda: np.zeros(0, np.int64))
     subject: Subject = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,7 +105,8 @@ class Trial:
 Estimator = Callable[[Trial, int], Estimate]
 
 
-def _follow(trial: Trial, plan: Plan, spent: int = 0) -> Estimate:
+def follow(trial: Trial, plan: Plan, spent: int = 0) -> Estimate:
+    """Follow a plan on the network of a run; `spent` evaluations were needed to make it."""
     (found,) = integrate(trial.networks, [Task(trial.subject, plan)], batch_size=min(len(plan), _BATCH))
     stderr = None if found.stderr is None else found.stderr.flatten().double().cpu().numpy()
     return Estimate(found.values.flatten().double().cpu().numpy(), found.gradient_evaluations + spent, stderr)
@@ -111,7 +114,7 @@ def _follow(trial: Trial, plan: Plan, spent: int = 0) -> Estimate:
 
 def along(trial: Trial, method: str, **options: Any) -> Estimate:
     """One of `sigcli.methods` over the network's scorer."""
-    return _follow(trial, METHODS[method].load()(trial.subject, **options))
+    return follow(trial, METHODS[method].load()(trial.subject, **options))
 
 
 def _line(trial: Trial, baseline: str, budget: int) -> Estimate:
@@ -205,7 +208,7 @@ def sig_effective(trial: Trial, budget: int) -> Estimate:
     partition = parse("pixels", trial.subject.x)
     reference = Reference.fixed(torch.zeros_like(trial.subject.x))
     plan = through("to-input", partition, reference, drawn, nodes=alpha[:, None], weights=weight, unit=None)
-    return _follow(trial, plan, spent=pool.evaluations)
+    return follow(trial, plan, spent=pool.evaluations)
 
 
 def permutation(trial: Trial, budget: int) -> Estimate:

@@ -35,6 +35,7 @@ class CaseResult:
         curve: estimates at other budgets.
         sweep: estimates for each value of the swept parameter.
         segments: marginal differences beside IG along one player's segment, for the first network.
+        protocol: "equal" evaluations for all, or "paper", where the budget is a number of baselines.
     """
 
     trained: Trained
@@ -43,6 +44,14 @@ class CaseResult:
     curve: list[Measured]
     sweep: list[SweepPoint]
     segments: Segments
+    protocol: str = "equal"
+
+    @property
+    def effort(self) -> str:
+        """What the budget means, for titles."""
+        if self.protocol == "equal":
+            return f"{self.budget} evaluations each"
+        return f"SIG from {self.budget} baselines"
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from scipy import stats
 
 from .. import draws
 from ..shapley import Estimate, exact_fractions
-from . import ESTIMATORS
+from . import ESTIMATORS, load_paper
 from .estimators import SampledCoalitions, Trial, exact
 from .rewards import Reward
 from .standin import Recipe, StandIns, coverage_codes, train
@@ -92,7 +92,7 @@ class Measured:
     Args:
         estimator: its name.
         run: number of the network.
-        budget: evaluations it was given.
+        budget: evaluations it was given, or baselines under the papers' protocol.
         estimate: what it gave.
         spearman: rank correlation with the reward's Shapley values; NaN where all its values are equal.
         pearson: correlation with them.
@@ -133,7 +133,7 @@ class Trained:
     def trial(self, run: int, budget: int) -> Trial:
         """A run with as many sampled coalitions as the budget, from those that its network saw ([SIG] appendix: N of Q)."""
         sampled = SampledCoalitions(self.codes[run][:budget], self.condition.world.n)
-        return Trial(self.networks, run, sampled, self.seed)
+        return Trial(self.networks, run, sampled, self.seed, self.codes[run])
 
 
 def correlation(values: Float64[np.ndarray, " n"], truth: Float64[np.ndarray, " n"]) -> tuple[float, float]:
@@ -194,8 +194,14 @@ def _check(condition: Condition, networks: StandIns, run: int) -> StandInCheck:
     return StandInCheck(run, estimate, pearson, spearman, error, seconds)
 
 
-def measure(trained: Trained, estimator: str, budget: int) -> list[Measured]:
+def measure(trained: Trained, estimator: str, budget: int, *, protocol: str = "equal") -> list[Measured]:
     """Run an estimator on every network of a condition.
+
+    Args:
+        trained: the condition.
+        estimator: its name.
+        budget: evaluations it may spend, or under the papers' protocol the number of baselines N.
+        protocol: "equal" or "paper".
 
     Raises:
         BudgetError: the estimator cannot run within the budget.
@@ -205,7 +211,7 @@ def measure(trained: Trained, estimator: str, budget: int) -> list[Measured]:
         return [
             _judged(trained, estimator, budget, check.run, check.estimate, check.seconds) for check in trained.checks
         ]
-    estimate = entry.load()
+    estimate = entry.load() if protocol == "equal" else load_paper(estimator)
     estimate(trained.trial(0, budget), budget)  # what is done once and kept (tables, imports) is no part of the time
     found = []
     for run in range(len(trained.networks)):

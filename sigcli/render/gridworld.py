@@ -99,7 +99,7 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
             axis.invert_yaxis()
             axis.set_xlim(lowest - 0.03, 1.17)
             axis.axvline(0, color="#888888", lw=0.7)
-            axis.set_title(f"{case.trained.condition.title}, {case.budget} evaluations each")
+            axis.set_title(f"{case.trained.condition.title}, {case.effort}")
             axis.grid(axis="y", visible=False)
 
 
@@ -160,7 +160,7 @@ def draw_timing(cases: Sequence[CaseResult], path: Path) -> None:
             axis.set_yticks(range(len(seconds)), list(seconds))
             axis.invert_yaxis()
             axis.set_xlabel("milliseconds")
-            axis.set_title(f"{case.trained.condition.title}, {case.budget} evaluations each")
+            axis.set_title(f"{case.trained.condition.title}, {case.effort}")
             axis.grid(axis="y", visible=False)
 
 
@@ -196,7 +196,8 @@ def draw_segments(cases: Sequence[CaseResult], path: Path) -> None:
 
 def draw_sweep(cases: Sequence[CaseResult], swept: str, path: Path) -> None:
     """1 - Spearman against the number of samples N or the share of coalitions Q ([SIG] Figs 4, 10, 11)."""
-    label = "evaluations N" if swept == "samples" else "share Q of the coalitions that the network saw"
+    what = "evaluations N" if all(case.protocol == "equal" for case in cases) else "baselines N"
+    label = what if swept == "samples" else "share Q of the coalitions that the network saw"
     with panels(path, len(cases), size=(5.4, 3.4), title=f"Rank error against {label}") as axes:
         for axis, case in zip(axes, cases, strict=True):
             names = list(dict.fromkeys(m.estimator for point in case.sweep for m in point.measured))
