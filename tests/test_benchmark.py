@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,9 @@ OPTIONS = {
 }
 COLUMNS = (
     *("count", "method", "metric", "imputation", "unit", "better", "mean", "ci_low", "ci_high", "n", "failed"),
-    *("seconds", "seconds_per_image", "gradient_evaluations"),
+    *("seconds", "seconds_per_image", "seconds_sd", "gradient_evaluations"),
 )
-TIMED = ("seconds", "seconds_per_image")
+TIMED = ("seconds", "seconds_per_image", "seconds_sd")
 ARGUMENTS = ["--method", "ig", "--metric", "sparseness", "--set", "ig.steps=2", "--no-pictures"]
 
 
@@ -91,6 +92,33 @@ def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
         assert row["seconds"] > 0
         assert row["seconds_per_image"] == pytest.approx(row["seconds"] / row["count"])
         assert row["gradient_evaluations"] == {"sig": 16, "black": 3, "gradient": 1}[row["method"]] * row["count"]
+
+
+def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
+    """A method that sleeps in every gradient is charged for it, and its cheap neighbour is not ([SIG] Fig. 9)."""
+    from sigcli.scorer import Scorer
+
+    sizes, plain = [], Scorer.gradients
+
+    def slow(self, images, targets):
+        sizes.append(len(images))
+        time.sleep(0.05 * len(images))
+        return plain(self, images, targets)
+
+    monkeypatch.setattr(Scorer, "gradients", slow)
+    options = {"method": "ig,gradient", "metric": "sparseness", "settings": {"ig.steps": 24}, "batch_size": 32}
+    alone = benchmark_images("in", counts=[3], out="alone", pictures=False, **options)
+    assert set(sizes[2:]) == {24, 2}  # after the warm-up: each explanation in a batch of its own size
+    times = {row["method"]: row for row in alone.rows}
+    assert times["ig"]["seconds_per_image"] > 24 * 0.05
+    assert times["gradient"]["seconds_per_image"] < 12 * 0.05
+    found = [float(row["seconds"]) for row in rows("alone/results.csv") if row["method"] == "ig"]
+    assert times["ig"]["seconds_sd"] == pytest.approx(np.std(found, ddof=1), abs=2e-3)
+    shared = benchmark_images("in", counts=[3], out="shared", pictures=False, timing="shared", **options)
+    for one, other in zip(alone.rows, shared.rows, strict=True):
+        assert one["mean"] == pytest.approx(other["mean"], rel=1e-4)
+    with pytest.raises(UsageError, match="timing"):
+        benchmark_images("in", timing="apart", **options)
 
 
 def test_the_order_depends_on_seed_and_names_only():

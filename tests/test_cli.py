@@ -75,6 +75,16 @@ def test_a_run_leaves_what_the_design_lists(here):
     assert not list(Path("out").rglob("*.part"))
 
 
+def test_signs_apart_leave_a_picture_of_each(here):
+    done = sig("explain", "pictures", "--method", "gradient", "--signs", "apart", "--out", "out")
+    assert done.exit_code == 0, done.output
+    made = {path.name for path in (here / "out" / "fish").iterdir()}
+    assert {"gradient.positive.png", "gradient.negative.png", "compare.png"} <= made
+    wrong = sig("explain", "pictures", "--signs", "apar")
+    assert wrong.exit_code == 2
+    assert "apart" in wrong.stderr
+
+
 def test_json_is_one_object_per_result_and_nothing_else(here):
     done = sig("explain", "pictures/*.png", *FAST, "--json", "--no-pictures", "--out", "out")
     records = [json.loads(line) for line in done.stdout.splitlines()]

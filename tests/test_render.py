@@ -12,7 +12,7 @@ from PIL import Image
 
 from sigcli.render import colours, layout, legend, maps
 from sigcli.render.figures import map_image, overlay_image, save_png, uncertainty_image
-from sigcli.render.sheets import PER_ROW, Panel, compare_image
+from sigcli.render.sheets import PER_ROW, Panel, by_sign, compare_image
 
 LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
 
@@ -316,6 +316,23 @@ def test_sheet_without_players_has_two_rows_and_with_them_three():
 
 
 # Files
+
+
+def test_signs_apart_are_a_row_each(rng):
+    """[SIG] Fig. 5: red where the map is positive in one row, blue where it is negative in the next, nothing else."""
+    values = np.zeros((40, 40))
+    values[5:15, 5:15], values[25:35, 25:35] = 1.0, -1.0
+    grey = np.full((40, 40, 3), 128, np.uint8)
+    together = compare_image(grey, [Panel("a", values)])
+    apart = np.asarray(compare_image(grey, [Panel("a", values)], apart=True)).astype(int)
+    assert apart.shape[0] > together.height + 200
+    red = (apart[..., 0] - apart[..., 2] > 60).any(1).nonzero()[0]
+    blue = (apart[..., 2] - apart[..., 0] > 60).any(1).nonzero()[0]
+    assert red.min() < blue.min()
+    positive, negative = by_sign(values)
+    assert positive.min() == 0
+    assert negative.max() == 0
+    np.testing.assert_array_equal(positive + negative, values)
 
 
 def test_save_png_writes_whole_files_and_cleans_up(tmp_path, rng):

@@ -7,14 +7,14 @@ and every smaller count is a statistic of the first so many images ([SIG] Figs 9
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from .. import draws
 from ..engine import Task, integrate
-from ..errors import ImageError, SigError, UsageError
+from ..errors import ImageError, SigError, UsageError, unknown
 from ..images import Picture, find_images, read_image
 from ..methods import METHODS
 from ..runs import refuse_strangers, save_table
@@ -29,6 +29,7 @@ from .work import Session
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
 """Tables and figures of the benchmark, beside those of the evaluation."""
+TIMINGS = ("alone", "shared")
 _HALVINGS = 3
 
 
@@ -65,7 +66,11 @@ class Benchmark:
 
 
 def benchmark_images(
-    images: str | Path | Sequence[str | Path], *, counts: str | Sequence[int] | None = None, **options: Any
+    images: str | Path | Sequence[str | Path],
+    *,
+    counts: str | Sequence[int] | None = None,
+    timing: str = "alone",
+    **options: Any,
 ) -> Benchmark:
     """Running time and metrics of each method over growing numbers of images.
 
@@ -73,6 +78,8 @@ def benchmark_images(
         images: a path, a folder, a glob pattern, or several of these.
         counts: numbers of images, increasing ("300,500,800,1000" or [300, 500, 800, 1000]); by default an eighth, a quarter,
             half and all of the images.
+        timing: "alone" gives each explanation batches of its own, so that its seconds are its own ([SIG] Fig. 9); "shared"
+            lets methods and images share batches, which is faster, and divides the time of a batch by gradient evaluations.
         options: those of `sigcli.app.evaluate.evaluate`, but for `attributions`, whose making nobody timed.
 
     Raises:
@@ -82,17 +89,22 @@ def benchmark_images(
 
     Each count is the first so many images of one order, which depends on the seed and the images' names only, so that the
     sets are nested and each is a fair sample. Means and random baselines are taken over the images of the largest count,
-    or over `references`. Times are those of the explanations, without decoding, drawing and measuring; methods that ran in
-    the same batches share their time by gradient evaluations. Reads explanations of an earlier run with `resume`, with the
-    time they took then.
+    or over `references`. Times are those of the explanations, without decoding, drawing and measuring. Reads explanations of
+    an earlier run with `resume`, with the time they took then.
     """
-    return carry_out_benchmark(prepare_benchmark(images, counts=counts, **options))
+    return carry_out_benchmark(prepare_benchmark(images, counts=counts, timing=timing, **options))
 
 
 def prepare_benchmark(
-    images: str | Path | Sequence[str | Path], *, counts: str | Sequence[int] | None = None, **options: Any
+    images: str | Path | Sequence[str | Path],
+    *,
+    counts: str | Sequence[int] | None = None,
+    timing: str = "alone",
+    **options: Any,
 ) -> PreparedBenchmark:
     """Check everything that can be checked, load the model and open the run folder. Arguments as in `benchmark_images`."""
+    if timing not in TIMINGS:
+        raise unknown("timing", timing, TIMINGS)
     if options.get("attributions") is not None:
         raise UsageError("a benchmark makes its attributions, to know what they cost", given="attributions")
     if options.get("out") is not None:
@@ -100,7 +112,9 @@ def prepare_benchmark(
     found = find_images([images] if isinstance(images, (str, Path)) else list(images))
     chosen = choose_counts(counts, len(found))
     ordered = order_images(found, options.get("seed", 0))
-    return PreparedBenchmark(prepare_evaluation(ordered[: chosen[-1]], **options), chosen)
+    evaluation = prepare_evaluation(ordered[: chosen[-1]], **options)
+    session = replace(evaluation.session, alone=timing == "alone")
+    return PreparedBenchmark(replace(evaluation, session=session), chosen)
 
 
 def carry_out_benchmark(

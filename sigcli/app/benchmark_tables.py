@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ class Spent:
     Args:
         image: its name in the run.
         method: that made the map.
-        seconds: wall time, shared among what ran in the same batches.
+        seconds: wall time: its own, or its part of the batches that it shared.
         gradient_evaluations: forward and backward passes.
     """
 
@@ -67,5 +68,6 @@ def _cost_cells(costs: Sequence[Spent], method: str, images: Collection[str]) ->
     return {
         "seconds": seconds if mine else None,
         "seconds_per_image": seconds / explained if mine else None,
+        "seconds_sd": statistics.stdev(one.seconds for one in mine) if len(mine) > 1 else None,
         "gradient_evaluations": sum(one.gradient_evaluations for one in mine) if mine else None,
     }

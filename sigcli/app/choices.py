@@ -257,6 +257,12 @@ def check_numbers(
         raise UsageError("unknown check", given=check, allowed="sampled or all")
 
 
+def check_signs(signs: str) -> None:
+    """Raise UsageError for a way of showing positive and negative values that does not exist."""
+    if signs not in ("together", "apart"):
+        raise unknown("value of --signs", signs, ("together", "apart"))
+
+
 def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None, *, pair: bool = False) -> Model:
     """The model, with the certainty of an area masked where that was asked for.
 

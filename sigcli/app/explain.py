@@ -30,6 +30,7 @@ from .choices import (
     certain,
     check_numbers,
     check_pair,
+    check_signs,
     choose_device,
     choose_methods,
     choose_scorer,
@@ -78,6 +79,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     uncertainty: bool = False,
     smooth: float | None = None,
     pictures: bool = True,
+    signs: str = "together",
     check: str = "sampled",
     verify: Callable[[Model], None] | None = None,
 ) -> Session:
@@ -86,6 +88,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     `verify` is called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
     """
     check_numbers(smooth, batch_size, resize, crop, check)
+    check_signs(signs)
     shared = {name: value for name, value in (("players", players), ("baseline", baseline)) if value is not None}
     chosen = choose_methods(method, {**shared, **(settings or {})}, preset)
     listed = [images] if isinstance(images, (str, Path)) else list(images)
@@ -134,7 +137,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
             "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
             "mask_certainty": _lasting(mask_certainty),
         }  # fmt: skip
-        manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth)
+        manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth) | {"signs": signs}
         if partners is not None:
             manifest["partners"] = [os.path.abspath(partners.paths[number]) for number in partners.numbers]
         folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
@@ -142,7 +145,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     return Session(
         paths, loaded, chosen, scorer, aim, seed,
         batch_size or _batch_size(scorer, loaded),
-        run, Drawing(smooth, pictures), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
+        run, Drawing(smooth, pictures, signs), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
     )  # fmt: skip
 
 
@@ -206,6 +209,8 @@ class Options(TypedDict, total=False):
     """σ of the maps in pictures, in pixels; None for the default, 0 for none."""
     pictures: bool
     """Draw PNGs."""
+    signs: str
+    """"together", or "apart": also pictures of positive and of negative values alone."""
     check: str
     """Completeness check: "sampled" (cheap) or "all" end points."""
 

@@ -156,6 +156,9 @@ def from_row(row: Mapping[str, str], output: str) -> Explanation:
     )
 
 
+SIGNS = ("positive", "negative")
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How maps are shown; arrays stay raw.
@@ -163,10 +166,12 @@ class Drawing:
     Args:
         smooth: σ of the Gaussian in pixels of the map, None for the default share of the side, 0 for none.
         pictures: whether to draw at all.
+        signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
 
     smooth: float | None = None
     pictures: bool = True
+    signs: str = "together"
 
     def sigma(self, shape: tuple[int, ...]) -> float:
         """σ in pixels for a map of that shape."""
@@ -199,6 +204,11 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
     }
     render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
     render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
+    if drawing.signs == "apart":
+        limit = render.symmetric_limit(shown)
+        for sign, part in zip(SIGNS, render.by_sign(shown), strict=True):
+            only = dress | {"caption": f"{sign} values only; {dress['caption']}", "limit": limit}
+            render.save_png(render.overlay_image(picture, part, **only), base / f"{item.name}.{sign}.png")
     if item.stderr is not None:
         del dress["ends"]
         error = render.smooth(np.sqrt((item.stderr.astype(np.float64) ** 2).sum(0)), sigma).clip(min=0)
@@ -227,6 +237,7 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
         picture_lines=(ready[0].image, "" if partner is not None else f"target: {ready[0].what()}"),
         second=None if partner is None else (partner, (ready[0].label, "held fixed")),
         ends=_ends(ready[0]),
+        apart=drawing.signs == "apart",
     )
     suffix = ready[0].name.removeprefix(ready[0].method)
     render.save_png(image, run.path / ready[0].folder / f"compare{suffix}.png")

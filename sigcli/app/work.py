@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,7 @@ class Session:
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate`.
         partners: the second images, or None where single images are explained.
+        alone: no two explanations share a batch, so that each has wall time of its own.
     """
 
     paths: list[Path]
@@ -67,6 +68,7 @@ class Session:
     uncertainty: bool = False
     check: int = CHECK_SHARE
     partners: Partners | None = None
+    alone: bool = False
 
     @property
     def read(self) -> Callable[[Path], Picture]:
@@ -122,18 +124,23 @@ class Work:
                 for _ in tasks:
                     yield from self._ready()
                 continue
-            stream = integrate(
-                session.scorer,
-                (task for task in tasks if task is not None),
-                batch_size=session.batch_size,
-                check=session.check,
-                progress=progress,
-            )
-            for attribution in stream:
-                yield from self._ready()
-                entry = self._queue.popleft()
-                yield self._finished(entry.item, attribution), entry.last
+            wanted = (task for task in tasks if task is not None)
+            for together, size in self._streams(wanted):
+                stream = integrate(session.scorer, together, batch_size=size, check=session.check, progress=progress)
+                for attribution in stream:
+                    yield from self._ready()
+                    entry = self._queue.popleft()
+                    yield self._finished(entry.item, attribution), entry.last
         yield from self._ready()
+
+    def _streams(self, tasks: Iterator[Task]) -> Iterator[tuple[Iterable[Task], int]]:
+        """What shares batches, and their size. Alone, a short plan gets a short batch: filling one up would cost it time."""
+        size = self.session.batch_size
+        if not self.session.alone:
+            yield tasks, size
+            return
+        for task in tasks:
+            yield [task], min(size, len(task.plan))
 
     def _ready(self) -> Iterator[tuple[Explanation, bool]]:
         while self._queue and not self._queue[0].waits:

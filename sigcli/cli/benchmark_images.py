@@ -25,6 +25,13 @@ Counts = Annotated[
         help="Numbers of images, increasing, with commas; each count is the first so many of one random order.",
     ),
 ]  # fmt: skip
+Timing = Annotated[
+    str,
+    typer.Option(
+        "--timing",
+        help="alone: each explanation in batches of its own, with its own seconds. shared: faster, batches and time shared.",
+    ),
+]
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
@@ -32,6 +39,7 @@ def images(
     context: typer.Context,
     paths: o.Paths = None,
     counts: Counts = None,
+    timing: Timing = "alone",
     model: o.Model = "shapes",
     weights: o.Weights = None,
     method: o.Method = "sig,ig",

@@ -53,6 +53,7 @@ def explain(
     uncertainty: o.Uncertainty = False,
     smooth: o.Smooth = None,
     pictures: o.Pictures = True,
+    signs: o.Signs = "together",
     as_json: o.Json = False,
     debug: o.Debug = False,
 ) -> None:
@@ -82,7 +83,7 @@ def explain(
             class_names=class_names, resize=resize, crop=crop, mean=o.numbers("mean", mean), std=o.numbers("std", std),
             device=device, precision=precision, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed,
             check=check, out=out, resume=resume, overwrite=overwrite, uncertainty=uncertainty, smooth=smooth,
-            pictures=pictures,
+            pictures=pictures, signs=signs,
         )  # fmt: skip
         if paths_given and getattr(context.get_parameter_source("model"), "name", "") == "DEFAULT":
             screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")

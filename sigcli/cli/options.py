@@ -160,6 +160,14 @@ Smooth = Annotated[
         help="Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw.",
     ),
 ]
+Signs = Annotated[
+    str,
+    typer.Option(
+        "--signs",
+        rich_help_panel=_OUTPUT,
+        help="together, or apart: also pictures of positive and of negative values alone.",
+    ),
+]
 Pictures = Annotated[bool, typer.Option("--pictures/--no-pictures", rich_help_panel=_OUTPUT, help="Draw PNGs.")]
 Json = Annotated[
     bool, typer.Option("--json", rich_help_panel=_OUTPUT, help="One JSON object per result on standard output.")

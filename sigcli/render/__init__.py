@@ -2,10 +2,11 @@
 
 from .figures import map_image, overlay_image, save_png, uncertainty_image
 from .maps import default_sigma, describe, reduce_channels, smooth, symmetric_limit
-from .sheets import Panel, compare_image
+from .sheets import Panel, by_sign, compare_image
 
 __all__ = [
     "Panel",
+    "by_sign",
     "compare_image",
     "default_sigma",
     "describe",

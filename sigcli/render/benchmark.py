@@ -78,7 +78,10 @@ def _log_axis(axis: Any, values: np.ndarray) -> tuple[float, float]:
 
 
 def draw_time(rows: Sequence[Row], path: Path) -> None:
-    """Seconds of each method against the number of images, in all and per image, on log axes ([SIG] Fig. 9)."""
+    """Seconds of each method against the number of images, in all and per image ([SIG] Fig. 9), on log axes.
+
+    Bars reach one standard deviation over images to both sides, as far as a log axis goes.
+    """
     times = {(row["method"], row["count"]): row for row in rows if row["seconds"]}
     methods = {name: look for name, look in _methods(rows).items() if any(name == method for method, _ in times)}
     counts = sorted({count for _, count in times})
@@ -86,7 +89,7 @@ def draw_time(rows: Sequence[Row], path: Path) -> None:
     height = max(3.4, 0.9 + _NAME * len(methods))
     with panels(path, 2, size=(4.4, height), title=title) as axes:
         for axis, column, label in zip(
-            axes, ("seconds", "seconds_per_image"), ("seconds, all images", "seconds per image"), strict=True
+            axes, ("seconds", "seconds_per_image"), ("seconds, all images", "seconds per image ± sd"), strict=True
         ):
             for name, look in methods.items():
                 mine = [times[name, count] for count in counts if (name, count) in times]
@@ -94,10 +97,25 @@ def draw_time(rows: Sequence[Row], path: Path) -> None:
                           ls=look.dashes, ms=5, mec="white", mew=0.5, lw=1.5, label=name)  # fmt: skip
             _count_axis(axis, counts)
             axis.set_yscale("log")
-            axis.set_ylim(_log_axis(axis.yaxis, np.array([row[column] for row in times.values()])))
+            reached = [row[column] for row in times.values()]
+            if column == "seconds_per_image":
+                reached += _spreads(axis, times, methods)
+            axis.set_ylim(_log_axis(axis.yaxis, np.array(reached)))
             axis.set_title(label)
             axis.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
         _ends(axes[1], methods, times, height - 0.6)
+
+
+def _spreads(axis: Axes, times: Mapping[tuple[str, int], Row], methods: Mapping[str, Look]) -> list[float]:
+    """Draw mean ± standard deviation over images where it is known; returns the ends of the bars."""
+    ends: list[float] = []
+    for (name, count), row in times.items():
+        mean, sd = row["seconds_per_image"], row.get("seconds_sd")
+        if sd:
+            low, high = max(mean - sd, mean / 3), mean + sd
+            axis.vlines(count, low, high, color=methods[name].colour, lw=1.6, alpha=0.6)
+            ends += [low, high]
+    return ends
 
 
 def _ends(axis: Axes, methods: Mapping[str, Look], times: Mapping[tuple[str, int], Row], height: float) -> None:

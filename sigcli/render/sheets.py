@@ -60,6 +60,7 @@ class _Sheet:
     player_limits: dict[str, float]
     second: tuple[np.ndarray, tuple[Line, ...]] | None = None
     ends: tuple[str, str] = ENDS
+    apart: bool = False
 
 
 def _groups(panels: Iterable[Panel]) -> dict[str, list[Panel]]:
@@ -91,10 +92,21 @@ def _stack(images: Sequence[Image.Image], gap: int = 14) -> Image.Image:
     return page
 
 
+def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The positive and the negative part of a map ([SIG] Fig. 5, [ES] Fig. 4); their sum is the map.
+
+    >>> [part.tolist() for part in by_sign(np.array([[1.0, -2.0]]))]
+    [[[1.0, 0.0]], [[0.0, -2.0]]]
+    """
+    return values.clip(min=0), values.clip(max=0)
+
+
 def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
     """The pictures of one method from top to bottom: over the picture, alone, and its players' sums."""
     limit = sheet.limits[panel.group]
-    rows = [overlay(sheet.picture, panel.map, limit, sheet.size), paint(panel.map, limit, sheet.size)]
+    overlaid = by_sign(panel.map) if sheet.apart else (panel.map,)
+    rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
+    rows.append(paint(panel.map, limit, sheet.size))
     if panel.player_map is not None:
         rows.append(paint(panel.player_map, sheet.player_limits[panel.group], sheet.size, blocky=True))
     return [framed(row) for row in rows]
@@ -103,6 +115,12 @@ def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
 def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
     """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
     rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
+    if sheet.apart:
+        told = ("Above: positive values only, in red.", "Here: negative values only, in blue.")
+        lines = [Line(text, BODY, GREY) for one in told for text in wrap(one, BODY, sheet.width)]
+        note = blank(sheet.width, block_height(lines))
+        draw_block(note, (0, 0), lines, sheet.width)
+        rows.append(note)
     for players in (False, True):
         bars = _bars(panels, sheet, players=players)
         rows += [_stack(bars)] if bars else []
@@ -183,6 +201,7 @@ def compare_image(
     percentile: float = PERCENTILE,
     second: tuple[np.ndarray, Sequence[str]] | None = None,
     ends: tuple[str, str] = ENDS,
+    apart: bool = False,
 ) -> Image.Image:
     """All methods side by side: the picture first, then per method overlay, map and players' sums, one scale per group.
 
@@ -196,6 +215,7 @@ def compare_image(
             players' sums are not clipped.
         second: of a pair, the picture that is held fixed, and facts about it.
         ends: the words of the colour bars for blue and red.
+        apart: overlay positive and negative values apart, one under the other, on one scale.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
@@ -206,7 +226,7 @@ def compare_image(
     width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
     partner = None if second is None else (second[0], _header("second image", second[1], width))
     title, limits = _header("input", [line for line in picture_lines if line], width), _limits(panels, percentile)
-    sheet = _Sheet(picture, title, width, size, *limits, partner, ends)
+    sheet = _Sheet(picture, title, width, size, *limits, partner, ends, apart)
     body = _stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
     above = [Line(text, _HEADING, INK) for text in wrap(heading, _HEADING, body.width, 2)]
     below = [Line(text, BODY, GREY) for line in caption.splitlines() for text in wrap(line, BODY, body.width)]
