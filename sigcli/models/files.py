@@ -131,12 +131,13 @@ def _read_export(path: Path, device: torch.device) -> tuple[Any, nn.Module]:
         copy = Path(aside) / "model.pt2"
         root, members = packages.clean_members(archive, Path(aside))
         archive.copy(copy, members, root)
+        reasons: list[BaseException] = []
         try:
-            with _no_tracebacks():
+            with _no_tracebacks(reasons):
                 program = _moved(torch.export.load(str(copy)), device)
                 return program, program.module()
         except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
-            what = f"torch.export cannot load the file: {one_line(error)}"
+            what = f"torch.export cannot load the file: {one_line((reasons or [error])[0])}"
             raise ModelError(what, given=path, hint=RE_EXPORT) from error
 
 
@@ -149,16 +150,22 @@ def _copied(archive: Archive, members: Mapping[str, bytes | str]) -> Iterator[Pa
 
 
 @contextmanager
-def _no_tracebacks() -> Iterator[None]:
-    """`torch.export.load` logs a traceback before it tries the older format or gives up; ours is the message."""
+def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
+    """`torch.export.load` logs the reason with a traceback, tries the older format and gives up with another one."""
+
+    def kept(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            reasons.append(record.exc_info[1])
+        return False
+
     log = logging.getLogger("torch.export")
-    before, log.disabled = log.disabled, True
+    log.addFilter(kept)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This version of file is deprecated")
             yield
     finally:
-        log.disabled = before
+        log.removeFilter(kept)
 
 
 def _no_weights(weights: str | None) -> None:

@@ -6,6 +6,8 @@ import importlib
 import re
 from typing import Any
 
+import torch
+
 NAMESPACES = ("aten", "prims", "torchvision", "quantized_decomposed")
 """Namespaces of operators that an exported program may call."""
 SCRIPT_NAMESPACES = (*NAMESPACES, "prim", "quantized", "_quantized", "prepacked", "mkldnn", "sparse")

@@ -74,7 +74,7 @@ def _old_members(archive: Archive, aside: Path) -> Members:
 
 def _new_members(archive: Archive, aside: Path) -> Members:
     made: Members = {name: archive.read(name) for name in ("archive_format", "archive_version")}
-    made |= {name: archive.read(name) for name in ("byteorder", "version") if name in archive}
+    made |= {name: archive.read(name) for name in ("byteorder", "version", ".data/version") if name in archive}
     if "models/model.json" not in archive:
         raise damaged(archive.path, "it lacks 'models/model.json'")
     made["models/model.json"] = clean_program(archive.read("models/model.json"))
