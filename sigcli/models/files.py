@@ -137,7 +137,8 @@ def _read_export(path: Path, device: torch.device) -> tuple[Any, nn.Module]:
                 program = _moved(torch.export.load(str(copy)), device)
                 return program, program.module()
         except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
-            what = f"torch.export cannot load the file: {one_line((reasons or [error])[0])}"
+            first = reasons[0] if reasons and root else error
+            what = f"torch.export cannot load the file: {one_line(first)}"
             raise ModelError(what, given=path, hint=RE_EXPORT) from error
 
 

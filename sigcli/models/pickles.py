@@ -7,27 +7,23 @@ made.
 
 from __future__ import annotations
 
-import io
 import pickle
-import pickletools
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 _VIEW_LIMIT = 64 << 20  # bytes that a tensor may seem to have beyond its storage (by strides of zero)
 
-_OPCODES = frozenset(
-    {
-        "PROTO", "FRAME", "STOP", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "MARK", "POP", "POP_MARK", "DUP",
-        "BINPERSID", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "BININT",
-        "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES",
-        "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
-        "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS",
-    }
+_OPCODES = (
+    "PROTO", "FRAME", "STOP", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "MARK", "POP", "POP_MARK", "DUP",
+    "BINPERSID", "BINPUT", "LONG_BINPUT", "MEMOIZE", "BINGET", "LONG_BINGET", "NONE", "NEWTRUE", "NEWFALSE", "BININT",
+    "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES",
+    "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
+    "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS",
 )  # fmt: skip
 _STORAGES = {
     "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
@@ -63,13 +59,15 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A tensor in a file: a storage, the type of its numbers, and how it is laid out in them."""
+    """A tensor in a file: a storage, the type of its numbers, how it is laid out in them, and whether it is a parameter."""
 
     storage: Storage
     dtype: torch.dtype
     offset: int
     size: tuple[int, ...]
     stride: tuple[int, ...]
+    parameter: bool = False
+    gradient: bool = False
 
     def check(self) -> None:
         """Raise BrokenPickleError where it reaches outside its storage, or is far larger than that."""
@@ -91,7 +89,8 @@ class Outline:
     def tensor(self, numbers: Tensor) -> Tensor:
         """The tensor, as a view of its storage's bytes (nbytes,) uint8."""
         flat = numbers.view(self.dtype) if len(numbers) else torch.empty(0, dtype=self.dtype)
-        return flat.as_strided(self.size, self.stride, self.offset)
+        laid = flat.as_strided(self.size, self.stride, self.offset)
+        return torch.nn.Parameter(laid, requires_grad=self.gradient) if self.parameter else laid
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +100,11 @@ class Strange:
     kind: str
 
 
-def describe(stream: Any, length: int, *, script: bool = False) -> tuple[Any, list[Outline]]:
+def describe(stream: Any, *, script: bool = False) -> tuple[Any, list[Outline]]:
     """Read one pickle from where `stream` stands to its end.
 
     Args:
-        stream: a readable binary file (or mmap) that can seek.
-        length: bytes in it, an upper bound of any index in the pickle.
+        stream: a readable binary file, or mmap.
         script: whether it is TorchScript's, which names classes of the program in the archive (they are not made).
 
     Returns:
@@ -116,10 +114,7 @@ def describe(stream: Any, length: int, *, script: bool = False) -> tuple[Any, li
         ForeignObjectError: it names a class or function beyond these.
         BrokenPickleError: it is damaged.
     """
-    start = stream.tell()
     try:
-        _check_opcodes(stream, length)
-        stream.seek(start)
         reader = _Reader(stream, script)
         return reader.load(), reader.outlines
     except (ForeignObjectError, BrokenPickleError):
@@ -128,25 +123,28 @@ def describe(stream: Any, length: int, *, script: bool = False) -> tuple[Any, li
         raise BrokenPickleError("what it says of its tensors cannot be read") from error
 
 
-def describe_bytes(content: bytes, *, script: bool = False) -> tuple[Any, list[Outline]]:
-    """As `describe`, of bytes."""
-    return describe(io.BytesIO(content), len(content), script=script)
+class _Reader(pickle._Unpickler):
+    """Python's reader in Python, whose table of operations can be cut down to those that torch writes."""
 
+    dispatch: ClassVar[dict[int, Any]] = {
+        ord(getattr(pickle, name)): pickle._Unpickler.dispatch[ord(getattr(pickle, name))] for name in _OPCODES
+    }
 
-def _check_opcodes(stream: Any, length: int) -> None:
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name not in _OPCODES:
-            raise BrokenPickleError(f"a pickle with {opcode.name}, which torch never writes")
-        if opcode.name in ("LONG_BINPUT", "LONG_BINGET") and (argument or 0) > length:
-            raise BrokenPickleError("an index far beyond what it holds")
-
-
-class _Reader(pickle.Unpickler):
     def __init__(self, stream: Any, script: bool):
         super().__init__(stream, encoding="utf-8")
         self.script, self.outlines, self.classes = script, [], {}
 
+    def load_reduce(self) -> None:
+        """Call a function; TorchScript hands an enumeration its bare value."""
+        arguments = self.stack.pop()
+        self.stack[-1] = self.stack[-1](
+            *(arguments if isinstance(arguments, tuple) or not self.script else (arguments,))
+        )
+
+    dispatch[ord(pickle.REDUCE)] = load_reduce
+
     def find_class(self, module: str, name: str, /) -> Any:
+        module = "builtins" if module == "__builtin__" else module
         full = f"{module}.{name}"
         if full in _KNOWN:
             return _KNOWN[full]
@@ -189,6 +187,9 @@ class _Reader(pickle.Unpickler):
 class _Inert:
     """Stands for an object of a class in a TorchScript archive: keeps what it is given."""
 
+    def __init__(self, *values: Any):
+        self.values = values
+
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
@@ -216,6 +217,11 @@ def _kept(*arguments: Any) -> Any:
     return arguments[0] if arguments else None
 
 
+def _parameter(data: Any, gradient: Any = False, *_: Any) -> Any:
+    """A parameter, which a state dict holds where somebody kept the module's own (`dict(net.named_parameters())`)."""
+    return replace(data, parameter=True, gradient=bool(gradient)) if isinstance(data, Outline) else data
+
+
 def _with_type(function: Any, _kind: Any, arguments: Any, *_: Any) -> Any:
     """`_rebuild_from_type_v2`: a tensor or parameter that also carries attributes, which are left out."""
     return function(*arguments)
@@ -235,8 +241,8 @@ _KNOWN: dict[str, Any] = {
     "torch.device": _Maker(_named("device")),
     "torch.serialization._get_layout": _Maker(_named("layout")),
     "_codecs.encode": _Maker(lambda text, _="latin1": text.encode("latin1")),
-    "torch._utils._rebuild_parameter": _Maker(_kept),
-    "torch._utils._rebuild_parameter_with_state": _Maker(_kept),
+    "torch._utils._rebuild_parameter": _Maker(_parameter),
+    "torch._utils._rebuild_parameter_with_state": _Maker(_parameter),
     "torch._tensor._rebuild_from_type_v2": _Maker(_with_type),
     "torch.Tensor": "Tensor",
     "torch._C._TensorBase": "Tensor",

@@ -5,6 +5,7 @@ Two formats: a zip archive (since torch 1.6), and before that pickles followed b
 
 from __future__ import annotations
 
+import io
 import mmap
 import struct
 import sys
@@ -21,7 +22,7 @@ from torch import Tensor
 from sigcli.errors import ModelError
 
 from .archive import Archive, damaged, unreadable
-from .pickles import BrokenPickleError, ForeignObjectError, Outline, Storage, describe, describe_bytes
+from .pickles import BrokenPickleError, ForeignObjectError, Outline, Storage, describe
 
 SAVE_STATE = (
     "Save it again as torch.save(model.state_dict(), FILE) or as safetensors, then --model NAME --weights FILE."
@@ -102,7 +103,7 @@ def of_archive(archive: Archive) -> Saved:
     order = archive.read("byteorder") if "byteorder" in archive else b"little"
     if order.decode("ascii", "replace") != sys.byteorder:
         raise BrokenPickleError("it was saved on a machine of another byte order")
-    content, _ = describe_bytes(archive.read("data.pkl"))
+    content, _ = describe(io.BytesIO(archive.read("data.pkl")))
 
     def numbers(storage: Storage) -> Tensor:
         name = f"data/{storage.key}"
@@ -115,11 +116,11 @@ def of_archive(archive: Archive) -> Saved:
 
 def _legacy(path: Path, content: mmap.mmap) -> Saved:
     length = len(content)
-    if describe(content, length)[0] != _MAGIC or describe(content, length)[0] != _PROTOCOL:
+    if describe(content)[0] != _MAGIC or describe(content)[0] != _PROTOCOL:
         raise ModelError("the file is a pickle that torch.save did not make", given=path, hint=SAVE_STATE)
-    describe(content, length)  # of the machine that wrote it
-    found, outlines = describe(content, length)
-    keys, _ = describe(content, length)
+    describe(content)  # of the machine that wrote it
+    found, outlines = describe(content)
+    keys, _ = describe(content)
     if not isinstance(keys, list):
         raise BrokenPickleError("it does not say where its numbers are")
     widths = {outline.storage.key: outline.storage.dtype.itemsize for outline in outlines}

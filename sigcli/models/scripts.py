@@ -6,6 +6,7 @@ TorchScript has no names but those written out in it and, by `getattr`, those in
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from sigcli.errors import ModelError
 
 from .archive import Archive, damaged
 from .operators import SCRIPT_NAMESPACES, WORDS, objection
-from .pickles import BrokenPickleError, ForeignObjectError, describe_bytes
+from .pickles import BrokenPickleError, ForeignObjectError, describe
 
 _HINT = "Take a state dict with --model NAME --weights FILE, or export the network: torch.export.save."
 _CODE = re.compile(r"code/[\w./\-]+\.py$")
@@ -35,9 +36,10 @@ def clean_members(archive: Archive) -> dict[str, bytes | str]:
     path = archive.path
     if "model.json" in archive:
         raise ModelError("refused: TorchScript in the format before torch 1.4", given=path, hint=_HINT)
-    members: dict[str, bytes | str] = {"version": archive.read("version")}
-    if not re.fullmatch(rb"\d{1,3}\s*", archive.read("version")):
-        raise damaged(path, "'version' is no number")
+    version = ".data/version" if ".data/version" in archive else "version"
+    members: dict[str, bytes | str] = {version: archive.read(version)}
+    if not re.fullmatch(rb"\d{1,3}\s*", archive.read(version)):
+        raise damaged(path, "its version is no number")
     for name in archive.below("code/"):
         if _CODE.fullmatch(name):
             members[name] = archive.read(name)
@@ -96,7 +98,7 @@ def _check_pickle(archive: Archive, folder: str, content: bytes | str) -> None:
     """Every tensor must lie within its bytes, and every object be of a class of the archive."""
     assert isinstance(content, bytes)
     try:
-        _, outlines = describe_bytes(content, script=True)
+        _, outlines = describe(io.BytesIO(content), script=True)
         for outline in outlines:
             outline.check()
             if archive.size(f"{folder}/{outline.storage.key}") < outline.storage.nbytes:
