@@ -7,14 +7,10 @@ format was made for files from strangers: load only what you trust.
 
 from __future__ import annotations
 
-import io
-import json
 import logging
-import pickle
-import re
+import tempfile
 import warnings
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,18 +20,13 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
-from . import trained
+from . import packages, scripts, trained
+from .archive import Archive
 from .checks import one_line
 from .model import Source
-from .statedict import hash_file, read_state_dict, refused, sniff
+from .packages import RE_EXPORT
+from .statedict import hash_file, read_state_dict, sniff
 from .vision import fitting
-
-_HARMLESS = re.compile(
-    r"(models/[^/]+\.json|data/(weights/weight_\d+|constants/tensor_\d+|\w+/[^/]*_config\.json|sample_inputs/[^/]+\.pt)"
-    r"|extra/.*|archive_format|archive_version|byteorder|version|\.data/\w+)$"
-)
-_OLD_FORMAT = re.compile(r"serialized_(exported_program|state_dict|constants|example_inputs)\.(json|pt)$|version$")
-_RE_EXPORT = "Export it again: torch.export.save(torch.export.export(model.eval(), (images,)), 'model.pt2')."
 
 
 class FixedBatch(nn.Module):
@@ -77,7 +68,7 @@ def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool
         return trained.load(spec, weights, device)
     if kind == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
-        raise ModelError("not a model file", given=path, allowed=allowed, hint=_RE_EXPORT)
+        raise ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
     names = fitting(read_state_dict(path))
     name = names[0] if names else "NAME"
     fits = f" (it fits {' or '.join(names)})" if names else ""
@@ -89,19 +80,23 @@ def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool
 
 
 def load_torchscript(spec: str, weights: str | None, device: torch.device) -> Source:
-    """Load a TorchScript program onto `device`, wherever it was saved.
+    """Load a TorchScript program onto `device`, wherever it was saved; its text and graphs are inspected first.
 
     Raises:
-        ModelError: the file is damaged, needs operators that are not installed, or `--weights` was given.
+        ModelError: the file is damaged, reaches outside tensors, needs operators that are not installed, or `--weights` was
+            given.
     """
     _no_weights(weights)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
-            module = torch.jit.load(spec, map_location=device)
-    except (RuntimeError, ValueError, OSError) as error:
-        hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
-        raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
+    path = Path(spec)
+    with Archive(path) as archive, _copied(archive, scripts.clean_members(archive)) as copy:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
+                module = torch.jit.load(str(copy), map_location=device)
+        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+            hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
+            raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
+    scripts.check_graphs(path, module)
     return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
 
 
@@ -109,20 +104,12 @@ def load_export(spec: str, weights: str | None, device: torch.device, *, picture
     """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
 
     Raises:
-        ModelError: the file is damaged, holds pickled objects or native code, takes other inputs than one batch of
-            images, or `--weights` was given.
+        ModelError: the file is damaged, holds pickled objects or native code, calls what reaches outside tensors, takes
+            other inputs than one batch of images, or `--weights` was given.
     """
     _no_weights(weights)
     path = Path(spec)
-    content = path.read_bytes()
-    _check_archive(path, content)
-    try:
-        with _no_tracebacks():
-            program = _moved(torch.export.load(io.BytesIO(content)), device)
-            module = program.module()
-    except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
-        what = f"torch.export cannot load the file: {one_line(error)}"
-        raise ModelError(what, given=spec, hint=_RE_EXPORT) from error
+    program, module = _read_export(path, device)
     shape, inputs = _input_shape(path, program, pictures)
     notes: tuple[str, ...] = ()
     if shape[0] is not None:
@@ -139,15 +126,47 @@ def load_export(spec: str, weights: str | None, device: torch.device, *, picture
     )
 
 
+def _read_export(path: Path, device: torch.device) -> tuple[Any, nn.Module]:
+    with Archive(path) as archive, tempfile.TemporaryDirectory(prefix="sig-") as aside:
+        copy = Path(aside) / "model.pt2"
+        root, members = packages.clean_members(archive, Path(aside))
+        archive.copy(copy, members, root)
+        reasons: list[BaseException] = []
+        try:
+            with _no_tracebacks(reasons):
+                program = _moved(torch.export.load(str(copy)), device)
+                return program, program.module()
+        except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
+            first = reasons[0] if reasons and root else error
+            what = f"torch.export cannot load the file: {one_line(first)}"
+            raise ModelError(what, given=path, hint=RE_EXPORT) from error
+
+
 @contextmanager
-def _no_tracebacks() -> Iterator[None]:
-    """`torch.export.load` logs a traceback before it tries the older format or gives up; ours is the message."""
+def _copied(archive: Archive, members: Mapping[str, bytes | str]) -> Iterator[Path]:
+    """An archive of these members and no others, for as long as the context lasts: torch reads that, and not the file."""
+    with tempfile.TemporaryDirectory(prefix="sig-") as aside:
+        archive.copy(Path(aside) / "model.pt", members)
+        yield Path(aside) / "model.pt"
+
+
+@contextmanager
+def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
+    """`torch.export.load` logs the reason with a traceback, tries the older format and gives up with another one."""
+
+    def kept(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            reasons.append(record.exc_info[1])
+        return False
+
     log = logging.getLogger("torch.export")
-    before, log.disabled = log.disabled, True
+    log.addFilter(kept)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This version of file is deprecated")
+            yield
     finally:
-        log.disabled = before
+        log.removeFilter(kept)
 
 
 def _no_weights(weights: str | None) -> None:
@@ -155,41 +174,6 @@ def _no_weights(weights: str | None) -> None:
         raise ModelError(
             "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
         )
-
-
-def _check_archive(path: Path, content: bytes) -> None:
-    """Refuse what `torch.export.load` would unpickle without restraint, or load as native code.
-
-    The pickles that remain (sample inputs, and all of the format before torch 2.8) must pass the restricted unpickler.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        old = "serialized_exported_program.json" in archive.namelist()
-        for member in archive.namelist():
-            inner = member if old else member.split("/", 1)[-1]
-            if not (_OLD_FORMAT if old else _HARMLESS).match(inner):
-                what = f"refused: the file holds '{inner}', which is compiled code or pickled objects"
-                raise ModelError(what, given=path, hint=_RE_EXPORT)
-            if inner.endswith(".pt") or (old and "program" not in inner and "version" not in inner):
-                _check_pickle(path, archive.read(member))
-            elif inner.endswith("_config.json") and '"use_pickle": true' in json.dumps(
-                json.loads(archive.read(member))
-            ):
-                raise ModelError("refused: the file pickles its weights as objects", given=path, hint=_RE_EXPORT)
-
-
-def _pickles(config: bytes) -> bool:
-    entries = json.loads(config).get("config", {}).values()
-    return any(entry.get("use_pickle") for entry in entries)
-
-
-def _check_pickle(path: Path, content: bytes) -> None:
-    try:
-        if content:
-            torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise refused(path, error) from None
-    except (RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f"the file is damaged: {one_line(error)}", given=path, hint=_RE_EXPORT) from error
 
 
 def _moved(program: Any, device: torch.device) -> Any:
@@ -212,10 +196,8 @@ def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | 
         given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
         what = "the program does not take one batch of images"
         allowed = "one tensor (N, C, H, W), or two for a distance of images"
-        raise ModelError(what, given=given or "no input", allowed=allowed, hint=_RE_EXPORT)
+        raise ModelError(what, given=given or "no input", allowed=allowed, hint=RE_EXPORT)
     for value in values:
         if value.dtype != torch.float32:
-            raise ModelError(
-                "the program does not take float32 images", given=f"{path}: {value.dtype}", hint=_RE_EXPORT
-            )
+            raise ModelError("the program does not take float32 images", given=f"{path}: {value.dtype}", hint=RE_EXPORT)
     return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import re
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +13,15 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 from sigcli.images import nearest_name
 
+from .archive import Archive, damaged, unreadable
 from .checks import one_line
+from .pickles import Outline, Strange
+from .saved import SAVE_STATE, opened
 
 State = dict[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-_SAVE_STATE = (
-    "Save it again as torch.save(model.state_dict(), FILE) or as safetensors, then --model NAME --weights FILE."
-)
 
 
 def check_file(path: Path, kind: str) -> None:
@@ -51,17 +47,22 @@ def sniff(path: Path, kind: str = "model") -> str:
     try:
         with open(path, "rb") as stream:
             head = stream.read(16)
-        names = zipfile.ZipFile(path).namelist() if head[:2] == b"PK" else []
-    except (OSError, zipfile.BadZipFile) as error:
-        raise ModelError(f"the file cannot be read: {one_line(error)}", given=path, hint="Fetch it again.") from error
-    inside = {name.split("/", 1)[-1] for name in names}
-    if "constants.pkl" in inside and any(name.startswith("code/") for name in inside):
-        return "torchscript"
-    if "archive_format" in inside or "serialized_exported_program.json" in names:
-        return "export"
-    if "data.pkl" in inside or head[:1] == b"\x80":
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if head[:2] == b"PK":
+        with Archive(path) as archive:
+            return _sniff_archive(archive)
+    if head[:1] == b"\x80":
         return "pickle"
     return "safetensors" if head[8:9] == b"{" else "unknown"
+
+
+def _sniff_archive(archive: Archive) -> str:
+    if "archive_format" in archive or "serialized_exported_program.json" in archive:
+        return "export"
+    if "model.json" in archive or ("constants.pkl" in archive and archive.below("code/")):
+        return "torchscript"
+    return "pickle" if "data.pkl" in archive else "unknown"
 
 
 def read_state_dict(path: str | Path) -> State:
@@ -87,12 +88,11 @@ def read_state_dict(path: str | Path) -> State:
             "not a weights file",
             given=path,
             allowed="a state dict saved by torch.save, or safetensors",
-            hint=_SAVE_STATE,
+            hint=SAVE_STATE,
         )
-    content = _read_safetensors(path) if kind == "safetensors" else _read_pickle(path)
-    state = _unwrap(content)
+    state = _read_safetensors(path) if kind == "safetensors" else _read_pickle(path)
     if not state:
-        raise ModelError("the file holds no state dict (names and tensors)", given=path, hint=_SAVE_STATE)
+        raise ModelError("the file holds no state dict (names and tensors)", given=path, hint=SAVE_STATE)
     return state
 
 
@@ -141,45 +141,35 @@ def hash_state(state: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def refused(path: Path, error: BaseException) -> ModelError:
-    """The message for a pickle that holds more than tensors: reading it would run code from it."""
-    match = re.search(r"GLOBAL (\S+)", str(error))
-    holds = f" ({match.group(1)})" if match else ""
-    return ModelError(
-        f"refused: the file pickles Python objects{holds}, which could run code", given=path, hint=_SAVE_STATE
-    )
+def _read_pickle(path: Path) -> State:
+    with opened(path) as saved:
+        chosen = _unwrap(saved.content)
+        strange = next((f"{name} is {v.kind}" for name, v in chosen.items() if isinstance(v, Strange)), None)
+        if strange is not None:
+            raise ModelError(f"the file holds a tensor that no network takes: {strange}", given=path, hint=SAVE_STATE)
+        return saved.tensors(chosen)
 
 
-def _read_pickle(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise refused(path, error) from None
-    except Exception as error:  # broken archives raise all sorts of exceptions
-        raise _damaged(path, error) from error
-
-
-def _read_safetensors(path: Path) -> Any:
+def _read_safetensors(path: Path) -> State:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        return _unwrap(load_file(path))
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
+        raise damaged(path, one_line(error)) from error
 
 
-def _damaged(path: Path, error: Exception) -> ModelError:
-    return ModelError(f"the weights file is damaged: {one_line(error)}", given=path, hint="Fetch or save it again.")
-
-
-def _unwrap(content: Any) -> State:
+def _unwrap(content: Any) -> dict[str, Any]:
+    """The names and tensors (or what stands for them) in a file's content; none where that is no state dict."""
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    if (
+        not isinstance(content, dict)
+        or not content
+        or not all(isinstance(v, (Tensor, Outline, Strange)) for v in content.values())
+    ):
         return {}
     state = {str(key): value for key, value in content.items()}
     for prefix in _PREFIXES:
