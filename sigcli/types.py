@@ -76,6 +76,7 @@ class Attribution:
         players: (H, W) player of each position, or None.
         player_values: (n,) sum of the values over each player, or None.
         seconds: share of the wall time that this explanation took.
+        note: what the user should know of this map, a sentence without a full stop; empty where there is nothing.
     """
 
     values: Tensor
@@ -88,6 +89,7 @@ class Attribution:
     players: Tensor | None = None
     player_values: Tensor | None = None
     seconds: float = 0.0
+    note: str = ""
 
     @property
     def relative_gap(self) -> float | None:

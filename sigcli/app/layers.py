@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import AttributionError, ModelError
-from ..methods.modules import Layer, last_layer, layers
+from ..methods.places import Layer, last_layer, layers
 from ..models.aware import looked_into
 from ..models.loading import load_model
 
@@ -20,6 +20,8 @@ def model_layers(
 ) -> list[tuple[Layer, bool]]:
     """The layers of a model that return one tensor, in the order in which they finish, and whether each is the default.
 
+    Functions that everything passes are among them, as `layer:function`, where they are no layer's result.
+
     Args:
         model: as in `sigcli.explain`.
         weights: as there.
@@ -31,7 +33,7 @@ def model_layers(
         ModelError: a model that cannot be loaded, or a program without layers.
 
     >>> [layer.name for layer, default in model_layers("shapes") if default]
-    ['features.16']
+    ['features.18']
     """
     loaded = load_model(model, weights=weights, device=device, resize=resize, crop=crop)
     module, shape = (

@@ -47,6 +47,7 @@ class Explanation:
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit where it is neither.
         resumed: it was done by an earlier run and read from its row.
+        note: what the user should know of the map, shown on the screen only.
     """
 
     image: str
@@ -77,6 +78,7 @@ class Explanation:
     multiplied: bool = True
     own_unit: str = ""
     resumed: bool = False
+    note: str = ""
 
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""

@@ -303,6 +303,7 @@ class Work:
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.sample is None else item.players,
             player_values=_array(result.player_values),
+            note=result.note or ("" if bool(result.values.any()) else "the map is 0 everywhere"),
         )
 
 

@@ -101,6 +101,7 @@ def _carry_out(session: Session, as_json: bool) -> int:
 
     failed: list[Explanation] = []
     shown: list[Explanation] = []
+    noted: list[str] = []
     done = 0
     with Reporter(session.items) as reporter:
         for item in stream(session, progress=reporter.evaluations):
@@ -109,6 +110,8 @@ def _carry_out(session: Session, as_json: bool) -> int:
                 sys.stdout.flush()
             reporter.done(item)
             done += 1
+            if item.note:
+                noted.append(f"note: {item.image} {item.method}: {item.note}")
             if item.status != "ok":
                 failed.append(item)
             if len(shown) < _SHOWN:
@@ -116,6 +119,8 @@ def _carry_out(session: Session, as_json: bool) -> int:
                 shown.append(replace(item, values=None, stderr=None, players=None, picture=None))
     screen = console()
     screen.print(_table(shown, done))
+    for line in noted:
+        screen.print(line, markup=False)
     for item in failed:
         screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
     if session.run is not None:
@@ -128,7 +133,7 @@ def _record(session: Session, item: Explanation) -> dict[str, object]:
         name: getattr(item, name)
         for name in (
             "image", "method", "target", "label", "score", "output", "seconds", "gradient_evaluations",
-            "completeness_gap", "relative_gap", "standard_error", "relative_standard_error", "status", "error",
+            "completeness_gap", "relative_gap", "standard_error", "relative_standard_error", "status", "error", "note",
         )
     }  # fmt: skip
     if item.status == "ok" and session.run is not None:

@@ -75,7 +75,12 @@ def _layers(model: str, weights: str | None, resize: int | None, crop: int | Non
         table.add_column(column, overflow="fold")
     for layer, default in model_layers(model, weights=weights, resize=resize, crop=crop):
         if as_json:
-            record = {"name": layer.name, "class": layer.kind, "shape": list(layer.shape), "map": bool(layer.form)}
+            record = {
+                "name": layer.name,
+                "class": layer.kind,
+                "shape": list(layer.shape),
+                "map": layer.grid is not None,
+            }
             typer.echo(json.dumps({**record, "default": default}))
         shape = "×".join(map(str, layer.shape))
         table.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")

@@ -1,17 +1,16 @@
-"""Looking into a network: working copies without in-place layers, and its layers in the order in which they run."""
+"""What looking into networks has in common: what can be looked into, what is kept of it, and copies without in-place layers."""
 
 from __future__ import annotations
 
 import copy
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 
-from ..errors import AttributionError, UsageError, unknown
+from ..errors import AttributionError
 
 _Made = TypeVar("_Made")
 _KEPT: weakref.WeakKeyDictionary[nn.Module, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
@@ -50,18 +49,12 @@ def without_hooks() -> list[str]:
     return [name for name in own if name != "linear-shap" and not METHODS[name].properties.get("certainty")]
 
 
-def working_copy(module: nn.Module) -> nn.Module:
-    """A copy, made once per network, whose layers leave their inputs as they are (`inplace` off).
-
-    Raises:
-        AttributionError: the network is a program without layers, or cannot be copied.
-    """
-    check_layers(module)
-    return kept(module, "copy", lambda: out_of_place(module))
-
-
 def out_of_place(module: nn.Module) -> nn.Module:
-    """A fresh copy without in-place layers."""
+    """A fresh copy without in-place layers, for tracing.
+
+    A network may count on what its layers overwrite, as a shortcut read after an in-place ReLU does: the copy then computes
+    something else. Compare it (`checked_copy`), or what is made of it.
+    """
     try:
         made = copy.deepcopy(module)
     except Exception as error:  # foreign modules may not be copied
@@ -72,158 +65,39 @@ def out_of_place(module: nn.Module) -> nn.Module:
     return made.requires_grad_(False).eval()
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What a layer gave for one image.
+def checked_copy(module: nn.Module, x: Tensor) -> nn.Module:
+    """A copy without in-place layers, made once per network, that gives the network's outputs and gradients on an image.
 
     Args:
-        name: dotted, as `--set layer=NAME` wants it.
-        kind: its class.
-        shape: of its output for one image, without the batch.
-        form: "map" (C, h, w), "last" (h, w, C), "tokens" (prefix + h·w, C); empty where it has no places in the image.
-        grid: (h, w) of its places.
-        convolution: whether it is one.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    form: str = ""
-    grid: tuple[int, int] = (0, 0)
-    convolution: bool = False
-
-
-def layers(module: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
-    """The layers of a network that return one tensor, in the order in which they finish on one image (C, H, W).
+        module: (N, C, H, W) → (N, classes).
+        x: (C, H, W).
 
     Raises:
-        AttributionError: a program without layers.
+        AttributionError: a program without layers, one that cannot be copied, or one that counts on in-place layers.
     """
-    return kept(module, f"layers {tuple(shape)}", lambda: _probed(working_copy(module), shape))
-
-
-def _probed(module: nn.Module, shape: tuple[int, ...]) -> list[Layer]:
-    names = {part: name for name, part in module.named_modules() if name}
-    found: dict[str, tuple[nn.Module, Tensor]] = {}
-
-    def note(part: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim >= 2 and len(output) == 1:
-            found.pop(names[part], None)  # a layer that runs twice stands where it ran last
-            found[names[part]] = part, output
-
-    hooks = [part.register_forward_hook(note) for part in names]
-    try:
-        with torch.no_grad():
-            some = next(module.parameters(), torch.empty(0))
-            module(torch.zeros(1, *shape, device=some.device, dtype=some.dtype))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    grids = [tuple(o.shape[-2:]) for p, o in found.values() if isinstance(p, nn.Conv2d)]
-    return [_layer(name, part, output, grids) for name, (part, output) in found.items()]
-
-
-def _layer(name: str, part: nn.Module, output: Tensor, grids: list[tuple[int, ...]]) -> Layer:
-    shape = tuple(output.shape[1:])
-    form, grid = "", (0, 0)
-    if len(shape) == 3:
-        # Transformers keep channels last in all but convolutions: the width of a LayerNorm or Linear layer says so.
-        widths = getattr(part, "normalized_shape", None) or (getattr(part, "out_features", None),)
-        last = not isinstance(part, nn.Conv2d) and widths[-1] == shape[-1] and not _changes_order(part)
-        form, grid = ("last", shape[:2]) if last else ("map", shape[1:])
-    elif len(shape) == 2:
-        fitting = [g for g in grids if 1 < g[0] * g[1] <= shape[0] < g[0] * g[1] + 16]
-        form, grid = ("tokens", fitting[0]) if fitting else ("", (0, 0))
-    return Layer(name, type(part).__name__, shape, form, (grid[0], grid[1]), isinstance(part, nn.Conv2d))
-
-
-def _changes_order(part: nn.Module) -> bool:
-    return type(part).__name__ == "LayerNorm2d"  # torchvision's and timm's: channels first in and out
-
-
-def last_layer(module: nn.Module, shape: tuple[int, ...]) -> Layer:
-    """The layer whose map the CAM family takes, where none is named.
-
-    The last convolution that has more than one place. A network with a single convolution and LayerNorms after it is a
-    transformer and that convolution its patch embedding: there it is the last LayerNorm with a place for each patch whose
-    output at the patches reaches the class scores, as the last block's first norm of a ViT (after it only the class token
-    counts) and the final norm of a Swin.
-
-    Raises:
-        AttributionError: the network has no such layer.
-    """
-    return kept(module, f"last layer {tuple(shape)}", lambda: _last(module, shape))
-
-
-def _last(module: nn.Module, shape: tuple[int, ...]) -> Layer:
-    found = layers(module, shape)
-    convolutions = [layer for layer in found if layer.convolution]
-    norms = [layer for layer in found if layer.kind == "LayerNorm" and layer.form in ("tokens", "last")]
-    if len(convolutions) == 1 and norms:
-        for layer in reversed(norms):
-            if _reaches(working_copy(module), layer, shape):
-                return layer
-    spread = [layer for layer in convolutions if layer.grid[0] * layer.grid[1] > 1] or convolutions
-    if not spread:
+    check_layers(module)
+    copied = kept(module, "copy", lambda: out_of_place(module))
+    if not same_function(module, copied, x):
         raise AttributionError(
-            "the network has no convolutional layer", hint="Name one with a map: sig list layers, --set layer=NAME."
+            "the network computes something else without its in-place layers: it reads a tensor that a layer overwrote",
+            hint="Methods that leave the network as it is work: gradcam, ig, sig, rise, …",
         )
-    return spread[-1]
+    return copied
 
 
-def _reaches(module: nn.Module, layer: Layer, shape: tuple[int, ...]) -> bool:
-    """Whether the scores depend on the layer's output at more than one place."""
-    some = next(module.parameters(), torch.empty(0))
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, *shape, generator=generator).to(some)
-    with torch.enable_grad():
-        activation, outputs = activations(module, layer, x)
-        gradient = torch.autograd.grad(outputs.square().sum(), activation, allow_unused=True)[0]
-    return gradient is not None and int((as_map(gradient, layer).abs().sum(1) > 0).sum()) > 1
+def same_function(one: nn.Module, other: nn.Module, x: Tensor, tolerance: float = 1e-4) -> bool:
+    """Whether two networks have the same outputs, and the same gradient of a random sum of them, on an image (C, H, W).
 
-
-def named_layer(module: nn.Module, name: str | None, shape: tuple[int, ...]) -> Layer:
-    """The layer of that dotted name, or the one found by itself where there is no name.
-
-    Raises:
-        UsageError: no such layer, or one without a map.
-        AttributionError: nothing to be found.
+    Both to `tolerance` of their largest entry.
     """
-    if name is None:
-        return last_layer(module, shape)
-    found = {layer.name: layer for layer in layers(module, shape)}
-    if name not in found:
-        raise unknown("layer", name, found)
-    if not found[name].form:
-        raise UsageError(
-            f"the layer '{name}' has no places in the image: its output is {found[name].shape}",
-            hint="The layers and their outputs: sig list layers --model MODEL.",
-        )
-    return found[name]
 
+    def asked(module: nn.Module) -> tuple[Tensor, Tensor]:
+        leaf = x[None].detach().clone().requires_grad_()
+        with torch.enable_grad():
+            outputs = module(leaf.clone())
+            weights = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0)).to(outputs)
+            (gradient,) = torch.autograd.grad((outputs * weights).sum(), leaf)
+        return outputs.detach(), gradient
 
-def activations(module: nn.Module, layer: Layer, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What a layer gives for images, as the rest of the network depends on it, and the network's outputs."""
-    caught: list[Tensor] = []
-
-    def catch(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-        output = output if output.requires_grad else output.detach().requires_grad_()
-        caught.append(output)
-        return output.clone()  # so that what follows in place leaves it as it is
-
-    hook = module.get_submodule(layer.name).register_forward_hook(catch)
-    try:
-        outputs = module(images)
-    finally:
-        hook.remove()
-    return caught[-1], outputs
-
-
-def as_map(activation: Tensor, layer: Layer) -> Tensor:
-    """(N, …) as the layer gives it → (N, C, h, w); tokens before those of the patches (class token, registers) go."""
-    if layer.form == "map":
-        return activation
-    if layer.form == "last":
-        return activation.permute(0, 3, 1, 2)
-    h, w = layer.grid
-    return activation[:, -h * w :].transpose(1, 2).unflatten(2, (h, w))
+    pairs = zip(asked(one), asked(other), strict=True)
+    return all(float((a - b).abs().max()) <= tolerance * float(a.abs().max()) for a, b in pairs)

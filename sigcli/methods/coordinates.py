@@ -1,0 +1,207 @@
+"""Where in the image the entries of a tensor lie, carried along while a network runs.
+
+Beside each tensor goes one of the same shape that holds the coordinates of its entries, y + ix in 0..1, and NaN for what lies
+nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for each of
+its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps the shape
+keeps the coordinates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Edge = tuple[Any, int]
+"""A tensor in autograd's graph: the node that gave it, and which of its outputs it is."""
+
+_GIVES_MAPS = re.compile(r"_?(conv(_transpose)?2d|batch_norm|.*pool2d.*|interpolate|upsample.*|pixel_(un)?shuffle)$")
+_MOVES = re.compile(
+    r"(permute|transpose|t|swap(axes|dims)|move(axis|dim)|reshape(_as)?|view(_as)?|flatten|unflatten|ravel|getitem|get|cat"
+    r"|concat(enate)?|stack|chunk|split(_with_sizes)?|tensor_split|unbind|(un)?squeeze|expand(_as)?|repeat|tile|roll|flip"
+    r"|narrow|select|index_select|gather|take_along_dim|contiguous|rearrange|unfold)$"
+)
+_MIXES_LAST = re.compile(r"(linear|matmul|r?matmul|mm|bmm|addmm)$")
+_FORMS = {"map": (1, (2, 3)), "last": (3, (1, 2)), "tokens": (2, (1,)), "channels": (1, (2,)), "sequence": (2, (0,))}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How the places of the image lie in a tensor of one image.
+
+    Args:
+        form: "map" (1, C, h, w), "last" (1, h, w, C), "tokens" (1, L, C), "channels" (1, C, L), "sequence" (L, 1, C).
+        size: (h, w).
+        places: of the L tokens those of the image, row by row; the others are class tokens, registers and the like.
+            Empty for "map" and "last".
+    """
+
+    form: str
+    size: tuple[int, int]
+    places: tuple[int, ...] = ()
+
+    def map(self, tensor: Tensor) -> Tensor:
+        """The tensor as (1, C, h, w); tokens of no place go."""
+        channels, places = _FORMS[self.form]
+        if len(places) == 2:
+            return tensor if self.form == "map" else tensor.permute(0, 3, 1, 2)
+        lines = tensor.permute(places[0], channels, 3 - places[0] - channels)[list(self.places)]  # (h·w, C, 1)
+        return lines.permute(2, 1, 0).unflatten(2, self.size)
+
+
+def forms(shape: tuple[int, ...]) -> list[str]:
+    """The ways in which a tensor of one image may hold several places."""
+    if len(shape) == 4 and shape[0] == 1:
+        found = ["map", "last"]
+    elif len(shape) == 3 and shape[0] == 1:
+        found = ["tokens", "channels"]
+    else:
+        found = ["sequence"] if len(shape) == 3 and shape[1] == 1 else []
+    return [form for form in found if any(shape[axis] > 1 for axis in _FORMS[form][1])]
+
+
+def grid(coordinates: Tensor | None, shape: tuple[int, ...]) -> Grid | None:
+    """The grid that coordinates make in a tensor of that shape; None where they make none."""
+    for form in forms(shape) if coordinates is not None else ():
+        channels, places = _FORMS[form]
+        by_place = coordinates.movedim(channels, -1)  # type: ignore[union-attr]
+        alike = by_place == by_place[..., :1]
+        if not bool((alike | by_place.isnan()).all()):
+            continue
+        found = _arranged(form, by_place[..., 0].reshape(-1), places, shape)
+        if found:
+            return found
+    return None
+
+
+def _arranged(form: str, lines: Tensor, axes: Sequence[int], shape: tuple[int, ...]) -> Grid | None:
+    there = (~lines.isnan()).nonzero().flatten()
+    seen = [(round(float(c.real), 4), round(float(c.imag), 4)) for c in lines[there]]
+    size = len({y for y, _ in seen}), len({x for _, x in seen})
+    if len(seen) < 2 or len(set(seen)) != len(seen) or size[0] * size[1] != len(seen):
+        return None
+    order = sorted(range(len(seen)), key=lambda i: seen[i])
+    if len(axes) == 1:
+        return Grid(form, size, tuple(there[order].tolist()))
+    whole = len(seen) == len(lines) and order == sorted(order) and size == tuple(shape[axis] for axis in axes)
+    return Grid(form, size) if whole else None
+
+
+class Coordinates:
+    """The coordinates of the tensors of one pass, by their edges."""
+
+    def __init__(self) -> None:
+        self._known: dict[Edge, Tensor] = {}
+
+    def __getitem__(self, edge: Edge | None) -> Tensor | None:
+        """Of a tensor, or None where they are not known."""
+        return self._known.get(edge) if edge else None
+
+    def start(self, edge: Edge, image: Tensor) -> None:
+        """An image (N, C, H, W)."""
+        self._known[edge] = _fresh(image.shape, image.device)
+
+    def inherit(self, edge: Edge | None, given: Edge | None) -> None:
+        """What a layer gave in a way that could not be followed has the coordinates of what it was given."""
+        if edge and given and edge not in self._known and given in self._known:
+            self._known[edge] = self._known[given]
+
+    def follow(self, call: Call, found: Sequence[Tensor], edges: Sequence[Edge | None]) -> None:
+        """Note the coordinates of what a function gave: tensors and their edges."""
+        if not any(edge in self._known for edge in call.edges.values()):
+            return
+        for tensor, edge, coordinates in zip(found, edges, self._of(call, found), strict=False):
+            if edge and coordinates is not None and coordinates.shape == tensor.shape:
+                self._known[edge] = coordinates
+
+    def _of(self, call: Call, found: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        sources = [self._known[edge] for edge in call.edges.values() if edge in self._known]
+        first = sources[0]
+        if _GIVES_MAPS.match(call.name):
+            whole = first.ndim == 4 and _same(first, _fresh(first.shape, first.device))
+            return [_fresh(t.shape, first.device) if whole and t.ndim == 4 else None for t in found]
+        if _MOVES.match(call.name):
+            return self._moved(call)
+        if _MIXES_LAST.match(call.name) or call.name == "conv1d":
+            axis = 1 if call.name == "conv1d" else -1
+            return [_spread(first.mean(axis, keepdim=True), t.shape) for t in found]
+        alike = [[c for c in sources if c.shape == t.shape] for t in found]
+        return [max(some, key=_variety) if some else None for some in alike]
+
+    def _moved(self, call: Call) -> Sequence[Tensor | None]:
+        def swap(given: Any) -> Any:
+            if isinstance(given, Tensor):
+                if not given.is_floating_point():
+                    return given  # indices
+                known = self._known.get(call.edges.get(id(given)))  # type: ignore[arg-type]
+                nowhere = torch.tensor(complex(torch.nan, torch.nan), device=given.device)
+                return nowhere.expand(given.shape) if known is None else known
+            if isinstance(given, (list, tuple)) and not isinstance(given, torch.Size):
+                return type(given)(swap(part) for part in given)
+            return given
+
+        try:
+            return tensors(call.function(*swap(call.args), **{key: swap(value) for key, value in call.kwargs.items()}))
+        except (RuntimeError, TypeError, ValueError):  # what cannot be moved as complex numbers is not followed
+            return []
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """A function at work.
+
+    Args:
+        name: of the function.
+        function: itself.
+        args: its arguments.
+        kwargs: its arguments by keyword.
+        edges: of the tensors among them, by their id, as they were before the call.
+    """
+
+    name: str
+    function: Any
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+    edges: Mapping[int, Edge | None]
+
+
+def tensors(given: Any) -> list[Tensor]:
+    """The tensors in arguments or results."""
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    return [t for part in given for t in tensors(part)] if isinstance(given, (list, tuple)) else []
+
+
+def _fresh(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Of maps (N, C, h, w): the centres of h·w equal cells."""
+    y, x = ((torch.arange(n, device=device) + 0.5) / n for n in shape[2:])
+    return torch.complex(*torch.meshgrid(y, x, indexing="ij")).expand(*shape)
+
+
+def _dense(coordinates: Tensor) -> Tensor:
+    """Without what is repeated along an axis."""
+    return coordinates[tuple(slice(0, 1) if step == 0 else slice(None) for step in coordinates.stride())]
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool(((_dense(one) - _dense(other)).abs() < 1e-4).all())
+
+
+def _spread(coordinates: Tensor, shape: Sequence[int]) -> Tensor | None:
+    try:
+        return coordinates.expand(*shape)
+    except RuntimeError:
+        return None
+
+
+def _variety(coordinates: Tensor) -> float:
+    """How far the coordinates differ: of two sums' parts the one that still tells places apart is asked."""
+    seen = _dense(coordinates)
+    seen = seen[~seen.isnan()]
+    return float((seen - seen.mean()).abs().sum() / max(1, seen.numel())) if seen.numel() else -1.0

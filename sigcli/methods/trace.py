@@ -1,0 +1,229 @@
+"""One pass through a network, watched from outside: what its layers and functions give, and how the scores depend on it.
+
+The network itself runs, neither copied nor rewritten, so that outputs and gradients are its own whatever its layers
+overwrite in place. A result is known by its edge in autograd's graph, which stays the same when the tensor is overwritten
+later; its values are copied at the moment at which it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.overrides import TorchFunctionMode
+
+from .coordinates import Call, Coordinates, Edge, Grid, grid, tensors
+
+Key = tuple[str, int]
+"""A result's name and its number among those of the same name in one pass, from 1."""
+_MIXES = re.compile(r"(Addmm|Mm|Bmm|Baddbmm|Mv|Dot|Linear|Convolution|Attention|Lstm|Gru)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A tensor that a layer or a function gave in a pass.
+
+    Args:
+        name: of the layer, dotted; of a function `layer:function` (`forward:function` in the network's own forward), with
+            `.2` and so on where the layer calls it several times.
+        run: its number among those of the same name.
+        kind: the layer's class, or "function".
+        shape: with the batch.
+        edge: in autograd's graph; None where it does not depend on the image.
+        coordinates: where its entries lie, as in `coordinates`; None where that is not known.
+    """
+
+    name: str
+    run: int
+    kind: str
+    shape: tuple[int, ...]
+    edge: Edge | None
+    coordinates: Tensor | None = None
+
+    @property
+    def key(self) -> Key:
+        """What finds it again in another pass."""
+        return self.name, self.run
+
+    @property
+    def grid(self) -> Grid | None:
+        """How the places of the image lie in it, where they can be told."""
+        return grid(self.coordinates, self.shape)
+
+    @property
+    def function(self) -> bool:
+        """Whether it is no layer's."""
+        return ":" in self.name
+
+
+class Trace(TorchFunctionMode):
+    """A pass that can be asked afterwards.
+
+    Args:
+        module: (N, C, H, W) → (N, classes).
+        keep: results to keep the values of, as they are when given, and the gradient edges where there are any.
+        hold: results to replace by other values, in place, so that whatever reads them reads those.
+        record: list all results.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        keep: Collection[Key] = (),
+        hold: Mapping[Key, Tensor] | None = None,
+        record: bool = False,
+    ) -> None:
+        super().__init__()
+        self.values: dict[Key, Tensor] = {}
+        self.edges: dict[Key, GradientEdge] = {}
+        self.results: list[Result] = []
+        self._module, self._keep, self._hold, self._record = module, frozenset(keep), hold or {}, record
+        self._names = {part: name for name, part in module.named_modules()}
+        self._running: list[tuple[str, Counter[str]]] = []
+        self._runs: Counter[str] = Counter()
+        self._coordinates = Coordinates()
+        self._busy = False
+
+    def run(self, images: Tensor) -> Tensor:
+        """The network's outputs for images."""
+        edge = _edge(images) if self._record else None
+        if edge:
+            self._coordinates.start(edge, images)
+        hooks = []
+        try:
+            for part in self._names:
+                hooks.append(part.register_forward_pre_hook(self._entered, prepend=True, with_kwargs=True))
+                hooks.append(part.register_forward_hook(self._left, prepend=True, with_kwargs=True, always_call=True))
+            with self:
+                return self._module(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _entered(self, part: nn.Module, _: Any, __: Any) -> None:
+        self._running.append((self._names[part], Counter()))
+
+    def _left(self, part: nn.Module, given: Any, __: Any, output: Any) -> None:
+        self._running.pop()
+        if not isinstance(output, Tensor) or not self._names[part]:
+            return
+        if self._record and not list(part.children()) and given and isinstance(given[0], Tensor):
+            same = given[0].shape == output.shape
+            self._coordinates.inherit(_edge(output), _edge(given[0]) if same else None)
+        self._given(self._names[part], type(part).__name__, output)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if self._busy:
+            return func(*args, **kwargs)
+        edges = {id(t): _edge(t) for t in tensors((args, kwargs))} if self._record else {}
+        found = func(*args, **kwargs)
+        called = getattr(func, "__name__", type(func).__name__).strip("_")
+        if edges:
+            given = [args[0]] if called == "setitem" else tensors(found)
+            self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [_edge(t) for t in given])
+        if isinstance(found, Tensor):
+            where, times = self._running[-1] if self._running else ("", Counter())
+            times[called] += 1
+            number = f".{times[called]}" if times[called] > 1 else ""
+            self._given(f"{where or 'forward'}:{called}{number}", "function", found)
+        return found
+
+    def _given(self, name: str, kind: str, output: Tensor) -> None:
+        self._busy = True
+        try:
+            self._runs[name] += 1
+            key = name, self._runs[name]
+            if key in self._hold:
+                output.copy_(self._hold[key])
+            if key in self._keep:
+                self.values[key] = output.detach().clone()
+                if output.requires_grad:
+                    self.edges[key] = get_gradient_edge(output)
+            if self._record:
+                edge = _edge(output)
+                self.results.append(Result(*key, kind, tuple(output.shape), edge, self._coordinates[edge]))
+        finally:
+            self._busy = False
+
+
+def _edge(tensor: Tensor) -> Edge | None:
+    with torch._C.DisableTorchFunction():
+        return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """An edge of the graph through which all dependence of the outputs on the image goes.
+
+    Args:
+        edge: of the graph.
+        operation: autograd's name of what gives it, such as "ReluBackward0".
+        mixed: between it and the outputs channels are mixed: by a linear layer, a convolution or attention.
+    """
+
+    edge: Edge
+    operation: str
+    mixed: bool
+
+
+def cuts(outputs: Tensor, source: Any) -> list[Cut]:
+    """The edges that every path from the outputs to the source goes through, from the outputs on.
+
+    In a topological order a node is on every path exactly if nothing else is waiting when its turn comes.
+
+    Args:
+        outputs: of the network.
+        source: the node of autograd's graph that gave the image.
+    """
+    root = outputs.grad_fn
+    leading = _leading(root, source)
+    waiting: Counter[Any] = Counter()
+    numbers: defaultdict[Any, set[int]] = defaultdict(set, {root: {outputs.output_nr}})
+    for node in leading:
+        for following, number in node.next_functions:
+            if following in leading:
+                waiting[following] += 1
+                numbers[following].add(number)
+    found, ready, pending, mixed = [], [root] if leading else [], {root}, False
+    while ready:
+        node = ready.pop()
+        if len(pending) == 1 and len(numbers[node]) == 1:
+            found.append(Cut((node, *numbers[node]), node.name(), mixed))
+        pending.discard(node)
+        mixed = mixed or bool(_MIXES.match(node.name()))
+        for following, _ in node.next_functions:
+            if following in leading:
+                pending.add(following)
+                waiting[following] -= 1
+                if not waiting[following]:
+                    ready.append(following)
+    return found
+
+
+def _leading(root: Any, source: Any) -> set[Any]:
+    """The nodes on paths from the root to the source."""
+    before: defaultdict[Any, list[Any]] = defaultdict(list)
+    seen, stack = {root}, [root]
+    while stack:
+        node = stack.pop()
+        for following, _ in node.next_functions if node is not None and node is not source else ():
+            if following is not None:
+                before[following].append(node)
+                if following not in seen:
+                    seen.add(following)
+                    stack.append(following)
+    found, stack = ({source}, [source]) if source in seen else (set(), [])
+    while stack:
+        for node in before[stack.pop()]:
+            if node not in found:
+                found.add(node)
+                stack.append(node)
+    return found
