@@ -33,8 +33,10 @@ def lrp(
 ) -> Attribution:
     """Layer-wise relevance propagation, Bach et al. 2015; rules as in Montavon et al. 2019, section 10.2.
 
-    Values sum to the logit less the relevance that biases take up. ε is 1e-9 of a layer's largest sum, and γ is 0.25. In alpha1-beta0 positive
-    contributions are those of positive products of value and weight, and of positive biases (Bach et al., Eq. 60).
+    Values sum to the logit less the relevance that biases take up. ε is 1e-9 of a layer's largest sum. alpha1-beta0 shares
+    by the positive contributions, those of (a w)⁺ and of positive biases (Bach et al., Eq. 60); what is to be shared where
+    there are none is lost. gamma, γ = 0.25, gives these another γ of weight; where a unit's sum is negative, the negative
+    ones instead, so that no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
 
     Args:
         passes: of the model.
@@ -112,13 +114,12 @@ class _Relevance:
         return carried(value, lambda arriving: arriving * share, x)
 
     def _weighted(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        """R_j = a_j Σ_k ρ(w_jk) R_k / (ε + Σ_j a_j ρ(w_jk)), with ρ and the sign of a as the rule says."""
+        """R_j = Σ_k ρ(a_j w_jk) R_k / (ε + Σ_j ρ(a_j w_jk)), with ρ as the rule says."""
         with torch.no_grad():
             z = step.operator(*tree_map(_constant, args), **kwargs)
-        places = _at(step)
 
         def run(*given: Any) -> Tensor:
-            return _parts(self.rule, step, given, kwargs, places)
+            return _sums(self.rule, step, given, kwargs, z < 0)
 
         shared = run(*args)
         with torch.no_grad():
@@ -168,25 +169,30 @@ def _at(step: Step) -> tuple[int, int, int | None]:
     return values, weights, bias
 
 
-def _parts(
-    rule: str, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], places: tuple[int, int, int | None]
-) -> Tensor:
-    """The sums in the rule's denominator, as a function of the values whose derivative is what the rule passes on."""
-    at, weights, bias = places
-    run: Callable[..., Tensor] = step.operator
+def _sums(rule: str, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], negative: Tensor) -> Tensor:
+    """The sums in the rule's denominator, as a function of the values whose derivative is what the rule passes on.
+
+    `negative` says which units have a negative sum.
+    """
+    if rule == "alpha1-beta0":
+        return _positive(step, args, kwargs)
+    z = step.operator(*args, **kwargs)
     if rule == "epsilon":
-        return run(*args, **kwargs)
+        return z
+    positive = _positive(step, args, kwargs)
+    return z + _GAMMA * torch.where(negative, z - positive, positive)
+
+
+def _positive(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Σ_j (a_j w_jk)⁺ + b_k⁺."""
+    at, weights, bias = _at(step)
+    x, w, b = args[at], args[weights], None if bias is None else args[bias]
     given = list(args)
-    w = given[weights]
-    if rule == "gamma":
-        given[weights] = w + _GAMMA * w.clamp(min=0)
-        return run(*given, **kwargs)
-    x, b = given[at], None if bias is None else given[bias]
     given[at], given[weights] = x.clamp(min=0), w.clamp(min=0)
     if bias is not None and b is not None:
         given[bias] = b.clamp(min=0)
-    positive = run(*given, **kwargs)
+    positive = step.operator(*given, **kwargs)
     given[at], given[weights] = x.clamp(max=0), w.clamp(max=0)
     if bias is not None and b is not None:
         given[bias] = torch.zeros_like(b)
-    return positive + run(*given, **kwargs)
+    return positive + step.operator(*given, **kwargs)
