@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from sigcli.errors import AttributionError
-from sigcli.methods.rewriting import rewritten
+
 
 from toys import attribute, relu_net, subject
 

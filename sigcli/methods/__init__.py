@@ -181,7 +181,7 @@ METHODS = Catalog(
         ),
         Entry(
             "lrp",
-            "methods.deeplift:lrp",
+            "methods.relevance:lrp",
             "layer-wise relevance propagation [Bach 2015]",
             {**_DIRECT, "axioms": ("dummy",), "cost": "2"},
         ),

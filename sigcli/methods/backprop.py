@@ -1,45 +1,57 @@
-"""Gradients with another rule at the ReLUs, by captum: guided backpropagation and deconvolution."""
+"""Gradients with another rule at the rectifiers: guided backpropagation and deconvolution."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import AttributionError
 from ..passes import Passes
 from ..types import Attribution, Subject
+from .carrying import carried
 from .layers import gradcam
-from .rewriting import captum_at_work, rewritten
+from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
+from .tracing import Step, agreed, replay, traced
+
+_GUIDED, _DECONVOLUTION = "guided backpropagation", "deconvolution"
+_GATES = frozenset(["sigmoid", "hardsigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "sqrt", "rsqrt", "reciprocal", "pow"])
+_CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "minimum"])
 
 
 def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
     """Guided backpropagation, Springenberg et al. 2015: at a ReLU only positive gradients of active units pass.
 
-    In score per unit of the model's input. A ReLU6 counts as a ReLU with a ceiling; other activations keep their gradient.
+    In score per unit of the model's input. A ReLU is whatever computes max(x, 0), by a layer, a function or a clamp; with a
+    ceiling (ReLU6) no gradient passes above it. Gates (sigmoid, tanh, softmax) and norms keep their gradient. A network that
+    also rectifies in another way (LeakyReLU, GELU, SiLU, Hardswish, …) is refused: the paper has no rule for it.
 
     Args:
         passes: of the model.
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
     """
-    return Attribution(*_ruled(passes, subject, "GuidedBackprop"), passes.evaluations)
+    return Attribution(*_ruled(passes, subject, _GUIDED), passes.evaluations)
 
 
 def deconvolution(passes: Passes, subject: Subject) -> Attribution:
     """Deconvolution, Zeiler, Fergus 2014: at a ReLU only positive gradients pass, of inactive units as well.
 
-    In score per unit of the model's input.
+    In score per unit of the model's input. What counts as a ReLU is as in `guided_backprop`.
 
     Args:
         passes: of the model.
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
     """
-    return Attribution(*_ruled(passes, subject, "Deconvolution"), passes.evaluations)
+    return Attribution(*_ruled(passes, subject, _DECONVOLUTION), passes.evaluations)
 
 
 def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None) -> Attribution:
@@ -54,37 +66,91 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
         AttributionError: a network without ReLU, without a layer that has a map, or that cannot be looked into.
         UsageError: no such layer.
     """
-    values, score = _ruled(passes, subject, "GuidedBackprop")
+    values, score = _ruled(passes, subject, _GUIDED)
     values = values * gradcam(passes, subject, layer=layer).values.sum(0)
     return Attribution(values, score, passes.evaluations)
 
 
-def _ruled(passes: Passes, subject: Subject, rule: str) -> tuple[Tensor, float]:
-    """A gradient under one of captum's rules, (C, H, W), and the score."""
-    from captum import attr
-
+def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float]:
+    """A gradient under a rule at the rectifiers, (C, H, W), and the score."""
     x = subject.x[None]
-    network = rewritten(passes.module, subject.x)
-    if not any(isinstance(part, nn.ReLU) for part in network.modules()):
-        raise AttributionError(f"{rule} changes what passes a ReLU, and the network has none")
-    scored = Scored(passes, network, subject)
-    with torch.enable_grad(), captum_at_work(rule), passes.precision(x.device):
-        (values,) = getattr(attr, rule)(scored).attribute((x.clone(),))
+    tape = traced(passes.module, x)
+    check(tape, method, _reason)
+    rules = _Rectified(method == _GUIDED)
+    leaf = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        score = passes.select(replay(tape, rules, (leaf,)), subject)[0]
+        if not rules.rectifiers:
+            raise AttributionError(f"{method} changes what passes a ReLU, and the network has none")
+        if rules.others:
+            others = ", ".join(dict.fromkeys(rules.others))
+            raise AttributionError(f"{method} has a rule for ReLU alone, and the network also rectifies by {others}")
+        (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
-    return values[0].detach().to(x.dtype), scored.last
+    return values[0].detach(), agreed(passes, subject, score.detach())
 
 
-class Scored(nn.Module):
-    """A network that returns the subject's score, (N,)."""
+def _reason(step: Step) -> str | None:
+    known = is_linear(step) or step.name in PRODUCTS | ELEMENTWISE | MAXIMA | COMPOSED | {"logsumexp", "detach"}
+    return None if known else title(step.name)
 
-    def __init__(self, passes: Passes, network: nn.Module, subject: Subject):
-        super().__init__()
-        self.network = network
-        self.last = float("nan")
-        self._passes, self._subject = passes, subject
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N,)."""
-        scores = self._passes.select(self.network(images).to(images.dtype), self._subject)
-        self.last = float(scores[0].detach())
-        return scores
+@dataclass(frozen=True, eq=False)
+class _Rectified:
+    """The rule of a step; notes which rectify, and which do so in another way than a ReLU."""
+
+    guided: bool
+    rectifiers: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function, x = _of_one(step, args, kwargs)
+        if function is None:
+            return step.operator(*args, **kwargs)
+        # One value is enough to tell what a function is, unless its constants have a shape.
+        constants = any(isinstance(value, Tensor) for value in args if value is not x)
+        like = x.detach() if constants else x.detach().new_empty(1)
+        if not _rectifies(function, like):
+            if step.name not in _GATES and not (step.name in _CLAMPS and _is_clamp(function, like)):
+                self.others.append(title(step.name))
+            return step.operator(*args, **kwargs)
+        self.rectifiers.append(step.name)
+        with torch.no_grad():
+            value = function(x)
+            passed = x <= value  # not above a ceiling
+            if self.guided:
+                passed &= x > 0
+        return carried(value, lambda arriving: arriving.clamp(min=0) * passed, x)
+
+
+def _of_one(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """The function of single values that a step is, and its argument; None where it is none.
+
+    The larger of values and a constant is one as well: `torch.maximum(x, zeros)` is a ReLU.
+    """
+    if step.name in ELEMENTWISE:
+        return single(step, args, kwargs), args[0]
+    if step.name in ("maximum", "minimum"):
+        moving = [isinstance(value, Tensor) and value.requires_grad for value in args[:2]]
+        if sum(moving) == 1:
+            at = moving.index(True)
+            return (lambda x: step.operator(x, args[1 - at])), args[at]
+    return None, None
+
+
+def _rectifies(function: Callable[[Tensor], Tensor], like: Tensor) -> bool:
+    """Whether a function of single values is max(x, 0) up to a ceiling, whatever it is called."""
+    return _gives_zero(function, like, (-100.0, -3.0, -1.0, -1e-3, 0.0)) and _gives_itself(function, like, (1e-3, 0.1))
+
+
+def _is_clamp(function: Callable[[Tensor], Tensor], like: Tensor) -> bool:
+    """Whether it leaves values on both sides of zero as they are: then it has limits, and rectifies nothing."""
+    return _gives_itself(function, like, (-1e-3, 1e-3))
+
+
+def _gives_zero(function: Callable[[Tensor], Tensor], like: Tensor, at: tuple[float, ...]) -> bool:
+    return not any(bool(found.any()) for _, found in probed(function, like, at))
+
+
+def _gives_itself(function: Callable[[Tensor], Tensor], like: Tensor, at: tuple[float, ...]) -> bool:
+    return all(bool((found == x).all()) for x, found in probed(function, like, at))

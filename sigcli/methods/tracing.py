@@ -1,0 +1,253 @@
+"""What a network computes, operator by operator, recorded while its own code runs.
+
+The operators are those of torch's ATen library. All spellings of a function (`nn.ReLU`, `F.relu`, `x.relu_()`, a layer called
+by keyword or twice) are one operator there, and what changes a tensor in place is written without: whoever reads the tensor
+later reads the new value, as in the network. Rules for single operators (`methods.rules`) then replay the record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functionalize
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+from ..errors import AttributionError
+from ..passes import Passes
+from ..scorer import Scorer
+from ..types import Subject
+from .modules import check_layers, kept
+
+_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+_FRESH = frozenset([
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "zeros_like", "ones_like", "full_like", "empty_like",
+    "zero", "fill",
+])  # fmt: skip
+"""Operators of whose first argument only the shape counts."""
+UNTRACED = "the network does something else when its code is traced"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of a value that depends on the input."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of an operator on values that depend on the input.
+
+    Args:
+        operator: of ATen, without side effects.
+        name: of the operator, the same for all its overloads.
+        args: with a `Slot` for each value that depends on the input; constants as they are.
+        kwargs: likewise.
+        results: the slots that the results fill, None for those that are no tensors.
+        last: slots that no later step reads.
+    """
+
+    operator: Callable[..., Any]
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: tuple[int | None, ...]
+    last: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tape:
+    """A function of tensors as a list of steps; input i stands in slot i.
+
+    Args:
+        steps: in the order of the computation, those only on which the output depends.
+        output: the slot of the result.
+        dtype: in which it was recorded.
+    """
+
+    steps: tuple[Step, ...]
+    output: int
+    dtype: torch.dtype
+
+
+Rule = Callable[[Step, tuple[Any, ...], dict[str, Any]], Any]
+"""What to do for a step, given the values of its arguments: the operator's result, or a value that stands for it."""
+
+
+def plain(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The operator itself."""
+    return step.operator(*args, **kwargs)
+
+
+def traced(module: nn.Module, images: Tensor) -> Tape:
+    """The record of a network for images of that shape; made once per network, shape and type.
+
+    Args:
+        module: (N, C, H, W) → (N, classes).
+        images: (N, C, H, W). The record holds for any images of this shape, since code that reads their values is refused.
+
+    Raises:
+        AttributionError: a program without layers, code that cannot be traced, or a record whose outputs or input
+            gradients are not the network's.
+    """
+    check_layers(module)
+    name = f"tape {tuple(images.shape)} {images.dtype} {images.device}"
+    return kept(module, name, lambda: _checked(module, images))
+
+
+def _checked(module: nn.Module, images: Tensor) -> Tape:
+    try:
+        tape = record(module, images)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # tracing runs foreign code, which fails in many ways
+        raise AttributionError(
+            f"the network's code cannot be traced, so that its activations cannot be told apart: {_line(error)}"
+        ) from error
+    found = _with_gradient(lambda leaf: replay(tape, plain, (leaf,)), images)
+    expected = _with_gradient(module, images)
+    tolerance = _TOLERANCE.get(images.dtype, 1e-2)
+    for one, other in zip(found, expected, strict=True):
+        if one.shape != other.shape or not float((one - other).abs().max()) <= tolerance * float(other.abs().max()):
+            raise AttributionError(UNTRACED)
+    return tape
+
+
+def _with_gradient(function: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs, and the gradient of a sum of them in which every output has its own weight."""
+    leaf = images.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        outputs = function(leaf)
+        weights = torch.arange(1, outputs.numel() + 1, device=outputs.device).to(outputs).view_as(outputs).cos()
+        total = (outputs * weights).sum()
+        gradient = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
+    return outputs.detach(), torch.zeros_like(leaf) if gradient is None else gradient
+
+
+def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
+    """The steps of a function of tensors, recorded on these inputs.
+
+    Raises:
+        AttributionError: the function reads single values of what depends on the inputs, or its result does not.
+    """
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so that no layer takes a shortcut
+    recorder = _Recorder(leaves)
+    with torch.enable_grad(), _taken_apart(), recorder:
+        result = functionalize(function, remove="mutations")(*leaves)
+    if not isinstance(result, Tensor):
+        raise AttributionError(f"the network returns no tensor but a {type(result).__name__}")
+    output = recorder.slots.get(id(result))
+    if output is None:
+        raise AttributionError("the network's outputs do not depend on the image")
+    return Tape(_needed(recorder.steps, output), output, inputs[0].dtype)
+
+
+@contextmanager
+def _taken_apart() -> Iterator[None]:
+    """Attention as products and a softmax, not as one fused operator that no rule can look into."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+class _Recorder(TorchDispatchMode):
+    """Notes the operators that run on what depends on the inputs; others are constants and need no note."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        super().__init__()
+        self.slots = {id(x): index for index, x in enumerate(inputs)}
+        self.steps: list[Step] = []
+        self._alive: list[Any] = list(inputs)  # so that no other tensor gets the identity of one that is gone
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        kwargs = kwargs or {}
+        before = args[0].clone() if func is torch.ops.aten.as_strided_.default else None
+        result = func(*args, **kwargs)
+        if before is not None and before.shape == result.shape and torch.equal(before, result):
+            return result  # adaptive average pooling to one place orders the memory of its result anew
+        depending = [x for x in tree_flatten((args, kwargs))[0] if id(x) in self.slots]
+        name = func._schema.name.split("::")[-1]
+        if not depending or (name in _FRESH and all(x is args[0] for x in depending)):
+            return result
+        if name == "_local_scalar_dense":
+            raise AttributionError("it reads values of the image to decide what to do")
+        if func._schema.is_mutable:
+            raise AttributionError(f"it changes values in place by {name}")
+        flat = tree_flatten(result)[0]
+        self._alive.append((depending, flat))
+        results: list[int | None] = [None] * len(flat)
+        for i, x in enumerate(flat):
+            if isinstance(x, Tensor):
+                results[i] = self.slots.setdefault(id(x), len(self.slots))
+        slots = tree_map(lambda x: Slot(self.slots[id(x)]) if id(x) in self.slots else x, (tuple(args), kwargs))
+        self.steps.append(Step(func, name, *slots, tuple(results)))
+        return result
+
+
+def _needed(steps: Sequence[Step], output: int) -> tuple[Step, ...]:
+    """The steps on which the output depends, each with the slots that it is the last to read."""
+    needed, found = {output}, []
+    for step in reversed(steps):
+        if needed.isdisjoint(step.results):
+            continue
+        read = {x.index for x in tree_flatten((step.args, step.kwargs))[0] if isinstance(x, Slot)}
+        found.append(replace(step, last=tuple(read - needed)))
+        needed |= read
+    return tuple(reversed(found))
+
+
+def replay(tape: Tape, rule: Rule, inputs: Sequence[Any]) -> Any:
+    """Run a record with a rule in place of each operator.
+
+    Args:
+        tape: the record.
+        rule: what to do for each step.
+        inputs: a value for each input, as the rule takes them.
+
+    Returns:
+        what stands for the output.
+    """
+    values: dict[int | None, Any] = dict(enumerate(inputs))
+
+    def value(x: Any) -> Any:
+        if isinstance(x, Slot) and x.index not in values:
+            raise AttributionError("the network reads the places of maxima, for which there is no rule")
+        return values[x.index] if isinstance(x, Slot) else x
+
+    for step in tape.steps:
+        args, kwargs = tree_map(value, (step.args, step.kwargs))
+        # A rule gives what depends on the image continuously: of pooling the maxima, but not their places.
+        values.update(zip(step.results, tree_flatten(rule(step, args, kwargs))[0], strict=False))
+        for index in step.last:
+            values.pop(index, None)
+    return values[tape.output]
+
+
+def _line(error: BaseException) -> str:
+    text = error.what if isinstance(error, AttributionError) else " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def agreed(passes: Passes, subject: Subject, replayed: Tensor) -> float:
+    """F(x), after a check that a replayed score is the same; in reduced precision the model's own is rounded.
+
+    Raises:
+        AttributionError: it is not.
+    """
+    score = passes.score(subject)
+    rounded = isinstance(passes.scorer, Scorer) and passes.scorer.precision != "fp32"
+    tolerance = _TOLERANCE.get(replayed.dtype, 1e-2) * max(1.0, abs(score))
+    if not rounded and not abs(float(replayed) - score) <= tolerance:
+        raise AttributionError(UNTRACED)
+    return score
