@@ -86,7 +86,8 @@ def _deeplift(passes: Passes, subject: Subject, drawn: Tensor) -> tuple[Tensor, 
     x = subject.x
     network = rewritten(passes.module, x, capped="relus")
     check_rules(network, "DeepLIFT", _DEEPLIFT, ("add", "iadd", "sub", "mean"))
-    scored = nn.Sequential(network, nn.Softmax(1)) if passes.output == "prob" else network
+    ending = passes.head.layer() if passes.output == "prob" else None
+    scored = network if ending is None else nn.Sequential(network, ending)
     images = x.expand_as(drawn).contiguous()
     with torch.enable_grad(), captum_at_work("DeepLIFT"), passes.precision(x.device):
         values = DeepLift(scored).attribute(images, drawn.contiguous(), target=subject.target)
