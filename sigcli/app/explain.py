@@ -30,7 +30,6 @@ from .choices import (
     certain,
     check_numbers,
     check_pair,
-    check_suited,
     choose_device,
     choose_methods,
     choose_scorer,
@@ -40,6 +39,7 @@ from .features import check_options, for_arrays, load_for, told
 from .partners import Partners, find_partners
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
+from .suited import check_suited
 from .work import Session, Work
 
 DEFAULT_OUT = "sig-out"

@@ -132,7 +132,7 @@ def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishe
     if reason is not None:
         raise device_error(reason, sample.device) or ModelError(
             f"the network does not take images of the size asked for: {reason}", given="×".join(map(str, sample.shape[1:])),
-            hint=f"Its weights ask for {describe(own)}: leave the sizes out, or try --size {own.text}.",
+            hint=f"Its weights ask for {describe(own)}: leave --size, --resize and --crop out.",
         )  # fmt: skip
 
 

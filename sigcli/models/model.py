@@ -80,9 +80,9 @@ class Model:
     @property
     def answers(self) -> tuple[str, ...] | None:
         """Names of the answers that an image may have: the labels; with a single output what it speaks against and for."""
-        if self.labels is None or not self.head.single:
+        if not self.head.single:
             return self.labels
-        return f"not {self.labels[0]}", self.labels[0]
+        return ("no", "yes") if self.labels is None else (f"not {self.labels[0]}", self.labels[0])
 
     def answer(self, index: int) -> str:
         """The name of an answer, or `class 1` where they have no names."""

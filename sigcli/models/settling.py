@@ -64,7 +64,7 @@ def settle(
     raise ModelError(
         f"the network does not take images of the {'size asked for' if wishes.sized else 'usual size'}",
         given="; ".join(dict.fromkeys(reasons)),
-        hint=_way_out(module, shape, reasons, _size_of(picture), device),
+        hint=_way_out(module, shape, wishes, reasons, _size_of(picture), device),
     )
 
 
@@ -133,15 +133,22 @@ def _no_picture(channels: int | None) -> ModelError:
 
 
 def _way_out(
-    module: nn.Module, shape: Shape, reasons: list[str], picture: tuple[int, int] | None, device: torch.device
+    module: nn.Module,
+    shape: Shape,
+    wishes: Wishes,
+    reasons: list[str],
+    picture: tuple[int, int] | None,
+    device: torch.device,
 ) -> str:
     """A size that the network takes; raises the error for another number of channels where that is what it wants."""
     for channels in (shape[0],) if shape[0] else (3, 1):
         usual = _USUAL[channels]
         for size in _sizes(reasons, picture):
             if fit(module, _probe(Preprocess(None, size, usual.mean, usual.std), device))[2] is None:
-                found = Preprocess(None, size)
-                return f"It takes {channels}×{size[0]}×{size[1]}: try --size {found.text}."
+                text = f"It takes {channels}×{size[0]}×{size[1]}: try --size {Preprocess(None, size).text}"
+                text += "" if wishes.crop is None else " without --crop"
+                grey = channels == 1 and all(reason.startswith("3") for reason in reasons)
+                return f"{text} with one number each for --mean and --std." if grey else f"{text}."
     for channels in _OTHER_CHANNELS:
         for reason in reasons:
             height, width = (int(side) for side in re.findall(r"\d+", reason.partition(":")[0])[1:3])
