@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from .baselines.single import baseline as single_baseline
 from .errors import AttributionError
+from .heads import LOGITS, Head
 from .players import Players
 from .scorer import Score, Scorer
 from .shapley import Game
@@ -62,8 +63,16 @@ class Passes:
         """What the score is of the model's outputs: logit, prob or logprob."""
         return self.scorer.output if isinstance(self.scorer, Scorer) else "logit"
 
+    @property
+    def head(self) -> Head:
+        """What the model's outputs are."""
+        return self.scorer.head if isinstance(self.scorer, Scorer) else LOGITS
+
     def needs_logit(self, method: str) -> None:
         """Raise AttributionError unless the score is a logit."""
+        if self.head.output != "logit":
+            hint = "Give it without its last softmax or sigmoid, for example by a function --model package.module:function."
+            raise AttributionError(f"{method} explains logits only, and the network's outputs are none", hint=hint)
         if self.output != "logit":
             raise AttributionError(f"{method} explains logits only", given=self.output, hint="Use --output logit.")
 

@@ -1,6 +1,6 @@
 """A scorer: model + output kind + precision. Images and targets in; scores, or scores and gradients, out.
 
-Nothing above this file knows about softmax, classes, devices or where the model came from.
+Nothing above this file knows about classes, devices or where the model came from; what outputs are is said by a `Head`.
 """
 
 from __future__ import annotations
@@ -15,25 +15,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .errors import unknown
+from .heads import LOGITS, Head
 
 Output = Literal["logit", "prob", "logprob"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _FP16_SCALE = 1024.0
-
-
-def _logit(outputs: Tensor, targets: Tensor) -> Tensor:
-    return outputs.gather(1, targets[:, None])[:, 0]
-
-
-def _logprob(outputs: Tensor, targets: Tensor) -> Tensor:
-    return _logit(outputs.log_softmax(1), targets)
-
-
-def _prob(outputs: Tensor, targets: Tensor) -> Tensor:
-    return _logit(outputs.softmax(1), targets)
-
-
-_KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"logit": _logit, "prob": _prob, "logprob": _logprob}
 
 
 @runtime_checkable
@@ -54,10 +40,11 @@ class Scorer:
     """A differentiable scalar score F of an image.
 
     Args:
-        model: (N, C, H, W) → (N, classes) outputs before any softmax.
-        output: "logit", "prob" (softmax) or "logprob" (log-softmax) of the target class.
+        model: (N, C, H, W) → (N, classes) outputs.
+        output: "logit" (the outputs as they are), "prob" or "logprob" of the target class.
         precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
             gradients come back in the input's type whatever the precision.
+        head: what the outputs are; logits, of which a softmax makes probabilities, where nobody says otherwise.
 
     Raises:
         UsageError: unknown output or precision.
@@ -66,6 +53,7 @@ class Scorer:
     model: Callable[[Tensor], Tensor]
     output: str = "logit"
     precision: str = "fp32"
+    head: Head = LOGITS
 
     def __post_init__(self) -> None:
         for kind, value, choices in (
@@ -81,7 +69,7 @@ class Scorer:
 
     def select(self, outputs: Float[Tensor, "n k"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """The score of each row of outputs at its target, (N,)."""
-        return _KINDS[self.output](outputs, targets)
+        return self.head.score(outputs, self.output).gather(1, targets[:, None])[:, 0]
 
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
@@ -90,14 +78,15 @@ class Scorer:
 
     def scores(self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """F of each image at its target, without gradient: (N,)."""
-        return _KINDS[self.output](self.outputs(images), targets)
+        return self.select(self.outputs(images), targets)
 
     def gradients(
         self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
         """F of each image and ∂F/∂image: ((N,), (N, C, H, W)). One gradient evaluation per image."""
-        kind = _KINDS[self.output]
-        return differentiated(lambda leaf: kind(self.model(leaf).to(leaf.dtype), targets), images, self.precision)
+        return differentiated(
+            lambda leaf: self.select(self.model(leaf).to(leaf.dtype), targets), images, self.precision
+        )
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from .heads import LOGITS, Head
+
 
 @runtime_checkable
 class Peers(Protocol):
@@ -43,6 +45,7 @@ class Subject:
         seed: of the run.
         peers: the other images, or None where there are none.
         model: images (N, C, H, W) → scores (N, classes) for baselines that are learned from it, or None.
+        head: what that model's outputs are.
     """
 
     x: Tensor
@@ -53,6 +56,7 @@ class Subject:
     seed: int = 0
     peers: Peers | None = None
     model: Callable[[Tensor], Tensor] | None = None
+    head: Head = LOGITS
 
     @property
     def picture(self) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,14 +36,14 @@ class _Function:
     Args:
         forward: captum's forward_func, taking the inputs and the additional arguments.
         shapes: of one example of each input.
-        target: captum's target.
+        target: (N, axes) or (1, axes) indices of the output, see `_table`; None for a single output.
         extra: additional forward arguments.
         rows: number of examples.
     """
 
     forward: Callable[..., Tensor]
     shapes: list[torch.Size]
-    target: Any
+    target: Tensor | None
     extra: tuple[Any, ...]
     rows: int
 
@@ -65,6 +66,11 @@ class _Function:
             parts.append(flat[:, at : at + math.prod(shape)].reshape(-1, *shape))
             at += math.prod(shape)
         outputs = self.forward(*parts, *(self._row_wise(value, rows) for value in self.extra))
+        if not isinstance(outputs, Tensor) or outputs.dim() < 1 or len(outputs) != len(images):
+            given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise UsageError(
+                "forward_func must return one tensor with a row per example", given=given, allowed="(N, …)"
+            )
         if self.target is None:
             if outputs.numel() != len(images):
                 raise UsageError(
@@ -72,22 +78,11 @@ class _Function:
                     given=tuple(outputs.shape),
                 )
             return outputs.reshape(len(images))
-        return self._selected(outputs, rows)
+        return _selected(outputs, self.target, rows)
 
     def _row_wise(self, value: Any, rows: Tensor) -> Any:
         whole = isinstance(value, Tensor) and value.dim() > 0 and len(value) == self.rows
         return value[rows.to(value.device)] if whole else value
-
-    def _selected(self, outputs: Tensor, rows: Tensor) -> Tensor:
-        """Captum's four forms: one int, one tuple, a tensor or list of ints, a list of tuples."""
-        chosen = self.target
-        if isinstance(chosen, Tensor) and chosen.numel() == 1:
-            chosen = int(chosen)
-        if isinstance(chosen, (int, tuple)):
-            where = (chosen,) if isinstance(chosen, int) else chosen
-            return outputs[(slice(None), *where)]
-        table = torch.as_tensor(chosen, device=outputs.device).reshape(self.rows, -1)[rows.to(outputs.device)]
-        return outputs[(torch.arange(len(outputs), device=outputs.device), *table.unbind(1))]
 
 
 class ShapleyIntegratedGradients:
@@ -169,7 +164,8 @@ class ShapleyIntegratedGradients:
         images, defaults = _as_images(parts), _as_images(references)
         extra = additional_forward_args
         extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
-        function = _Function(self.forward_func, [p.shape[1:] for p in parts], target, extra, len(images))
+        table = None if target is None else _table(target, len(images))
+        function = _Function(self.forward_func, [p.shape[1:] for p in parts], table, extra, len(images))
         if internal_batch_size is not None and internal_batch_size < 1:
             raise UsageError("internal_batch_size must be at least 1", given=internal_batch_size)
         samples, steps, rule = _budget(n_steps, method)
@@ -191,6 +187,47 @@ class ShapleyIntegratedGradients:
         return result, torch.tensor(
             [float(a.values.double().sum()) - (a.total or 0.0) for a in found], dtype=parts[0].dtype
         )
+
+
+def _table(target: Any, rows: int) -> Tensor:
+    """Captum's four forms of a target as indices (rows, axes), or (1, axes) for all: an int, a tuple, one int or one tuple
+    for each example in a list, a tensor or an array.
+
+    Raises:
+        UsageError: no whole numbers, or another number of targets than examples.
+    """
+    allowed = f"an int, a tuple of ints, or {rows} of either in a list or tensor"
+    try:
+        found = target if isinstance(target, Tensor) else torch.from_numpy(np.asarray(target))
+    except (TypeError, ValueError) as error:
+        raise UsageError("target must be indices of the output", given=repr(target), allowed=allowed) from error
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    one = found.dim() == 0 or (isinstance(target, tuple) and found.dim() == 1) or (found.numel() == 1 and rows == 1)
+    one = one or (isinstance(target, Tensor) and found.numel() == 1)
+    if not whole or not found.numel() or found.dim() > 2 or not (one or len(found) == rows):
+        raise UsageError("target does not fit the examples", given=repr(target), allowed=allowed)
+    return found.detach().long().reshape(1 if one else rows, -1)
+
+
+def _selected(outputs: Tensor, target: Tensor, rows: Tensor) -> Tensor:
+    """The output that a target names for each point, (k,); see `_table`."""
+    table = target.to(outputs.device)
+    sizes = torch.tensor(outputs.shape[1:], device=outputs.device)
+    if table.shape[1] != len(sizes):
+        what = "one output per example and takes no target" if not len(sizes) else f"{len(sizes)} axes of outputs"
+        raise UsageError(
+            f"forward_func returns {what}",
+            given=f"a target of {table.shape[1]} index(es), outputs {tuple(outputs.shape)}",
+            hint="Leave the target out." if not len(sizes) else "",
+        )  # fmt: skip
+    if bool(((table >= sizes) | (table < -sizes)).any()):
+        given, allowed = (
+            table.tolist() if len(table) > 1 else table[0].tolist(),
+            tuple(n - 1 for n in outputs.shape[1:]),
+        )
+        raise UsageError("target is out of range", given=given, allowed=f"0 to {', '.join(map(str, allowed))}")
+    places = table[rows.to(table.device)] if len(table) > 1 else table.expand(len(outputs), -1)
+    return outputs[(torch.arange(len(outputs), device=outputs.device), *places.unbind(1))]
 
 
 def _task(x: Tensor, row: int, default: Tensor, seed: int, options: dict[str, Any]) -> Task:

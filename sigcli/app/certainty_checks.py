@@ -53,9 +53,9 @@ def judge_certainty(
     rows = []
     for one in chosen:
         if one.entry.name == "neutrality":
-            value = checks.neutrality(network, x, _shares(session, x, labels))
+            value = checks.neutrality(network, x, _shares(session, x, labels), session.model.head)
         else:
-            value = checks.information_absence(network, x)
+            value = checks.information_absence(network, x, session.model.head)
         entry = METRICS[one.entry.name].properties
         rows.append({
             "method": "", "minus": "", "metric": one.name, "imputation": "", "unit": entry["unit"], "better": "lower",
@@ -86,6 +86,6 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
 
 def _shares(session: Session, x: Tensor, labels: Sequence[int]) -> Tensor:
     if labels:
-        counts = torch.bincount(torch.tensor(labels), minlength=session.model.classes)
+        counts = torch.bincount(torch.tensor(labels), minlength=session.model.head.classes(session.model.classes))
         return (counts / len(labels)).to(x.device)
-    return session.classifier.outputs(x).softmax(1).mean(0)
+    return session.model.head.answers(session.classifier.outputs(x)).mean(0)

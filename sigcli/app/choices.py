@@ -233,7 +233,7 @@ def choose_scorer(
         UsageError: an output that the model does not have.
     """
     if partners is None:
-        return Scorer(model.module, output, precision)
+        return Scorer(model.module, model.head.in_force(output), precision, model.head)
     distance = "distance" if output == "logit" else output
     if isinstance(model.module, Twin):
         if distance != "distance":

@@ -176,7 +176,7 @@ def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) ->
 
 
 def _truth(path: Path, model: Model) -> dict[str, int]:
-    return read_true_classes(path, list(model.labels) if model.labels else None, model.classes)
+    return read_true_classes(path, list(model.answers) if model.answers else None, model.head.classes(model.classes))
 
 
 def _without_methods(
@@ -190,7 +190,7 @@ def _without_methods(
             given=arrays, hint="Name the images and the method instead.",
         )  # fmt: skip
     kept = {name: value for name, value in options.items() if name not in ("players", "baseline")}
-    return prepare(images, **{**kept, "method": "gradient", "settings": {}, "write": False})
+    return prepare(images, **{**kept, "method": "occlusion", "settings": {}, "write": False})
 
 
 def _claimed(arrays: Path, session: Session, options: Options) -> Path:

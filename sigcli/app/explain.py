@@ -36,10 +36,11 @@ from .choices import (
     choose_scorer,
     parse_target,
 )
-from .features import check_options, check_output, for_arrays, load_for
+from .features import check_options, for_arrays, load_for, told
 from .partners import Partners, find_partners
 from .provenance import versions
 from .results import Drawing, Explanation, write_explanation, write_sheet
+from .suited import check_suited
 from .work import Session, Work
 
 DEFAULT_OUT = "sig-out"
@@ -66,6 +67,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     seed: int = 0,
     references: str | Path | Sequence[str | Path] | None = None,
     partner: str | Path | None = None,
+    size: str | int | tuple[int, int] | None = None,
     resize: int | None = None,
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
@@ -100,17 +102,19 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     place = choose_device(device)
     if find is find_arrays:
         check_options(
-            resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth, mask_certainty=mask_certainty
-        )
+            size=size, resize=resize, crop=crop, mean=mean, std=std, partner=partner, smooth=smooth,
+            mask_certainty=mask_certainty,
+        )  # fmt: skip
         chosen = for_arrays(chosen)
         loaded = load_for(model, paths, chosen, reference_paths, weights=weights, device=place, class_names=class_names)
-        check_output(output, loaded)
+        loaded = told(loaded, output)
     else:
         loaded = load_model(
-            model, weights=weights, device=place, resize=resize, crop=crop, mean=mean, std=std, class_names=class_names,
-            pair=partner is not None,
+            model, weights=weights, device=place, size=size, resize=resize, crop=crop, mean=mean, std=std,
+            class_names=class_names, pair=partner is not None, picture=paths[0],
         )  # fmt: skip
         loaded = certain(loaded, chosen, mask_certainty, pair=partner is not None)
+    check_suited(loaded, chosen)
     partners = None if second is None else Partners(*second, loaded)
     scorer = choose_scorer(loaded, output, precision, partners)
     aim = parse_target(target, loaded.labels, loaded.classes)
@@ -133,9 +137,9 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
     run = None
     if write:
         kept = {
-            "model": _lasting(model), "weights": _lasting(weights), "resize": resize, "crop": crop, "mean": mean,
-            "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision, "seed": seed,
-            "mask_certainty": _lasting(mask_certainty),
+            "model": _lasting(model), "weights": _lasting(weights), "size": size, "resize": resize, "crop": crop,
+            "mean": mean, "std": std, "class_names": _lasting(class_names), "output": output, "precision": precision,
+            "seed": seed, "mask_certainty": _lasting(mask_certainty),
         }  # fmt: skip
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth) | {"signs": signs}
         if partners is not None:
@@ -183,6 +187,8 @@ class Options(TypedDict, total=False):
     """Images for means, random baselines and Expected Gradients; by default those explained."""
     partner: str | Path | None
     """The second image of a pair, held fixed: an image for all, or a folder with one of the same name for each."""
+    size: str | int | tuple[int, int] | None
+    """The network's input in pixels: a number, or HEIGHTxWIDTH such as "60x80"; in place of `crop`."""
     resize: int | None
     """Shorter side in pixels before the crop."""
     crop: int | None
@@ -306,6 +312,8 @@ def _spec(
         "check": check,
         "files": _option_files(methods),
     }
+    if model.head.kind != "logits":
+        spec["head"] = model.head.kind
     if any(chosen.uses_peers for chosen in methods):
         listing = "\n".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in images)
         spec["references"] = hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
@@ -354,4 +362,5 @@ def _manifest(
 
 def _batch_size(scorer: Score, model: Model) -> int:
     height, width = model.preprocess.size or (_UNKNOWN_SIDE, _UNKNOWN_SIDE)
-    return auto_batch_size(scorer, (model.preprocess.channels, height, width), model.device)
+    device = torch.device("cpu") if model.lacks else model.device  # without a gradient there is nothing to measure
+    return auto_batch_size(scorer, (model.preprocess.channels, height, width), device)

@@ -15,6 +15,7 @@ from ..errors import ImageError, UsageError
 from ..images import Picture
 from ..methods import METHODS
 from ..models.aware import shown
+from ..models.heads import note
 from ..models.model import Model
 from ..models.preprocess import Preprocess
 from ..models.rows import ArrayInput, load_array_model
@@ -100,10 +101,11 @@ def _first(paths: Sequence[Path]) -> torch.Tensor:
     raise failure or UsageError("no arrays there")
 
 
-def check_output(output: str, model: Model) -> None:
-    """Raise UsageError for the softmax of a single output, which is 1 whatever the input."""
-    if model.classes == 1 and output != "logit":
-        raise UsageError("the network has one output, whose softmax is always 1", given=output, allowed="logit")
+def told(model: Model, output: str) -> Model:
+    """The model with a note on its single output, where the probability that it stands for is explained."""
+    if model.head.kind != "logit" or output == "logit":
+        return model
+    return replace(model, notes=(*model.notes, *note("logit")))
 
 
 def shown_of(model: Model, loaded: Picture, methods: Sequence[Chosen]) -> Mapping[str, Any]:

@@ -39,6 +39,8 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
         metric.entry.name, metric.resolved(), method and [method.entry.name, method.resolved()], subject.target,
         subject.key, session.seed, model.weights_hash, score.output, score.precision,
     ]  # fmt: skip
+    if model.head.kind != "logits":
+        facts.append(model.head.kind)
     if any(one.uses_peers or one.resolved().get("imputation") in PEERS for one in (metric, method) if one):
         facts.append(list(peers.keys()))
     found.update(json.dumps(facts, sort_keys=True, default=str).encode())

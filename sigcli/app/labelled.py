@@ -124,12 +124,12 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
 def _answers(session: Session, batch: list[tuple[str, int, torch.Tensor]]) -> list[dict[str, Any]]:
     model = session.model
     images = torch.stack([x for *_, x in batch]).to(model.device)
-    probability = session.classifier.outputs(images).double().softmax(1).cpu()
-    top = probability.topk(min(5, model.classes)).indices.tolist()
+    probability = model.head.answers(session.classifier.outputs(images).double()).cpu()
+    top = probability.topk(min(5, probability.shape[1])).indices.tolist()
     return [
         {
-            "image": name, "label": label, "label_name": model.label(label), "predicted": best[0],
-            "predicted_name": model.label(best[0]), "confidence": float(shares[best[0]]),
+            "image": name, "label": label, "label_name": model.answer(label), "predicted": best[0],
+            "predicted_name": model.answer(best[0]), "confidence": float(shares[best[0]]),
             "correct": int(best[0] == label), "in_top5": int(label in best),
         }
         for (name, label, _), best, shares in zip(batch, top, probability, strict=True)

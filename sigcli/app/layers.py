@@ -15,6 +15,7 @@ def model_layers(
     *,
     weights: str | None = None,
     device: str = "cpu",
+    size: str | int | tuple[int, int] | None = None,
     resize: int | None = None,
     crop: int | None = None,
 ) -> list[tuple[Layer, bool]]:
@@ -26,6 +27,7 @@ def model_layers(
         model: as in `sigcli.explain`.
         weights: as there.
         device: where to run it.
+        size: as there.
         resize: as there.
         crop: as there.
 
@@ -35,7 +37,7 @@ def model_layers(
     >>> [layer.name for layer, default in model_layers("shapes") if default]
     ['features.18']
     """
-    loaded = load_model(model, weights=weights, device=device, resize=resize, crop=crop)
+    loaded = load_model(model, weights=weights, device=device, size=size, resize=resize, crop=crop)
     module, shape = (
         looked_into(loaded),
         (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),

@@ -20,7 +20,6 @@ from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, follow
 from ..models.aware import looked_into
-from ..scorer import Scorer
 from ..types import Subject
 from .choices import Chosen
 from .figures import Figure
@@ -72,7 +71,8 @@ class Measuring:
 
     def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
         """Measure explanations as they come; yields figures in their order."""
-        for steps in follow(self.session.classifier, self._perturbations(explanations), batch_size=BATCH):
+        scorer = self.session.classifier
+        for steps in follow(scorer, self._perturbations(explanations), batch_size=BATCH, head=scorer.head):
             yield from self._ready()
             place = self._waiting.popleft()
             yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
@@ -166,7 +166,8 @@ class Measuring:
         picture = read_image(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, looked_into(session.model)), picture
+        of_model = (looked_into(session.model), session.model.head)
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""
@@ -189,7 +190,7 @@ class Measuring:
         def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:
             scorer = session.classifier
             if model is not None:
-                scorer = Scorer(model, scorer.output, scorer.precision)
+                scorer = replace(scorer, model=model)
             near = (
                 replace(subject, x=x, target=target, model=subject.model if model is None else model) for x in images
             )

@@ -183,7 +183,9 @@ class Work:
             return
         module = looked_into(session.model)
         for target in targets:
-            subject = Subject(x, target, low, high, loaded.picture.key, session.seed, self.peers, module)
+            subject = Subject(
+                x, target, low, high, loaded.picture.key, session.seed, self.peers, module, session.model.head
+            )
             for i, chosen in enumerate(methods):
                 item = replace(
                     blank,

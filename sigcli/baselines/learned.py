@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .. import draws
 from ..errors import AttributionError, UsageError
+from ..heads import LOGITS, Head
 from ..types import Subject
 
 STEPS = 200
@@ -21,9 +22,9 @@ _LEARNED: weakref.WeakKeyDictionary[Subject, dict[str, Tensor]] = weakref.WeakKe
 def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     """The maximum-entropy baseline of [SIG]'s reference Tan 2023: class probabilities as even as an image can make them.
 
-    A gradient ascent (Adam, in the pixel range) on the entropy of the softmax, from the middle of the range with a little
-    noise that is seeded by the image; it ends after `argument` steps (default 200) or once the entropy is 99.9 % of that of
-    equal probabilities, and gives the image of highest entropy on the way. One gradient evaluation a step, which the
+    A gradient ascent (Adam, in the pixel range) on the entropy of the probabilities, from the middle of the range with a
+    little noise that is seeded by the image; it ends after `argument` steps (default 200) or once the entropy is 99.9 % of
+    that of equal probabilities, and gives the image of highest entropy on the way. One gradient evaluation a step, which the
     method's own figure leaves out; learned once per image.
 
     Args:
@@ -31,7 +32,7 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
         argument: number of steps, or nothing.
 
     Raises:
-        AttributionError: nobody said which model, or it gives NaN.
+        AttributionError: nobody said which model, it has no gradient, or it gives NaN.
         UsageError: a number of steps that is none.
     """
     if argument and (not argument.isdigit() or int(argument) < 1):
@@ -44,10 +45,10 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     return known[argument]
 
 
-def entropy(outputs: Float[Tensor, "n k"]) -> Float[Tensor, " n"]:
-    """Entropy of the softmax of each row, in nats."""
-    logs = outputs.log_softmax(1)
-    return -(logs.exp() * logs).sum(1)
+def entropy(outputs: Float[Tensor, "n k"], head: Head = LOGITS) -> Float[Tensor, " n"]:
+    """Entropy of the probabilities of each row, in nats; of several labels the sum of theirs."""
+    logs = head.distributions(outputs)
+    return -(logs.exp() * logs).sum((1, 2))
 
 
 def _learn(subject: Subject, steps: int) -> Tensor:
@@ -60,14 +61,17 @@ def _learn(subject: Subject, steps: int) -> Tensor:
     for _ in range(steps):
         with torch.enable_grad():
             outputs = model((subject.low + level * (subject.high - subject.low))[None])  # type: ignore[misc]
-            found = entropy(outputs)[0]
+            if not outputs.requires_grad:
+                raise AttributionError("the baseline 'max-entropy' is learned by gradients, and the model has none")
+            found = entropy(outputs, subject.head)[0]
             (level.grad,) = torch.autograd.grad(-found, level)
         value = float(found.detach())
         if not math.isfinite(value):
             raise AttributionError("the model gives NaN or infinity while the baseline is learned")
         if value > highest:
             best, highest = level.detach().clone(), value
-        if value >= _ENOUGH * math.log(outputs.shape[1]):
+        questions, answers = subject.head.distributions(outputs.detach()).shape[1:]
+        if value >= _ENOUGH * questions * math.log(answers):
             break
         optimiser.step()
         with torch.no_grad():

@@ -56,6 +56,7 @@ def images(
     output: o.OutputKind = "logit",
     references: o.References = None,
     class_names: o.ClassNames = None,
+    size: o.Size = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,

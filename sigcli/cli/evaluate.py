@@ -92,6 +92,7 @@ def evaluate(
     output: o.OutputKind = "logit",
     references: o.References = None,
     class_names: o.ClassNames = None,
+    size: o.Size = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     mean: o.Mean = None,

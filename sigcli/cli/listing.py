@@ -40,6 +40,7 @@ def listing(
     name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
     model: o.Model = "shapes",
     weights: o.Weights = None,
+    size: o.Size = None,
     resize: o.Resize = None,
     crop: o.Crop = None,
     as_json: o.Json = False,
@@ -51,7 +52,7 @@ def listing(
     """
     with guarded(debug):
         if what == "layers":
-            _layers(model, weights, resize, crop, as_json=as_json)
+            _layers(model, weights, size, resize, crop, as_json=as_json)
             return
         if what not in CATALOGS:
             raise unknown("list", what, [*CATALOGS, "layers"])
@@ -67,13 +68,15 @@ def listing(
             typer.echo(entries[0]["help"])
 
 
-def _layers(model: str, weights: str | None, resize: int | None, crop: int | None, *, as_json: bool) -> None:
+def _layers(
+    model: str, weights: str | None, size: str | None, resize: int | None, crop: int | None, *, as_json: bool
+) -> None:
     from ..app.layers import model_layers
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("layer", "class", "output of one image", ""):
         table.add_column(column, overflow="fold")
-    for layer, default in model_layers(model, weights=weights, resize=resize, crop=crop):
+    for layer, default in model_layers(model, weights=weights, size=size, resize=resize, crop=crop):
         if as_json:
             record = {
                 "name": layer.name,

@@ -45,15 +45,26 @@ ClassNames = Annotated[
         help="File of the classes' names: one a line, or CSV index,name.",
     ),
 ]  # fmt: skip
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size", rich_help_panel=_MODEL, show_default=False, metavar="SIDE|HEIGHTxWIDTH",
+        help="The network's input in pixels: the picture is scaled to fill it and cropped at its centre.",
+    ),
+]  # fmt: skip
 Resize = Annotated[
     int | None, typer.Option("--resize", rich_help_panel=_MODEL, help="Shorter side in pixels before the crop.")
 ]
-Crop = Annotated[int | None, typer.Option("--crop", rich_help_panel=_MODEL, help="Side of the centre crop.")]
+Crop = Annotated[
+    int | None, typer.Option("--crop", rich_help_panel=_MODEL, help="Side of the centre crop; or name --size.")
+]
 Mean = Annotated[
-    str | None, typer.Option("--mean", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.485,0.456,0.406.")
+    str | None,
+    typer.Option("--mean", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.485,0.456,0.406; one number for all."),
 ]
 Std = Annotated[
-    str | None, typer.Option("--std", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.229,0.224,0.225.")
+    str | None,
+    typer.Option("--std", rich_help_panel=_MODEL, help="Normalisation, e.g. 0.229,0.224,0.225; one number for all."),
 ]
 
 Method = Annotated[

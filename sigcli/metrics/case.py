@@ -21,7 +21,7 @@ class Outputs(Protocol):
     """All that a metric needs of a model: its outputs, without gradient."""
 
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
-        """Outputs before any softmax, (N, C, H, W) → (N, classes)."""
+        """The network's outputs as they are, (N, C, H, W) → (N, classes)."""
         ...
 
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ..heads import LOGITS, Head
 from .case import Outputs
 
 Fill = Callable[[Bool[Tensor, "m h w"]], Float[Tensor, "m c h w"]]
@@ -113,9 +114,9 @@ class Steps:
     """What the model says of each altered image.
 
     Args:
-        score: (k,) the target's output before any softmax, float64.
+        score: (k,) the target's output as the network gives it, float64.
         probability: (k,) its probability.
-        predicted: (k,) the class of the greatest output.
+        predicted: (k,) the class of the highest probability; of a single output 1 above one half and 0 below.
     """
 
     score: Float[Tensor, " k"]
@@ -124,13 +125,16 @@ class Steps:
     done: int = field(default=0)
 
 
-def follow(model: Outputs, removals: Iterable[Perturbation], *, batch_size: int = 64) -> Iterator[Steps]:
+def follow(
+    model: Outputs, removals: Iterable[Perturbation], *, batch_size: int = 64, head: Head = LOGITS
+) -> Iterator[Steps]:
     """Run the model on all steps of all removals; yields their results in order.
 
     Args:
         model: outputs of images.
         removals: read lazily; a change of image size ends a batch early.
         batch_size: images per forward pass.
+        head: what the outputs are.
     """
     waiting: list[tuple[Perturbation, Steps]] = []
     room: Tensor | None = None
@@ -145,8 +149,8 @@ def follow(model: Outputs, removals: Iterable[Perturbation], *, batch_size: int 
             part = outputs[first : first + steps.stop - steps.start]
             first += len(part)
             found.score[steps] = part[:, removal.target]
-            found.probability[steps] = part.softmax(1)[:, removal.target]
-            found.predicted[steps] = part.argmax(1)
+            found.probability[steps] = head.probability(part)[:, removal.target]
+            found.predicted[steps] = head.predicted(part)
             found.done = steps.stop
         while waiting and waiting[0][1].done == len(waiting[0][0]):
             yield waiting.pop(0)[1]

@@ -1,9 +1,11 @@
-"""Does this module behave as a differentiable classifier? If not, one clear message with the way out."""
+"""Does this module behave as a classifier, with a gradient? If not, one clear message with the way out."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,10 +13,12 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
+from .steadiness import check_steady
+
 WRAP = (
     "Wrap it in a function that returns a module giving one tensor (images, classes): --model package.module:function."
 )
-SIZES = "Set the input size and channels it was trained with: --resize, --crop, --mean, --std."
+SIZES = "Set the input size that it was trained with: --size HEIGHTxWIDTH."
 
 
 class Logits(nn.Module):
@@ -73,33 +77,54 @@ def plain_output(module: nn.Module, sample: Tensor) -> tuple[nn.Module, tuple[st
     return module, ()
 
 
-def check_classifier(module: Callable[[Tensor], Any], sample: Tensor) -> int:
-    """Try one forward and one gradient pass, and count the classes.
+@dataclass(frozen=True)
+class Verdict:
+    """What the trial of a network found.
+
+    Args:
+        classes: number of outputs.
+        lacks: "gradients" → why it has none, where it has none.
+        notes: what a user should know.
+    """
+
+    classes: int
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: Tensor | None = None) -> Verdict:
+    """Try a network: its scores, whether they stay the same, and its gradient.
 
     Args:
         module: (N, C, H, W) → (N, classes), in evaluation mode.
         sample: at least two different images (N, C, H, W).
+        pictures: others, for a second look at a gradient of 0.
 
     Returns:
-        the number of classes.
+        the number of classes, and why it has no gradient where it has none: then only methods of scores run.
 
     Raises:
-        ModelError: the input does not fit, the output is no tensor (N, classes) of finite floats, it is not
-            differentiable by its input, or an image's score changes from call to call or with its neighbours.
+        ModelError: the input does not fit, the output is no tensor (N, classes) of finite floats, the network changes its
+            input, or an image's score changes from call to call or with its neighbours.
 
-    >>> check_classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5)), torch.rand(2, 3, 2, 2))
+    >>> check_classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5)), torch.rand(2, 3, 2, 2)).classes
     5
     """
-    images = sample.detach().clone().requires_grad_()
+    given = sample.detach().clone()
     try:
-        with torch.enable_grad():
-            output = module(images)
+        with torch.no_grad():
+            output = module(given)
     except Exception as error:
         raise _failed(error, sample) from error
+    if not torch.equal(given, sample):
+        raise ModelError(
+            "the network changes its input in place",
+            hint="Let it start with x = x.clone(), for example in a function given as --model package.module:function.",
+        )
     _check_output(output, sample)
-    _check_gradient(output, images)
-    _check_steady(module, sample, output.detach())
-    return output.shape[1]
+    notes = check_steady(module, sample)
+    reason, noted = _gradient(module, sample, pictures)
+    return Verdict(output.shape[1], {"gradients": reason} if reason else {}, (*notes, *noted))
 
 
 def device_error(reason: str, device: torch.device) -> ModelError | None:
@@ -113,11 +138,6 @@ def device_error(reason: str, device: torch.device) -> ModelError | None:
 def _failed(error: Exception, sample: Tensor) -> ModelError:
     reason = one_line(error)
     shape = "×".join(map(str, sample.shape[1:]))
-    if "in-place" in reason:
-        return ModelError(
-            "the network changes its input in place, so it cannot be differentiated",
-            hint="Let it start with x = x.clone(), for example in a function given as --model package.module:function.",
-        )
     return device_error(reason, sample.device) or ModelError(
         f"the network does not take a {shape} input: {reason}", hint=SIZES
     )
@@ -131,7 +151,7 @@ def _check_output(output: Any, sample: Tensor) -> None:
             "the network does not return one row of class scores per image",
             given=f"shape {tuple(output.shape)} for {len(sample)} images of {tuple(sample.shape[1:])}",
             allowed=f"({len(sample)}, classes)",
-            hint=f"{SIZES} If it is no classifier: {WRAP[0].lower()}{WRAP[1:]}",
+            hint=WRAP,
         )
     if not output.is_floating_point():
         raise ModelError("the network must return floating-point scores", given=output.dtype, hint=WRAP)
@@ -142,44 +162,47 @@ def _check_output(output: Any, sample: Tensor) -> None:
         )
 
 
-def _check_gradient(output: Tensor, images: Tensor) -> None:
-    gradient = None
-    if output.requires_grad:
-        try:
+def _gradient(
+    module: Callable[[Tensor], Any], sample: Tensor, pictures: Tensor | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Why there is no gradient, or None; and a note where it is 0. A gradient of 0 is one: a ReLU may be off everywhere."""
+    found, reason = _differentiated(module, sample)
+    if found is None or found.any():
+        return reason, ()
+    where = "on noise"
+    if pictures is not None:
+        shown, _ = _differentiated(module, pictures)
+        where += (
+            " and on plain and random pictures" if shown is not None and not shown.any() else ", not on every picture"
+        )
+    why = "its units may be saturated or inactive there, or its head untrained"
+    return None, (f"the network's gradient is exactly 0 {where}: {why}, and maps by gradients may be 0",)
+
+
+def _differentiated(module: Callable[[Tensor], Any], sample: Tensor) -> tuple[Tensor | None, str | None]:
+    """The gradient of a weighted sum of the scores, or None and why there is none."""
+    images = sample.detach().clone().requires_grad_()
+    try:
+        with torch.enable_grad(), warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*autograd kernel was not registered")
+            output = module(images)
+            if not output.requires_grad:
+                return None, "its output does not carry a gradient (no_grad, detach, rounding, or no torch)"
             # Unequal weights, since the plain sum of probabilities is 1 and has no gradient.
             weights = torch.linspace(-1.0, 2.0, output.numel(), device=output.device, dtype=output.dtype)
             (gradient,) = torch.autograd.grad((output * weights.view_as(output)).sum(), images, allow_unused=True)
-        except RuntimeError as error:
-            raise ModelError(f"the network cannot be differentiated: {one_line(error)}", hint=WRAP) from error
-    if gradient is None or not gradient.any():
-        raise ModelError(
-            "the network is not differentiable with respect to its input",
-            hint="Remove no_grad, detach, argmax and rounding from its forward pass, or save it without them.",
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  foreign code raises what it likes
+        return None, one_line(error)
+    if gradient is None:
+        return (
+            None,
+            "its output does not depend on its input by differentiable operations (detach, rounding, comparisons)",
         )
     if not gradient.isfinite().all():
-        raise ModelError(
-            "the network's gradient is NaN or infinite for ordinary input",
-            hint="Look for sqrt, log or a division at zero in its forward pass.",
-        )
-
-
-def _check_steady(module: Callable[[Tensor], Any], sample: Tensor, output: Tensor) -> None:
-    """Every attribution needs the score of an image to be a function of that image alone."""
-    with torch.no_grad():
-        alone = module(sample[:1])
-        if _same(alone, output[:1]):
-            return
-        steady = _same(module(sample), output)
-    if steady:
-        what = "the network's score of an image depends on the other images in the batch"
-    else:
-        what = "the network gives different scores for the same images from call to call"
-    raise ModelError(what, hint="It was saved in training mode: call .eval() before saving it.")
-
-
-def _same(scores: Tensor, others: Tensor) -> bool:
-    """Equal but for rounding: layers in training mode differ by far more."""
-    return scores.shape == others.shape and bool((scores - others).abs().max() <= 1e-2 * others.abs().max())
+        return None, "its gradient is NaN or infinite for ordinary input (sqrt, log or a division at zero)"
+    return gradient, None
 
 
 def _describe(output: Any) -> str:

@@ -6,21 +6,28 @@ import re
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from sigcli.errors import ModelError, UsageError, unknown
+from sigcli.heads import LOGITS
 
 from . import MODELS, files, names
 from .aware import Aware, takes_certainty
-from .checks import check_classifier, one_line, plain_output, probe_images
+from .checks import check_classifier, device_error, one_line, plain_output, probe_images
+from .files import FixedBatch
+from .fitting import refusal
+from .heads import PICTURES, probes, recognise
 from .labels import read_labels
 from .model import Model, Source
 from .prepare import freeze, prepare
-from .preprocess import Wishes, adapt
+from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .twins import Twin, check_twin, fitted, inputs_of
 from .vision import imagenet_labels
 
 _FREE_SIZE = 224
+_LOGITS = ("torchvision", "timm", "bundled", "trained")
+"""Sources whose networks of several classes end in logits."""
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
 _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
@@ -34,8 +41,10 @@ def load_model(
     crop: int | None = None,
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
+    size: str | Size | None = None,
     class_names: str | Path | None = None,
     pair: bool = False,
+    picture: str | Path | None = None,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
@@ -48,14 +57,17 @@ def load_model(
         crop: side of the central crop in pixels, likewise.
         mean: per channel (or one for all), where pixels are 0..1.
         std: per channel (or one for all), where pixels are 0..1.
+        size: of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
+            that, or to `resize`, and cropped at its centre. In place of `crop`.
         class_names: a file with class names: one per line, or lines of `index,name`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
+        picture: a file; its size is tried where the network takes no usual size.
 
     Returns:
         the model; its `notes` say what was assumed.
 
     Raises:
-        ModelError: nothing of that name, no weights, or it is no differentiable classifier of images.
+        ModelError: nothing of that name, no weights, or it is no classifier of images.
         UsageError: a device that is not there, or preprocessing values that make no sense.
 
     >>> model = load_model("squeezenet1_1", weights="none")
@@ -71,16 +83,29 @@ def load_model(
         raise ModelError(what, hint="Choose another --device.") from error
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
     freeze(module)  # before any trial run: batch norms in training mode would learn from it
-    wishes = Wishes(resize, crop, mean, std)
+    wishes = Wishes(resize, crop, mean, std, parse_size(size))
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
     else:
-        preprocess, notes = settle(module, source.shape, wishes, place)
+        module, preprocess, notes = settle(
+            module, source.shape, wishes, place, None if picture is None else Path(picture)
+        )
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
-    module, unpacked = plain_output(module, sample) if source.preprocess is None else (module, ())
+    if source.preprocess is None:
+        module, unpacked = plain_output(module, sample)
+    else:
+        unpacked = ()
+        _check_fit(module, sample, source.preprocess, wishes)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
-    classes = check_classifier(module, sample)
+    trials = probes(preprocess.low.to(place), preprocess.high.to(place), (height, width))
+    verdict = check_classifier(module, sample, trials[:PICTURES])
+    classes = verdict.classes
+    known = pair or (source.kind in _LOGITS and classes > 1)
+    head, read = (LOGITS, ()) if known else recognise(module, trials)
+    lacks = dict(verdict.lacks)
+    if lacks or (isinstance(module, FixedBatch) and source.kind != "export"):
+        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
     module = prepare(module, sample)
     certainty = not pair and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, classes, class_names)
@@ -94,9 +119,21 @@ def load_model(
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *notes, *paired, *unpacked, *named),
+        notes=(*source.notes, *notes, *paired, *unpacked, *verdict.notes, *read, *named),
         certainty=certainty,
+        head=head,
+        lacks=lacks,
     )
+
+
+def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
+    """Raise ModelError where a network that says how it wants its input does not take what the user asked for."""
+    reason = refusal(module, sample) if wishes.sized else None
+    if reason is not None:
+        raise device_error(reason, sample.device) or ModelError(
+            f"the network does not take images of the size asked for: {reason}", given="×".join(map(str, sample.shape[1:])),
+            hint=f"Its weights ask for {describe(own)}: leave --size, --resize and --crop out.",
+        )  # fmt: skip
 
 
 def kind_of(spec: str) -> str:

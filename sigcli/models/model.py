@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from sigcli.heads import LOGITS, Head
 
 from .preprocess import Preprocess
 
@@ -55,6 +58,8 @@ class Model:
         certainty: whether it takes a certainty per pixel; then the module also takes (N, C+1, H, W), with the certainty as
             the last channel (see `sigcli.models.aware`).
         mask: (H, W), True where the certainty of every image is 0, or None.
+        head: what the outputs are: logits, probabilities, a single logit, ….
+        lacks: what methods may need of a model and this one cannot give ("gradients", "hooks"), with the reason.
     """
 
     name: str
@@ -69,6 +74,19 @@ class Model:
     notes: tuple[str, ...] = ()
     certainty: bool = False
     mask: Tensor | None = None
+    head: Head = LOGITS
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> tuple[str, ...] | None:
+        """Names of the answers that an image may have: the labels; with a single output what it speaks against and for."""
+        if not self.head.single:
+            return self.labels
+        return ("no", "yes") if self.labels is None else (f"not {self.labels[0]}", self.labels[0])
+
+    def answer(self, index: int) -> str:
+        """The name of an answer, or `class 1` where they have no names."""
+        return self.answers[index] if self.answers else f"class {index}"
 
     def label(self, index: int) -> str:
         """The name of class `index`, or `class 7` where classes have no names."""

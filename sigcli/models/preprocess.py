@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Size = int | tuple[int, int]
+COVER = "cover"
+"""Resizing that just fills the crop: the longer side, relative to the crop's, is what is cut off."""
+LARGEST = 4096
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,8 @@ class Preprocess:
     """How pixels become the network's input. Resizing is Pillow's, which always filters (antialiases).
 
     Args:
-        resize: the shorter side in pixels; a pair (h, w) stretches to exactly that; None leaves the size alone.
+        resize: the shorter side in pixels; a pair (h, w) stretches to exactly that; "cover" scales so that the crop is just
+            filled; None leaves the size alone.
         crop: side (or (h, w)) of the central crop, padded with black where the image is smaller; None takes all.
         mean: per channel, in units where a pixel is 0..1; one value for grey networks, three for RGB.
         std: per channel, in the same units.
@@ -37,7 +42,7 @@ class Preprocess:
     (3, 6, 6)
     """
 
-    resize: Size | None = 256
+    resize: Size | str | None = 256
     crop: Size | None = 224
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
@@ -45,7 +50,7 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         for option, size in (("resize", self.resize), ("crop", self.crop)):
-            if size is not None and min(_pair(size)) < 1:
+            if size is not None and not isinstance(size, str) and min(_pair(size)) < 1:
                 raise UsageError(f"--{option} must be at least 1 pixel", given=size)
         if len(self.mean) != len(self.std) or self.channels not in (1, 3):
             raise UsageError(
@@ -83,6 +88,12 @@ class Preprocess:
         return self.resize if isinstance(self.resize, tuple) else None
 
     @property
+    def text(self) -> str:
+        """The size of the input as `--size` takes it: 224 or 60x80."""
+        height, width = self.size or (0, 0)
+        return str(height) if height == width else f"{height}x{width}"
+
+    @property
     def low(self) -> Tensor:
         """What pixel value 0 (black) is in normalised space: float32 (C, 1, 1)."""
         return -self._column(self.mean) / self._column(self.std)
@@ -95,11 +106,22 @@ class Preprocess:
     def _geometry(self, pixels: np.ndarray) -> Image.Image:
         image: Any = Image.fromarray(pixels).convert("L" if self.channels == 1 else "RGB")
         if self.resize is not None:
-            size = [self.resize] if isinstance(self.resize, int) else list(self.resize)
-            image = F.resize(image, size, InterpolationMode(self.interpolation))
+            image = F.resize(image, self._resized(image.height, image.width), InterpolationMode(self.interpolation))
         if self.crop is not None:
             image = F.center_crop(image, list(_pair(self.crop)))
         return image
+
+    def _resized(self, height: int, width: int) -> list[int]:
+        """What torchvision's resize is told for a picture of that size."""
+        if isinstance(self.resize, tuple):
+            return list(self.resize)
+        if isinstance(self.resize, int):
+            return [self.resize]
+        if self.crop is None:
+            return [height, width]
+        high, wide = _pair(self.crop)
+        scale = max(high / height, wide / width)
+        return [max(high, round(scale * height)), max(wide, round(scale * width))]
 
     @staticmethod
     def _column(values: tuple[float, ...]) -> Tensor:
@@ -114,22 +136,26 @@ class Wishes:
     crop: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    size: Size | None = None
 
-    def __bool__(self) -> bool:
-        return any(value is not None for value in (self.resize, self.crop, self.mean, self.std))
+    @property
+    def sized(self) -> bool:
+        """Whether a size was asked for."""
+        return any(value is not None for value in (self.resize, self.crop, self.size))
 
 
 def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ...]]:
     """Apply the user's options to a preset.
 
     A crop larger than the shorter side would pad the picture with black, so the one of the two sizes that was not asked
-    for follows the other; a note says so.
+    for follows the other; a note says so. `size` is the crop, with the resizing that just fills it where none was asked for.
 
     Returns:
         the adapted preset, and notes.
 
     Raises:
-        UsageError: sizes below 1, `std` of zero, or a number of values that fits neither 1 nor the channels.
+        UsageError: sizes below 1, both `size` and `crop`, `std` of zero, or a number of values that fits neither 1 nor the
+            channels.
 
     >>> adapt(Preprocess(), Wishes(resize=64))[0].crop
     64
@@ -137,7 +163,16 @@ def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ..
     resize, crop, notes = wishes.resize or preset.resize, wishes.crop or preset.crop, ()
     if wishes.resize == 0 or wishes.crop == 0:
         raise UsageError("--resize and --crop must be at least 1 pixel", given=0)
-    if resize is not None and crop is not None and min(_pair(resize)) < max(_pair(crop)):
+    if wishes.size is not None:
+        if wishes.crop is not None:
+            raise UsageError(
+                "--size and --crop both name the input's size", given=wishes.crop, hint="Leave --crop out."
+            )
+        crop = wishes.size if isinstance(wishes.size, int) or wishes.size[0] != wishes.size[1] else wishes.size[0]
+        resize = wishes.resize or (crop if isinstance(crop, int) else COVER)
+    elif isinstance(resize, str):
+        resize, crop = (wishes.resize or COVER), (wishes.crop or crop)
+    elif resize is not None and crop is not None and min(_pair(resize)) < max(_pair(crop)):
         if wishes.crop is None and wishes.resize is not None:
             crop, notes = resize, (f"crop {resize} follows --resize {resize}",)
         elif wishes.resize is None and wishes.crop is not None:
@@ -147,10 +182,34 @@ def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ..
     return replace(preset, resize=resize, crop=crop, mean=mean, std=std), notes
 
 
+def parse_size(size: str | Size | None) -> Size | None:
+    """The input's size as a user names it: one number, or HEIGHTxWIDTH.
+
+    Raises:
+        UsageError: no such size, or one beyond 4096 pixels.
+
+    >>> parse_size("60x80"), parse_size("64"), parse_size((60, 80))
+    ((60, 80), 64, (60, 80))
+    """
+    if size is None:
+        return None
+    text = "x".join(map(str, size)) if isinstance(size, (tuple, list)) else str(size).strip()
+    found = re.fullmatch(r"(\d{1,9})(?:[x×](\d{1,9}))?", text, re.IGNORECASE)
+    sides = [int(side) for side in found.groups() if side is not None] if found else []
+    if not sides or not all(1 <= side <= LARGEST for side in sides):
+        raise UsageError(
+            "--size must be a number of pixels, or HEIGHTxWIDTH",
+            given=size,
+            allowed=f"such as 224 or 60x80, 1 to {LARGEST}",
+        )
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
 def describe(preset: Preprocess) -> str:
     """One line for notes: `resize 256, crop 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`."""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
-    return f"resize {preset.resize}, crop {preset.crop}, mean {mean}, std {std}"
+    geometry = f"size {preset.text}" if preset.resize == COVER else f"resize {preset.resize}, crop {preset.crop}"
+    return f"{geometry}, mean {mean}, std {std}"
 
 
 def _per_channel(option: str, asked: tuple[float, ...] | None, preset: tuple[float, ...]) -> tuple[float, ...]:

@@ -16,12 +16,19 @@ from sigcli.errors import ImageError, ModelError
 
 from .checks import WRAP, attempt, check_classifier, one_line, plain_output
 from .external import load_factory
+from .files import FixedBatch
+from .fitting import fit
+from .heads import recognise
 from .labels import read_labels
 from .loading import kind_of, place_of
 from .model import Model, Source
 from .prepare import freeze
 from .preprocess import Preprocess, Size
 from .twins import inputs_of
+
+_SPREADS = (0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 1000.0, 1000.0)
+_TRIALS = 1 + len(_SPREADS)
+"""A sample, and how far others are from it that a network is tried with."""
 
 
 @dataclass(frozen=True)
@@ -101,16 +108,26 @@ def load_array_model(
         )
     place = place_of(device)
     source = _source(spec, kind, weights, place)
-    module = Rows(source.module.to(place), shapes)
-    freeze(module)
-    inputs = source.inputs or inputs_of(source.module)
+    inner = source.module.to(place)
+    freeze(inner)
+    inputs = source.inputs or inputs_of(inner)
     if inputs != 1:
         raise ModelError("the network must take one array", given=f"{inputs} inputs", hint=WRAP)
-    noise = torch.randn(samples[0].shape, generator=torch.Generator().manual_seed(0))
-    batch = torch.stack([samples[0], samples[0] + 0.1 * noise]).to(place)
+    noise = torch.randn((_TRIALS - 1, *samples[0].shape), generator=torch.Generator().manual_seed(0))
+    sizes = torch.tensor(_SPREADS)[:, None, None, None]
+    trials = torch.cat([samples[0][None], samples[0] + sizes * noise]).to(place)
+    batch = trials[:2]
+    shape = shapes[math.prod(batch.shape[1:])]
+    inner, fitted, _ = fit(inner, batch.reshape(len(batch), *shape), columns=False)
+    module = Rows(inner, shapes)
     _check_shape(module, batch, shapes)
     network, notes = plain_output(module, batch)
-    classes = check_classifier(network, batch)
+    verdict = check_classifier(network, batch)
+    classes = verdict.classes
+    head, read = recognise(network, trials, usual=2)
+    lacks = dict(verdict.lacks)
+    if lacks or isinstance(inner, FixedBatch):
+        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
     return Model(
         name=spec,
         module=network,
@@ -121,7 +138,9 @@ def load_array_model(
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *notes),
+        notes=(*source.notes, *fitted, *notes, *verdict.notes, *(() if head.kind == "logit" else read)),
+        head=head,
+        lacks=lacks,
     )
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sigcli.errors import ModelError
+from sigcli.errors import ImageError, ModelError
+from sigcli.images import read_image
 
-from .checks import attempt, device_error, probe_images
-from .preprocess import Preprocess, Size, Wishes, adapt, describe
+from .checks import device_error, probe_images
+from .fitting import fit, refusal
+from .preprocess import COVER, Preprocess, Wishes, adapt, describe
 
 Shape = tuple[int | None, int | None, int | None]
 
@@ -17,92 +23,153 @@ _USUAL = {
     1: Preprocess(resize=28, crop=28, mean=(0.0,), std=(1.0,)),
 }
 _SIDES = (28, 32, 48, 64, 96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
+_ASPECTS = (1, 3 / 4, 2 / 3, 9 / 16, 1 / 2, 4 / 5, 5 / 8, 3 / 5, 5 / 6, 1 / 3, 1 / 4)
+_OTHER_CHANNELS = (2, 4, 5, 6, 7, 8, 9, 10, 12, 13, 16)
+ARRAYS = "Save the samples as float arrays (C, H, W), one .npy file each: sig explain sample.npy --model NAME."
 
 
-def settle(module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device) -> tuple[Preprocess, tuple[str, ...]]:
+def settle(
+    module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device, picture: Path | None = None
+) -> tuple[nn.Module, Preprocess, tuple[str, ...]]:
     """Find preprocessing that a network accepts: the user's options first, then its stated shape, then what is usual.
 
-    Usual is ImageNet's (resize 256, crop 224, its mean and deviation) for colour, and 28×28 pixels in 0..1 for grey.
+    Usual is ImageNet's (resize 256, crop 224, its mean and deviation) for colour, and 28×28 pixels in 0..1 for grey. Colour
+    is tried first; one value for `mean` or `std` is for all channels and says nothing of their number. Where the network
+    takes no usual size, and none was asked for, that of the first picture is tried.
 
     Args:
         module: the network, on `device`.
         shape: (C, H, W) as far as it states them.
         wishes: the user's options.
         device: where the network is.
+        picture: the first picture.
 
     Returns:
-        the preprocessing, and a note on what was assumed.
+        the network, made to fit (see `fitting`), the preprocessing, and notes on what was assumed.
 
     Raises:
         ModelError: it takes neither colour nor grey images of the usual or wished size; the message names a size that
             it takes, where one is found.
     """
     if shape[0] not in (None, 1, 3):
-        raise ModelError(
-            "the network does not take images", given=f"{shape[0]} channels", allowed="1 (grey) or 3 (RGB)"
-        )
+        raise _no_picture(shape[0])
     reasons: list[str] = []
-    for channels in (shape[0],) if shape[0] else _order(wishes):
-        preset, notes = adapt(_sized(_USUAL[channels], shape, wishes), wishes)
-        reason = _refusal(module, preset, device)
+    for preset, notes in _candidates(shape, wishes, picture):
+        made, fitted, reason = fit(module, _probe(preset, device))
         if reason is None:
-            return preset, (*notes, *_assumed(preset, wishes))
+            return made, preset, (*notes, *_assumed(made, preset, shape, wishes, device), *fitted)
         if (error := device_error(reason, device)) is not None:
             raise error
-        reasons.append(f"{channels}×{'×'.join(map(str, preset.size or ()))}: {reason}")
+        reasons.append(f"{preset.channels}×{'×'.join(map(str, preset.size or ()))}: {reason}")
     raise ModelError(
-        "the network does not take images of the usual size" + (" or the one asked for" if wishes else ""),
-        given="; ".join(reasons),
-        hint=_way_out(module, device),
+        f"the network does not take images of the {'size asked for' if wishes.sized else 'usual size'}",
+        given="; ".join(dict.fromkeys(reasons)),
+        hint=_way_out(module, shape, wishes, reasons, _size_of(picture), device),
     )
 
 
+def _candidates(shape: Shape, wishes: Wishes, picture: Path | None) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
+    channels = (shape[0],) if shape[0] else _order(wishes)
+    for count in channels:
+        yield adapt(_sized(_USUAL[count], shape, wishes), wishes)
+    own = None if wishes.sized or None not in shape[1:] else _size_of(picture)
+    if own is not None:
+        for count in channels:
+            preset, notes = adapt(Preprocess(COVER, own, _USUAL[count].mean, _USUAL[count].std), wishes)
+            taken = f"the first picture's size is taken, {preset.text} (--size names another)"
+            yield preset, (*notes, f"the network does not take the usual size: {taken}")
+
+
+def _size_of(picture: Path | None) -> tuple[int, int] | None:
+    """(H, W) of a picture, or None where it cannot be read, which is said where it is explained."""
+    try:
+        if picture is None:
+            return None
+        height, width, _ = read_image(picture).pixels.shape
+        return height, width
+    except ImageError:
+        return None
+
+
+def _probe(preset: Preprocess, device: torch.device) -> torch.Tensor:
+    height, width = preset.size or (0, 0)
+    return probe_images((preset.channels, height, width), device)
+
+
 def _order(wishes: Wishes) -> tuple[int, ...]:
-    """Colour first, unless the user's mean or deviation says grey; three values say colour."""
-    given = {len(values) for values in (wishes.mean, wishes.std) if values is not None}
-    if given == {3}:
-        return (3,)
-    return (1, 3) if given == {1} else (3, 1)
+    """Colour first; three values say colour."""
+    return (3,) if any(values is not None and len(values) == 3 for values in (wishes.mean, wishes.std)) else (3, 1)
 
 
 def _sized(usual: Preprocess, shape: Shape, wishes: Wishes) -> Preprocess:
     """The usual preset with the crop that the program states, or with one size where the user gave one."""
-    if shape[1] is not None and shape[2] is not None:
-        crop: Size = shape[1] if shape[1] == shape[2] else (shape[1], shape[2])
-        resize = 256 if (usual.channels, crop) == (3, 224) else max(shape[1], shape[2])
-        return Preprocess(resize, crop, usual.mean, usual.std)
-    if wishes.crop is not None and wishes.resize is None:
-        return Preprocess(wishes.crop, wishes.crop, usual.mean, usual.std)
-    if wishes.resize is not None and wishes.crop is None:
-        return Preprocess(wishes.resize, wishes.resize, usual.mean, usual.std)
+    height, width = shape[1:]
+    if height is not None and width is not None:
+        if height != width:
+            return Preprocess(COVER, (height, width), usual.mean, usual.std)
+        return Preprocess(256 if (usual.channels, height) == (3, 224) else height, height, usual.mean, usual.std)
+    one = wishes.crop if wishes.resize is None else wishes.resize if wishes.crop is None else None
+    if one is not None and wishes.size is None:
+        return Preprocess(one, one, usual.mean, usual.std)
     return usual
 
 
-def _assumed(preset: Preprocess, wishes: Wishes) -> tuple[str, ...]:
-    if None not in (wishes.mean, wishes.std) and (wishes.resize, wishes.crop) != (None, None):
-        return ()
+def _assumed(
+    module: nn.Module, preset: Preprocess, shape: Shape, wishes: Wishes, device: torch.device
+) -> tuple[str, ...]:
     kind = "grey" if preset.channels == 1 else "colour"
-    return (f"{kind} input prepared with {describe(preset)} (--resize, --crop, --mean and --std change that)",)
+    if None not in (wishes.mean, wishes.std) and wishes.sized:
+        if shape[0] is not None or preset.channels != 3 or 3 in (len(wishes.mean or ()), len(wishes.std or ())):
+            return ()
+        grey = adapt(_sized(_USUAL[1], shape, wishes), wishes)[0]
+        if refusal(module, _probe(grey, device)) is not None:
+            return ()
+        return ("the network takes grey and colour input: colour is used, with the one mean and std for each channel",)
+    return (f"{kind} input prepared with {describe(preset)} (--size, --resize, --crop, --mean and --std change that)",)
 
 
-def _refusal(module: nn.Module, preset: Preprocess, device: torch.device) -> str | None:
-    """Why a network does not turn two such images into two rows of scores; None if it does."""
-    size = preset.size
-    if size is None:
-        return "no input size"
-    output, reason = attempt(module, probe_images((preset.channels, *size), device))
-    if reason is not None:
-        return reason
-    scores = getattr(output, "logits", output)
-    if isinstance(scores, Tensor) and scores.ndim == 2 and len(scores) != 2:
-        return f"{len(scores)} rows of scores for 2 images"
-    return None  # any other output is named by check_classifier
+def _no_picture(channels: int | None) -> ModelError:
+    return ModelError(f"the network takes {channels} channels, and pictures have 3 (colour) or 1 (grey)", hint=ARRAYS)
 
 
-def _way_out(module: nn.Module, device: torch.device) -> str:
-    for channels in (3, 1):
-        for side in _SIDES:
-            usual = _USUAL[channels]
-            if _refusal(module, Preprocess(side, side, usual.mean, usual.std), device) is None:
-                return f"It takes {channels}×{side}×{side}: try --resize {side} --crop {side}."
-    return "Set the input size that it was trained with: --resize and --crop."
+def _way_out(
+    module: nn.Module,
+    shape: Shape,
+    wishes: Wishes,
+    reasons: list[str],
+    picture: tuple[int, int] | None,
+    device: torch.device,
+) -> str:
+    """A size that the network takes; raises the error for another number of channels where that is what it wants."""
+    for channels in (shape[0],) if shape[0] else (3, 1):
+        usual = _USUAL[channels]
+        for size in _sizes(reasons, picture):
+            if fit(module, _probe(Preprocess(None, size, usual.mean, usual.std), device))[2] is None:
+                text = f"It takes {channels}×{size[0]}×{size[1]}: try --size {Preprocess(None, size).text}"
+                text += "" if wishes.crop is None else " without --crop"
+                grey = channels == 1 and all(reason.startswith("3") for reason in reasons)
+                return f"{text} with one number each for --mean and --std." if grey else f"{text}."
+    for channels in _OTHER_CHANNELS:
+        for reason in reasons:
+            height, width = (int(side) for side in re.findall(r"\d+", reason.partition(":")[0])[1:3])
+            if fit(module, probe_images((channels, height, width), device))[2] is None:
+                raise _no_picture(channels)
+    return "Name the size that it was trained with: --size HEIGHTxWIDTH. If it has no size of its own, mend the error above."
+
+
+def _sizes(reasons: list[str], picture: tuple[int, int] | None) -> Iterator[tuple[int, int]]:
+    """Sizes to try: the picture's own, squares, and those of as many features as a linear layer asked for."""
+    if picture is not None:
+        yield picture
+    yield from ((side, side) for side in _SIDES)
+    for reason in reasons:
+        tried = re.match(r"\d+×(\d+)×(\d+): .*\(\d+x(\d+) and (\d+)x\d+\)", reason)
+        if tried is None:
+            continue
+        height, width, had, wanted = map(int, tried.groups())
+        area = height * width * wanted / max(had, 1)
+        for aspect in _ASPECTS:
+            low, high = (area * aspect) ** 0.5, (area / aspect) ** 0.5
+            if high <= 2048 and low >= 4:
+                yield round(low), round(high)
+                yield round(high), round(low)

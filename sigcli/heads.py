@@ -1,0 +1,108 @@
+"""What a network's outputs are, and how probabilities are read off them: the one place that knows of softmax and sigmoid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from .errors import UsageError, unknown
+
+Kind = Literal["logits", "log-probabilities", "probabilities", "labels", "logit", "probability"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The reading of a network's outputs (N, K).
+
+    Args:
+        kind: "logits": a softmax makes them probabilities of K classes, one of which is right. "log-probabilities" and
+            "probabilities": the network ends in a log-softmax or a softmax. "labels": K probabilities, each of a label that
+            may be right or not. "logit" and "probability": a single output for yes or no, before or after a sigmoid.
+
+    >>> Head("logit").probability(torch.zeros(1, 1))
+    tensor([[0.5000]])
+    """
+
+    kind: Kind = "logits"
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise unknown("kind of outputs", self.kind, get_args(Kind))
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one output, for yes or no."""
+        return self.kind in ("logit", "probability")
+
+    @property
+    def output(self) -> str:
+        """What the outputs are as they stand: logit, prob or logprob."""
+        plain = {"logits": "logit", "logit": "logit", "log-probabilities": "logprob"}
+        return plain.get(self.kind, "prob")
+
+    def in_force(self, asked: str) -> str:
+        """The output that is explained where `asked` is: there are no logits after a softmax or a sigmoid."""
+        return self.output if asked == "logit" else asked
+
+    def score(self, outputs: Float[Tensor, "n k"], output: str) -> Float[Tensor, "n k"]:
+        """The scores of all classes: logit (the outputs as they are), prob or logprob.
+
+        Raises:
+            UsageError: an unknown output.
+        """
+        if output == "prob":
+            return self.probability(outputs)
+        if output == "logprob":
+            return self.log_probability(outputs)
+        if output != "logit":
+            raise UsageError("unknown output", given=output, allowed="logit, prob, logprob")
+        return outputs
+
+    def probability(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """The probability of each output's class or label."""
+        if self.output == "prob":
+            return outputs
+        return outputs.sigmoid() if self.single else outputs.softmax(1)
+
+    def log_probability(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
+        """The logarithm of `probability`, in nats; that of the smallest positive number where a probability is 0."""
+        if self.output == "prob":
+            return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
+        return logsigmoid(outputs) if self.single else outputs.log_softmax(1)
+
+    def layer(self) -> nn.Module | None:
+        """The layer that makes the outputs probabilities, or None where they are."""
+        if self.output == "prob":
+            return None
+        return nn.Sigmoid() if self.single else nn.Softmax(1)
+
+    def classes(self, outputs: int) -> int:
+        """How many answers an image may have: with a single output no (0) and yes (1)."""
+        return 2 if self.single else outputs
+
+    def answers(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n m"]:
+        """The probability of each answer: as `probability`, with a single output of no and yes, (N, 2)."""
+        found = self.probability(outputs)
+        return torch.cat([1 - found, found], 1) if self.single else found
+
+    def predicted(self, outputs: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
+        """The answer of highest probability; with a single output 1 (yes) above one half."""
+        if self.single:
+            return (outputs[:, 0] > (0 if self.kind == "logit" else 0.5)).long()
+        return outputs.argmax(1)
+
+    def distributions(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n g m"]:
+        """Log-probabilities of g independent questions with m answers each: one of K classes, or K of yes and no."""
+        if self.kind not in ("labels", "logit", "probability"):
+            return self.log_probability(outputs)[:, None]
+        if self.kind == "logit":
+            return torch.stack([logsigmoid(outputs), logsigmoid(-outputs)], 2)
+        return torch.stack([self.log_probability(outputs), self.log_probability(1 - outputs)], 2)
+
+
+LOGITS = Head()
