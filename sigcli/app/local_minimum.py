@@ -33,6 +33,7 @@ METHODS = "icg,zero=ig,mean=ig,eg,agn,sig,sig-walk,gradient"
 DEFAULTS = {
     "icg.steps": "100", "zero.steps": "100", "zero.baseline": "black", "mean.steps": "100", "mean.baseline": "mean",
     "eg.samples": "500", "agn.samples": "500", "agn.sigma": "0.1", "sig.players": "pixels", "sig.baseline": "constant:0.5",
+    "sig.samples": "1008",
     "sig-walk.players": "pixels", "sig-walk.baseline": "constant:0.5",
 }  # fmt: skip
 FILES = ("values.csv", "scores.csv", "summary.csv", "example.png", "training.png", "network.safetensors")
