@@ -19,10 +19,11 @@ _SMALL = 1024
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One explanation to compute: a subject on the scorer's device, and the plan to follow."""
+    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make."""
 
     subject: Subject
     plan: Plan
+    seconds: float = 0.0
 
 
 @dataclass(eq=False)
@@ -51,7 +52,7 @@ class Run:
         def zeros() -> Tensor:
             return torch.zeros(x.shape, dtype=dtype, device=x.device)
 
-        run = Run(task, zeros(), zeros())
+        run = Run(task, zeros(), zeros(), seconds=task.seconds)
         if plan.marginals is not None:
             run.scores = np.zeros(len(plan))
         if plan.unit is not None and plan.units > 1:
@@ -140,7 +141,12 @@ def _close_unit(run: Run) -> None:
     if plan.marginals is not None:
         _correct(run)
     run.total += run.open
-    if run.mean is not None and run.spread is not None and plan.unit is not None:
+    if run.mean is not None and run.spread is not None and plan.paired:
+        if plan.unit is not None and plan.unit[run.done - 1] % 2 == 0:
+            run.mean.copy_(run.open)
+        else:
+            run.spread += (run.open - run.mean).square()
+    elif run.mean is not None and run.spread is not None and plan.unit is not None:
         omega = float(run.omegas[plan.unit[run.done - 1]])
         value = run.open / omega
         run.share += omega

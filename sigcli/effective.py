@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float64, Int
 
 from . import draws
 from .coalitions import of_sizes, size_weights
@@ -34,19 +34,30 @@ class Pool:
         with np.errstate(invalid="ignore"):
             return np.nonzero(np.abs(self.marginal[:, player]) > tolerance)[0]
 
+    def without(self, group: int, groups: int) -> Pool:
+        """The pool less one of several groups, in which sizes are as even as in the pool."""
+        kept = np.arange(len(self.members)) // self.members.shape[1] % groups != group
+        if len(self.members) < groups * self.members.shape[1]:  # fewer rounds over the sizes than groups
+            kept = np.arange(len(self.members)) % groups != group
+        return Pool(self.members[kept], self.marginal[kept], self.evaluations)
+
     def tolerance(self, share: float) -> float:
         """A share of the greatest difference that any player makes in the pool."""
         return share * float(np.nanmax(np.abs(self.marginal)))
+
+
+def least_pool(n: int) -> int:
+    """Evaluations that a pool with one coalition of every size takes: each of size k and its n - k successors."""
+    return sum(1 + n - k for k in range(n))
 
 
 def sample_pool(game: Game, n: int, *, budget: int, key: int = 0) -> Pool:
     """Random coalitions S, sizes in turn from 0 to n-1, each with all S ∪ i, until the budget is spent.
 
     Raises:
-        BudgetError: a budget that does not buy one coalition of every size: (n + 1)(n + 2)/2 - 1 evaluations, of which the
-            pool asks for v(N) n times.
+        BudgetError: a budget that does not buy one coalition of every size, n(n + 3)/2 evaluations.
     """
-    need = sum(1 + n - k for k in range(n))
+    need = least_pool(n)
     if budget < need:
         raise BudgetError("the budget is too small for Effective Shapley", given=budget, allowed=f"{need} or more")
     rounds = budget // need
@@ -104,8 +115,9 @@ def draw_effective(
 
 
 def effective_shapley(
-    game: Game, n: int, *, budget: int, key: int = 0, tolerance: float = 0.01, bins: int = 20
-) -> Estimate:
+    game: Game, n: int, *, budget: int, key: int = 0, tolerance: float = 0.01, bins: int = 20, count: int = DRAWS,
+    groups: int = 0,
+) -> Estimate:  # fmt: skip
     """Effective Shapley, [ES] Algorithm 1: the mean marginal value over the drawn effective coalitions of each player.
 
     What it promises is the *ratio* of Shapley values: the share of coalitions that make no difference is left out, so the
@@ -118,11 +130,22 @@ def effective_shapley(
         key: of the stream of draws.
         tolerance: share of the greatest difference in the pool below which a coalition is not effective.
         bins: classes of marginal values; a network's output does not repeat, so values are binned.
+        count: T, effective coalitions drawn for each player.
+        groups: where above 1, the standard error comes from so many estimates that each leave out one group of the pool's
+            coalitions (the delete-a-group jackknife), at no further evaluation.
     """
     pool = sample_pool(game, n, budget=budget, key=key)
-    least = pool.tolerance(tolerance)
-    values = np.zeros(n)
-    for player in range(n):
-        rows = draw_effective(pool, player, count=DRAWS, tolerance=least, bins=bins, key=draws.stream(key, "draws"))
-        values[player] = pool.marginal[rows, player].mean() if len(rows) else 0.0
-    return Estimate(values, pool.evaluations)
+
+    def estimate(part: Pool) -> Float64[np.ndarray, " n"]:
+        least = part.tolerance(tolerance)
+        values = np.zeros(n)
+        for player in range(n):
+            rows = draw_effective(part, player, count=count, tolerance=least, bins=bins, key=draws.stream(key, "draws"))
+            values[player] = part.marginal[rows, player].mean() if len(rows) else 0.0
+        return values
+
+    stderr = None
+    if groups > 1:
+        without = np.stack([estimate(pool.without(group, groups)) for group in range(groups)])
+        stderr = np.sqrt((groups - 1) * without.var(0))
+    return Estimate(estimate(pool), pool.evaluations, stderr)

@@ -160,7 +160,7 @@ class _Loop:
         gap = None if total is None else abs(float(run.total.double().sum()) - total)
         values, stderr = run.total, None
         if run.spread is not None:
-            stderr = (run.spread.clamp(min=0) / (plan.units - 1)).sqrt()
+            stderr = (run.spread.clamp(min=0) / (1 if plan.paired else plan.units - 1)).sqrt()
         if plan.certainty:
             values, stderr = values[-1:], None if stderr is None else stderr[-1:]
         if plan.scale is not None and plan.players is not None:
@@ -169,7 +169,7 @@ class _Loop:
         return Attribution(
             values=values,
             score=score,
-            gradient_evaluations=len(plan),
+            gradient_evaluations=len(plan) + plan.spent,
             forward_evaluations=forwards,
             completeness_gap=gap,
             total=total,

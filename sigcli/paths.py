@@ -96,6 +96,10 @@ class Plan:
         end: the players present at its end; all where None.
         unit: (k,) non-decreasing index of the independent replicate a point belongs to; all 0 where None. The standard
             error comes from the spread between replicates, so a plan with one has none.
+        paired: units 2b and 2b + 1 are two independent estimates of the same part b of the sum, of half its weight each, and
+            parts differ; the standard error comes from the differences within the pairs. Otherwise every unit estimates
+            the whole.
+        spent: passes of the model that went into choosing the points, beside those at the points.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
@@ -119,6 +123,8 @@ class Plan:
     scale: Float[np.ndarray, " n"] | None = None
     marginals: Marginals | None = None
     certainty: bool = False
+    paired: bool = False
+    spent: int = 0
     segments: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -127,6 +133,8 @@ class Plan:
             raise ValueError("a plan needs at least one point, and a weight and a segment for each")
         if self.unit is not None and (len(self.unit) != k or np.any(np.diff(self.unit) < 0)):
             raise ValueError("units must be one per point and must not decrease")
+        if self.paired and self.units % 2:
+            raise ValueError("paired units come in twos")
         if self.players is None and not (self.start is None and self.end is None):
             raise ValueError("coalitions need players")
         if self.certainty and (self.players is not None or not self.multiply):

@@ -12,14 +12,14 @@ from sigcli.app.scenario import scenario
 from sigcli.app.two_features import two_features, values
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
-from sigcli.methods.straight import ig
+from sigcli.methods import METHODS
 from sigcli.scenarios.two_features import PAPER, POINTS, baseline_shap, conditional_shap, score, within
 
 NEAR = 0.01
 
 
 def integrated(x):
-    return values(x, ig, {"steps": 2000, "rule": "riemann-middle"}, key=0, seed=0)
+    return values(x, METHODS["ig"], {"steps": 2000, "rule": "riemann-middle"}, key=0, seed=0)[0]
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -71,3 +71,50 @@ def test_wrong_use(tmp_path):
     (tmp_path / "values.csv").write_text("mine")
     with pytest.raises(OutputError, match="not of a run"):
         two_features(out=tmp_path)
+
+
+def slopes(x):
+    """Gradient of the larger of two ranges, at points (…, 2), from the ramps' formula."""
+    inside = np.clip(np.minimum((x - 0.2) / 0.1, (0.55 - x) / 0.1), 0, 1)
+    slope = np.where((x > 0.2) & (x < 0.3), 10.0, np.where((x > 0.45) & (x < 0.55), -10.0, 0.0))
+    first = inside[..., :1] > inside[..., 1:]
+    return slope * np.concatenate([first, ~first], -1)
+
+
+def line(start, end, nodes=40_000):
+    alpha = (np.arange(nodes)[:, None] + 0.5) / nodes
+    start, end = np.asarray(start, float), np.asarray(end, float)
+    return slopes(start + alpha * (end - start)).mean(0) * (end - start)
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return two_features(out=tmp_path_factory.mktemp("features"), pictures=False)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_rows_of_known_answers_are_right_as_printed(table, point):
+    """SIG by hand: from each coalition's image to x, and from the default to it; ∅ has 1/2, the two others 1/4."""
+    x = np.array(POINTS[point])
+    corners = [(0.5, np.zeros(2)), (0.25, np.array([x[0], 0.0])), (0.25, np.array([0.0, x[1]]))]
+    sig = sum(weight * (line(corner, x) + line(np.zeros(2), corner)) for weight, corner in corners)
+    walk = (line([0, 0], [x[0], 0]) + line([x[0], 0], x) + line([0, 0], [0, x[1]]) + line([0, x[1]], x)) / 2
+    rows = {row["method"]: row for row in table.rows}
+    for name, expected in {"sig": sig, "ig": line([0, 0], x), "sig-walk": walk}.items():
+        for feature in (0, 1):
+            assert abs(rows[name][f"{point}{feature + 1}"] - expected[feature]) < 0.004, name
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_rows_that_are_drawn_carry_their_error(table, point):
+    """Expected Gradients from uniform noise, by a grid of references: within three standard errors, which are told."""
+    x, cells = np.array(POINTS[point]), 120
+    place = (np.arange(cells) + 0.5) / cells
+    grid = np.stack(np.meshgrid(place, place), -1).reshape(-1, 1, 2)
+    points = grid + place[:, None] * (x - grid)
+    expected = (slopes(points) * (x - grid)).mean((0, 1))
+    for feature in (0, 1):
+        record = next(r for r in table.records if (r["method"], r["input"], r["feature"]) == ("eg", point, feature + 1))
+        assert abs(record["value"] - expected[feature]) < 3 * record["stderr"] + 0.003
+        assert 0 < record["stderr"] < 0.02
+        assert " ± 0.0" in next(row for row in table.rows if row["method"] == "eg")[f"{point}{feature + 1}"]

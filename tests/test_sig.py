@@ -245,7 +245,10 @@ def test_uniform_sizes_are_uniform_and_stratified():
 
 def test_enumeration_is_chosen_where_it_fits():
     load = METHODS["sig"].load()
-    assert load(subject(), players="3x3", baseline="black", samples=256).units == 1
+    assert len(np.unique(load(subject(), players="3x3", baseline="black", samples=256).start.bits, axis=0)) == 15
+    assert load(subject(), players="3x3", baseline="black", samples=256).paired
+    assert not load(subject(), players="3x3", baseline="black", samples=14).paired
+    assert load(subject(), players="3x3", baseline="black", coalitions="all").units == 1
     assert load(subject(), players="2x2", baseline="black", samples=256).units == 8
     with pytest.raises(UsageError, match="at most 16 players"):
         load(subject(), players="pixels", baseline="black", coalitions="all")

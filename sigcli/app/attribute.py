@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from .. import quadrature
 from ..engine import Task, integrate
 from ..errors import UsageError
 from ..methods.sig import sig
+from ..paths import Plan
 from ..types import Subject
 
 _CAPTUM_RULES = {
@@ -234,7 +235,7 @@ def _task(x: Tensor, row: int, default: Tensor, seed: int, options: dict[str, An
     digest = hashlib.blake2b(x.detach().cpu().double().numpy().tobytes(), digest_size=8).digest()
     level = torch.zeros((x.shape[0], 1, 1), dtype=x.dtype, device=x.device)
     subject = Subject(x.detach(), row, level, level + 1, int.from_bytes(digest, "little"), seed)
-    return Task(subject, sig(subject, baseline=default.detach(), **options))
+    return Task(subject, cast(Plan, sig(subject, baseline=default.detach(), **options)))  # of no effective coalitions
 
 
 def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

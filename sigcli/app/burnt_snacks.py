@@ -12,7 +12,6 @@ from PIL import Image
 
 from ..certainty.training import Held, Recipe
 from ..errors import UsageError
-from ..metrics.summary import bootstrap
 from ..models.preprocess import Preprocess
 from ..models.trained import Trained
 from ..runs import refuse_strangers, save_table, write_aside
@@ -22,7 +21,7 @@ from .choices import choose_device
 from .explain import prepare, stream
 from .results import Explanation
 from .scenario import Progress, Verdict
-from .scenario_maps import settings_for
+from .scenario_maps import means_of, settings_for
 from .scenario_net import Prepared, network
 from .work import Session
 
@@ -235,7 +234,7 @@ def _verdict(
     *, pictures: bool,
 ) -> Verdict:  # fmt: skip
     folder = made.file.parent
-    means = _means(scores, session.seed)
+    means = means_of(scores, list(MEASURES), session.seed)
     save_table(folder / FILES[0], scores)
     save_table(folder / FILES[1], [
         {"method": method, "measure": measure, "mean": one.mean, "ci_low": one.low, "ci_high": one.high, "n": one.n}
@@ -272,17 +271,6 @@ def _area(known: Snacks, kind: int) -> float:
     rows = [row for row, label in enumerate(known.labels) if bool(label) == (kind == DARK)]
     covered = [np.isin(known.objects[row], 1 + np.nonzero(known.kinds[row] == kind)[0]).mean() for row in rows]
     return float(np.mean(covered))
-
-
-def _means(scores: Sequence[Mapping[str, Any]], seed: int) -> dict[tuple[str, str], Any]:
-    methods = dict.fromkeys(row["method"] for row in scores)
-    return {
-        (name, measure): bootstrap(
-            [row[measure] for row in scores if row["method"] == name and row[measure] is not None], seed=seed
-        )
-        for name in methods
-        for measure in MEASURES
-    }
 
 
 def _percent(share: float | None) -> str | None:

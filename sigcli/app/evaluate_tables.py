@@ -14,7 +14,7 @@ from ..errors import AttributionError
 from ..metrics import METRICS
 from ..metrics.agreement import spearman, top_overlap
 from ..metrics.case import Case
-from ..metrics.summary import Summary, bootstrap, paired
+from ..metrics.summary import CORRELATION, SHARE, Summary, bootstrap, paired
 from ..types import Subject
 from .figures import Figure
 from .measuring import blurred
@@ -63,7 +63,8 @@ def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summ
     """Mean over images with its interval, for each method, metric and imputation."""
     found, kinds = [], measures(figures)
     for group, members in by_group(figures).items():
-        summary = bootstrap(list(_values(members).values()), seed=seed)
+        within = METRICS[kinds[group[1]]].properties["range"]
+        summary = bootstrap(list(_values(members).values()), seed=seed, within=within)
         found.append((group, summary, _summary_row(group, kinds[group[1]], "", summary, _failures(figures, group))))
     return found
 
@@ -87,10 +88,14 @@ def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     """For each pair of methods the mean difference over the images that both have, with its interval."""
     kinds = measures(figures)
     return [
-        _summary_row(group, kinds[group[1]], other[0], paired(_values(members), _values(theirs), seed=seed), 0)
+        _summary_row(group, kinds[group[1]], other[0], _difference(members, theirs, kinds[group[1]], seed), 0)
         for (group, members), (other, theirs) in combinations(by_group(figures).items(), 2)
         if group[1:] == other[1:]
     ]
+
+
+def _difference(members: dict[str, Figure], theirs: dict[str, Figure], measure: str, seed: int) -> Summary:
+    return paired(_values(members), _values(theirs), seed=seed, within=METRICS[measure].properties["range"])
 
 
 def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
@@ -101,7 +106,8 @@ def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
         at, curves = _common_axis([(f.at, f.curve) for f in having if f.at is not None and f.curve is not None])
         for i, place in enumerate(at):
             heights = {str(k): replace(f, value=float(curves[k][i])) for k, f in enumerate(having)}
-            summary = bootstrap(list(_values(heights).values()), seed=seed)
+            within = METRICS[kinds[metric]].properties["heights"]
+            summary = bootstrap(list(_values(heights).values()), seed=seed, within=within)
             rows.append({
                 "method": method, "metric": metric, "imputation": imputation,
                 "along": METRICS[kinds[metric]].properties["along"], "at": float(place), "mean": summary.mean,
@@ -186,7 +192,10 @@ class Comparison:
         seed = self.session.seed
         return [
             Agreement(
-                one, other, bootstrap([s for s, _ in pairs], seed=seed), bootstrap([t for _, t in pairs], seed=seed)
+                one,
+                other,
+                bootstrap([s for s, _ in pairs], seed=seed, within=CORRELATION),
+                bootstrap([t for _, t in pairs], seed=seed, within=SHARE),
             )
             for (one, other), pairs in self._found.items()
         ]

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from ..errors import UsageError
-from ..metrics.summary import Summary, bootstrap, paired
+from ..metrics.summary import SHARE, Summary, bootstrap, paired
 from ..models import expression as network
 from ..runs import save_table, write_aside
 from ..scenarios.expression import NAMES, PARTS, Face, draw
@@ -254,10 +254,10 @@ def _summaries(
             column = by.setdefault((found.method, measure), {})
             if measure in found.values:
                 column[found.image] = found.values[measure]
-    summary = {key: bootstrap(list(column.values()), seed=seed) for key, column in by.items()}
+    summary = {key: bootstrap(list(column.values()), seed=seed, within=SHARE) for key, column in by.items()}
     methods = list(dict.fromkeys(found.method for found in shares))
     differences = {
-        (one, other, measure): paired(by[one, measure], by[other, measure], seed=seed)
+        (one, other, measure): paired(by[one, measure], by[other, measure], seed=seed, within=SHARE)
         for measure in MEASURES
         for one in methods
         for other in methods

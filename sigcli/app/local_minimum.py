@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..certainty.training import Held, Recipe
-from ..engine import Task, integrate
+from ..engine import integrate
 from ..errors import UsageError
-from ..metrics.summary import bootstrap
+from ..methods.deferred import task
 from ..models.loading import load_model
 from ..models.model import Model
 from ..models.preprocess import Preprocess
@@ -26,12 +26,14 @@ from ..shapley import exact, table
 from ..types import Subject
 from .choices import Chosen, choose_device
 from .scenario import Progress, Verdict, claim, path_methods
+from .scenario_maps import means_of
 from .scenario_net import Prepared, network
 
 METHODS = "icg,zero=ig,mean=ig,eg,agn,sig,sig-walk,gradient"
 DEFAULTS = {
     "icg.steps": "100", "zero.steps": "100", "zero.baseline": "black", "mean.steps": "100", "mean.baseline": "mean",
     "eg.samples": "500", "agn.samples": "500", "agn.sigma": "0.1", "sig.players": "pixels", "sig.baseline": "constant:0.5",
+    "sig.samples": "1008",
     "sig-walk.players": "pixels", "sig-walk.baseline": "constant:0.5",
 }  # fmt: skip
 FILES = ("values.csv", "scores.csv", "summary.csv", "example.png", "training.png", "network.safetensors")
@@ -177,7 +179,7 @@ def _values(model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: i
         Subject(torch.from_numpy(one).to(model.device), 1, level, level + 1, key, seed, peers)
         for key, one in enumerate(x)
     ]
-    tasks = (Task(subject, method.entry.load()(subject, **method.options)) for subject in subjects)
+    tasks = (task(method.entry, method.options, scorer, subject, batch_size=512) for subject in subjects)
     return np.stack(
         [a.values.flatten().cpu().double().numpy() for a in integrate(scorer, tasks, batch_size=512, check=0)]
     )
@@ -220,13 +222,8 @@ def _verdict(
         for name, values in found.items()
         for number in range(1, len(x))
     ]
-    means = {
-        (name, measure): bootstrap(
-            [row[measure] for row in scores if row["method"] == name and row[measure] is not None], seed=seed
-        )
-        for name in found
-        for measure in MEASURES
-    }
+    signed = ("score_correlation", "bshap_correlation")
+    means = means_of([row for row in scores if row["method"] in found], list(MEASURES), seed, signed=signed)
     example = {"scores": component_score(x[0]), **{name: values[0] for name, values in found.items()}}
     save_table(folder / FILES[0], [
         {"method": name, "component": i, "x": float(x[0, i]), "value": float(v), "scaled": float(scaled(values)[i])}

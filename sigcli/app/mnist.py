@@ -228,7 +228,7 @@ def _verdict(
     maps: dict[str, list[np.ndarray]], *, pictures: bool,
 ) -> Verdict:  # fmt: skip
     folder, shown = nets.aware.file.parent, pictured[0]
-    means = means_of(scores, list(MEASURES), session.seed)
+    means = means_of(scores, list(MEASURES), session.seed, signed=("as_agn", "as_eg"))
     save_table(folder / FILES[0], scores)
     save_means(folder / FILES[1], means)
     save_table(folder / FILES[2], [

@@ -219,7 +219,7 @@ def _verdict(
 ) -> Verdict:  # fmt: skip
     made, split = trained
     folder = made.file.parent
-    means = means_of(scores, list(MEASURES), session.seed)
+    means = means_of(scores, list(MEASURES), session.seed, signed=("excess", "shifted"))
     save_table(folder / FILES[0], scores)
     save_means(folder / FILES[1], means)
     table = [

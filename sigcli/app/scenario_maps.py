@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..metrics.summary import Summary, bootstrap
+from ..metrics.summary import CORRELATION, SHARE, Summary, bootstrap
 from ..runs import save_table, write_aside
 from .results import Explanation
 from .scenario import Progress
@@ -49,12 +49,23 @@ def maps_of(
         yield item, None if values is None else values.astype(np.float64).sum(0)
 
 
-def means_of(scores: Sequence[Mapping[str, Any]], measures: Sequence[str], seed: int) -> dict[tuple[str, str], Summary]:
-    """Mean of each measure over the pictures that have it, for each method in the order of the rows."""
+def means_of(
+    scores: Sequence[Mapping[str, Any]], measures: Sequence[str], seed: int, *, signed: Sequence[str] = ()
+) -> dict[tuple[str, str], Summary]:
+    """Mean of each measure over the pictures that have it, for each method in the order of the rows.
+
+    Args:
+        scores: a row for each picture and method.
+        measures: columns of the rows, shares within 0..1.
+        seed: of the resampling.
+        signed: those that are within -1..1, as correlations and differences of shares are.
+    """
     methods = dict.fromkeys(row["method"] for row in scores)
     return {
         (name, measure): bootstrap(
-            [row[measure] for row in scores if row["method"] == name and row[measure] is not None], seed=seed
+            [row[measure] for row in scores if row["method"] == name and row[measure] is not None],
+            seed=seed,
+            within=CORRELATION if measure in signed else SHARE,
         )
         for name in methods
         for measure in measures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..engine import Task, integrate
+from ..catalog import Entry
+from ..engine import integrate
+from ..methods.deferred import task
 from ..runs import save_table
 from ..scenarios.two_features import PAPER, POINTS, baseline_shap, conditional_shap, logits
 from ..scorer import Scorer
@@ -18,10 +21,12 @@ from .scenario import Progress, Verdict, claim, path_methods
 
 METHODS = "ig,eg,agn,sig,sig-walk,gradient"
 DEFAULTS = {
-    "ig.baseline": "black", "ig.steps": "2000", "ig.rule": "riemann-middle", "eg.baselines": "uniform", "eg.samples": "4096",
-    "agn.samples": "4096", "sig.players": "pixels", "sig.baseline": "black", "sig.samples": "512", "sig.steps": "8",
-    "sig-walk.players": "pixels", "sig-walk.baseline": "black",
+    "ig.baseline": "black", "ig.steps": "10000", "ig.rule": "riemann-middle", "eg.baselines": "uniform",
+    "eg.samples": "16384", "agn.samples": "16384", "sig.players": "pixels", "sig.baseline": "black",
+    "sig.coalitions": "all", "sig.steps": "10000", "sig.rule": "riemann-middle", "sig-walk.players": "pixels",
+    "sig-walk.baseline": "black",
 }  # fmt: skip
+"""The score has ramps: a gradient of 10 that comes and goes, so that a row is a sum of many nodes to be right as printed."""
 FILES = ("values.csv", "landscape.png")
 _KNOWN = {"bshap": baseline_shap, "shap": conditional_shap}
 _NEAR = 0.01
@@ -58,20 +63,26 @@ def two_features(
     spec = {"methods": {one.name: one.resolved() for one in chosen}, "seed": seed}
     folder = claim("two-features", spec, FILES, out=out, overwrite=overwrite)
     found = {name: {point: function(x) for point, x in POINTS.items()} for name, function in _KNOWN.items()}
+    errors: dict[str, dict[str, np.ndarray]] = {}
     for number, one in enumerate(chosen):
-        found[one.name] = {
-            point: values(x, one.entry.load(), one.options, key=number, seed=seed)
-            for number, (point, x) in enumerate(POINTS.items())
+        both = {
+            point: values(x, one.entry, one.options, key=key, seed=seed)
+            for key, (point, x) in enumerate(POINTS.items())
         }
+        found[one.name] = {point: value for point, (value, _) in both.items()}
+        errors[one.name] = {point: error for point, (_, error) in both.items() if error is not None}
         if progress is not None:
             progress("explaining", number + 1, len(chosen))
-    rows = [_row(name, by) for name, by in found.items()]
+    rows = [_row(name, by, errors.get(name, {})) for name, by in found.items()]
     records = [
-        {"method": name, "input": point, "feature": feature + 1, "value": float(value)}
+        {
+            "method": name, "input": point, "feature": feature + 1, "value": float(value),
+            "stderr": float(errors[name][point][feature]) if point in errors.get(name, {}) else None,
+        }
         for name, by in found.items()
         for point, both in by.items()
         for feature, value in enumerate(both)
-    ]
+    ]  # fmt: skip
     save_table(folder / FILES[0], records)
     if pictures:
         from ..render.two_features import draw_two_features
@@ -84,20 +95,26 @@ def two_features(
             "table": "table 1",
         },
         rows,
-        ("A: x2 is in the range and x1 is not, so x2 deserves the score of 1. B: neither is, the score is 0.",),
+        (
+            "A: x2 is in the range and x1 is not, so x2 deserves the score of 1. B: neither is, the score is 0.",
+            "What is drawn at random carries its standard error; the other rows are right as printed.",
+        ),
         _findings(found),
         records,
         folder=folder,
     )  # fmt: skip
 
 
-def values(x: Sequence[float], plan: Any, options: Mapping[str, Any], *, key: int, seed: int) -> np.ndarray:
-    """Values of both features of one input by a path method, (2,) float64."""
+def values(
+    x: Sequence[float], method: Entry, options: Mapping[str, Any], *, key: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values of both features of one input by a path method, (2,) float64, and their standard errors if drawn."""
     image = torch.tensor(x, dtype=torch.float64).reshape(1, 1, 2)
     level = torch.zeros(1, 1, 1, dtype=torch.float64)
     subject = Subject(image, 0, level, level + 1, key, seed)
-    task = Task(subject, plan(subject, **options))
-    return next(iter(integrate(Scorer(logits), [task], batch_size=512))).values.flatten().numpy()
+    scorer = Scorer(logits)
+    found = next(iter(integrate(scorer, [task(method, options, scorer, subject)], batch_size=4096)))
+    return found.values.flatten().numpy(), None if found.stderr is None else found.stderr.flatten().numpy()
 
 
 def _pairs(method: str | Sequence[str]) -> list[tuple[str, str]]:
@@ -105,10 +122,12 @@ def _pairs(method: str | Sequence[str]) -> list[tuple[str, str]]:
     return [(item.partition("=")[0].strip(), item) for item in text.split(",")]
 
 
-def _row(name: str, by: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _row(name: str, by: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray]) -> dict[str, Any]:
     row: dict[str, Any] = {"method": name}
     for point, both in by.items():
-        row |= {f"{point}{feature + 1}": float(value) for feature, value in enumerate(both)}
+        for feature, value in enumerate(both):
+            error = f" ± {math.ceil(100 * errors[point][feature]) / 100:.2f}" if point in errors else ""
+            row[f"{point}{feature + 1}"] = f"{round(float(value), 2) + 0.0:.2f}{error}" if error else float(value)
     paper = PAPER.get(name)
     if paper is not None:
         apart = max(float(np.abs(np.subtract(by[point], paper[point])).max()) for point in POINTS)
@@ -119,7 +138,7 @@ def _row(name: str, by: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 def _findings(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[str]:
     """A sentence for each method: who gets the credit for A."""
-    right = [name for name, by in found.items() if by["A"][1] > abs(by["A"][0])]
+    right = [name for name, by in found.items() if round(float(by["A"][1]), 2) > round(abs(float(by["A"][0])), 2)]
     wrong = [name for name in found if name not in right]
     told = [f"In A the feature in the range gets most of the credit by {', '.join(right)}."] if right else []
     if wrong:

@@ -17,6 +17,7 @@ from ..arrays import read_array
 from ..engine import CHECK_SHARE, Task, integrate
 from ..errors import AttributionError, ImageError, UsageError
 from ..images import Picture, read_image
+from ..methods.deferred import task
 from ..methods.running import direct, is_direct
 from ..models.aware import looked_into
 from ..models.model import Model
@@ -236,7 +237,14 @@ class Work:
                 )
                 made: Task | Explanation = self._finished(item, found)
             else:
-                made = Task(subject, chosen.entry.load()(subject, **chosen.options))
+                made = task(
+                    chosen.entry,
+                    chosen.options,
+                    session.scorer,
+                    subject,
+                    batch_size=session.batch_size,
+                    progress=progress,
+                )
         except (AttributionError, ImageError, UsageError) as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
             if isinstance(error, UsageError) and item.method not in self._started:

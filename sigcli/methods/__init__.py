@@ -14,6 +14,8 @@ Properties:
     unit: the values' unit in words where it is neither.
     certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
+    quantity: what the sums over players estimate where several methods estimate the same, which then have one default
+        baseline.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ _GAME = {
     "sampled": True,
     "axioms": _ALL,
     "cost": "budget",
+    "quantity": "Shapley value",
 }
 
 METHODS = Catalog(
@@ -65,7 +68,7 @@ METHODS = Catalog(
             "sig-walk",
             "methods.walk:sig_walk",
             "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
-            {**_SHAPLEY, "linear": "players", "cost": "orders × players"},
+            {**_SHAPLEY, "linear": "players", "cost": "orders × players", "quantity": "Shapley value"},
         ),
         Entry("ig", "methods.straight:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH),
         Entry(
@@ -116,7 +119,7 @@ METHODS = Catalog(
             "linear-shap",
             "methods.expected:linear_shap",
             "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
-            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2"},
+            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2", "quantity": "Shapley value"},
         ),
         Entry(
             "blur-ig",
@@ -249,12 +252,25 @@ METHODS = Catalog(
             {**_GAME, "sampled": False, "cost": "2^players"},
         ),
         Entry(
+            "effective-shapley",
+            "methods.effective:effective_shapley",
+            "ratio of Shapley values from the coalitions that make a difference [Liu 2023]",
+            {
+                **_GAME,
+                "complete": False,
+                "quantity": "",
+                "unit": "mean difference where there is one; ratios only",
+                "axioms": ("dummy", "invariance"),
+            },
+        ),
+        Entry(
             "qii",
             "methods.shap:qii",
             "influence of players replaced by those of other images [Datta 2016]",
             {
                 **_GAME,
                 "complete": False,
+                "quantity": "",
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples × players",
             },

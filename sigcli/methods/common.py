@@ -16,7 +16,7 @@ works within a replicate, so that small ones cost accuracy: with 64 coalitions o
 map was 0.25 with 8 replicates and 0.20 with one; at 256 there was no difference."""
 
 
-def at_least(minimum: int, **counts: int) -> None:
+def at_least(minimum: int, **counts: float) -> None:
     """Raise UsageError for a count below the minimum."""
     for name, value in counts.items():
         if value < minimum:

@@ -67,7 +67,7 @@ def gradient_shap(
     return Attribution(mean.to(x.dtype), passes.score(subject), passes.evaluations, 1, stderr=stderr.to(x.dtype))
 
 
-def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black") -> Attribution:
+def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "blur") -> Attribution:
     """Linear SHAP, Lundberg, Lee 2017, Corollary 1: w (x - x') for a score that is linear in the image; others are refused.
 
     The weights are the gradient, which must be the same at the image and at the baseline, and account for the difference.
@@ -75,7 +75,7 @@ def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "b
     Args:
         passes: of the model.
         subject: what is explained.
-        baseline: x', the mean in the paper.
+        baseline: x', the mean in the paper; the default is that of all Shapley values here.
 
     Raises:
         AttributionError: a score that is not linear.

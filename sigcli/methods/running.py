@@ -14,6 +14,7 @@ from ..engine import CHECK_SHARE, Task, integrate
 from ..passes import Passes, too_little_memory
 from ..scorer import Score
 from ..types import Attribution, Subject
+from .deferred import task
 
 
 def is_direct(entry: Entry) -> bool:
@@ -46,11 +47,11 @@ def attributions(
         AttributionError: the method cannot explain a subject with this model.
     """
     if not is_direct(entry):
-        load = entry.load()
-        tasks: Iterable[Task] = (Task(who, load(who, **options)) for who in subjects)
+        asked = {"batch_size": batch_size, "progress": progress}
+        tasks: Iterable[Task] = (task(entry, options, scorer, who, **asked) for who in subjects)
         if not check:
             tasks = list(tasks)
-            batch_size = min(batch_size, sum(len(task.plan) for task in tasks))  # a fuller batch is filled up in vain
+            batch_size = min(batch_size, sum(len(one.plan) for one in tasks))  # a fuller batch is filled up in vain
         yield from integrate(scorer, tasks, batch_size=batch_size, check=check, progress=progress)
         return
     for who in subjects:

@@ -58,7 +58,7 @@ def shapley_sampling(
     subject: Subject,
     *,
     players: str | Tensor = "grid:7x7",
-    baseline: str | Tensor = "black",
+    baseline: str | Tensor = "blur",
     orders: int = 40,
 ) -> Attribution:
     """Shapley value sampling, Castro, Gómez, Tejada 2009; Štrumbelj, Kononenko 2010; orders in antithetic pairs.
@@ -86,7 +86,7 @@ def kernelshap(
     subject: Subject,
     *,
     players: str | Tensor = "grid:7x7",
-    baseline: str | Tensor = "black",
+    baseline: str | Tensor = "blur",
     budget: int = 2048,
 ) -> Attribution:
     """KernelSHAP, Lundberg, Lee 2017, Theorem 2: regression with the Shapley kernel; coalitions come with their complements.
@@ -111,7 +111,7 @@ def kernelshap(
 
 
 def low_order_shap(
-    passes: Passes, subject: Subject, *, players: str | Tensor = "grid:3x3", baseline: str | Tensor = "black"
+    passes: Passes, subject: Subject, *, players: str | Tensor = "grid:3x3", baseline: str | Tensor = "blur"
 ) -> Attribution:
     """Low-Order SHAP, Lundberg, Lee 2017, section 4.1: the kernel regression on all 2^n coalitions, exact.
 

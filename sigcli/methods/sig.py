@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,15 +11,18 @@ from torch import Tensor
 from .. import draws, quadrature
 from ..baselines.single import baseline as single_baseline
 from ..coalitions import Coalitions, all_proper, antithetic, of_sizes, sizes_algorithm1
+from ..effective import least_pool
 from ..errors import UsageError
 from ..paths import Plan, Reference
 from ..players import Players, parse
+from ..shapley import Game
 from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, units
+from .deferred import Deferred
+from .effective import effective_coalitions
+from .strata import LARGEST, strata, suffices
 
 _GOLDEN = 0.6180339887498949
-_ENUMERATE_STEPS = 8
-"""Enumeration is worth it once the budget gives every coalition so many nodes."""
 
 
 def sig(
@@ -30,14 +34,19 @@ def sig(
     steps: int = 1,
     sizes: Literal["uniform", "algorithm1"] = "uniform",
     form: Literal["to-input", "from-default", "both"] = "both",
-    coalitions: Literal["auto", "sampled", "all"] = "auto",
+    coalitions: Literal["auto", "sampled", "all", "effective"] = "auto",
     rule: str = "auto",
     normalise: bool = False,
-) -> Plan:
+    pool: int = 0,
+    tolerance: float = 0.01,
+    bins: int = 20,
+) -> Plan | Deferred:
     """Shapley Integrated Gradients, [SIG] Algorithm 1: E over coalitions S of IG from the baseline b_S to x.
 
     One stratified α per coalition and many coalitions, since the error at a given cost is nearly all variance over
-    coalitions: sizes are stratified, coalitions come in antithetic pairs, and α is spread evenly over the sizes.
+    coalitions: sizes are stratified, coalitions come in antithetic pairs, and α is spread evenly over the sizes. Where the
+    budget reaches one node for each of the 2^n - 1 coalitions, nodes are spread evenly over all of them instead, which
+    leaves no variance over coalitions (see `sigcli.methods.strata`).
 
     Players, default sample and form are those that serve best on photographs, see docs/defaults.md; the paper's own are the
     preset `paper`.
@@ -47,48 +56,84 @@ def sig(
         players: the partition, see `sigcli.players.FORMS`; the paper's is 80x80.
         baseline: the default sample x' of the players outside S.
         samples: number of coalitions B; gradient evaluations are samples × steps (twice that for form "both").
-        steps: nodes per coalition; where all coalitions are taken, 1 stands for samples / (2^n - 1).
+        steps: nodes per coalition; where all are enumerated, 1 stands for samples / (2^n - 1).
         sizes: "uniform" draws k = |S| uniformly from 0..n-1 (the paper's proof and Fig. 2); "algorithm1" as its
             Algorithm 1 is printed, independently.
         form: "to-input" integrates b_S → x, the paper's; "from-default" x' → b_S ([ES] B.1, proposal 2); "both" is their
             sum, which adds up to F(x) - F(x').
-        coalitions: "all" enumerates the 2^n - 1 coalitions with their exact weights (sizes "uniform" only); "auto" does so
-            where samples allow 8 nodes for each.
-        rule: of the nodes; "auto" is stratified where coalitions are sampled and Gauss-Legendre where all are taken.
+        coalitions: "sampled"; "all" enumerates the 2^n - 1 coalitions with their exact weights (sizes "uniform" only) and
+            the same nodes on each, at least one, which suits smooth scores and has no standard error; "auto" spreads random
+            nodes over all coalitions where samples × steps reach their number, and samples them else; "effective" takes
+            those that make a difference to a player ([ES] Algorithm 2), which the scores of a pool of coalitions tell.
+        rule: of the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken.
         normalise: divide a player's sum by the number of draws in which it moved, not by all draws (per-player
             normalisation: same ratios in expectation, less variance; completeness then holds before the division, and no
             standard error is claimed for the ratio).
+        pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or
+            n(n + 3)/2 where that is more, which buys one coalition of each size. See `sigcli.effective.sample_pool`.
+        tolerance: effective: share of the greatest difference in the pool up to which a coalition makes none.
+        bins: effective: classes of differences.
 
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.
+        BudgetError: effective: a pool without a coalition of every size, or fewer samples than players.
     """
-    at_least(1, samples=samples, steps=steps)
+    at_least(1, samples=samples, steps=steps, bins=bins)
+    at_least(0, pool=pool)
     one_of(("uniform", "algorithm1"), sizes=sizes)
     one_of(("to-input", "from-default", "both"), form=form)
-    one_of(("auto", "sampled", "all"), coalitions=coalitions)
+    one_of(("auto", "sampled", "all", "effective"), coalitions=coalitions)
     partition = parse(players, subject.picture)
+    _check(coalitions, sizes, partition.n)
     reference = Reference.fixed(single_baseline(baseline, subject))
-    count = 2**partition.n - 1
-    fits = partition.n <= 16 and samples >= _ENUMERATE_STEPS * count
-    if coalitions == "all" and (sizes != "uniform" or partition.n > 16):
-        raise UsageError(
-            "coalitions=all needs sizes=uniform and at most 16 players", given=f"{sizes}, {partition.n} players"
+    n, random = partition.n, rule in ("auto", quadrature.STRATIFIED)
+    key = draws.stream(subject.seed, subject.key, "sig", "nodes")
+
+    def planned(
+        drawn: Coalitions, share: np.ndarray, nodes: np.ndarray, weights: np.ndarray, unit: np.ndarray | None
+    ) -> Plan:
+        weighted = weights * share[:, None]
+        plan = through(form, partition, reference, drawn, nodes=nodes, weights=weighted, unit=unit)
+        return _normalised(plan) if normalise else plan
+
+    def decided(game: Game) -> Plan:
+        budget = pool or max(samples * steps, least_pool(n))
+        drawn, share, offsets, unit = effective_coalitions(
+            game, n, subject, samples=samples, pool=budget, tolerance=tolerance, bins=bins
         )
-    if coalitions == "all" or (coalitions == "auto" and fits and sizes == "uniform"):
-        drawn, share = all_proper(partition.n)
-        rule = "gauss-legendre" if rule == "auto" else rule
-        steps = steps if steps > 1 else max(1, samples // count)
-        unit, offsets = None, None
-    else:
-        drawn, unit, offsets = _sampled(partition, subject, samples, sizes)
-        share = np.full(samples, 1 / samples)
-        rule = quadrature.STRATIFIED if rule == "auto" else rule
-    if rule == quadrature.STRATIFIED and offsets is not None and steps == 1:
-        nodes, weights = offsets[:, None], np.ones((samples, 1))
-    else:
-        nodes, weights = line_nodes(rule, steps, len(drawn), draws.stream(subject.seed, subject.key, "sig", "nodes"))
-    plan = through(form, partition, reference, drawn, nodes=nodes, weights=weights * share[:, None], unit=unit)
-    return _normalised(plan) if normalise else plan
+        return planned(drawn, share, *_nodes(rule, steps, offsets, key), unit)
+
+    if coalitions == "effective":
+        return Deferred(partition, baseline, decided)
+    spread = coalitions == "auto" and sizes == "uniform" and suffices(n, samples * steps if random else samples)
+    if spread and random:
+        drawn, alpha, unit = strata(n, samples * steps, key)
+        even = np.full(len(alpha), 1 / len(alpha))
+        return replace(planned(drawn, even, alpha[:, None], np.ones((len(alpha), 1)), unit), paired=True)
+    if spread or coalitions == "all":
+        drawn, share = all_proper(n)
+        each = steps if steps > 1 else max(1, samples // len(drawn))
+        fixed = "gauss-legendre" if rule == "auto" else rule
+        return planned(drawn, share, *line_nodes(fixed, each, len(drawn), key), None)
+    drawn, unit, offsets = _sampled(partition, subject, samples, sizes)
+    return planned(drawn, np.full(samples, 1 / samples), *_nodes(rule, steps, offsets, key), unit)
+
+
+def _check(coalitions: str, sizes: str, n: int) -> None:
+    """Raise UsageError for sizes or players that do not go with the coalitions."""
+    if coalitions == "all" and (sizes != "uniform" or n > LARGEST):
+        raise UsageError(
+            f"coalitions=all needs sizes=uniform and at most {LARGEST} players", given=f"{sizes}, {n} players"
+        )
+    if coalitions == "effective" and sizes != "uniform":
+        raise UsageError("the sizes of effective coalitions are those of [ES] Eq. 5", given=f"sizes={sizes}")
+
+
+def _nodes(rule: str, steps: int, offsets: np.ndarray, key: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights on the segments of drawn coalitions, (B, steps) each; single random ones are the offsets, (B,)."""
+    if rule in ("auto", quadrature.STRATIFIED) and steps == 1:
+        return offsets[:, None], np.ones((len(offsets), 1))
+    return line_nodes(quadrature.STRATIFIED if rule == "auto" else rule, steps, len(offsets), key)
 
 
 def _sampled(
@@ -158,8 +203,4 @@ def through(
 
 def _normalised(plan: Plan) -> Plan:
     moved = plan.mean_movement()
-    scale = np.divide(1.0, moved, out=np.zeros_like(moved), where=moved > 0)
-    return Plan(
-        plan.alpha, plan.weight, plan.segment, plan.reference,
-        players=plan.players, start=plan.start, end=plan.end, unit=plan.unit, scale=scale,
-    )  # fmt: skip
+    return replace(plan, scale=np.divide(1.0, moved, out=np.zeros_like(moved), where=moved > 0))

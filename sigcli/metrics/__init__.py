@@ -8,9 +8,13 @@ Properties:
     unit: of the figure.
     higher_is_better: its direction; None where neither is better.
     along: axis of its curve, empty where it has none.
+    range: least and greatest value that it can have, which no interval leaves.
+    heights: the same of its curve.
 """
 
 from __future__ import annotations
+
+import math
 
 from ..catalog import Catalog, Entry
 
@@ -22,9 +26,32 @@ _ALONG = {
 }  # fmt: skip
 
 
+_FREE = (0.0, math.inf)
+_RANGES = {
+    "share": (0.0, 1.0),
+    "probability": (0.0, 1.0),
+    "hit": (0.0, 1.0),
+    "index": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+}
+_OWN_RANGES = {  # where the unit does not tell
+    "relative-gap": _FREE,
+    "relative-standard-error": _FREE,
+    "infidelity": _FREE,
+    "morf": (-1.0, 1.0),
+    "lerf": (-1.0, 1.0),
+    "irof": (-math.inf, 1.0),
+}
+_HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, the value what it leaves of 1
+
+
 def _entry(name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "") -> Entry:  # noqa: PLR0917
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
-    properties = {"kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, "")}
+    range_ = _OWN_RANGES.get(name) or _RANGES.get(unit, _FREE)
+    properties = {
+        "kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
+        "range": range_, "heights": _HEIGHTS.get(name, range_),
+    }  # fmt: skip
     return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties)
 
 

@@ -13,6 +13,8 @@ from scipy.special import ndtr, ndtri, stdtrit
 from .. import draws
 
 RESAMPLES = 2000
+UNBOUNDED = (-math.inf, math.inf)
+SHARE, CORRELATION = (0.0, 1.0), (-1.0, 1.0)
 FEW = 8
 """With fewer values no resample strays as far as the mean of such samples does: their interval is Student's."""
 
@@ -23,7 +25,7 @@ class Summary:
 
     Args:
         mean: over the images that have a value; None where none has.
-        low: lower end of the interval, see `bootstrap`; None below two images.
+        low: lower end of the interval, see `bootstrap`; None below two images. It does not leave the values' range.
         high: upper end.
         n: images that have a value.
     """
@@ -34,7 +36,9 @@ class Summary:
     n: int
 
 
-def bootstrap(values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0) -> Summary:
+def bootstrap(
+    values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 0, within: tuple[float, float] = UNBOUNDED
+) -> Summary:
     """Mean over images with its 95 % interval: expanded percentile bootstrap (Hesterberg 2015, section 5.3), 2000 resamples.
 
     The plain percentiles of few images are too narrow (they hold the mean in 84 % of samples of five, 88 % of ten). The
@@ -44,6 +48,8 @@ def bootstrap(values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 
     Args:
         values: one per image.
         seed: of the resampling.
+        within: least and greatest possible value, for example 0 and 1 of a share. An interval that reaches farther ends
+            there: no mean lies beyond, so that it holds the mean as often as before.
 
     >>> bootstrap([1.0, 1.0, 1.0])
     Summary(mean=1.0, low=1.0, high=1.0, n=3)
@@ -58,17 +64,33 @@ def bootstrap(values: Sequence[float] | Float[np.ndarray, " n"], *, seed: int = 
     student = float(stdtrit(n - 1, 0.975))
     if n < FEW:
         half = student * float(known.std(ddof=1)) / math.sqrt(n)
-        return Summary(mean, mean - half, mean + half, n)
+        return _ending(mean, mean - half, mean + half, n, within)
     chosen = (draws.rows(draws.stream(seed, "bootstrap", n), 0, RESAMPLES, n) * n).astype(int)
     tail = float(ndtr(-student * math.sqrt(n / (n - 1))))
     low, high = np.quantile(known[chosen].mean(1), [tail, 1 - tail])
-    return Summary(mean, float(low), float(high), n)
+    return _ending(mean, float(low), float(high), n, within)
 
 
-def paired(one: dict[str, float], other: dict[str, float], *, seed: int = 0) -> Summary:
-    """Mean of one - other over the images that both have, with its interval."""
+def _ending(mean: float, low: float, high: float, n: int, within: tuple[float, float]) -> Summary:
+    """The interval, which ends where the range of the values does; it holds the mean, whose last bit may lie beyond."""
+    least, greatest = within
+    return Summary(mean, min(mean, max(low, least)), max(mean, min(high, greatest)), n)
+
+
+def paired(
+    one: dict[str, float], other: dict[str, float], *, seed: int = 0, within: tuple[float, float] = UNBOUNDED
+) -> Summary:
+    """Mean of one - other over the images that both have, with its interval.
+
+    Args:
+        one: image → value.
+        other: image → value.
+        seed: of the resampling.
+        within: least and greatest possible value of either; the difference of two shares lies within -1..1.
+    """
     both = [name for name in one if name in other]
-    return bootstrap([one[name] - other[name] for name in both], seed=seed)
+    width = within[1] - within[0]
+    return bootstrap([one[name] - other[name] for name in both], seed=seed, within=(-width, width))
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:

@@ -1,0 +1,61 @@
+"""Nodes of SIG where every coalition is within reach: strata of the line on which all coalitions lie side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import draws
+from ..coalitions import Coalitions, all_proper
+
+_GOLDEN = 0.6180339887498949
+_BLOCKS, _BLOCK_SIZE = 8, 2
+LARGEST = 16
+"""Players beyond which coalitions are sampled whatever the budget."""
+
+
+def suffices(n: int, nodes: int) -> bool:
+    """Whether so many nodes are enough for one on each of the 2^n - 1 coalitions, on average.
+
+    From there on strata have less error than sampled coalitions of the same number, and the error falls faster with it:
+    there is no variance over coalitions left, only that of where on its segment a gradient is taken.
+    """
+    return n <= LARGEST and nodes >= max(4, 2**n - 1)
+
+
+def strata(n: int, nodes: int, key: int) -> tuple[Coalitions, np.ndarray, np.ndarray]:
+    """Coalitions and a place α on the segment of each, spread evenly over both, in two independent halves.
+
+    Coalitions lie side by side on a line, each as long as its probability, ordered by size. A half is a systematic sample of
+    the line: a coalition of probability p gets p · nodes / 2 nodes, rounded up or down. α is stratified over a coalition's
+    nodes; where it has one, α follows the golden ratio, so that neighbours meet all parts of [0, 1]. Every node has the same
+    weight, and the sum is unbiased for any integrand. Fixed nodes on each coalition are not: eight of them per segment of a
+    ReLU network, whose gradient jumps, have more error than sampled coalitions of the same cost.
+
+    Args:
+        n: number of players.
+        nodes: how many; an odd one is left out, so that the halves are equal.
+        key: of the stream of draws.
+
+    Returns:
+        coalitions (k), α (k,), and the unit of each node (k,): 2b in the first half and 2b + 1 in the second where it lies
+        in part b of the line (see `sigcli.paths.Plan`, `paired`).
+    """
+    every, probability = all_proper(n)
+    place = np.argsort(every.sizes(), kind="stable")
+    edges = np.cumsum(probability[place])
+    edges /= edges[-1]
+    half = nodes // 2
+    blocks = min(_BLOCKS, max(1, half // _BLOCK_SIZE))
+    shifts = draws.rows(draws.stream(key, "shift"), 0, 2, 2)
+    jitter = draws.rows(draws.stream(key, "jitter"), 0, 2, half)
+    i = np.arange(half)
+    rows, alphas = [], []
+    for (start, turn), inner in zip(shifts, jitter, strict=True):
+        row = np.searchsorted(edges, (i + start) / half, side="right").clip(max=len(edges) - 1)
+        count = np.bincount(row, minlength=len(edges))[row]
+        rank = i - np.searchsorted(row, row)
+        rows.append(row)
+        alphas.append(np.where(count > 1, (rank + inner) / count, (i * _GOLDEN + turn) % 1))
+    unit = np.concatenate([2 * (i * blocks // half), 2 * (i * blocks // half) + 1])
+    order = np.argsort(unit, kind="stable")
+    return every.take(place[np.concatenate(rows)[order]]), np.concatenate(alphas)[order], unit[order]
