@@ -31,6 +31,7 @@ SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 i
     "shapley-sampling": {"players": "2x3", "orders": 8},
     "kernelshap": {"players": "2x3", "budget": 30},
     "low-order-shap": {"players": "2x3"},
+    "max-shap": {"players": "2x3"},
     "qii": {"players": "2x3", "samples": 4},
     "blur-ig": {"steps": 9},
     "guided-ig": {"steps": 9},
