@@ -32,10 +32,9 @@ def test_the_page_is_up_to_date():
         assert all(cell == "ok" or cell.strip("[]") in reasons for cell in found)
     # Read back, the page gives itself without a run.
     assert made.page(made.NETWORKS, tuple(METHODS), made.earlier(page)) == page
-    # What asks for scores or gradients only, runs everywhere; linear-shap says of itself what it refuses.
-    free = [
-        n for n, entry in METHODS.items() if entry.properties["needs"] != "hooks" and n not in ("linear-shap", "icg")
-    ]
+    # What asks for scores or gradients only, runs everywhere, but for methods of one kind of score or of certainty.
+    kept = {n: entry.properties for n, entry in METHODS.items() if entry.properties["needs"] != "hooks"}
+    free = [n for n, properties in kept.items() if not properties.get("only") and not properties.get("certainty")]
     assert all(set(rows[name].split(" | ")) == {"ok"} for name in free)
 
 

@@ -309,6 +309,28 @@ def test_localisation_equals_slow_definitions():
         localisation.relevance_mass(Case(subject(), -torch.ones(SIDE, SIDE), mask))
 
 
+def test_the_inside_outside_ratio_is_that_of_two_means_over_pixels():
+    """Selvaraju 2017: a loop over pixels, by hand at three maps, and refused where it has no value."""
+    mask, one = boxed(), case(2, boxed())
+    sums, counts = [0.0, 0.0], [0, 0]
+    for y in range(SIDE):
+        for x in range(SIDE):
+            inside = 1 <= y < 4 and 2 <= x < 5
+            sums[inside] += max(float(one.values[:, y, x].sum()), 0.0)
+            counts[inside] += 1
+    assert counts == [27, 9]
+    right = (sums[1] / 9) / (sums[0] / 27)
+    assert localisation.inside_outside(one).value == pytest.approx(right, rel=1e-12)
+    scaled = Case(subject(), 7.5 * one.values, mask)
+    assert localisation.inside_outside(scaled).value == pytest.approx(right, rel=1e-12)
+    known = [(torch.ones(SIDE, SIDE), 1.0), (1 + 2 * mask.double(), 3.0), ((~mask).double(), 0.0)]
+    for values, ratio in known:
+        assert localisation.inside_outside(Case(subject(), values, mask)).value == pytest.approx(ratio)
+    for values, message in ((mask.double(), "infinite"), (-torch.ones(SIDE, SIDE), "no positive value")):
+        with pytest.raises(AttributionError, match=message):
+            localisation.inside_outside(Case(subject(), values, mask))
+
+
 def test_complexity_at_known_points():
     single = torch.zeros(SIDE, SIDE)
     single[2, 3] = -5.0

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 i
     "kernelshap": {"players": "2x3", "budget": 30, "baseline": "black"},
     "low-order-shap": {"players": "2x3", "baseline": "black"},
     "effective-shapley": {"players": "2x3", "budget": 81, "baseline": "black"},
+    "max-shap": {"players": "2x3", "baseline": "black"},
     "qii": {"players": "2x3", "samples": 4},
     "blur-ig": {"steps": 9},
     "guided-ig": {"steps": 9},

@@ -13,6 +13,7 @@ Properties:
     arrays: also explains arrays that are no pictures.
     unit: the values' unit in words where it is neither.
     certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
+    only: "linear" or "max" where it explains scores of that kind alone and refuses others.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default
         baseline.
@@ -119,7 +120,7 @@ METHODS = Catalog(
             "linear-shap",
             "methods.expected:linear_shap",
             "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
-            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2", "quantity": "Shapley value"},
+            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2", "quantity": "Shapley value", "only": "linear"},
         ),
         Entry(
             "blur-ig",
@@ -261,6 +262,18 @@ METHODS = Catalog(
                 "quantity": "",
                 "unit": "mean difference where there is one; ratios only",
                 "axioms": ("dummy", "invariance"),
+            },
+        ),
+        Entry(
+            "max-shap",
+            "methods.maximum:max_shap",
+            "exact Shapley values of a score that is a maximum; refuses others [Lundberg 2017]",
+            {
+                **_GAME,
+                "sampled": False,
+                "axioms": ("completeness", "dummy", "symmetry", "invariance"),
+                "cost": "2 × players + checks",
+                "only": "max",
             },
         ),
         Entry(

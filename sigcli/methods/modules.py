@@ -45,8 +45,8 @@ def without_hooks() -> list[str]:
     """The methods that need no look into the network, nor a network of a kind of its own."""
     from . import METHODS
 
-    own = [name for name, entry in METHODS.items() if entry.properties["needs"] != "hooks"]
-    return [name for name in own if name != "linear-shap" and not METHODS[name].properties.get("certainty")]
+    own = {name: entry.properties for name, entry in METHODS.items() if entry.properties["needs"] != "hooks"}
+    return [name for name, properties in own.items() if not properties.get("only") and not properties.get("certainty")]
 
 
 def out_of_place(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Is the attribution where the object is? Figures that need a mask; all are 1 for a map that is the mask itself."""
+"""Is the attribution where the object is? Figures that need a mask; 1 is best but for the ratio, which has no upper end."""
 
 from __future__ import annotations
 
@@ -36,6 +36,27 @@ def relevance_mass(case: Case) -> Measurement:
     if not bool(positive.any()):
         raise AttributionError("the map has no positive value")
     return Measurement(float(positive[case.located()].sum() / positive.sum()))
+
+
+def inside_outside(case: Case) -> Measurement:
+    """Mean attribution of a pixel in the box or mask over that of a pixel outside it, as Selvaraju et al. 2017 (section 8.2,
+    dense captioning) measures Grad-CAM; 1 for a map that is the same everywhere.
+
+    Grad-CAM has no negative values; of maps that have, the positive ones count, as in `relevance_mass`.
+
+    Raises:
+        AttributionError: a map without a positive value, or with none outside the mask, whose ratio is infinite.
+    """
+    positive, mask = case.relevance.clamp(min=0), case.located()
+    inside, outside = (float(positive[part].mean()) for part in (mask, ~mask))
+    if inside == outside == 0:
+        raise AttributionError("the map has no positive value")
+    if outside == 0:
+        raise AttributionError(
+            "the map has no positive value outside the mask, so that the ratio is infinite",
+            hint="relevance-mass, the share inside, is 1 there.",
+        )
+    return Measurement(inside / outside)
 
 
 def relevance_rank(case: Case) -> Measurement:
