@@ -72,7 +72,7 @@ class Measuring:
 
     def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
         """Measure explanations as they come; yields figures in their order."""
-        for steps in follow(self.session.classifier, self._perturbations(explanations), batch_size=BATCH):
+        for steps in follow(self.session.classifier, self._perturbations(explanations), batch_size=BATCH, filled=True):
             yield from self._ready()
             place = self._waiting.popleft()
             yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
