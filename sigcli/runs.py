@@ -120,10 +120,11 @@ class RunFolder:
         entry = self.ledger.entries.get((image, method, target))
         if self.again or entry is None or entry.content != content:
             return None
-        if not self.ledger.whole(entry, ARRAYS):
+        seconds = self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
+        if not seconds or not self.ledger.whole(entry, ARRAYS):
             self._lost.append(f"{image} {method}")
             return None
-        return entry, self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
+        return entry, seconds
 
     def drawn(self, entry: Entry, of: str) -> bool:
         """Whether the pictures of an item are those that would be drawn now, and as they were written."""
@@ -158,7 +159,7 @@ class RunFolder:
             self.ledger.settle(lambda entry: order({**_row_of(entry, ""), "image": safe_cell(entry.image)}))
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
-                self.notes.append(f"{len(self._lost)} explanations of before had lost or damaged files: {shown}")
+                self.notes.append(f"{len(self._lost)} explanations were made again, since a file or their row was gone or damaged: {shown}.")
                 self._lost.clear()
 
     def _holds(self, key: Key, row: Mapping[str, str], whole: bool) -> bool:
@@ -217,7 +218,7 @@ def open_run(
     lock = FolderLock(path)
     try:
         earlier, _ = standing(path, manifest, resume=resume, overwrite=overwrite)
-        if resume and earlier is not None and not Ledger.read(path) and (path / RESULTS).exists():
+        if resume and earlier is not None and "owns" not in earlier and (path / RESULTS).exists():
             raise OutputError(
                 f"{path} holds a run of an older version of sig, which did not write down its files",
                 hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
@@ -252,6 +253,8 @@ def _opened(path: Path, name: str, *, again: bool) -> RunFolder:
     if ledger is not None and ledger.run != name:  # another run was being replaced
         remove_files(path, ledger.files())
         ledger = None
+    elif ledger is None and (path / RESULTS).exists():
+        notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
     seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
     ledger = ledger or Ledger(path, name)
     if ledger.unreadable:

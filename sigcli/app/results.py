@@ -137,7 +137,7 @@ class Explanation:
 def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the figures of then; its arrays stay on disk."""
     found: dict[str, Any] = {name: entry.facts.get(name) for name in _FACTS}
-    return replace(item, **found, seconds=float(seconds) if seconds else None, resumed=True)
+    return replace(item, **found, seconds=float(seconds), resumed=True)
 
 
 _FACTS = (
