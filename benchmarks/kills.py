@@ -25,7 +25,18 @@ import sigcli.app.evaluate
 import sigcli.render.evaluation
 from sigcli.__main__ import main as sig
 
-COMMON = ["--model", "shapes", "--device", "cpu", "--method", "sig,ig,gradient", "--set", "sig.samples=4", "--set", "ig.steps=4"]
+COMMON = [
+    "--model",
+    "shapes",
+    "--device",
+    "cpu",
+    "--method",
+    "sig,ig,gradient",
+    "--set",
+    "sig.samples=4",
+    "--set",
+    "ig.steps=4",
+]
 COMMANDS = {
     "explain": ["explain", *COMMON, "--uncertainty"],
     "evaluate": ["evaluate", *COMMON, "--metric", "deletion,sparseness", "--set", "deletion.steps=8"],

@@ -159,7 +159,9 @@ class RunFolder:
             self.ledger.settle(lambda entry: order({**_row_of(entry, ""), "image": safe_cell(entry.image)}))
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
-                self.notes.append(f"{len(self._lost)} explanations were made again, since a file or their row was gone or damaged: {shown}.")
+                self.notes.append(
+                    f"{len(self._lost)} explanations were made again, since a file or their row was gone or damaged: {shown}."
+                )
                 self._lost.clear()
 
     def _holds(self, key: Key, row: Mapping[str, str], whole: bool) -> bool:
