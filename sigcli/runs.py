@@ -1,93 +1,60 @@
 """The run folder: manifest, results, arrays and pictures; complete at any moment, so that a run can be resumed.
 
-Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand;
-when the run ends, the rows are put into the order of the inputs, so that a resumed run leaves the same file as an
-undisturbed one.
+Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand,
+and then the line of `files.jsonl` that owns them. When the run ends, both are put into the order of the inputs, and what an
+earlier run of the folder owned and this one does not is removed: a resumed run leaves the same files as an undisturbed one.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .errors import OutputError
-
-COLUMNS = (
-    "image",
-    "method",
-    "target",
-    "label",
-    "score",
-    "output",
-    "seconds",
-    "gradient_evaluations",
-    "completeness_gap",
-    "relative_gap",
-    "standard_error",
-    "relative_standard_error",
-    "status",
-    "error",
-    "content",
+from .claims import (
+    MANIFEST,
+    FolderLock,
+    claim_folder,
+    free_folder,
+    output_folder,
+    read_manifest,
+    refuse,
+    refuse_strangers,
+    remove_files,
+    standing,
+    take,
 )
-_TEXTS = ("image", "label", "error")
-RESULTS, MANIFEST = "results.csv", "manifest.json"
-Key = tuple[str, str, str]
+from .errors import OutputError
+from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
+from .names import folders_of, item_files, methods_of, run_names
+from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text
+from .writing import (
+    append_row,
+    figure,
+    holds,
+    remove_leftovers,
+    safe_cell,
+    save_array,
+    save_table,
+    save_text,
+    stamp,
+    write_aside,
+    write_text,
+    writing,
+)
 
+__all__ = [
+    "COLUMNS", "LEDGER", "MANIFEST", "RESULTS", "FolderLock", "RunFolder", "append_row", "claim_folder", "figure",
+    "free_folder", "open_run", "output_folder", "read_manifest", "read_rows", "refuse_strangers", "row_key",
+    "run_names", "safe_cell", "save_array", "save_table", "save_text", "take", "write_aside",
+]  # fmt: skip
 
-def figure(value: float | None) -> str:
-    """A number as the CSV files show it: six significant digits, empty for None.
-
-    >>> figure(0.123456789), figure(None)
-    ('0.123457', '')
-    """
-    return "" if value is None else f"{value:.6g}"
-
-
-def safe_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: a leading = + - @, tab or return gets an apostrophe before it.
-
-    >>> safe_cell("=SUM(A1)"), safe_cell("goldfish")
-    ("'=SUM(A1)", 'goldfish')
-    """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file under a temporary name beside its place and rename it, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    write(aside)
-    os.replace(aside, path)
-
-
-def save_array(path: Path, values: np.ndarray) -> None:
-    """Save a float32 `.npy`."""
-
-    def write(aside: Path) -> None:
-        with aside.open("wb") as stream:
-            np.save(stream, np.ascontiguousarray(values, dtype=np.float32))
-
-    write_aside(path, write)
-
-
-def _csv_text(rows: Iterable[Mapping[str, str]], header: bool) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list[str](COLUMNS), lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
+_SHOWN = 3
+_NUMBERS = ("score", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error")
+ARRAYS, PICTURES = (".npy", ".csv"), (".png",)
+Order = Callable[[Mapping[str, str]], Any]
 
 
 @dataclass(eq=False)
@@ -96,191 +63,212 @@ class RunFolder:
 
     Args:
         path: the folder.
-        rows: finished rows by (image, method, target).
+        ledger: what it owns.
+        rows: rows of its table by (image, method, target), images as the table shows them.
+        again: all is made anew, and the table of before stands until the run ends.
+        notes: what the user must know of the folder's state.
+        lock: held until the run ends.
+        places: (folders of the images, names of the methods).
     """
 
     path: Path
+    ledger: Ledger
     rows: dict[Key, dict[str, str]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    again: bool = False
+    notes: list[str] = field(default_factory=list)
+    lock: FolderLock | None = None
+    places: tuple[Sequence[str], Sequence[str]] = ((), ())
+    _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    _done: set[Key] = field(default_factory=set)
+    _sheets: set[str] = field(default_factory=set)
+    _lost: list[str] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row of `results.csv`; safe from several threads."""
-        cells = {name: str(row.get(name, "")) for name in COLUMNS}
-        cells |= {name: safe_cell(cells[name]) for name in _TEXTS}
-        with self._lock:
+    def add(self, row: Mapping[str, Any], entry: Entry | None = None) -> None:
+        """Append one row of `results.csv`, and what its item owns; safe from several threads."""
+        cells = self.keep(row)
+        if not self.again:
+            with self._guard, (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
+                stream.write(table_text([cells], header=False))
+        if entry is not None:
+            self.own(entry)
+
+    def keep(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """An item is done, with this row; returns its cells."""
+        cells = cells_of(row)
+        with self._guard:
             self.rows[row_key(cells)] = cells
-            with (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
-                stream.write(_csv_text([cells], header=False))
+            self._done.add(row_key(cells))
+        return cells
 
-    def finished(self, image: str, method: str, target: str | None = None) -> list[dict[str, str]]:
-        """Rows of an image and method that are done, of one target or of all."""
-        with self._lock:
-            rows = list(self.rows.values())
-        return [
-            row
-            for row in rows
-            if row["status"] == "ok"
-            and (row["image"], row["method"]) == (safe_cell(image), method)
-            and target in (None, row["target"])
-        ]
+    def own(self, entry: Entry) -> None:
+        """Write down what an item owns, and remove what it owned before and does not now."""
+        before = self.ledger.entries.get(entry.key)
+        if before is not None:
+            new = {self.path / entry.folder / name for name in entry.files}
+            old = {self.path / before.folder / name for name in before.files}
+            remove_files(self.path, old - new)
+        self.ledger.add(entry)
 
-    def settle(self, order: Callable[[dict[str, str]], Any]) -> None:
-        """Rewrite `results.csv` with its rows in order."""
-        with self._lock:
-            text = _csv_text(sorted(self.rows.values(), key=order), header=True)
-            write_aside(self.path / RESULTS, lambda aside: _write_text(aside, text))
+    def see(self, image: str, content: str, targets: Iterable[str]) -> None:
+        """What the image of that name is now, and the targets it is explained for: rows of another are no longer true."""
+        with self._guard:
+            self._seen[safe_cell(image)] = content, set(targets)
+
+    def finished(self, image: str, method: str, target: str, content: str) -> tuple[Entry, str] | None:
+        """What an earlier run did of an item whose arrays still stand as they were written, and its seconds as text."""
+        entry = self.ledger.entries.get((image, method, target))
+        if self.again or entry is None or entry.content != content:
+            return None
+        seconds = self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
+        if not seconds or not self.ledger.whole(entry, ARRAYS):
+            self._lost.append(f"{image} {method}")
+            return None
+        return entry, seconds
+
+    def drawn(self, entry: Entry, of: str) -> bool:
+        """Whether the pictures of an item are those that would be drawn now, and as they were written."""
+        return entry.drawn == of and self.ledger.whole(entry, PICTURES)
+
+    def sheet_stands(self, name: str, of: str | None) -> bool:
+        """Whether a sheet is there as it was written and, where `of` is given, as it would be drawn now."""
+        sheet = self.ledger.sheets.get(name)
+        if sheet is None or of not in (None, sheet.of) or not holds(self.path / name, sheet.file):
+            return False
+        self._sheets.add(name)
+        return True
+
+    def add_sheet(self, name: str, of: str) -> None:
+        """A sheet was drawn; safe from several threads."""
+        self._sheets.add(name)
+        self.ledger.add(Sheet(name, of, stamp(self.path / name)))
+
+    def settle(self, order: Order, *, whole: bool = True) -> None:
+        """Put table and ledger in order; once all is done, drop what the run does not own.
+
+        Args:
+            order: of the rows.
+            whole: everything was done; otherwise what was not reached stays.
+        """
+        with self._guard:
+            self.rows = {key: row for key, row in self.rows.items() if self._holds(key, row, whole)}
+            text = table_text(sorted(self.rows.values(), key=order), header=True)
+            write_aside(self.path / RESULTS, lambda aside: write_text(aside, text))
+            if whole:
+                self._drop()
+            self.ledger.settle(lambda entry: order({**_row_of(entry, ""), "image": safe_cell(entry.image)}))
+            if self._lost:
+                shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
+                self.notes.append(
+                    f"{len(self._lost)} explanations were made again, since a file or their row was gone or damaged: {shown}."
+                )
+                self._lost.clear()
+
+    def _holds(self, key: Key, row: Mapping[str, str], whole: bool) -> bool:
+        if whole or key in self._done:
+            return key in self._done
+        content, targets = self._seen.get(key[0], (row["content"], {key[2]}))
+        return row["content"] == content and key[2] in targets
+
+    def _drop(self) -> None:
+        """Remove entries, sheets and files of an earlier run that belong to nothing that this one did or found done."""
+        done = {key for key in self._done if self.rows[key]["status"] == "ok"}
+        ledger = self.ledger
+        before = {*ledger.files(), *item_files(self.path, *self.places)}
+        ledger.entries = {key: one for key, one in ledger.entries.items() if (safe_cell(key[0]), *key[1:]) in done}
+        ledger.sheets = {name: one for name, one in ledger.sheets.items() if name in self._sheets}
+        remove_files(self.path, before.difference(ledger.files()))
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self.lock is not None:
+            self.lock.release()
 
 
-def row_key(row: Mapping[str, str]) -> Key:
-    """What makes a row one item: image, method, target."""
-    return row["image"], row["method"], row["target"]
+def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
+    """The row of an item that is done, but for what no ledger keeps, its seconds."""
+    facts = entry.facts
+    evaluations = facts.get("gradient_evaluations")
+    return {
+        "image": entry.image, "method": entry.method, "target": entry.target, "label": entry.label, "output": entry.output,
+        "seconds": seconds, "gradient_evaluations": "" if evaluations is None else str(evaluations), "status": "ok",
+        "content": entry.content, **{name: figure(facts.get(name)) for name in _NUMBERS},
+    }  # fmt: skip
 
 
-def _write_text(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-
-
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a run folder, or None where there is none; raises OutputError where it cannot be read."""
-    file = path / MANIFEST
-    if not file.exists():
-        return None
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OutputError("the manifest of the run folder cannot be read", given=file, hint=str(error)) from error
-
-
-def open_run(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite: bool = False) -> RunFolder:
-    """Make the folder of a run, or open it to go on with it.
+def open_run(
+    path: Path,
+    manifest: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool = False,
+    images: Sequence[tuple[str, str]] = (),
+) -> RunFolder:
+    """Make the folder of a run, or open it to go on with it or to make it anew.
 
     Args:
         path: the folder, made where it does not exist.
         manifest: what will be written; its "spec" must equal that of the run being resumed.
-        resume: take over the finished rows.
-        overwrite: replace the results of another run.
+        resume: take over what is done.
+        overwrite: replace another run.
+        images: (name, folder) of each image.
 
     Raises:
-        OutputError: the folder cannot be written, holds another run, or its run does not fit.
+        OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
     """
-    earlier = claim_folder(path, manifest, resume=resume, overwrite=overwrite)
-    run = RunFolder(path, _read_rows(path) if resume and earlier else {})
-    text = _csv_text(run.rows.values(), header=True)
-    with _writing(path):
-        write_aside(path / RESULTS, lambda aside: _write_text(aside, text))
+    folders, methods = [folder for _, folder in images], methods_of(manifest)
+    lock = FolderLock(path)
+    try:
+        earlier, _ = standing(path, manifest, resume=resume, overwrite=overwrite)
+        if resume and earlier is not None and "owns" not in earlier and (path / RESULTS).exists():
+            raise OutputError(
+                f"{path} holds a run of an older version of sig, which did not write down its files",
+                hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
+            )
+        known = set() if earlier is None else set(folders_of(earlier))
+        _refuse_items(path, [folder for folder in folders if folder not in known], methods, overwrite=overwrite)
+        same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
+        with writing(path):
+            run = _opened(path, digest_of(manifest["spec"]), again=same and not resume)
+            remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
+    except BaseException:
+        lock.release()
+        raise
+    run.lock, run.places = lock, (folders, methods)
     return run
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError("the output folder cannot be written", given=path, hint=f"{error.strerror}.") from error
-
-
-def claim_folder(path: Path, manifest: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> bool:
-    """Make a folder for a run and write its manifest; says whether a run was there already. As `open_run`, without rows."""
-    earlier = read_manifest(path) if path.is_dir() else None
-    differing = [] if earlier is None else _differences(earlier, manifest, images=not resume)
-    if earlier is not None and resume and differing:
-        raise OutputError(
-            f"{path} holds a run of another kind ({', '.join(differing)} differ)",
-            hint="Repeat the command of that run with --resume, or name another --out.",
-        )
-    if earlier is not None and differing and not overwrite:
-        raise OutputError(
-            f"{path} already holds another run ({', '.join(differing)} differ)",
-            hint="Name another --out, or add --overwrite to replace it.",
-        )
-    with _writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-        write_aside(path / MANIFEST, lambda aside: _write_text(aside, json.dumps(manifest, indent=2) + "\n"))
-    return earlier is not None
-
-
-def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool) -> None:
-    """Raise OutputError where files that are about to be written stand in a folder that no run of ours has claimed."""
-    if overwrite or (folder / MANIFEST).exists():
+def _refuse_items(path: Path, folders: Sequence[str], methods: Sequence[str], *, overwrite: bool) -> None:
+    """Raise OutputError where the folder of an image that no run has explained here holds files of our names."""
+    if not path.is_dir() or not any(path.iterdir()):
         return
-    strange = next((name for name in names if (folder / name).exists()), None)
-    if strange is not None:
-        raise OutputError(
-            f"{folder} holds a {strange} that is not of a run", hint="Name another --out, or add --overwrite."
-        )
+    ledger = Ledger.read(path)
+    mine = set() if ledger is None else set(ledger.files())
+    blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
+    strange = (file.relative_to(path).as_posix() for file in item_files(path, folders, methods) if file not in mine)
+    refuse(path, (*blocked, *strange), overwrite=overwrite)
 
 
-def save_text(path: Path, text: str) -> None:
-    """Write a text file aside and rename it."""
-    with _writing(path):
-        write_aside(path, lambda aside: _write_text(aside, text))
-
-
-def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a CSV whose columns are the keys of its first row; numbers as `figure` shows them, texts made safe."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    save_text(path, stream.getvalue())
-
-
-def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
-    """Add one row to a CSV in one write, after a header where it is the first; as `save_table`."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(row), lineterminator="\n")
-    if first:
-        writer.writeheader()
-    writer.writerow({name: _cell(value) for name, value in row.items()})
-    with _writing(path), path.open("w" if first else "a", encoding="utf-8", newline="") as file:
-        file.write(stream.getvalue())
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, str):
-        return value if re.fullmatch(r"-?\d+(/\d+)?", value) else safe_cell(value)
-    if isinstance(value, (float, np.floating)):
-        return "" if np.isnan(value) else figure(float(value))
-    return "" if value is None else str(value)
-
-
-def _differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:
-    """Names of what differs between two runs: entries of their specs, and where it matters their images."""
-    new = json.loads(json.dumps(manifest))
-    one, other = earlier.get("spec", {}), new["spec"]
-    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
-    return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
-
-
-def _read_rows(path: Path) -> dict[Key, dict[str, str]]:
-    """Rows of an interrupted run that are whole and done; a torn last line is left out."""
-    try:
-        text = (path / RESULTS).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    whole = text[: text.rfind("\n") + 1]
-    rows = [row for row in csv.DictReader(io.StringIO(whole)) if None not in row and None not in row.values()]
-    return {row_key(row): row for row in rows if row["status"] == "ok"}
-
-
-def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path:
-    """The default output folder: `stem`, or `stem-2`, `stem-3` … where that holds another run.
-
-    A folder whose run has the same spec and images is used again: the same command writes the same files. `resume` finds
-    that folder, so that it need not be named.
-    """
-    number = 1
-    while True:
-        path = Path(stem if number == 1 else f"{stem}-{number}")
-        earlier = read_manifest(path) if path.is_dir() else None
-        if earlier is None and (not path.exists() or (path.is_dir() and not any(path.iterdir()))):
-            if resume:
-                raise OutputError(
-                    "there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*."
-                )
-            return path
-        if earlier is not None and not _differences(earlier, manifest, images=True):
-            return path
-        number += 1
+def _opened(path: Path, name: str, *, again: bool) -> RunFolder:
+    """A folder that was claimed, with what its ledger says and its table tells."""
+    ledger, notes = Ledger.read(path), list[str]()
+    if ledger is not None and ledger.run != name:  # another run was being replaced
+        remove_files(path, ledger.files())
+        ledger = None
+    elif ledger is None and (path / RESULTS).exists():
+        notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
+    seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
+    ledger = ledger or Ledger(path, name)
+    if ledger.unreadable:
+        notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they spoke of is made again.")
+    if not untouched:
+        notes.append(f"{RESULTS} was changed by another program or damaged; it is written anew from {LEDGER}.")
+    rows: dict[Key, dict[str, str]] = {}
+    for entry in ledger.entries.values():
+        cells = cells_of(_row_of(entry, ""))
+        rows[row_key(cells)] = cells | {"seconds": seconds.get(row_key(cells), "")}
+    ledger.settle(lambda _: 0)
+    if not (again and untouched and (path / RESULTS).exists()):
+        text = table_text(rows.values(), header=True)
+        write_aside(path / RESULTS, lambda aside: write_text(aside, text))
+    return RunFolder(path, ledger, rows, again, notes)

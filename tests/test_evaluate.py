@@ -205,8 +205,9 @@ def test_smoothed_maps_are_measured_as_they_are_drawn(here):
     auc = np.mean((inside[:, None] > outside[None, ::7]) + 0.5 * (inside[:, None] == outside[None, ::7]))
     assert smooth.figures[0].value == pytest.approx(auc, abs=5e-3)
     assert raw.figures[0].value != pytest.approx(auc, abs=5e-3)
-    np.save("raw/star/ig.npy", np.full_like(values, np.nan))
-    bad = evaluate("in/star.png", attributions="raw", metric="sparseness", smooth=3, out="bad")
+    Path("theirs").mkdir()
+    np.save("theirs/star.npy", np.full_like(values, np.nan))
+    bad = evaluate("in/star.png", attributions="theirs", metric="sparseness", smooth=3, out="bad")
     assert "NaN" in bad.figures[0].error
 
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sigcli.errors import OutputError
-from sigcli.runs import COLUMNS, free_folder, open_run, safe_cell, save_array
+from sigcli.ledger import Entry
+from sigcli.runs import free_folder, open_run, safe_cell, save_array
+from sigcli.table import COLUMNS
 
 SPEC = {"spec": {"model": "a", "seed": 0}, "images": ["a.jpg"]}
 
@@ -20,10 +22,15 @@ def read(path: Path):
         return list(csv.DictReader(stream))
 
 
+def entry(image, method="ig", target="1", **more):
+    facts = {"score": 0.5, "gradient_evaluations": 1}
+    return Entry(image, method, target, "c0", Path(image).stem, "one", "logit", facts, {}, **more)
+
+
 def test_rows_are_there_at_once_and_settle_into_order(tmp_path):
     run = open_run(tmp_path / "out", SPEC, resume=False)
-    run.add(row("b.jpg"))
-    run.add(row("a.jpg"))
+    run.add(row("b.jpg"), entry("b.jpg"))
+    run.add(row("a.jpg"), entry("a.jpg"))
     assert [r["image"] for r in read(run.path)] == ["b.jpg", "a.jpg"]
     run.settle(lambda r: r["image"])
     assert [r["image"] for r in read(run.path)] == ["a.jpg", "b.jpg"]
@@ -32,20 +39,22 @@ def test_rows_are_there_at_once_and_settle_into_order(tmp_path):
 
 def test_resume_takes_what_is_done_and_forgets_what_failed_or_tore(tmp_path):
     run = open_run(tmp_path / "out", SPEC, resume=False)
-    run.add(row("a.jpg"))
+    run.add(row("a.jpg"), entry("a.jpg"))
     run.add(row("b.jpg", status="failed"))
     with (run.path / "results.csv").open("a") as stream:
         stream.write("c.jpg,ig,1,,0.")  # a write that was cut short
     again = open_run(tmp_path / "out", SPEC, resume=True)
     assert [r["image"] for r in again.rows.values()] == ["a.jpg"]
-    assert again.finished("a.jpg", "ig", "1")
-    assert not again.finished("a.jpg", "ig", "2")
+    assert again.finished("a.jpg", "ig", "1", "c0")
+    assert not again.finished("a.jpg", "ig", "2", "c0")
+    assert not again.finished("a.jpg", "ig", "1", "c1")  # of another image
     assert [r["image"] for r in read(run.path)] == ["a.jpg"]
+    assert not again.notes
 
 
 def test_another_run_is_neither_resumed_nor_overwritten_by_accident(tmp_path):
     run = open_run(tmp_path / "out", SPEC, resume=False)
-    run.add(row("a.jpg"))
+    run.add(row("a.jpg"), entry("a.jpg"))
     other = {**SPEC, "spec": {"model": "b", "seed": 0}}
     for resume in (True, False):
         with pytest.raises(OutputError, match=r"model.* differ"):
@@ -86,4 +95,5 @@ def test_cells_cannot_be_formulas(tmp_path):
     run = open_run(tmp_path, SPEC, resume=False)
     run.add(row('=HYPERLINK("x"),\n.jpg'))
     assert read(tmp_path)[0]["image"] == '\'=HYPERLINK("x"),\n.jpg'
-    assert json.loads((tmp_path / "manifest.json").read_text()) == SPEC
+    owns = ["files.jsonl", "manifest.json", "results.csv"]
+    assert json.loads((tmp_path / "manifest.json").read_text()) == {**SPEC, "owns": owns}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,8 +11,10 @@ import numpy as np
 
 from ..errors import ImageError, UsageError, unknown
 from ..images import read_image
-from ..runs import MANIFEST, RESULTS, read_manifest, safe_cell
-from .inputs import run_names
+from ..ledger import Ledger
+from ..names import methods_of
+from ..runs import read_manifest, read_rows, run_names, safe_cell
+from ..writing import holds
 from .results import Explanation
 from .work import Session
 
@@ -25,7 +26,8 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
     """Raise UsageError unless the folder is there and holds an array of some image, of every method that was named."""
     if not folder.is_dir():
         raise UsageError("the folder of attributions is not there", given=folder)
-    here = {method for _, stem in run_names(session.paths) for method in _files(folder, stem)}
+    there = _Arrays(folder)
+    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem)}
     for name in only or ():
         if name not in here:
             raise unknown("method of these arrays", name, sorted(here))
@@ -35,14 +37,13 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
 
 def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
     """How many explanations `saved` yields: one for each image and method, whether there is an array or not."""
-    return len(session.paths) * len(_methods(session, folder, only))
+    return len(session.paths) * len(_methods(session, _Arrays(folder), only))
 
 
-def _methods(session: Session, folder: Path, only: tuple[str, ...] | None) -> list[str]:
+def _methods(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[str]:
     """Every method that some image has an array of: as they were named, as the run has them, else by name."""
-    here = {method for _, stem in run_names(session.paths) for method in _files(folder, stem, only)}
-    spec = (read_manifest(folder) or {}).get("spec", {}) if (folder / MANIFEST).is_file() else {}
-    ordered = [*(only or ()), *(str(one[0]) for one in spec.get("methods", []) if isinstance(one, list) and one)]
+    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem, only)}
+    ordered = [*(only or ()), *methods_of(there.manifest)]
     return [*dict.fromkeys(name for name in ordered if name in here), *sorted(here.difference(ordered))]
 
 
@@ -58,13 +59,18 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
         only: names of methods, or None for all.
     """
     named = session.target if isinstance(session.target, int) else None
-    targets, methods = _targets(folder), _methods(session, folder, only)
+    there = _Arrays(folder)
+    targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
     for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
-        files = _files(folder, stem, only)
+        files = there.of(name, stem, only)
         top = _Top(session, path)
         for method in methods:
             if method not in files:
                 yield Explanation(name, method, folder=stem, status="failed", error="there is no array for this image")
+                continue
+            if there.damaged(files[method]):
+                error = f"the array {files[method].name} is damaged: it is not as the run wrote it"
+                yield Explanation(name, method, folder=stem, status="failed", error=error)
                 continue
             told, content = targets.get((safe_cell(name), method), (None, ""))
             yield replace(_read(name, method, files[method], told if named is None else named, top), content=content)
@@ -100,22 +106,57 @@ class _Top:
         return int(self.session.classifier.outputs(x[None])[0].argmax())
 
 
-def _files(folder: Path, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
-    """Method → array of one image."""
-    found = {path.stem: path for path in sorted((folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")}
-    single = folder / f"{stem}.npy"
-    every = {**({ONE: single} if single.exists() else {}), **found}
-    return {name: file for name, file in every.items() if only is None or name in only}
+class _Arrays:
+    """The arrays of a folder: of a run those that it owns, else all of anyone's."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.manifest = folder, read_manifest(folder) or {}
+        self.ledger = Ledger.read(folder) if self.manifest else None
+        self._owned = (
+            None
+            if self.ledger is None
+            else {folder / e.folder / n: k for e in self.ledger.entries.values() for n, k in e.files.items()}
+        )
+        self._rows = _rows_of(folder) if self.manifest and self.ledger is None and methods_of(self.manifest) else None
+
+    def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
+        """Method → array of one image, by its name and folder in the run."""
+        found = {
+            path.stem: path for path in sorted((self.folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")
+        }
+        single = self.folder / f"{stem}.npy"
+        every = {**({ONE: single} if single.exists() else {}), **found}
+        return {
+            method: file for method, file in every.items()
+            if (only is None or method in only) and self._counts(name, method, file)
+        }  # fmt: skip
+
+    def _counts(self, name: str, method: str, file: Path) -> bool:
+        """Whether a file is of the run: what another run left, or anyone put there, is not."""
+        if self._owned is not None:
+            return file in self._owned
+        if self._rows is not None:  # of an older version, whose table is all that tells
+            return (safe_cell(name), re.sub(r"[.]class[0-9]+$", "", method)) in self._rows
+        return True
+
+    def damaged(self, file: Path) -> bool:
+        """Whether an array of the run is not as it was written."""
+        return self._owned is not None and not holds(file, self._owned[file])
 
 
-def _targets(folder: Path) -> dict[tuple[str, str], tuple[int, str]]:
-    """(image, method) → target and the image's hash, as far as the folder's table says."""
-    if not (folder / RESULTS).exists():
-        return {}
-    with (folder / RESULTS).open(encoding="utf-8", newline="") as stream:
-        rows = [row for row in csv.DictReader(stream) if row.get("status") == "ok" and row.get("target")]
+def _rows_of(folder: Path) -> set[tuple[str, str]]:
+    return {(row["image"], row["method"]) for row in read_rows(folder)[0] if row["status"] == "ok"}
+
+
+def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], tuple[int, str]]:
+    """(image, method) → target and the image's hash, as far as the run's ledger or the folder's table says."""
+    if ledger is not None:
+        told = [(safe_cell(one.image), one.method, one.target, one.content) for one in ledger.entries.values()]
+    else:
+        rows = [row for row in read_rows(folder)[0] if row["status"] == "ok"]
+        told = [(row["image"], row["method"], row["target"], row["content"]) for row in rows]
     several: dict[tuple[str, str], set[tuple[int, str]]] = {}
-    for row in rows:
-        told = int(row["target"]), row.get("content") or ""
-        several.setdefault((row["image"], row["method"]), set()).add(told)
+    for image, method, target, content in told:
+        if re.fullmatch(r"[0-9]+", target):
+            several.setdefault((image, method), set()).add((int(target), content))
     return {key: next(iter(values)) for key, values in several.items() if len(values) == 1}

@@ -17,12 +17,11 @@ from ..engine import Task, integrate
 from ..errors import ImageError, SigError, UsageError, unknown
 from ..images import Picture, find_images, read_image
 from ..methods import METHODS
-from ..runs import refuse_strangers, save_table
+from ..runs import output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
 from .evaluate import Evaluation, Prepared, carry_out, prepare_evaluation
 from .evaluate_tables import Row
-from .inputs import run_names
 from .results import Explanation
 from .work import Session
 
@@ -108,11 +107,12 @@ def prepare_benchmark(
     if options.get("attributions") is not None:
         raise UsageError("a benchmark makes its attributions, to know what they cost", given="attributions")
     if options.get("out") is not None:
-        refuse_strangers(Path(options["out"]), FILES, overwrite=bool(options.get("overwrite")))
+        refuse_strangers(output_folder(options["out"]), FILES, overwrite=bool(options.get("overwrite")))
     found = find_images([images] if isinstance(images, (str, Path)) else list(images))
     chosen = choose_counts(counts, len(found))
     ordered = order_images(found, options.get("seed", 0))
     evaluation = prepare_evaluation(ordered[: chosen[-1]], **options)
+    take(evaluation.folder, FILES)
     session = replace(evaluation.session, alone=timing == "alone")
     return PreparedBenchmark(replace(evaluation, session=session), chosen)
 
@@ -131,8 +131,6 @@ def carry_out_benchmark(
         explained: called with each explanation.
     """
     session, folder = prepared.evaluation.session, prepared.evaluation.folder
-    for name in FILES:  # an earlier benchmark of this run is replaced as a whole
-        (folder / name).unlink(missing_ok=True)
     _warm_up(session)
     costs: list[Spent] = []
 
@@ -146,6 +144,8 @@ def carry_out_benchmark(
     names = [name for name, _ in run_names(session.paths)]
     rows = benchmark_rows(evaluation.figures, costs, names, prepared.counts, session.seed)
     save_table(folder / TABLE, rows)
+    for name in FILES[1:]:  # an earlier benchmark of this run stands until then
+        (folder / name).unlink(missing_ok=True)
     if session.drawing.pictures:
         from ..render.benchmark import draw_benchmark
 

@@ -14,7 +14,7 @@ from ..certainty.training import Held, Recipe
 from ..errors import UsageError
 from ..models.preprocess import Preprocess
 from ..models.trained import Trained
-from ..runs import refuse_strangers, save_table, write_aside
+from ..runs import output_folder, refuse_strangers, save_table, take, write_aside
 from ..scenarios import burnt_snacks as scenario
 from ..scenarios.burnt_snacks import DARK, LIGHT, Snacks
 from .choices import choose_device
@@ -87,7 +87,7 @@ def burnt_snacks(
     """
     if images < 2:
         raise UsageError("the scenario needs at least 2 images, one of each class", given=images)
-    folder = Path(DEFAULT_OUT if out is None else out)
+    folder = output_folder(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     place = choose_device(device)
     made = trained_network(folder, seed=seed, steps=steps, device=place, progress=progress)
@@ -99,6 +99,7 @@ def burnt_snacks(
         settings=settings_for(method, DEFAULTS, settings),
         out=folder, resume=resume, overwrite=overwrite, pictures=False,
     )  # fmt: skip
+    take(folder, FILES)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     scores, maps = _scored(session, known, progress)

@@ -14,14 +14,26 @@ from ..arrays import is_array_path
 from ..errors import UsageError
 from ..metrics.summary import Summary
 from ..models.model import Model
-from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
+from ..runs import (
+    FolderLock,
+    append_row,
+    claim_folder,
+    free_folder,
+    output_folder,
+    refuse_strangers,
+    run_names,
+    save_table,
+    save_text,
+    take,
+)
+from ..writing import remove_leftovers
 from .arrays import check_arrays, count, saved
 from .certainty_checks import judge_certainty, split_checks
 from .choices import Chosen, choose_metrics, method_names, split_settings
 from .evaluate_tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
 from .explain import DEFAULT_OUT, Options, prepare, stream
 from .figures import Figure
-from .kept import Kept
+from .kept import FILE, Kept
 from .labelled import MODEL_FILE, Labelled, judge_model, read_true_classes
 from .located import find_masks
 from .measuring import Measuring
@@ -39,6 +51,7 @@ FILES = (
     "curves.png", "table.png", "agreement.png", "reliability.png",
 )  # fmt: skip
 """Tables and figures of an evaluation, beside those of the run."""
+OWN = (*FILES, FILE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +104,11 @@ class Prepared:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def notes(self) -> list[str]:
+        """What the user must know of the model, and of what an earlier measurement left."""
+        return [*self.session.notes, *self.kept.notes]
+
+    @property
     def items(self) -> int:
         """How many explanations will be measured."""
         if not self.measuring.metrics:
@@ -118,7 +136,7 @@ def prepare_evaluation(
     found = {} if masks is None else find_masks(Path(masks))
     _refuse(images, metrics, options, masks=masks is not None, arrays=attributions is not None and run is None)
     if options.get("out") is not None:
-        refuse_strangers(Path(str(options.get("out"))), FILES, overwrite=bool(options.get("overwrite")))
+        refuse_strangers(output_folder(str(options.get("out"))), OWN, overwrite=bool(options.get("overwrite")))
     if attributions is None:
         known = {"method": DEFAULT_METHODS, **options, "settings": for_methods}
         session = prepare(images, **known, verify=lambda model: _verified(model, metrics, labels))
@@ -136,6 +154,7 @@ def prepare_evaluation(
         check_arrays(session, arrays, only)
         _verified(session.model, metrics, labels)
         folder = run if run is not None and options.get("out") == run else _claimed(arrays, session, options)
+    take(folder, OWN)
     kept = Kept(folder, resume=bool(options.get("resume")))
     smooth = float(options.get("smooth") or 0)
     truth = None if labels is None else _truth(Path(labels), session.model)
@@ -201,8 +220,8 @@ def _claimed(arrays: Path, session: Session, options: Options) -> Path:
     }  # fmt: skip
     manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
     out, resume = options.get("out"), bool(options.get("resume"))
-    folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    claim_folder(folder, manifest, resume=resume, overwrite=bool(options.get("overwrite")))
+    folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    claim_folder(folder, manifest, OWN, resume=resume, overwrite=bool(options.get("overwrite")))
     return folder
 
 
@@ -224,7 +243,7 @@ def evaluate(images: str | Path | Sequence[str | Path], **options: Any) -> Evalu
         OutputError: a run folder that cannot be written or holds another run.
 
     What fails for one image only is in its `Figure.error`. With `resume`, explanations and figures that stand are not
-    made again. Measuring the same run again without it replaces its figures.
+    made again. Measuring the same run again without it replaces its figures; the tables of before stand until then.
     """
     return carry_out(prepare_evaluation(images, **options))
 
@@ -242,21 +261,34 @@ def carry_out(
         progress: called with the number of gradient evaluations of each batch.
         explained: called with each explanation.
     """
+    with FolderLock(prepared.folder):
+        return _carried_out(prepared, progress, explained)
+
+
+def _carried_out(
+    prepared: Prepared, progress: Callable[[int], None] | None, explained: Callable[[Explanation], None] | None
+) -> Evaluation:
     session, path = prepared.session, prepared.folder
     model = None if prepared.truth is None else judge_model(session, prepared.truth)
-    prepared.kept.begin()
-    for name in FILES:  # an earlier measurement of this run is replaced as a whole
-        (path / name).unlink(missing_ok=True)
-    save_text(path / "evaluation.json", json.dumps(prepared.facts, indent=2) + "\n")
+    facts = json.dumps(prepared.facts, indent=2) + "\n"
+    remove_leftovers([path])
+    growing = not (path / "summary.csv").exists()  # else a whole measurement stands, and is replaced by a whole one
+    if growing:
+        for name in FILES:
+            (path / name).unlink(missing_ok=True)
+        save_text(path / "evaluation.json", facts)
     between = Comparison(session, prepared.measuring.smooth)
     figures: list[Figure] = []
     for figure in prepared.measuring.figures(_watched(_explanations(prepared, progress), between.add, explained)):
         prepared.kept.add(figure)
-        append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
+        if growing:
+            append_row(path / METRICS_FILE, metric_row(figure), first=not figures)
         figures.append(figure)
+    prepared.kept.settle(figures, {name for name, _ in run_names(session.paths)})
     summary = summary_rows(figures, session.seed)
     checks = judge_certainty(session, prepared.checks, prepared.truth)
     result = Evaluation(figures, {key: s for key, s, _ in summary}, between.rows(), session, path, model, checks)
+    save_text(path / "evaluation.json", facts)
     _write(result, [row for _, _, row in summary])
     return result
 
@@ -274,14 +306,18 @@ def _write(found: Evaluation, means: list[dict[str, Any]]) -> None:
     path, seed = found.folder, found.session.seed
     pairs, curves = paired_rows(found.figures, seed), curve_rows(found.figures, seed)
     of_model = [] if found.model is None else found.model.summary
-    save_table(path / "summary.csv", [*means, *pairs, *of_model, *found.checks])
-    if curves:
-        save_table(path / "curves.csv", curves)
     agreement = [one.row() for one in found.agreement]
-    if agreement:
-        save_table(path / "agreement.csv", agreement)
-    if found.model is not None:
-        save_table(path / MODEL_FILE, found.model.rows)
+    tables = {
+        METRICS_FILE: [metric_row(figure) for figure in found.figures],
+        "summary.csv": [*means, *pairs, *of_model, *found.checks], "curves.csv": curves, "agreement.csv": agreement,
+        MODEL_FILE: [] if found.model is None else found.model.rows,
+    }  # fmt: skip
+    for name, rows in tables.items():
+        if rows:
+            save_table(path / name, rows)
+    for name in FILES:  # what is left of the measurement before
+        if name.endswith(".png") or not tables.get(name, True):
+            (path / name).unlink(missing_ok=True)
     if found.session.drawing.pictures:
         from ..render.evaluation import draw_evaluation
         from ..render.reliability import draw_reliability

@@ -23,7 +23,7 @@ from ..images import find_images
 from ..models.loading import load_model
 from ..models.model import Model
 from ..pairs import EmbeddingPairs, ImagePairs
-from ..runs import free_folder, open_run
+from ..runs import free_folder, open_run, output_folder, run_names
 from ..scorer import Score, Scorer
 from .choices import (
     Chosen,
@@ -39,7 +39,7 @@ from .choices import (
 from .features import check_options, for_arrays, load_for, told
 from .partners import Partners, find_partners
 from .provenance import versions
-from .results import Drawing, Explanation, write_explanation, write_sheet
+from .results import Drawing, Explanation, mend_pictures, write_explanation, write_sheet
 from .suited import check_suited
 from .work import Session, Work
 
@@ -144,8 +144,8 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth) | {"signs": signs}
         if partners is not None:
             manifest["partners"] = [os.path.abspath(partners.paths[number]) for number in partners.numbers]
-        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-        run = open_run(folder, manifest, resume=resume, overwrite=overwrite)
+        folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+        run = open_run(folder, manifest, resume=resume, overwrite=overwrite, images=run_names(paths))
     return Session(
         paths, loaded, chosen, scorer, aim, seed,
         batch_size or _batch_size(scorer, loaded),
@@ -254,23 +254,28 @@ def stream(session: Session, *, progress: Callable[[int], None] | None = None) -
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
         writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
         group: list[Explanation] = []
+        whole = False
         try:
             for item, last in work.explanations(progress):
                 group.append(item)
-                jobs = [] if item.resumed else [pool.submit(write_explanation, run, item, session.drawing)]
+                if item.resumed:
+                    run.keep(item.row())
+                write = mend_pictures if item.resumed else write_explanation
+                jobs = [pool.submit(write, run, item, session.drawing)]
                 if last:
-                    if not all(member.resumed for member in group):
-                        heading = f"{item.image}, {session.model.name}"
-                        jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
+                    heading = f"{item.image}, {session.model.name}"
+                    jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
                     group = []
                 writing.append((item, jobs))
                 while len(writing) > _QUEUE or (writing and all(job.done() for job in writing[0][1])):
                     yield _landed(writing.popleft())
             while writing:
                 yield _landed(writing.popleft())
+            whole = True
         finally:
             pool.shutdown(wait=True)
-            run.settle(work.place)
+            run.settle(work.place, whole=whole)
+            run.close()
 
 
 def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:

@@ -20,13 +20,15 @@ from scipy import ndimage
 from ..errors import UsageError
 from ..metrics.summary import SHARE, Summary, bootstrap, paired
 from ..models import expression as network
-from ..runs import save_table, write_aside
+from ..runs import output_folder, refuse_strangers, save_table, take, write_aside
 from ..scenarios.expression import NAMES, PARTS, Face, draw
 from .explain import prepare, stream
 from .results import Explanation
 from .work import Session
 
 DEFAULT_OUT = "sig-expression"
+FILES = ("shares.csv", "summary.csv", "shares.png")
+"""Tables and figures of the benchmark, beside those of the run."""
 METHODS = "sig,sig-walk,sig-zero=sig,walk-zero=sig-walk,zero=ig,mean=ig,random=ig,blur=ig,eg,agn,gradient"
 """IG from [SIG]'s three baselines and from a blur, which is also the default sample of `sig` and `sig-walk` here; so that no
 difference is taken for the method's that is the baseline's, both stand there with black as well."""
@@ -118,7 +120,8 @@ def prepare_expression(
     """Draw the faces of the benchmark and open its run. Arguments as in `expression`."""
     if pairs < 2:
         raise UsageError("a benchmark needs at least 2 pairs", given=pairs)
-    folder = Path(DEFAULT_OUT if out is None else out)
+    folder = output_folder(DEFAULT_OUT if out is None else out)
+    refuse_strangers(folder, FILES, overwrite=overwrite)
     first, second = folder / "faces" / "first", folder / "faces" / "second"
     for number in range(pairs):
         for place, face in zip((first, second), faces(seed, number), strict=True):
@@ -167,14 +170,15 @@ def carry_out_expression(
         if explained is not None:
             explained(item)
     folder = session.run.path
+    take(folder, FILES)
     separation = separated(session, _CHECKED)
     study = ExpressionStudy(shares, *_summaries(shares, session.seed), separation, _CHECKED, folder)
-    save_table(folder / "shares.csv", [found.row() for found in shares])
-    save_table(folder / "summary.csv", _rows(study))
+    save_table(folder / FILES[0], [found.row() for found in shares])
+    save_table(folder / FILES[1], _rows(study))
     if session.drawing.pictures:
         from ..render.shares import draw_shares
 
-        draw_shares(study.summary, study.area, MEASURES, folder / "shares.png")
+        draw_shares(study.summary, study.area, MEASURES, folder / FILES[2])
     return study
 
 

@@ -49,23 +49,26 @@ def _name(item: Explanation, player: int) -> dict[str, str]:
     return {} if item.names is None else {"name": item.names[player]}
 
 
-def write_features(base: Path, item: Explanation, pictures: bool) -> None:
-    """Write `<method>.csv` and, where asked for, `<method>.png`."""
-    rows = feature_rows(item)
-    save_table(base / f"{item.name}.csv", rows)
-    if pictures:
-        title = f"{item.image}: {' · '.join(item.facts()[:2])}"
-        draw_bars([_bars(item, rows)], base / f"{item.name}.png", title=title)
+def write_table(base: Path, item: Explanation) -> list[str]:
+    """Write `<method>.csv`; returns its name."""
+    name = f"{item.name}.csv"
+    save_table(base / name, feature_rows(item))
+    return [name]
 
 
-def write_feature_sheet(folder: Path, items: Sequence[Explanation], heading: str) -> None:
-    """Write `compare.png`: the bars of all methods side by side."""
-    ready = [item for item in items if item.values is not None]
-    if ready:
-        suffix = ready[0].name.removeprefix(ready[0].method)
-        panels = [_bars(item, feature_rows(item)) for item in ready]
-        title = f"{heading}: {ready[0].what()} · {ready[0].output} {ready[0].score:.3g}"
-        draw_bars(panels, folder / ready[0].folder / f"compare{suffix}.png", title=title)
+def draw_features(base: Path, item: Explanation) -> list[str]:
+    """Draw `<method>.png`; returns its name."""
+    name = f"{item.name}.png"
+    title = f"{item.image}: {' · '.join(item.facts()[:2])}"
+    draw_bars([_bars(item, feature_rows(item))], base / name, title=title)
+    return [name]
+
+
+def write_feature_sheet(path: Path, ready: Sequence[Explanation], heading: str) -> None:
+    """Draw `compare.png`: the bars of all methods side by side."""
+    panels = [_bars(item, feature_rows(item)) for item in ready]
+    title = f"{heading}: {ready[0].what()} · {ready[0].output} {ready[0].score:.3g}"
+    draw_bars(panels, path, title=title)
 
 
 def _bars(item: Explanation, rows: Sequence[dict[str, Any]]) -> Bars:

@@ -20,7 +20,7 @@ from ..gridworld.segments import sample_segments
 from ..gridworld.standin import Recipe
 from ..gridworld.study import Condition, Measured, Trained, measure, prepare
 from ..gridworld.world import World
-from ..runs import claim_folder, free_folder, refuse_strangers
+from ..runs import claim_folder, free_folder, output_folder
 from .choices import choose_device
 from .gridworld_tables import write_tables
 from .provenance import versions
@@ -104,14 +104,11 @@ def gridworld(  # noqa: PLR0913  one keyword for each option of the command
         "samples": samples, "sweep": sweep, "estimators": names, "protocol": protocol, "seed": seed, "steps": recipe.steps,
         "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
     }  # fmt: skip
-    folder = None
+    folder, again = None, False
     if write:
         manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
-        folder = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
-        refuse_strangers(folder, FILES, overwrite=overwrite)
-        claim_folder(folder, manifest, overwrite=overwrite)
-        for name in FILES:  # those of another run would pass for this one's
-            (folder / name).unlink(missing_ok=True)
+        folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
+        again = claim_folder(folder, manifest, FILES, overwrite=overwrite) and (folder / "summary.csv").exists()
     study = Study([], tuple(names), sweep, folder)
     for condition in conditions:
         budget = samples or condition.samples
@@ -128,7 +125,7 @@ def gridworld(  # noqa: PLR0913  one keyword for each option of the command
                 progress=progress or _silent,
             )
         )
-        if folder is not None:
+        if folder is not None and (not again or condition is conditions[-1]):  # a whole run stands until then
             write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
     if folder is not None:
         from ..render.gridworld import draw_study

@@ -19,7 +19,7 @@ from ..errors import ImageError, UsageError
 from ..images import read_image
 from ..models import trained
 from ..models.loading import load_model
-from ..runs import refuse_strangers, save_table
+from ..runs import output_folder, refuse_strangers, save_table, take
 from . import folders, train
 from .choices import choose_device, choose_methods, split_settings
 from .evaluate import Evaluation, carry_out, prepare_evaluation
@@ -135,7 +135,7 @@ def imagenette(  # noqa: PLR0913 - the whole command, as keywords
         )  # fmt: skip
     if images < 1:
         raise UsageError("the scenario needs at least 1 image", given=images)
-    folder = Path(DEFAULT_OUT if out is None else out)
+    folder = output_folder(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, split_settings(options, METRICS)[0])  # a mistake in them must not wait for the training
@@ -150,6 +150,7 @@ def imagenette(  # noqa: PLR0913 - the whole command, as keywords
         settings=options, batch_size=batch_size, out=folder, resume=resume,
         overwrite=overwrite, pictures=False,
     )  # fmt: skip
+    take(folder, FILES)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     for name in ("training.csv", "training.png"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +14,12 @@ from ..baselines.single import resized_to
 from ..errors import ImageError
 from ..images import Picture, read_image
 from ..models.preprocess import Preprocess
+from ..names import run_names
+
+__all__ = ["ImageSet", "Loaded", "decoded", "run_names"]
 
 _CACHED = 256
 _AHEAD = 4
-_RESERVED = {"manifest.json", "results.csv", "metrics.csv", "summary.csv", "curves.csv", "index.html"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,30 +39,6 @@ class Loaded:
     path: Path
     x: Tensor
     picture: Picture
-
-
-def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
-    """For each path its name (relative to the common folder) and its result folder (without the suffix).
-
-    Two files that differ only in their suffix, and names the run folder itself uses, keep the suffix.
-
-    >>> run_names([Path("in/a.jpg"), Path("in/b.png"), Path("in/b.jpg")])
-    [('a.jpg', 'a'), ('b.png', 'b.png'), ('b.jpg', 'b.jpg')]
-    """
-    absolute = [Path(os.path.abspath(path)) for path in paths]
-    root = os.path.commonpath([path.parent for path in absolute]) if absolute else "."
-    names = [Path(os.path.relpath(path, root)) for path in absolute]
-    stems = [name.with_suffix("") for name in names]
-    lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
-    result, used = [], set[str]()
-    for name, stem, low in zip(names, stems, lowered, strict=True):
-        keep = lowered.count(low) > 1 or (stem.parent == Path() and low in _RESERVED)
-        folder = (name if keep else stem).as_posix()
-        while folder.casefold() in used:
-            folder += "_"
-        used.add(folder.casefold())
-        result.append((name.as_posix(), folder))
-    return result
 
 
 def decoded(

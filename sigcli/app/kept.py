@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.case import Case
+from ..runs import save_text
 from .choices import PEERS, Chosen
 from .figures import Figure
 from .inputs import ImageSet
@@ -52,17 +54,20 @@ class Kept:
 
     Args:
         folder: of the evaluation.
-        resume: take over what is there; else it is begun anew.
+        resume: take over what is there; else all is measured, and what is there is replaced when that is done.
+
+    `notes` says what of the file could not be read.
     """
 
     def __init__(self, folder: Path, *, resume: bool):
-        self._path, self._resume = folder / FILE, resume
-        self._found = _read(self._path) if resume else {}
-
-    def begin(self) -> None:
-        """Drop what an earlier measurement left, unless it is gone on with; not before all has been checked."""
-        if not self._resume:
-            self._path.unlink(missing_ok=True)
+        self._path = folder / FILE
+        before, damaged = _read(self._path)
+        self._before = before
+        self._found = dict(before) if resume else {}
+        self._begun = False
+        self.notes = (
+            [f"{FILE} has {damaged} damaged lines; what they held is measured again."] if damaged and resume else []
+        )
 
     def known(self, blank: Figure) -> Figure | None:
         """The figure with the value that it has already, or None."""
@@ -83,20 +88,61 @@ class Kept:
             "curve": None if figure.curve is None else figure.curve.tolist(),
         }  # fmt: skip
         self._found[figure.digest] = row
+        if not self._begun:  # without a torn or damaged line, and what comes next begins a line
+            self._begun = True
+            self._write(self._before)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
 
+    def settle(self, figures: Sequence[Figure], images: Collection[str]) -> None:
+        """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Rows by digest; a torn last line is left out."""
-    if not path.exists():
-        return {}
+        Args:
+            figures: all of this measurement.
+            images: names of those of the run.
+        """
+        order = [figure.digest for figure in figures if figure.digest in self._found]
+        measured = {figure.key for figure in figures}
+        others = {
+            name: row for name, row in self._found.items() if _key(row) not in measured and row["image"] in images
+        }
+        self._write({name: self._found[name] for name in dict.fromkeys([*order, *others])})
+
+    def _write(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        if rows or self._path.exists():
+            save_text(self._path, "".join(json.dumps(row) + "\n" for row in rows.values()))
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    return row["image"], row["method"], str(row["target"]), row["metric"], row["imputation"]
+
+
+def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Rows by digest, and how many lines cannot be used; a last line that was cut short is left out without a word."""
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError:
+        return {}, 0
     rows: dict[str, dict[str, Any]] = {}
-    text = path.read_text(encoding="utf-8")
-    if not text.endswith("\n"):  # what comes next must begin a line
-        text = text[: text.rfind("\n") + 1]
-        path.write_text(text, encoding="utf-8")
-    for line in text.splitlines():
-        row = json.loads(line)
-        rows[row["digest"]] = row
-    return rows
+    damaged = 0
+    for line in lines[:-1]:
+        try:
+            row = json.loads(line)
+            _check(row)
+            rows[row["digest"]] = row
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged += bool(line.strip())
+    return rows, damaged
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raise an error of some kind for a row that `add` would not have written."""
+    if not all(isinstance(row[name], str) for name in ("digest", "image", "method", "metric", "imputation")):
+        raise TypeError("a name is no text")
+    numbers = [row["value"], *(row["at"] or []), *(row["curve"] or [])]
+    if not np.isfinite(np.array(numbers, float)).all() or (row["at"] is None) != (row["curve"] is None):
+        raise ValueError("a figure is no number")
+    if row["at"] is not None and len(row["at"]) != len(row["curve"]):
+        raise ValueError("the curve is not whole")
+    if not isinstance(row["target"], int | None):
+        raise TypeError("the target is no number")

@@ -72,7 +72,8 @@ class Measuring:
     def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
         """Measure explanations as they come; yields figures in their order."""
         scorer = self.session.classifier
-        for steps in follow(scorer, self._perturbations(explanations), batch_size=BATCH, head=scorer.head):
+        removals = self._perturbations(explanations)
+        for steps in follow(scorer, removals, batch_size=BATCH, head=scorer.head, filled=True):
             yield from self._ready()
             place = self._waiting.popleft()
             yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)

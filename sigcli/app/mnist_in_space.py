@@ -12,7 +12,7 @@ import torch
 
 from ..certainty.training import Recipe
 from ..errors import UsageError
-from ..runs import refuse_strangers, save_table
+from ..runs import output_folder, refuse_strangers, save_table, take
 from ..scenarios import digits
 from ..scenarios.digits import SIDE, Digits, Split
 from .choices import choose_device, choose_methods
@@ -115,7 +115,7 @@ def mnist_in_space(
     """
     if images < 1:
         raise UsageError("the scenario needs at least 1 digit", given=images)
-    folder = Path(DEFAULT_OUT if out is None else out)
+    folder = output_folder(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, options)  # a mistake in them must not wait for the training
@@ -128,6 +128,7 @@ def mnist_in_space(
         settings=options, device=device, batch_size=batch_size, out=folder,
         resume=resume, overwrite=overwrite, pictures=False,
     )  # fmt: skip
+    take(folder, FILES)
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
     scores, maps = _scored(session, shown, progress)

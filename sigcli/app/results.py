@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import render
-from ..runs import RunFolder, figure, save_array
-from .feature_results import write_feature_sheet, write_features
+from ..ledger import Entry, digest_of
+from ..runs import PICTURES, RunFolder, figure, save_array
+from ..writing import Stamp, stamp
+from .feature_results import draw_features, write_feature_sheet, write_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,28 +136,15 @@ class Explanation:
         return f"{self.output} per {what}" if self.multiplied else f"{self.output} per unit of input"
 
 
-def from_row(row: Mapping[str, str], output: str) -> Explanation:
-    """An explanation that an earlier run finished; its arrays stay on disk."""
+def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
+    """An explanation that an earlier run finished: what it is now, with the figures of then; its arrays stay on disk."""
+    found: dict[str, Any] = {name: entry.facts.get(name) for name in _FACTS}
+    return replace(item, **found, seconds=float(seconds), resumed=True)
 
-    def number(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
 
-    return Explanation(
-        image=row["image"],
-        method=row["method"],
-        target=int(row["target"]),
-        label=row["label"],
-        output=output,
-        score=number("score"),
-        seconds=number("seconds"),
-        gradient_evaluations=int(row["gradient_evaluations"]),
-        completeness_gap=number("completeness_gap"),
-        relative_gap=number("relative_gap"),
-        standard_error=number("standard_error"),
-        relative_standard_error=number("relative_standard_error"),
-        content=row.get("content") or "",
-        resumed=True,
-    )
+_FACTS = (
+    "score", "gradient_evaluations", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error",
+)  # fmt: skip
 
 
 SIGNS = ("positive", "negative")
@@ -182,19 +171,67 @@ class Drawing:
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Write the array, map and overlay of one explanation, or for arrays the array, table and bars; then its row."""
-    if item.values is not None:
-        base = run.path / item.folder
-        save_array(base / f"{item.name}.npy", item.values)
-        if item.stderr is not None:
-            save_array(base / f"{item.name}.stderr.npy", item.stderr)
-        if item.sample is not None:
-            write_features(base, item, drawing.pictures)
-        elif drawing.pictures and item.picture is not None:
-            _draw(base, item, drawing, item.values, item.picture)
-    run.add(item.row())
+    if item.values is None:
+        run.add(item.row())
+        return
+    base, names = run.path / item.folder, [f"{item.name}.npy"]
+    save_array(base / names[0], item.values)
+    if item.stderr is not None:
+        names.append(f"{item.name}.stderr.npy")
+        save_array(base / names[1], item.stderr)
+    if item.sample is not None:
+        names += write_table(base, item)
+    pictures = _draw(base, item, drawing)
+    players = run.ledger.keep_players(item.players if item.sample is None else None)
+    run.add(item.row(), Entry(
+        item.image, item.method, str(item.target), item.content, item.folder, item.label, item.output,
+        {name: getattr(item, name) for name in _FACTS}, _stamps(base, [*names, *pictures]),
+        _drawn(item, drawing) if pictures else "", players,
+    ))  # fmt: skip
 
 
-def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, picture: np.ndarray) -> None:
+def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
+    """Draw what an earlier run left undrawn, or drew otherwise, of an explanation whose arrays stand."""
+    entry, of = run.ledger.entries[item.image, item.method, str(item.target)], _drawn(item, drawing)
+    if not drawing.pictures or run.drawn(entry, of):
+        if entry.label != item.label:
+            run.own(replace(entry, label=item.label))
+        return
+    base = run.path / item.folder
+    arrays = {name: known for name, known in entry.files.items() if not name.endswith(PICTURES)}
+    pictures = _draw(base, _reload(run, item), drawing)
+    run.own(replace(entry, label=item.label, files={**arrays, **_stamps(base, pictures)}, drawn=of))
+
+
+def _stamps(base: Path, names: Sequence[str]) -> dict[str, Stamp]:
+    return {name: stamp(base / name) for name in names}
+
+
+def _drawn(item: Explanation, drawing: Drawing) -> str:
+    """A digest of all that the pictures of an explanation depend on, beside what makes it the item that it is."""
+    return digest_of(
+        item.image,
+        item.what(),
+        item.facts(),
+        item.unit,
+        item.names,
+        drawing.smooth,
+        drawing.signs,
+        _ends(item),
+        item.content,
+    )
+
+
+def _draw(base: Path, item: Explanation, drawing: Drawing) -> list[str]:
+    """Draw the pictures of one explanation; returns their names."""
+    values, picture = item.values, item.picture
+    if not drawing.pictures or values is None:
+        return []
+    if item.sample is not None:
+        return draw_features(base, item)
+    if picture is None:
+        return []
+    names = [f"{item.name}.png", f"{item.name}.overlay.png"]
     sigma = drawing.sigma(values.shape)
     shown = render.smooth(render.reduce_channels(values), sigma)
     title = "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
@@ -204,34 +241,52 @@ def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, p
         "unit": item.unit,
         "ends": _ends(item),
     }
-    render.save_png(render.map_image(shown, **dress), base / f"{item.name}.png")
-    render.save_png(render.overlay_image(picture, shown, **dress), base / f"{item.name}.overlay.png")
+    render.save_png(render.map_image(shown, **dress), base / names[0])
+    render.save_png(render.overlay_image(picture, shown, **dress), base / names[1])
     if drawing.signs == "apart":
         limit = render.symmetric_limit(shown)
         for sign, part in zip(SIGNS, render.by_sign(shown), strict=True):
             only = dress | {"caption": f"{sign} values only; {dress['caption']}", "limit": limit}
-            render.save_png(render.overlay_image(picture, part, **only), base / f"{item.name}.{sign}.png")
+            names.append(f"{item.name}.{sign}.png")
+            render.save_png(render.overlay_image(picture, part, **only), base / names[-1])
     if item.stderr is not None:
         del dress["ends"]
         error = render.smooth(np.sqrt((item.stderr.astype(np.float64) ** 2).sum(0)), sigma).clip(min=0)
         dress["title"] = title.replace(f"{item.method}:", f"{item.method}, standard error:", 1)
-        render.save_png(render.uncertainty_image(error, **dress), base / f"{item.name}.stderr.png")
+        names.append(f"{item.name}.stderr.png")
+        render.save_png(render.uncertainty_image(error, **dress), base / names[-1])
+    return names
 
 
 def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
-    """Write `compare.png` of one image and target: all methods that succeeded, side by side."""
-    if items and any(item.sample is not None for item in items):
-        if drawing.pictures:
-            write_feature_sheet(run.path, [_reload(run, item) for item in items if item.status == "ok"], heading)
+    """Write `compare.png` of one image and target, unless it stands: all methods that succeeded, side by side."""
+    done = [item for item in items if item.status == "ok"]
+    if not done:
         return
-    loaded = [item if item.values is not None else _reload(run, item) for item in items if item.status == "ok"]
-    pictures = [item.picture for item in items if item.picture is not None]
-    ready = [item for item in loaded if item.values is not None]
-    if not ready or not pictures or not drawing.pictures:
+    name = f"{done[0].folder}/compare{done[0].name.removeprefix(done[0].method)}.png"
+    of = digest_of(heading, [(item.method, _drawn(item, drawing)) for item in done])
+    if not drawing.pictures:
+        if all(item.resumed for item in items):
+            run.sheet_stands(name, None)
         return
-    sigma, partner = drawing.sigma(pictures[0].shape[:2]), ready[0].partner
+    if run.sheet_stands(name, of):
+        return
+    ready = [_reload(run, item) for item in done]
+    if ready[0].sample is not None:
+        write_feature_sheet(run.path / name, ready, heading)
+    elif ready[0].picture is not None:
+        _draw_sheet(run.path / name, ready, drawing, heading)
+    else:
+        return
+    run.add_sheet(name, of)
+
+
+def _draw_sheet(path: Path, ready: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
+    picture, partner = ready[0].picture, ready[0].partner
+    assert picture is not None
+    sigma = drawing.sigma(picture.shape[:2])
     image = render.compare_image(
-        pictures[0],
+        picture,
         [_panel(item, sigma) for item in ready],
         heading=heading,
         caption=render.describe(sigma)
@@ -241,8 +296,7 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
         ends=_ends(ready[0]),
         apart=drawing.signs == "apart",
     )
-    suffix = ready[0].name.removeprefix(ready[0].method)
-    render.save_png(image, run.path / ready[0].folder / f"compare{suffix}.png")
+    render.save_png(image, path)
 
 
 def _ends(item: Explanation) -> tuple[str, str]:
@@ -258,17 +312,25 @@ def _reading(item: Explanation) -> str:
 
 
 def _reload(run: RunFolder, item: Explanation) -> Explanation:
-    """Read back what an earlier run left, so that the sheet of a resumed run shows all methods."""
-    path = run.path / item.folder / f"{item.name}.npy"
-    return replace(item, values=np.load(path)) if item.values is None and path.exists() else item
+    """Read back what an earlier run left, so that the pictures of a resumed run show what those of a whole one do."""
+    if item.values is not None:
+        return item
+    entry = run.ledger.entries[item.image, item.method, str(item.target)]
+    values, stderr = (
+        np.load(run.path / item.folder / name, allow_pickle=False) if name in entry.files else None
+        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy")
+    )
+    players = item.players if item.sample is not None else run.ledger.players(entry.players)
+    return replace(item, values=values, stderr=stderr, players=players)
 
 
 def _panel(item: Explanation, sigma: float) -> render.Panel:
     assert item.values is not None
     flat = render.reduce_channels(item.values)
     by_player: Any = None
-    if item.players is not None and item.player_values is not None:
-        by_player = item.player_values[item.players]
+    if item.players is not None:  # from the values as they are on disk, so that no resumption shows others
+        totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
+        by_player = totals[item.players]
     return render.Panel(
         item.method, render.smooth(flat, sigma), by_player, item.facts(),
         group=item.unit, unit=item.unit, player_unit=f"{item.output}, sum per player",

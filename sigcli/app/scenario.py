@@ -10,7 +10,7 @@ from typing import Any
 
 from ..catalog import Entry
 from ..errors import UsageError, unknown
-from ..runs import claim_folder, free_folder, refuse_strangers
+from ..runs import claim_folder, free_folder, output_folder
 from ..scenarios import SCENARIOS
 from .choices import Chosen, choose_methods
 from .provenance import versions
@@ -86,11 +86,8 @@ def path_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> li
 
 
 def claim(name: str, spec: Mapping[str, Any], files: Sequence[str], *, out: str | Path | None, overwrite: bool) -> Path:
-    """Make the folder of a scenario that writes its own tables, and take away what an earlier run left of these."""
+    """Make the folder of a scenario that writes its own tables; those of the same run stand until they are replaced."""
     manifest = {"spec": {"command": f"benchmark scenario {name}", **spec}, "versions": versions(), "images": []}
-    folder = Path(out) if out is not None else free_folder(f"sig-{name}", manifest, resume=False)
-    refuse_strangers(folder, files, overwrite=overwrite)
-    claim_folder(folder, manifest, overwrite=overwrite)
-    for file in files:
-        (folder / file).unlink(missing_ok=True)
+    folder = output_folder(out) if out is not None else free_folder(f"sig-{name}", manifest, resume=False)
+    claim_folder(folder, manifest, files, overwrite=overwrite)
     return folder

@@ -18,7 +18,7 @@ from ..models.aware import looked_into
 from ..models.model import Model
 from ..models.shapes import SIZE
 from ..render import default_sigma
-from ..runs import refuse_strangers, write_aside
+from ..runs import output_folder, refuse_strangers, write_aside
 from ..scenarios.shapes import CLASSES, ShapesPicture, draw
 from .evaluate import FILES, Evaluation, carry_out, prepare_evaluation
 from .figures import Figure
@@ -85,7 +85,7 @@ def shapes_verdict(
     """
     if images < 1:
         raise UsageError("the scenario needs at least 1 of its images", given=images)
-    folder = Path(DEFAULT_OUT if out is None else out)
+    folder = output_folder(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     drawn = [draw(_STREAM + seed, index) for index in range(images)]
     prepared = prepare_evaluation(

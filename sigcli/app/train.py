@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..models import trained
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.trained import Trained
-from ..runs import claim_folder, free_folder, refuse_strangers, save_table
+from ..runs import claim_folder, free_folder, output_folder, save_table
 from .choices import choose_device
 from .folders import Decoded, batches, decode, find_classes, padded
 from .provenance import versions
@@ -105,12 +105,8 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
         "batch_size": batch_size, "rate": rate, "flip": flip, "grey": grey, "seed": seed,
     }  # fmt: skip
     manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
-    path = Path(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    refuse_strangers(path, FILES, overwrite=overwrite)
-    claim_folder(path, manifest, resume=resume, overwrite=overwrite)
-    if not resume:
-        for name in FILES:
-            (path / name).unlink(missing_ok=True)
+    path = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    claim_folder(path, manifest, FILES, resume=resume, overwrite=overwrite)
 
     def show(stage: str) -> Callable[..., None]:
         def shown(done: int, total: int, point: Point | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -30,7 +30,7 @@ from .choices import Chosen
 from .features import fitted, shown_of
 from .inputs import ImageSet, Loaded, decoded, run_names
 from .partners import Partners
-from .results import Drawing, Explanation, from_row
+from .results import Drawing, Explanation, from_entry
 
 _DECODERS = 2
 
@@ -77,6 +77,11 @@ class Session:
         return read_array if isinstance(self.model.preprocess, ArrayInput) else read_image
 
     @property
+    def notes(self) -> list[str]:
+        """What the user must know of the model, and of what an earlier run left."""
+        return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
+
+    @property
     def classifier(self) -> Scorer:
         """The score, where it is of a classifier; raises UsageError where it is of pairs."""
         if not isinstance(self.scorer, Scorer):
@@ -109,12 +114,18 @@ class Work:
         self.peers = ImageSet(paths, session.model.preprocess, session.read)
         self._queue: deque[_Entry] = deque()
         self._started: set[str] = set()
+        self._places = (
+            {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
+            {chosen.name: i for i, chosen in enumerate(session.methods)},
+        )
+        self._numbers = (
+            {} if session.partners is None else dict(zip(session.paths, session.partners.numbers, strict=True))
+        )
 
-    def place(self, row: dict[str, str]) -> tuple[int, int, int]:
+    def place(self, row: Mapping[str, str]) -> tuple[int, int, int]:
         """Where a row of `results.csv` belongs."""
-        images = {safe_cell(name): i for i, (name, _) in enumerate(self.names)}
-        methods = [chosen.name for chosen in self.session.methods]
-        found = methods.index(row["method"]) if row["method"] in methods else len(methods)
+        images, methods = self._places
+        found = methods.get(row["method"], len(methods))
         return images.get(row["image"], len(images)), found, int(row["target"] or -1)
 
     def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
@@ -140,8 +151,8 @@ class Work:
         if not self.session.alone:
             yield tasks, size
             return
-        for task in tasks:
-            yield [task], min(size, len(task.plan))
+        for one in tasks:
+            yield [one], min(size, len(one.plan))
 
     def _ready(self) -> Iterator[tuple[Explanation, bool]]:
         while self._queue and not self._queue[0].waits:
@@ -183,6 +194,8 @@ class Work:
             self._fail_all(blank, error)
             return
         module = looked_into(session.model)
+        if session.run is not None:
+            session.run.see(loaded.name, content, map(str, targets))
         for target in targets:
             subject = Subject(
                 x, target, low, high, loaded.picture.key, session.seed, self.peers, module, session.model.head
@@ -200,7 +213,7 @@ class Work:
                     own_unit=str(chosen.entry.properties.get("unit", "")),
                 )
                 last = i == len(session.methods) - 1
-                if self._done_before(item, loaded.path, last=last):
+                if self._done_before(item, last=last):
                     continue
                 made = self._made(item, chosen, subject, progress)
                 if isinstance(made, Task):
@@ -210,15 +223,13 @@ class Work:
                     self._queue.append(_Entry(made, last))
                     yield from self._pause()
 
-    def _done_before(self, item: Explanation, path: Path, *, last: bool) -> bool:
-        """Whether an earlier run did it already; then what it found is queued."""
-        earlier = self._earlier(item, path)
-        if earlier:
-            done = from_row(earlier[0], item.output)
-            names = ("folder", "name", "picture", "partner", "sample", "names", "players", "multiplied", "own_unit")
-            kept = {name: getattr(item, name) for name in names}
-            self._queue.append(_Entry(replace(done, **kept), last))
-        return bool(earlier)
+    def _done_before(self, item: Explanation, *, last: bool) -> bool:
+        """Whether an earlier run did it already, of this very image, and its arrays stand; then what it found is queued."""
+        run = self.session.run
+        earlier = None if run is None else run.finished(item.image, item.method, str(item.target), item.content)
+        if earlier is not None:
+            self._queue.append(_Entry(from_entry(item, *earlier), last))
+        return earlier is not None
 
     def _made(
         self, item: Explanation, chosen: Chosen, subject: Subject, progress: Callable[[int], None] | None
@@ -253,15 +264,6 @@ class Work:
         self._started.add(item.method)
         return made
 
-    def _earlier(self, item: Explanation, path: Path) -> list[dict[str, str]]:
-        """Rows of an earlier run that still hold: the array stands, and the image was not changed since it was made."""
-        run = self.session.run
-        array = None if run is None else run.path / item.folder / f"{item.name}.npy"
-        if run is None or array is None or not array.exists() or array.stat().st_mtime_ns < path.stat().st_mtime_ns:
-            return []
-        rows = run.finished(item.image, item.method, str(item.target))
-        return [row for row in rows if row.get("content", item.content) == item.content]
-
     def _file_name(self, chosen: Chosen, target: int) -> str:
         several = isinstance(self.session.target, tuple) and self.session.target[1] > 1
         return f"{chosen.name}.class{target}" if several else chosen.name
@@ -274,11 +276,11 @@ class Work:
     def _partner(self, path: Path) -> Any:
         """What the model sees of an image's second one, or None."""
         partners = self.session.partners
-        return None if partners is None else partners.display(partners.numbers[self.session.paths.index(path)])
+        return None if partners is None else partners.display(self._numbers[path])
 
     def _targets(self, x: Tensor, path: Path) -> list[int]:
         if self.session.partners is not None:
-            number = self.session.partners.numbers[self.session.paths.index(path)]
+            number = self._numbers[path]
             score = self.session.scorer.scores(x[None], torch.tensor([number], device=x.device))
             if not torch.isfinite(score).all():
                 raise ValueError("the model gives NaN or infinity for this pair")

@@ -6,7 +6,6 @@ Every random draw of a step derives from (seed, step), so that a training that w
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch.nn import functional
 
 from .. import draws
 from ..errors import OutputError
+from ..writing import write_aside
 from .damage import training_damage
 
 Batches = Callable[[int], tuple[Tensor, Tensor]]
@@ -213,10 +213,7 @@ def _save(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Recipe
         "recipe": asdict(recipe), "points": [asdict(point) for point in points],
         "net": net.module.state_dict(), "optimizer": optimizer.state_dict(),
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    torch.save(state, aside)
-    os.replace(aside, path)
+    write_aside(path, lambda aside: torch.save(state, aside))
 
 
 def _restored(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Recipe) -> tuple[int, list[Point]]:

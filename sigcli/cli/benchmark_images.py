@@ -90,7 +90,7 @@ def images(
         keep_freed_memory()
         prepared = prepare_benchmark(paths or [str(sample_images())], **o.typed(context))
         screen = console()
-        for note in prepared.evaluation.session.model.notes:
+        for note in prepared.evaluation.notes:
             screen.print(f"note: {note}", markup=False)
         with Reporter(prepared.evaluation.items) as reporter:
             found = carry_out_benchmark(prepared, progress=reporter.evaluations, explained=reporter.done)

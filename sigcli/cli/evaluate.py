@@ -132,7 +132,7 @@ def evaluate(
         # Only what was typed is passed on: a run folder brings its own model and settings.
         prepared = prepare_evaluation(paths or [str(sample_images())], **o.typed(context))
         screen = console()
-        for note in prepared.session.model.notes:
+        for note in prepared.notes:
             screen.print(f"note: {note}", markup=False)
         with Reporter(prepared.items) as reporter:
             found = carry_out(prepared, progress=reporter.evaluations, explained=reporter.done)

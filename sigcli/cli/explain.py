@@ -89,7 +89,7 @@ def explain(
         )  # fmt: skip
         if paths_given and getattr(context.get_parameter_source("model"), "name", "") == "DEFAULT":
             screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")
-        for note in session.model.notes:
+        for note in session.notes:
             screen.print(f"note: {note}", markup=False)
         failed = _carry_out(session, as_json)
     if failed:
@@ -104,7 +104,7 @@ def _carry_out(session: Session, as_json: bool) -> int:
     failed: list[Explanation] = []
     shown: list[Explanation] = []
     noted: list[str] = []
-    done = 0
+    done, told = 0, len(session.notes)
     with Reporter(session.items) as reporter:
         for item in stream(session, progress=reporter.evaluations):
             if as_json:
@@ -125,6 +125,8 @@ def _carry_out(session: Session, as_json: bool) -> int:
         screen.print(line, markup=False)
     for item in failed:
         screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
+    for note in session.notes[told:]:
+        screen.print(f"note: {note}", markup=False)
     if session.run is not None:
         screen.print(f"{done - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False)
     return len(failed)

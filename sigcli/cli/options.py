@@ -147,11 +147,21 @@ Check = Annotated[
     typer.Option("--check", rich_help_panel=_COMPUTE, help="Completeness check: sampled (cheap) or all end points."),
 ]
 
+
+def _folder(text: str) -> Path:
+    """The folder of `--out`; a name that is empty would be the current folder."""
+    if not str(text).strip():
+        raise typer.BadParameter("names no folder (given: ''). For example --out sig-out.")
+    return Path(text)
+
+
 Out = Annotated[
     Path | None,
     typer.Option(
         "--out",
         "-o",
+        parser=_folder,
+        metavar="PATH",
         rich_help_panel=_OUTPUT,
         show_default=False,
         help="Run folder; by default sig-out, or the next free sig-out-N.",

@@ -126,7 +126,12 @@ class Steps:
 
 
 def follow(
-    model: Outputs, removals: Iterable[Perturbation], *, batch_size: int = 64, head: Head = LOGITS
+    model: Outputs,
+    removals: Iterable[Perturbation],
+    *,
+    batch_size: int = 64,
+    head: Head = LOGITS,
+    filled: bool = False,
 ) -> Iterator[Steps]:
     """Run the model on all steps of all removals; yields their results in order.
 
@@ -135,6 +140,8 @@ def follow(
         removals: read lazily; a change of image size ends a batch early.
         batch_size: images per forward pass.
         head: what the outputs are.
+        filled: fill up a short batch, as the engine does: kernels differ with the number of images, and with them the last
+            bits, so that figures would depend on what else was measured and on where a run was interrupted.
     """
     waiting: list[tuple[Perturbation, Steps]] = []
     room: Tensor | None = None
@@ -143,7 +150,10 @@ def follow(
         count, size = sum(len(part) for part in parts), parts[0].shape[1:]
         if room is None or room.shape[1:] != size or room.dtype != parts[0].dtype:
             room = parts[0].new_empty(batch_size, *size)  # memory that is asked for anew costs as much as filling it
-        outputs = model.outputs(torch.cat(parts, out=room[:count])).double()
+        torch.cat(parts, out=room[:count])
+        if filled:
+            room[count:] = room[count - 1]
+        outputs = model.outputs(room if filled else room[:count]).double()
         first = 0
         for removal, found, steps in batch:
             part = outputs[first : first + steps.stop - steps.start]

@@ -6,7 +6,6 @@ The file holds tensors and one JSON text, and nothing that could run.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 
 from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.errors import ModelError, UsageError, unknown
+from sigcli.writing import write_aside
 
 from .model import Source
 from .preprocess import Preprocess
@@ -106,10 +106,7 @@ def save(path: Path, module: nn.Module, made: Trained) -> None:
     """Write a network, aside first and then renamed."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
     header = {HEADER: json.dumps({"version": _VERSION, **asdict(made)})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
-    save_file(state, aside, metadata=header)
-    os.replace(aside, path)
+    write_aside(path, lambda aside: save_file(state, aside, metadata=header))
 
 
 def read_header(path: str | Path) -> Trained | None:

@@ -1,0 +1,164 @@
+"""How files are written: aside, flushed to the disk and renamed, so that no reader and no crash sees half of one.
+
+Numbers and texts of CSV files are here too, since every table shows them alike.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import OutputError
+
+_ASIDE = re.compile(r"\.[0-9a-f]{16}\.sig\.part")
+_ASIDE_BEFORE = re.compile(r"\.?.+\.(npy|png|csv|json|pt|safetensors)\.part")
+"""What versions before files.jsonl called a file that was being written."""
+Stamp = tuple[int, str]
+"""Size in bytes and digest of a file."""
+
+
+def figure(value: float | None) -> str:
+    """A number as the CSV files show it: six significant digits, empty for None.
+
+    >>> figure(0.123456789), figure(None)
+    ('0.123457', '')
+    """
+    return "" if value is None else f"{value:.6g}"
+
+
+def safe_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: a leading = + - @, tab or return gets an apostrophe before it.
+
+    >>> safe_cell("=SUM(A1)"), safe_cell("goldfish")
+    ("'=SUM(A1)", 'goldfish')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def aside_of(path: Path) -> Path:
+    """Where a file is written before it is renamed: beside its place, under a name that only `sig` gives."""
+    return path.with_name(f".{hashlib.blake2b(os.fsencode(path.name), digest_size=8).hexdigest()}.sig.part")
+
+
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under a temporary name beside its place, flush it to the disk and rename it.
+
+    Nothing is left where writing fails. Whoever is killed leaves a file that `remove_leftovers` knows.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = aside_of(path)
+    try:
+        write(aside)
+        flush(aside)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def flush(path: Path) -> None:
+    """Bring a file's content to the disk, so that a rename never outlives it."""
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def remove_leftovers(folders: Iterable[Path], *, before: bool = False) -> None:
+    """Remove what a killed process had begun to write in some folders; not in their subfolders.
+
+    Args:
+        folders: those that need not exist are passed over.
+        before: also what earlier versions left, whose names are less distinct: for folders that hold results only.
+    """
+    for folder in folders:
+        try:
+            names = [entry.name for entry in os.scandir(folder)]
+        except OSError:
+            continue
+        for name in names:
+            if _ASIDE.fullmatch(name) or (before and _ASIDE_BEFORE.fullmatch(name)):
+                (folder / name).unlink(missing_ok=True)
+
+
+def stamp(path: Path) -> Stamp:
+    """Size and digest of a file; raises OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        content = stream.read()
+    return len(content), hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def holds(path: Path, known: Sequence[Any]) -> bool:
+    """Whether a file is there, of the size and digest that it was written with."""
+    try:
+        return path.stat().st_size == known[0] and stamp(path) == tuple(known)
+    except OSError:
+        return False
+
+
+def save_array(path: Path, values: np.ndarray) -> None:
+    """Save a float32 `.npy`."""
+
+    def write(aside: Path) -> None:
+        with aside.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(values, dtype=np.float32))
+
+    write_aside(path, write)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says into an OutputError that names the folder."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        text = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError("the output folder cannot be written", given=path, hint=f"{text}.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as it is, line ends included."""
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.write(text)
+
+
+def save_text(path: Path, text: str) -> None:
+    """Write a text file aside and rename it."""
+    with writing(path):
+        write_aside(path, lambda aside: write_text(aside, text))
+
+
+def save_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a CSV whose columns are the keys of its first row; numbers as `figure` shows them, texts made safe."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    save_text(path, stream.getvalue())
+
+
+def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
+    """Add one row to a CSV in one write, after a header where it is the first; as `save_table`."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(row), lineterminator="\n")
+    if first:
+        writer.writeheader()
+    writer.writerow({name: _cell(value) for name, value in row.items()})
+    with writing(path), path.open("w" if first else "a", encoding="utf-8", newline="") as file:
+        file.write(stream.getvalue())
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return value if re.fullmatch(r"-?\d+(/\d+)?", value) else safe_cell(value)
+    if isinstance(value, (float, np.floating)):
+        return "" if np.isnan(value) else figure(float(value))
+    return "" if value is None else str(value)
