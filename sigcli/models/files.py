@@ -93,10 +93,12 @@ def load_torchscript(spec: str, weights: str | None, device: torch.device) -> So
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
                 module = torch.jit.load(str(copy), map_location=device)
-        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        except Exception as error:  # torch's readers in C++ raise all sorts of exceptions on a broken program
             hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
             raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
     scripts.check_graphs(path, module)
+    if not module._c._has_method("forward"):
+        raise ModelError("the TorchScript program has no forward method", given=path, hint="Save the whole module.")
     return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
 
 

@@ -17,6 +17,7 @@ from .model import Model, Source
 from .prepare import freeze, prepare
 from .preprocess import Wishes, adapt
 from .settling import settle
+from .statedict import is_there
 from .twins import Twin, check_twin, fitted, inputs_of
 from .vision import imagenet_labels
 
@@ -114,7 +115,7 @@ def kind_of(spec: str) -> str:
         return "timm"
     if spec in names():
         return "torchvision"
-    if Path(spec).exists() or _FILE.search(spec):
+    if is_there(spec) or _FILE.search(spec):
         return "file"
     if _FACTORY.match(spec):
         return "factory"
