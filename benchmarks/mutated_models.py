@@ -1,6 +1,7 @@
-"""Damaged model files, by thousands: does each end in a sentence? Run: python benchmarks/mutated_models.py --count 8000
+"""Damaged model files, by thousands: does each end in a sentence?
 
-Workers have an address-space limit, so that a file which swells is seen, and a crash of one ends neither the run nor the count.
+Run: python benchmarks/mutated_models.py --count 8000. Workers have an address-space limit, so that a file which swells is
+seen, and a crash of one ends neither the run nor the count.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from mutations import mutated, outcome, seeds  # noqa: E402
+from mutations import mutated, outcome, seeds
 
 
 def work(folder: Path, first: int, last: int, memory: int) -> None:
@@ -36,7 +37,8 @@ def work(folder: Path, first: int, last: int, memory: int) -> None:
         )
         target.write_bytes(mutated(content, rng))
         began = time.monotonic()
-        print(index, path.name, round(time.monotonic() - began, 2), " ".join(outcome(target).split()), flush=True)
+        found = " ".join(outcome(target).split())
+        print(index, path.name, round(time.monotonic() - began, 2), found, flush=True)
 
 
 def main() -> None:

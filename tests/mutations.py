@@ -87,7 +87,7 @@ def _older(program: torch.export.ExportedProgram, folder: Path) -> None:
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """A damaged copy: bytes of the file, or of one member of an archive with its checksum set right again, or one JSON value."""
+    """A damaged copy: bytes of the file, or one member of an archive with its checksum set right, or one JSON value."""
     if content[:2] == b"PK" and rng.random() < 0.75:
         return _in_archive(content, rng)
     if content[8:9] == b"{" and rng.random() < 0.6:

@@ -391,7 +391,7 @@ def scripts(marker):
     return {
         "forward": {"body": f"    a = {call}\n"},
         "default": {"body": "", "extra": f", extra: Tensor={call}"},
-        "setstate": {"body": "", "before": f"  def __setstate__(self, s: Tensor) -> None:\n    a = {call}\n    return None\n"},
+        "setstate": {"body": "", "before": f"  def __setstate__(self, s: Tensor) -> None:\n    a={call}\n    return None\n"},
         "spaces": {"body": f'    a = torch . from_file("{marker}", True, 16)\n'},
         "lines": {"body": f'    a = (torch. # no\n      from_file("{marker}", True, 16))\n'},
         "ops": {"body": f'    a = ops.aten.from_file("{marker}", True, 16)\n'},

@@ -175,6 +175,20 @@ def test_a_program_for_one_batch_size_takes_any(tmp_path, count):
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.parametrize(("least", "most"), [(1, 8), (3, 5)])
+def test_bounds_of_the_batch_size_are_kept(tmp_path, least, most):
+    net = Tiny(channels=1).eval()
+    sizes = ({0: torch.export.Dim("batch", min=least, max=most)},)
+    with quietly():
+        program = torch.export.export(net, (torch.randn(4, 1, 20, 30),), dynamic_shapes=sizes)
+        torch.export.save(program, tmp_path / "n.pt2")
+    model = load_model(str(tmp_path / "n.pt2"))
+    assert f"batches of {least} to {most}" in model.notes[0]
+    for count in (1, 2, most, most + 1, 3 * most - 1):
+        images = torch.randn(count, 1, 20, 30)
+        torch.testing.assert_close(model.module(images), net(images).detach())
+
+
 def test_fixed_batches_hand_over_outputs_that_are_no_tensors():
     class Dictionary(nn.Module):
         def forward(self, images):

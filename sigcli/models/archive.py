@@ -225,9 +225,19 @@ class _Window(io.RawIOBase):
         return len(found)
 
 
+def shown(text: object, limit: int = 160) -> str:
+    """A name or reason out of a file, fit for a message: one line, printable, not long.
+
+    >>> shown("a" + chr(10) + "b" + "c" * 200, limit=8)
+    'a?bcc...'
+    """
+    line = "".join(letter if letter.isprintable() else "?" for letter in str(text))
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
 def damaged(path: Path, why: str) -> ModelError:
     """The message for a file that does not hold what it should."""
-    return ModelError(f"the file is damaged: {why}", given=path, hint="Fetch or save it again.")
+    return ModelError(f"the file is damaged: {shown(why)}", given=path, hint="Fetch or save it again.")
 
 
 def unreadable(path: Path, error: BaseException) -> ModelError:
@@ -291,9 +301,9 @@ def _located(path: Path, stream: Any, info: zipfile.ZipInfo, root: str) -> Membe
         raise refused(path, f"'{name}' is encrypted, or packed in a way that torch never does")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
         raise damaged(path, f"'{name}' states two sizes")
-    stream.seek(info.header_offset)
+    stream.seek(max(info.header_offset, 0))
     head = stream.read(_LOCAL.size)
-    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
+    if info.header_offset < 0 or len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
         raise damaged(path, f"'{name}' is not where the directory says")
     method, length, extra = _LOCAL.unpack(head)[3], _LOCAL.unpack(head)[9], _LOCAL.unpack(head)[10]
     own = stream.read(length)

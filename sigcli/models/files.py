@@ -30,21 +30,22 @@ from .vision import fitting
 
 
 class FixedBatch(nn.Module):
-    """A program made for one batch size, for any: cut into pieces of that size, the last one filled up.
+    """A program made for some batch sizes, for any: cut into pieces of the largest, the last one filled up to the least.
 
     Args:
         program: (batch, C, H, W) → (batch, classes).
-        batch: the size that it was exported with.
+        batch: the largest size that it takes.
+        least: the smallest, None where it takes one size only.
     """
 
-    def __init__(self, program: nn.Module, batch: int):
+    def __init__(self, program: nn.Module, batch: int, least: int | None = None):
         super().__init__()
-        self.program, self.batch = program, batch
+        self.program, self.batch, self.least = program, batch, batch if least is None else least
 
     def forward(self, *inputs: Tensor) -> Any:
         """(N, C, H, W), or two of these, → (N, classes) for any N."""
         count = len(inputs[0])
-        lack = -count % self.batch
+        lack = max(0, self.least - (count % self.batch or self.batch))
         filled = [torch.cat([x, x[-1:].expand(lack, *x.shape[1:])]) if lack else x for x in inputs]
         outputs = [self.program(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
         if not all(isinstance(output, Tensor) for output in outputs):
@@ -93,10 +94,12 @@ def load_torchscript(spec: str, weights: str | None, device: torch.device) -> So
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
                 module = torch.jit.load(str(copy), map_location=device)
-        except (RuntimeError, ValueError, OSError, MemoryError) as error:
+        except Exception as error:  # torch's readers in C++ raise all sorts of exceptions on a broken program
             hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
             raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
     scripts.check_graphs(path, module)
+    if not module._c._has_method("forward"):
+        raise ModelError("the TorchScript program has no forward method", given=path, hint="Save the whole module.")
     return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
 
 
@@ -112,9 +115,11 @@ def load_export(spec: str, weights: str | None, device: torch.device, *, picture
     program, module = _read_export(path, device)
     shape, inputs = _input_shape(path, program, pictures)
     notes: tuple[str, ...] = ()
-    if shape[0] is not None:
-        module = FixedBatch(module, shape[0])
-        notes = (f"the program was exported for batches of {shape[0]}: others are cut or filled up to that",)
+    least, most = (shape[0], shape[0]) if shape[0] is not None else _batch_sizes(program)
+    if most is not None:
+        module = FixedBatch(module, most, least)
+        sizes = f"{most}" if least == most else f"{least} to {most}"
+        notes = (f"the program was exported for batches of {sizes}: others are cut or filled up to that",)
     return Source(
         module,
         kind="export",
@@ -183,6 +188,16 @@ def _moved(program: Any, device: torch.device) -> Any:
     from torch.export.passes import move_to_device_pass
 
     return move_to_device_pass(program, device)
+
+
+def _batch_sizes(program: Any) -> tuple[int, int | None]:
+    """The least and largest batch that a program says it takes; None where it sets no limit."""
+    names = program.graph_signature.user_inputs
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    limits = program.range_constraints.get(values[0].shape[0].node.expr)
+    if limits is None or not getattr(limits.upper, "is_Integer", False):
+        return 1, None
+    return max(1, int(limits.lower)), int(limits.upper)
 
 
 def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | None, ...], int]:

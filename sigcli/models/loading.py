@@ -22,6 +22,7 @@ from .model import Model, Source
 from .prepare import freeze, prepare
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
+from .statedict import is_there
 from .twins import Twin, check_twin, fitted, inputs_of
 from .vision import imagenet_labels
 
@@ -151,7 +152,7 @@ def kind_of(spec: str) -> str:
         return "timm"
     if spec in names():
         return "torchvision"
-    if Path(spec).exists() or _FILE.search(spec):
+    if is_there(spec) or _FILE.search(spec):
         return "file"
     if _FACTORY.match(spec):
         return "factory"

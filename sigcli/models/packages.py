@@ -16,7 +16,7 @@ import torch
 
 from sigcli.errors import ModelError
 
-from .archive import Archive, damaged
+from .archive import Archive, damaged, shown
 from .exported import BrokenProgramError, OddProgramError, clean_payload, clean_program, element_type
 from .pickles import Outline, Storage
 from .saved import messages, of_archive
@@ -54,7 +54,7 @@ def clean_members(archive: Archive, aside: Path) -> tuple[str, Members]:
     try:
         return ("", _old_members(archive, aside)) if old else ("model/", _new_members(archive, aside))
     except OddProgramError as error:
-        raise ModelError(f"refused: the program {error}", given=archive.path, hint=RE_EXPORT) from error
+        raise ModelError(f"refused: the program {shown(error)}", given=archive.path, hint=RE_EXPORT) from error
     except BrokenProgramError as error:
         what = f"torch.export cannot load the file: {error}"
         raise ModelError(what, given=archive.path, hint=RE_EXPORT) from error

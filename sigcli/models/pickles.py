@@ -81,7 +81,7 @@ class Outline:
         count, last = 1, self.offset
         for size, stride in zip(self.size, self.stride, strict=True):
             count, last = count * size, last + max(size - 1, 0) * stride
-        if (last + (count > 0)) * self.dtype.itemsize > nbytes:
+        if count and (last + 1) * self.dtype.itemsize > nbytes:
             raise BrokenPickleError(f"a tensor of shape {self.size} needs more numbers than the file holds")
         if count * self.dtype.itemsize > nbytes + _VIEW_LIMIT:
             raise BrokenPickleError(f"a tensor of shape {self.size} repeats {nbytes} bytes over and over")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sigcli.errors import ModelError
 
-from .archive import Archive, damaged, unreadable
+from .archive import Archive, damaged, shown, unreadable
 from .pickles import BrokenPickleError, ForeignObjectError, Outline, Storage, describe
 
 SAVE_STATE = (
@@ -88,7 +88,7 @@ def messages(path: Path) -> Iterator[None]:
     try:
         yield
     except ForeignObjectError as error:
-        what = f"refused: the file pickles Python objects ({error}), which could run code"
+        what = f"refused: the file pickles Python objects ({shown(error)}), which could run code"
         raise ModelError(what, given=path, hint=SAVE_STATE) from None
     except BrokenPickleError as error:
         raise damaged(path, str(error)) from error

@@ -13,7 +13,7 @@ from typing import Any
 
 from sigcli.errors import ModelError
 
-from .archive import Archive, damaged
+from .archive import Archive, damaged, shown
 from .operators import SCRIPT_NAMESPACES, WORDS, objection
 from .pickles import BrokenPickleError, ForeignObjectError, describe
 
@@ -104,7 +104,9 @@ def _check_pickle(archive: Archive, folder: str, content: bytes | str) -> None:
             if archive.size(f"{folder}/{outline.storage.key}") < outline.storage.nbytes:
                 raise BrokenPickleError("a tensor that needs more numbers than the file holds")
     except ForeignObjectError as error:
-        raise ModelError(f"refused: the program holds an object of {error}", given=archive.path, hint=_HINT) from error
+        raise ModelError(
+            f"refused: the program holds an object of {shown(error)}", given=archive.path, hint=_HINT
+        ) from error
     except BrokenPickleError as error:
         raise damaged(archive.path, f"'{folder}.pkl': {error}") from error
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 from sigcli.images import nearest_name
 
-from .archive import Archive, damaged, unreadable
+from .archive import Archive, damaged, shown, unreadable
 from .checks import one_line
 from .pickles import Outline, Strange
 from .saved import SAVE_STATE, opened
@@ -21,13 +21,22 @@ from .saved import SAVE_STATE, opened
 State = dict[str, Tensor]
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+_NAME_LIMIT = 1000
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether something of that name exists; False also for a name that none can have."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long, a null byte, a folder that may not be entered
+        return False
+
+
 def check_file(path: Path, kind: str) -> None:
-    """Raise ModelError unless `path` is a readable file with something in it."""
-    if not path.exists():
-        near = nearest_name(path)
+    """Raise ModelError unless `path` is an ordinary file with something in it: reading a pipe or device might never end."""
+    if not is_there(path):
+        near = nearest_name(path) if len(str(path)) < _NAME_LIMIT else None
         raise ModelError(
             f"no such {kind} file", given=path, hint=f"Did you mean '{near}'?" if near else "Check the path."
         )
@@ -102,6 +111,16 @@ def load_into(module: nn.Module, state: State, path: str | Path, name: str) -> N
     Raises:
         ModelError: names or shapes differ; the message shows a few of each.
     """
+    check_fits(module, state, path, name)
+    module.load_state_dict(state, strict=False)
+
+
+def check_fits(module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str) -> None:
+    """Hold the names and shapes of weights against a network's.
+
+    Raises:
+        ModelError: they differ; the message shows a few of each.
+    """
     own = module.state_dict()
     # Written only by BatchNorm since torch 0.4.1, and used by nothing in evaluation mode.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
@@ -115,7 +134,6 @@ def load_into(module: nn.Module, state: State, path: str | Path, name: str) -> N
         found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape", other)]
         what = f"the weights are not those of {name}: {'; '.join(text for text in found if text)}"
         raise ModelError(what, given=path, hint="Name the network that they were trained with.")
-    module.load_state_dict(state, strict=False)
 
 
 def hash_file(path: str | Path, algorithm: str = "blake2b") -> str:
@@ -144,7 +162,7 @@ def hash_state(state: Mapping[str, Any]) -> str:
 def _read_pickle(path: Path) -> State:
     with opened(path) as saved:
         chosen = _unwrap(saved.content)
-        strange = next((f"{name} is {v.kind}" for name, v in chosen.items() if isinstance(v, Strange)), None)
+        strange = next((f"{shown(name)} is {v.kind}" for name, v in chosen.items() if isinstance(v, Strange)), None)
         if strange is not None:
             raise ModelError(f"the file holds a tensor that no network takes: {strange}", given=path, hint=SAVE_STATE)
         return saved.tensors(chosen)
@@ -180,4 +198,4 @@ def _unwrap(content: Any) -> dict[str, Any]:
 
 def _some(kind: str, keys: list[str], limit: int = 2) -> str:
     more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return f"{kind} {', '.join(keys[:limit])}{more}" if keys else ""
+    return f"{kind} {', '.join(map(shown, keys[:limit]))}{more}" if keys else ""

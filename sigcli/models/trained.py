@@ -22,7 +22,7 @@ from sigcli.writing import write_aside
 
 from .model import Source
 from .preprocess import Preprocess
-from .statedict import hash_file, load_into, read_state_dict
+from .statedict import State, check_fits, hash_file, load_into, read_state_dict
 
 HEADER = "sig-network"
 _VERSION = 1
@@ -129,9 +129,21 @@ def read_header(path: str | Path) -> Trained | None:
             str(found["arch"]), tuple(map(str, found["classes"])), bool(found["certainty"]), Preprocess(**pixels),
             dict(found["figures"]),
         )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
         hint = "It may be of another version of sig, or was changed: train it again."
         raise ModelError("the file does not say how its network is built", given=path, hint=hint) from error
+
+
+def _check_size(made: Trained, state: State, path: Path) -> None:
+    """Hold the weights against the network before it is built: the header may ask for one that fits into no memory."""
+    try:
+        with torch.device("meta"):
+            outline = build(made)
+    except NotImplementedError:  # RegNet computes its widths with tensors, which meta tensors cannot; they are its own
+        if len(made.classes) > max((len(value) for value in state.values() if value.ndim), default=0):
+            raise ValueError("more classes than weights") from None
+        return
+    check_fits(outline, state, path, made.arch)
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
@@ -148,11 +160,14 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         raise ModelError(
             "the file holds weights without their network", given=path, hint="Try --model NAME --weights FILE."
         )
+    state = read_state_dict(path)
     try:
+        _check_size(made, state, path)
         module = build(made)
-    except (UsageError, ValueError, RuntimeError) as error:
-        raise ModelError(f"the file names a network that cannot be built ({made.arch})", given=path) from error
-    load_into(module, read_state_dict(path), path, made.arch)
+    except (UsageError, ValueError, RuntimeError, TypeError, ArithmeticError, MemoryError, AssertionError) as error:
+        what = f"the file names a network that cannot be built ({made.arch})"
+        raise ModelError(what, given=path, hint="Train it again: sig train.") from error
+    load_into(module, state, path, made.arch)
     return Source(
         module,
         kind="trained",

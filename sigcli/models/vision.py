@@ -20,7 +20,7 @@ from sigcli.errors import ModelError, unknown
 from .checks import one_line
 from .model import Source
 from .preprocess import Preprocess
-from .statedict import State, hash_file, hash_state, load_into, read_state_dict
+from .statedict import State, hash_file, hash_state, is_there, load_into, read_state_dict
 
 _TIMEOUT = 30.0
 _NO_WEIGHTS = "none"
@@ -96,7 +96,7 @@ def _member(name: str, choice: str) -> Any:
     for key, member in members.items():
         if key.lower() == short.lower():
             return member
-    if Path(choice).exists() or "/" in choice or re.search(r"\.\w+$", choice):
+    if is_there(choice) or "/" in choice or re.search(r"\.\w+$", choice):
         return None
     raise unknown(f"weights of {name}", choice, [*members, _NO_WEIGHTS, "FILE"], ModelError)
 
