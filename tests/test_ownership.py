@@ -5,6 +5,7 @@ The right state of a folder is that of an undisturbed run of the same command, f
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -19,10 +20,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import sigcli.app.results
-import sigcli.app.work
 import sigcli.app.evaluate
 import sigcli.app.explain
+import sigcli.app.results
+import sigcli.app.work
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, SigError, UsageError
 from sigcli.ledger import Entry
@@ -305,10 +306,8 @@ def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fa
             return right(*arguments)
 
         monkeypatch.setattr(place, name, stopped)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             explain("in", **options, out=f"out{stop}")
-        except KeyboardInterrupt:
-            pass
         monkeypatch.setattr(place, name, right)
         explain("in", **options, out=f"out{stop}", resume=True)
         same(f"out{stop}", "whole")
@@ -397,7 +396,9 @@ DAMAGE = {
     "half a ledger": lambda: half(Path("out/files.jsonl")),
     "no ledger": lambda: Path("out/files.jsonl").unlink(),
     "a ledger of zeros": lambda: Path("out/files.jsonl").write_bytes(b"\0" * 500),
-    "lists in the ledger": lambda: Path("out/files.jsonl").open("a").write('[1]\n{"image": 3}\n{"sheet": "../x"}\n'),
+    "lists in the ledger": lambda: Path("out/files.jsonl").write_bytes(
+        Path("out/files.jsonl").read_bytes() + b'[1]\n{"image": 3}\n{"sheet": "../x"}\n'
+    ),
 }
 
 
