@@ -36,8 +36,10 @@ def output_folder(out: str | Path) -> Path:
     Raises:
         UsageError: no name, a file, or a current folder that holds other things.
     """
-    if not str(out).strip():
-        raise UsageError("the output folder has no name", given=repr(str(out)), hint="For example --out sig-out.")
+    if not str(out).strip() or "\0" in str(out):
+        raise UsageError(
+            "the output folder has no name that can be", given=repr(str(out)), hint="For example --out sig-out."
+        )
     path = Path(out)
     try:
         if path.exists() and not path.is_dir():
@@ -64,14 +66,20 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(file.read_text(encoding="utf-8-sig"))
+        ours = (
+            isinstance(found, dict)
+            and isinstance(found.get("spec"), dict)
+            and isinstance(found.get("images", []), list)
+        )
+        if not ours and Ledger.read(path) is not None:
+            raise ValueError("it is not as a run writes it")
     except (OSError, ValueError, RecursionError) as error:
         way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "take the file away"
         raise OutputError(
             "the manifest of the run folder cannot be read", given=file,
             hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",
         ) from error  # fmt: skip
-    ours = isinstance(found, dict) and isinstance(found.get("spec"), dict)
-    return found if ours and isinstance(found.get("images", []), list) else None
+    return found if ours else None
 
 
 def manifest_or_none(path: Path) -> dict[str, Any] | None:

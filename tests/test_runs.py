@@ -14,7 +14,7 @@ SPEC = {"spec": {"model": "a", "seed": 0}, "images": ["a.jpg"]}
 
 
 def row(image, method="ig", target="1", status="ok"):
-    return {"image": image, "method": method, "target": target, "status": status, "score": "0.5"}
+    return {"image": image, "method": method, "target": target, "status": status, "score": "0.5", "seconds": "0.1"}
 
 
 def read(path: Path):

@@ -34,12 +34,12 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "only explanations of classified images can be measured", given=folder,
             hint="A pair has a distance and no classes; an array has no pixels.",
         )  # fmt: skip
-    if options is None:
+    if not isinstance(options, dict):
         raise UsageError(
             "the run does not say how its model was loaded", given=folder,
             hint=f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}.",
         )  # fmt: skip
-    images = [Path(name) for name in manifest["images"]]
+    images = [Path(name) for name in manifest["images"] if isinstance(name, str)]
     lost = [path for path in images if not path.exists()]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
@@ -47,7 +47,8 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "images of the run are no longer there", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
-    return images, dict(options)
+    lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # JSON has no tuples
+    return images, {**options, **lists}
 
 
 def check_model(folder: Path, model: Model) -> None:
