@@ -8,9 +8,7 @@ import torch
 import torchvision
 from torch import nn
 from torch.nn import functional
-from typer.testing import CliRunner
 
-from sigcli.cli.main import app
 from sigcli.errors import AttributionError
 from sigcli.methods.layers import gradcam
 from sigcli.methods.modules import checked_copy, out_of_place, same_function
@@ -74,7 +72,7 @@ def test_a_branch_is_no_default(grain, share):
 
 
 class Residual(nn.Module):
-    """z reads what an in-place ReLU wrote into y: the sum is 2·ReLU(y), and y + ReLU(y) in a copy without in-place layers."""
+    """The sum reads what an in-place ReLU wrote into y: 2·ReLU(y), and y + ReLU(y) in a copy without in-place layers."""
 
     def __init__(self):
         super().__init__()
@@ -141,7 +139,7 @@ class Pooled(nn.Module):
         if self.kind == "gated":
             return a * self.second(a.mean((2, 3), keepdim=True)).sigmoid()
         if self.kind == "rectified twice":
-            return functional.relu(self.first(a), inplace=True).mul_(2)
+            return functional.relu(self.first(a), inplace=True).mul(2)
         return torch.cat([a[:, :2], self.second(a)[:, 2:]], 1)
 
     def forward(self, x):
@@ -185,7 +183,7 @@ def test_gradcam_is_cam_in_torchvisions_networks(name):
     assert correlation(attribute(net, "gradcam", who, relu=False).values.sum(0), by_hand) >= 0.999
 
 
-@pytest.mark.parametrize("name", ["resnet18", "googlenet", "squeezenet1_1", "densenet121", "swin_t"])
+@pytest.mark.parametrize("name", ["resnet18", "googlenet", "squeezenet1_1"])
 def test_with_the_default_held_the_scores_do_not_depend_on_the_image(name):
     """Held by torch's own hooks, where the place is a layer's."""
     torch.manual_seed(0)
@@ -193,7 +191,7 @@ def test_with_the_default_held_the_scores_do_not_depend_on_the_image(name):
     net = torchvision.models.get_model(name, weights=None, **options).eval().requires_grad_(False)
     place = last_layer(net, (3, 64, 64))
     assert place.everywhere
-    layer = net.get_submodule("features" if place.name == "forward:relu" else place.name)
+    layer = net.get_submodule(place.name)
     kept, (one, other) = [], torch.randn(2, 1, 3, 64, 64)
     hook = layer.register_forward_hook(lambda _, __, output: kept.append(output.clone()))
     scores = net(one)
@@ -203,7 +201,7 @@ def test_with_the_default_held_the_scores_do_not_depend_on_the_image(name):
 
 
 class Tokens(nn.Module):
-    """A small transformer: patches of any size, class tokens at the start, in the middle or at the end, either order of axes."""
+    """A small transformer: patches of any size, class tokens at the start, the middle or the end, either axis first."""
 
     def __init__(self, *, at="start", extra=1, sequence_first=False, pooled=False, patch=(4, 4), blocks=2):
         super().__init__()
@@ -244,9 +242,7 @@ def test_tokens_have_the_grid_of_their_patches(at, extra, patch, shape, sequence
     h, w = shape[1] // patch[0], shape[2] // patch[1]
     assert place.grid.size == (h, w)
     given, x = [], image(1, shape)
-    net.blocks[0].register_forward_pre_hook(
-        lambda _, args: given.append(args[0] if extra or not sequence_first else args[0])
-    )
+    net.blocks[0].register_forward_pre_hook(lambda _, args: given.append(args[0]))
     net(x[None])
     for i, j in [(0, 0), (0, w - 1), (h - 1, 0), (h // 2, w // 2), (h - 1, w - 1)]:
         changed = x.clone()
@@ -308,34 +304,20 @@ def test_a_head_of_zeros_still_has_a_place():
 
 def test_functions_are_layers_by_name():
     net = random(Pooled("skip"))
-    assert last_layer(net, SHAPE).name == "forward:relu.2"
+    assert last_layer(net, SHAPE).name == "forward:relu.3"
     assert named_layer(net, "forward:relu", SHAPE).grid.size == (16, 16)
     who = subject(image())
     assert torch.equal(
-        attribute(net, "gradcam", who).values, attribute(net, "gradcam", who, layer="forward:relu.2").values
+        attribute(net, "gradcam", who).values, attribute(net, "gradcam", who, layer="forward:relu.3").values
     )
 
 
-def test_an_empty_map_is_said(tmp_path):
+def test_an_empty_map_is_said():
     net, who = relu_net(), subject()
     with torch.no_grad():
         net[6].weight[1] = net[6].weight[1].abs()
     scorer = Passes(Scorer(net))
     assert gradcam(scorer, who).note == ""
-    against = next(iter([attribute(net, "gradcam-counterfactual", who)]))
+    against = attribute(net, "gradcam-counterfactual", who)
     assert not against.values.any()
     assert "each place speaks for the class" in against.note
-    shown = CliRunner().invoke(
-        app,
-        [
-            "explain",
-            "sample_images/star.png",
-            "--method",
-            "gradcam-counterfactual",
-            "--target",
-            "0",
-            "--out",
-            str(tmp_path),
-        ],
-    )
-    assert shown.exit_code == 0

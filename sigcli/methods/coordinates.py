@@ -1,9 +1,9 @@
 """Where in the image the entries of a tensor lie, carried along while a network runs.
 
 Beside each tensor goes one of the same shape that holds the coordinates of its entries, y + ix in 0..1, and NaN for what
-lies nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for each of
-its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps the shape
-keeps the coordinates.
+lies nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for
+each of its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps
+the shape keeps the coordinates.
 """
 
 from __future__ import annotations

@@ -254,6 +254,7 @@ def _linear(module: nn.Module, layer: Layer, shape: tuple[int, ...]) -> bool:
         value, edge, outputs = activations(module, layer, image)
         weights = torch.randn(outputs.shape, generator=generator).to(outputs)
         (gradient,) = torch.autograd.grad((outputs * weights).sum(), edge, allow_unused=True)
+    outputs = outputs.detach()
     if gradient is None or grid is None or not uniform(grid.map(gradient)):
         return False
     size = float(value.std()) or 1.0
@@ -262,7 +263,7 @@ def _linear(module: nn.Module, layer: Layer, shape: tuple[int, ...]) -> bool:
         held = Trace(module, hold={layer.key: other}).run(image.clone())
     expected = float((gradient * (other - value)).sum())
     scale = float((gradient * (other - value)).norm()) + 1e-3 * float((outputs * weights).abs().sum())
-    return abs(float(((held - outputs.detach()) * weights).sum()) - expected) <= 1e-3 * scale
+    return abs(float(((held - outputs) * weights).sum()) - expected) <= 1e-3 * scale
 
 
 def uniform(gradient: Tensor) -> bool:
