@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 from sigcli.errors import AttributionError, UsageError
-from sigcli.methods.modules import as_map, last_layer, layers, working_copy
+from sigcli.methods.places import last_layer
 
 from toys import attribute, relu_net, smooth_net, subject
 
@@ -21,19 +21,19 @@ def sig(*arguments):
 
 def network(name, side=64):
     torch.manual_seed(0)
-    net = torchvision.models.get_model(name, weights=None).eval().requires_grad_(False)
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    net = torchvision.models.get_model(name, weights=None, **options).eval().requires_grad_(False)
     if name.startswith("vit"):
         nn.init.normal_(net.heads.head.weight, std=0.05)
     return net, subject(torch.randn(3, side, side), target=5)
 
 
-@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4.1.conv2"), ("squeezenet1_1", "classifier.1")])
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("squeezenet1_1", "features")])
 @pytest.mark.parametrize("counterfactual", [False, True])
 def test_gradcam_gives_captums_numbers(name, layer, counterfactual):
     net, who = network(name)
     assert last_layer(net, who.x.shape).name == layer
-    copy = working_copy(net)
-    theirs = LayerGradCam(copy, copy.get_submodule(layer)).attribute(who.x[None], target=5)
+    theirs = LayerGradCam(net, net.get_submodule(layer)).attribute(who.x[None], target=5)
     theirs = functional.interpolate((-theirs if counterfactual else theirs).relu(), who.x.shape[-2:], mode="bilinear")
     found = attribute(net, "gradcam-counterfactual" if counterfactual else "gradcam", who)
     assert (found.values.sum(0) - theirs[0, 0]).norm() <= 1e-6 * theirs.norm()
@@ -43,9 +43,10 @@ def test_gradcam_gives_captums_numbers(name, layer, counterfactual):
 def test_gradcam_of_any_layer_and_without_relu():
     net, who = relu_net(), subject()
     found = attribute(net, "gradcam", who, layer="0", relu=False)
-    copy = working_copy(net)
-    theirs = LayerGradCam(copy, copy[0]).attribute(who.x[None], target=1)
-    assert torch.allclose(found.values.sum(0), theirs[0, 0])
+    activation = net[0](who.x[None]).requires_grad_()
+    (gradient,) = torch.autograd.grad(net[2:](functional.relu(activation))[0, 1], activation)
+    theirs = (gradient.mean((2, 3), keepdim=True) * activation).sum(1)[0].detach()
+    assert torch.allclose(found.values.sum(0), theirs)
     assert found.values.min() < 0 < found.values.max()
     opposite = attribute(net, "gradcam-counterfactual", who, layer="0", relu=False)
     assert torch.allclose(opposite.values, -found.values)
@@ -57,25 +58,24 @@ def test_gradcam_of_any_layer_and_without_relu():
 
 @pytest.mark.parametrize(
     ("name", "side", "expected"),
-    [("densenet121", 64, "features.denseblock4.denselayer16.conv2"), ("mobilenet_v2", 64, "features.18.0"),
-     ("convnext_tiny", 64, "features.7.2.block.0"), ("vit_b_16", 224, "encoder.layers.encoder_layer_11.ln_1"),
-     ("swin_t", 64, "norm"), ("vgg11", 64, "features.18")],
+    [("densenet121", 64, "forward:relu"), ("mobilenet_v2", 64, "features"), ("convnext_tiny", 64, "features"),
+     ("vit_b_16", 224, "encoder.layers.encoder_layer_10"), ("swin_t", 64, "norm"), ("vgg11", 64, "features"),
+     ("googlenet", 64, "inception5b")],
 )  # fmt: skip
-def test_the_last_layer_is_found(name, side, expected):
+def test_the_last_place_that_everything_passes_is_found(name, side, expected):
     net, who = network(name, side)
     assert last_layer(net, who.x.shape).name == expected
 
 
 def test_transformer_tokens_become_a_map():
     net, who = network("vit_b_16", 224)
-    by_name = {layer.name: layer for layer in layers(net, who.x.shape)}
-    layer = by_name["encoder.layers.encoder_layer_11.ln_1"]
+    layer = last_layer(net, who.x.shape)
     tokens = torch.arange(197 * 2.0).reshape(1, 197, 2)
-    assert as_map(tokens, layer)[0, 0, 0].tolist() == [2.0 * i for i in range(1, 15)]  # without the class token
+    assert layer.grid.map(tokens)[0, 0, 0].tolist() == [2.0 * i for i in range(1, 15)]  # without the class token
     swin, small = network("swin_t")
     assert attribute(swin, "gradcam", small).values.abs().sum() > 0
     last = last_layer(swin, small.x.shape)
-    assert (last.form, last.grid) == ("last", (2, 2))
+    assert (last.grid.form, last.grid.size) == ("last", (2, 2))
 
 
 @pytest.mark.parametrize("name", ["resnet18", "densenet121", "mobilenet_v2", "swin_t"])
@@ -101,7 +101,7 @@ def test_cam_of_pooled_class_maps_and_what_it_refuses():
 
 def test_a_network_without_convolutions_is_told():
     net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
-    with pytest.raises(AttributionError, match="no convolutional layer"):
+    with pytest.raises(AttributionError, match="no layer with places"):
         attribute(net, "gradcam", subject())
 
 
@@ -119,7 +119,7 @@ def test_layers_are_listed():
     from sigcli.app.layers import model_layers
 
     found = model_layers("squeezenet1_1", weights="none", resize=64, crop=64)
-    assert [layer.name for layer, default in found if default] == ["classifier.1"]
+    assert [layer.name for layer, default in found if default] == ["features"]
     assert "features.16" in sig("list", "layers", "--model", "shapes").stdout
     assert '"default": true' in sig("list", "layers", "--model", "shapes", "--json").stdout
 

@@ -1,9 +1,9 @@
 """Where in the image the entries of a tensor lie, carried along while a network runs.
 
-Beside each tensor goes one of the same shape that holds the coordinates of its entries, y + ix in 0..1, and NaN for what lies
-nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for each of
-its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps the shape
-keeps the coordinates.
+Beside each tensor goes one of the same shape that holds the coordinates of its entries, y + ix in 0..1, and NaN for what
+lies nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for
+each of its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps
+the shape keeps the coordinates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from torch import Tensor
 Edge = tuple[Any, int]
 """A tensor in autograd's graph: the node that gave it, and which of its outputs it is."""
 
-_GIVES_MAPS = re.compile(r"_?(conv(_transpose)?2d|batch_norm|.*pool2d.*|interpolate|upsample.*|pixel_(un)?shuffle)$")
+_GIVES_MAPS = re.compile(
+    r"_?(conv(_transpose)?2d|batch_norm|.*pool2d.*|interpolate|upsample.*|pixel_(un)?shuffle|pad)$"
+)
 _MOVES = re.compile(
     r"(permute|transpose|t|swap(axes|dims)|move(axis|dim)|reshape(_as)?|view(_as)?|flatten|unflatten|ravel|getitem|get|cat"
     r"|concat(enate)?|stack|chunk|split(_with_sizes)?|tensor_split|unbind|(un)?squeeze|expand(_as)?|repeat|tile|roll|flip"
@@ -44,6 +46,10 @@ class Grid:
     size: tuple[int, int]
     places: tuple[int, ...] = ()
 
+    def channels(self, shape: tuple[int, ...]) -> int:
+        """How many channels a tensor of that shape has."""
+        return shape[_FORMS[self.form][0]]
+
     def map(self, tensor: Tensor) -> Tensor:
         """The tensor as (1, C, h, w); tokens of no place go."""
         channels, places = _FORMS[self.form]
@@ -66,9 +72,13 @@ def forms(shape: tuple[int, ...]) -> list[str]:
 
 def grid(coordinates: Tensor | None, shape: tuple[int, ...]) -> Grid | None:
     """The grid that coordinates make in a tensor of that shape; None where they make none."""
-    for form in forms(shape) if coordinates is not None else ():
+    if coordinates is None:
+        return None
+    if "map" in forms(shape) and _same(coordinates, _fresh(shape, coordinates.device)):
+        return Grid("map", (shape[2], shape[3]))
+    for form in forms(shape):
         channels, places = _FORMS[form]
-        by_place = coordinates.movedim(channels, -1)  # type: ignore[union-attr]
+        by_place = coordinates.movedim(channels, -1)
         alike = by_place == by_place[..., :1]
         if not bool((alike | by_place.isnan()).all()):
             continue
@@ -123,8 +133,9 @@ class Coordinates:
         first = sources[0]
         if _GIVES_MAPS.match(call.name):
             whole = first.ndim == 4 and _same(first, _fresh(first.shape, first.device))
-            return [_fresh(t.shape, first.device) if whole and t.ndim == 4 else None for t in found]
-        if _MOVES.match(call.name):
+            if whole or call.name != "pad":
+                return [_fresh(t.shape, first.device) if whole and t.ndim == 4 else None for t in found]
+        if _MOVES.match(call.name) or call.name == "pad":
             return self._moved(call)
         if _MIXES_LAST.match(call.name) or call.name == "conv1d":
             axis = 1 if call.name == "conv1d" else -1
@@ -144,8 +155,11 @@ class Coordinates:
                 return type(given)(swap(part) for part in given)
             return given
 
+        kwargs = {key: swap(value) for key, value in call.kwargs.items()}
+        if call.name == "pad":
+            kwargs["value"] = torch.nan
         try:
-            return tensors(call.function(*swap(call.args), **{key: swap(value) for key, value in call.kwargs.items()}))
+            return tensors(call.function(*swap(call.args), **kwargs))
         except (RuntimeError, TypeError, ValueError):  # what cannot be moved as complex numbers is not followed
             return []
 

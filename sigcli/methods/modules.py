@@ -1,4 +1,4 @@
-"""What looking into networks has in common: what can be looked into, what is kept of it, and copies without in-place layers."""
+"""Looking into networks: which can be looked into, what is kept of them, and copies without in-place layers."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,20 +17,7 @@ from .modules import check_layers, kept
 from .trace import Cut, Key, Result, Trace, cuts
 
 _AVERAGES = ("AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D")
-_MOVED = (
-    "Permute",
-    "Transpose",
-    "T0",
-    "View",
-    "Unsafe",
-    "Reshape",
-    "Slice",
-    "Clone",
-    "Select",
-    "Squeeze",
-    "Unsqueeze",
-    "Alias",
-)
+_MOVED = re.compile(r"(Permute|Transpose|T0|T?View|Unsafe|Reshape|Slice|Clone|Select|(Uns|S)queeze|Alias)")
 
 
 @dataclass(frozen=True)
@@ -102,12 +90,13 @@ def _named(results: list[Result], edge: Any) -> Result | None:
 def last_layer(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool = False) -> Layer:
     """The place whose map the CAM family takes, where none is named: the last one that everything passes.
 
-    It is the last result of a layer or function, with more than one place in the image, that all dependence of the scores on
-    the image goes through: with it held, the scores no longer change with the image (that is tried). So it is after the
-    block's addition and its ReLU (ResNet), after the branches are joined (Inception), and what a pooling reads. Two kinds are
-    passed over. An average of an earlier place has the same map at less resolution. A class map, with a channel for each
-    class and no mixing of channels after it (SqueezeNet), leaves nothing to weigh. Where the scores depend on a class
-    token only (ViT), it is what the last block is given, since after that block the patches do not count.
+    It is the last result of a layer or function, with more than one place in the image, that all dependence of the scores
+    on the image goes through: with it held, the scores no longer change with the image (that is tried). So it is after
+    the block's addition and its ReLU (ResNet), after the branches are joined (Inception), and what a pooling reads.
+    Passed over is what only averages or rearranges an earlier place: that has the same map, at more resolution or under a
+    better name; and a class map, with a channel for each class and no mixing of channels after it (SqueezeNet), since one
+    channel leaves nothing to weigh. Where the scores depend on a class token only (ViT), it is what the last block is
+    given, since after that block the patches do not count.
 
     Args:
         module: the network.
@@ -122,28 +111,38 @@ def last_layer(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool = 
 
 def _last(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool) -> Layer:
     search = _Search.of(module, shape)
-    there = [(cut, result) for cut, result in search.cuts if forms(result.shape)]
-    reached = search.reached(cut.edge for cut, _ in there)
-    left = [
-        (*pair, mask) for pair, mask in zip(there, reached, strict=True) if mask is not None and int(mask.sum()) > 1
-    ]
-    passed_over = None
-    for cut, result, mask in left:
-        grid = result.grid
-        if grid is None or int(grid.map(mask).any(1).sum()) < 2 or not _decides(search, result):
+    classes = search.outputs.shape[1]
+    asked = [(cut, result) for cut, result in search.cuts if forms(result.shape)]
+    reached = {cut: mask for (cut, _), mask in zip(asked, search.reached(c.edge for c, _ in asked), strict=True)}
+    class_map = same = None  # what was passed over: the second as the same in another order, or averaged
+    for cut, result in search.cuts:
+        rearranges = bool(_MOVED.match(cut.operation)) or cut.operation.startswith(_AVERAGES)
+        grid = _spread(search, result, reached.get(cut))
+        if grid is None:
+            if same and not rearranges:
+                return same
             continue
         layer = _layer(result, grid, everywhere=True)
-        channels = grid.map(mask).shape[1]
-        is_class_map = not cut.mixed and channels == search.outputs.shape[1] and not class_maps
-        if not is_class_map and not cut.operation.startswith((*_AVERAGES, *_MOVED)):
+        if not class_maps and not cut.mixed and grid.channels(result.shape) == classes:
+            class_map = class_map or layer
+        elif not rearranges:
             return layer
-        passed_over = passed_over or layer
-    if passed_over:
-        return passed_over
+        else:
+            same = same or layer
+    if found := same or class_map:
+        return found
     raise AttributionError(
         "the network has no layer with places in the image that everything passes",
         hint="Name one with a map: sig list layers, --set layer=NAME.",
     )
+
+
+def _spread(search: _Search, result: Result, reached: Tensor | None) -> Grid | None:
+    """The grid of a result, if the scores depend on it at several places and on nothing beside it."""
+    grid = None if reached is None else result.grid
+    if grid is None or reached is None or int(grid.map(reached).any(1).sum()) < 2 or not _decides(search, result):
+        return None
+    return grid
 
 
 def _decides(search: _Search, result: Result) -> bool:
@@ -255,6 +254,7 @@ def _linear(module: nn.Module, layer: Layer, shape: tuple[int, ...]) -> bool:
         value, edge, outputs = activations(module, layer, image)
         weights = torch.randn(outputs.shape, generator=generator).to(outputs)
         (gradient,) = torch.autograd.grad((outputs * weights).sum(), edge, allow_unused=True)
+    outputs = outputs.detach()
     if gradient is None or grid is None or not uniform(grid.map(gradient)):
         return False
     size = float(value.std()) or 1.0
@@ -263,7 +263,7 @@ def _linear(module: nn.Module, layer: Layer, shape: tuple[int, ...]) -> bool:
         held = Trace(module, hold={layer.key: other}).run(image.clone())
     expected = float((gradient * (other - value)).sum())
     scale = float((gradient * (other - value)).norm()) + 1e-3 * float((outputs * weights).abs().sum())
-    return abs(float(((held - outputs.detach()) * weights).sum()) - expected) <= 1e-3 * scale
+    return abs(float(((held - outputs) * weights).sum()) - expected) <= 1e-3 * scale
 
 
 def uniform(gradient: Tensor) -> bool:

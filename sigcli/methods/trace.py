@@ -183,7 +183,7 @@ def cuts(outputs: Tensor, source: Any) -> list[Cut]:
         outputs: of the network.
         source: the node of autograd's graph that gave the image.
     """
-    root = outputs.grad_fn
+    root: Any = outputs.grad_fn
     leading = _leading(root, source)
     waiting: Counter[Any] = Counter()
     numbers: defaultdict[Any, set[int]] = defaultdict(set, {root: {outputs.output_nr}})
@@ -192,11 +192,13 @@ def cuts(outputs: Tensor, source: Any) -> list[Cut]:
             if following in leading:
                 waiting[following] += 1
                 numbers[following].add(number)
-    found, ready, pending, mixed = [], [root] if leading else [], {root}, False
+    found: list[Cut] = []
+    ready: list[Any] = [root] if leading else []
+    pending, mixed = {root}, False
     while ready:
         node = ready.pop()
         if len(pending) == 1 and len(numbers[node]) == 1:
-            found.append(Cut((node, *numbers[node]), node.name(), mixed))
+            found.append(Cut((node, next(iter(numbers[node]))), node.name(), mixed))
         pending.discard(node)
         mixed = mixed or bool(_MIXES.match(node.name()))
         for following, _ in node.next_functions:
