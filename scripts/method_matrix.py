@@ -19,14 +19,21 @@ from torch import nn
 
 from sigcli.errors import SigError
 from sigcli.methods import AXIOMS, METHODS
+from sigcli.methods.relevance import relevance
 from sigcli.methods.running import attributions
 from sigcli.models.aware import takes_certainty, takes_none
 from sigcli.models.prepare import prepare
+from sigcli.passes import Passes
 from sigcli.scorer import Scorer
 from sigcli.types import Subject
 
 NETWORKS = (
     "resnet18", "vgg11", "densenet121", "mobilenet_v2", "squeezenet1_1", "convnext_tiny", "vit_b_16", "swin_t",
+)  # fmt: skip
+CONSERVING = (
+    "alexnet", "vgg11", "squeezenet1_1", "resnet18", "googlenet", "densenet121", "mobilenet_v2", "shufflenet_v2_x0_5",
+    "mnasnet0_5", "regnet_x_400mf", "regnet_y_400mf", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vit_b_16",
+    "swin_t",
 )  # fmt: skip
 SIDE = 64
 SMALL = {"samples": 4, "steps": 2, "orders": 4, "budget": 16, "players": "grid:2x2", "cells": 3, "relu": False}
@@ -51,23 +58,67 @@ class Others:
         return self.images.mean(0)
 
 
-def network(name: str) -> nn.Module:
-    """A torchvision classifier with random weights, prepared as `sig` prepares it."""
+def network(name: str, *, settled: bool = False) -> nn.Module:
+    """A torchvision classifier with random weights, prepared as `sig` prepares it.
+
+    `settled` gives its batch norms the statistics of noise, as training would: else deep ones have outputs of 1e-13.
+    """
     torch.manual_seed(0)
-    options = {"image_size": SIDE} if name.startswith("vit") else {}
+    options = {"image_size": SIDE} if name.startswith("vit") else {"init_weights": True} if name == "googlenet" else {}
     net = torchvision.models.get_model(name, weights=None, **options).eval()
     if name.startswith("vit"):
         nn.init.normal_(net.heads.head.weight, std=0.05)  # torchvision starts it at zero
-    return prepare(net, torch.randn(2, 3, SIDE, SIDE))
+    if settled:
+        norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.train()
+            norm.momentum = None
+        with torch.no_grad():
+            net(torch.randn(8, 3, SIDE, SIDE))
+    return prepare(net.eval(), torch.randn(2, 3, SIDE, SIDE))
 
 
-def outcome(method: str, net: nn.Module) -> str:
-    """Whether a method runs on a network: "ok", or why not."""
+def subject(net: nn.Module) -> Subject:
+    """An image of noise, to be explained at the class that the network gives it."""
     x = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
     level = torch.zeros(3, 1, 1)
     with torch.no_grad():
         target = int(net(x[None])[0].argmax())
-    who = Subject(x, target, level - 2, level + 2, 7, 0, Others())
+    return Subject(x, target, level - 2, level + 2, 7, 0, Others())
+
+
+def conservation(name: str) -> str:
+    """A row: what DeepLIFT's values and LRP's relevance miss of what they should sum to."""
+    net = network(name, settled=True)
+    who, cells = subject(net), [f"`{name}`"]
+    for baseline in ("black", "blur", "random"):
+        (found,) = attributions(METHODS["deeplift"], {"baseline": baseline}, Scorer(net), [who])
+        cells.append(f"{found.completeness_gap / abs(found.total):.0e}")
+    for rule in ("epsilon", "gamma", "alpha1-beta0"):
+        try:
+            values, logit, biases = relevance(Passes(Scorer(net)), who, rule, biases=True)
+        except SigError:
+            cells += ["refused", "", ""]
+            continue
+        total = float(values.double().sum())
+        cells += [f"{total / logit:.3f}", f"{biases / logit:.3f}", f"{abs(total + biases - logit) / abs(logit):.0e}"]
+    print(*cells, flush=True)
+    return "| " + " | ".join(cells) + " |"
+
+
+def table_of_conservation(kept: str) -> list[str]:
+    """The table, run anew unless a page has it."""
+    rows = kept.strip().splitlines() or [
+        "| network | black | blur | random image | ε: Σ | biases | gap | γ: Σ | biases | gap | α1β0: Σ | biases | gap |",
+        "|---|" + "--:|" * 12,
+        *(conservation(name) for name in CONSERVING),
+    ]
+    return ["<!-- conservation -->", *rows, "<!-- end -->"]
+
+
+def outcome(method: str, net: nn.Module) -> str:
+    """Whether a method runs on a network: "ok", or why not."""
+    who = subject(net)
     options = {name: value for name, value in SMALL.items() if name in METHODS[method].options()}
     if METHODS[method].properties.get("certainty") and not takes_certainty(net):
         return takes_none(f"the method {method}", type(net).__name__).what
@@ -104,6 +155,11 @@ def earlier(page: str) -> dict[tuple[str, str], str]:
     }
 
 
+def conserved(page: str) -> str:
+    """The rows of the table of conservation that a page holds."""
+    return page.partition("<!-- conservation -->\n")[2].partition("<!-- end -->")[0]
+
+
 def matrix(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str]) -> list[str]:
     """The table of which method runs on which network, with the reasons of those that do not below it."""
     found = dict(known)
@@ -123,21 +179,31 @@ def matrix(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tupl
     return [*lines, "", *(f"- [{i}] {reason}" for i, reason in enumerate(reasons, 1))]
 
 
-def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str]) -> str:
-    """The whole page; outcomes that are known are not run again."""
+def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str], kept: str = "") -> str:
+    """The whole page; outcomes that are known are not run again, nor the table of conservation where it is given."""
     axioms = [f"- *{name}*: {meaning}." for name, meaning in AXIOMS.items()]
     return "\n".join([
         "# Methods", "",
         "Written by `python scripts/method_matrix.py`; do not edit. `sig list methods NAME` shows a method's options.", "",
         "A pass is one image through the model: forward and backward where a method needs gradients or hooks, forward only",
-        "where it says so. Methods that need hooks look into a network's layers, and refuse TorchScript and `.pt2` files.",
+        "where it says so. Methods that need hooks look into a network, and refuse TorchScript and `.pt2` files.",
         "The tests hold every method to the axioms that it declares here, on linear, product, max and unanimity models;",
-        "those that look into layers on a network of convolutions and ReLU. DeepLIFT and DeepSHAP are complete where there",
-        "is no max-pooling: captum's rule for it loses a part (some 60 % on SqueezeNet), and every run's completeness gap",
-        "says how much.", "",
+        "those that look into a network on convolutions, ReLU, pooling, attention, norms and gates.", "",
         "`linear-shap` and `max-shap` have closed forms for scores of one kind, and refuse others: a linear score, and one",
         "that is the largest of what its players bring.", "",
-        *facts(), "", *axioms, "", "## Which method runs on which network", "",
+        *facts(), "", *axioms, "", "## What DeepLIFT and LRP conserve", "",
+        "DeepLIFT, DeepSHAP, LRP, guided backpropagation and deconvolution follow the operators that a network's own code",
+        "runs, each with a rule. The record must give the network's outputs and input gradients, else it is refused. They",
+        "compute in the image's type whatever `--precision` says.", "",
+        "DeepLIFT: |Σ - (F(x) - F(x'))| / |F(x) - F(x')| for three references. A maximum gives its difference to one entry,",
+        "the image's largest where the maximum rises, else the reference's; a product Δ(ab) gives ½(b + b')Δa + ½(a + a')Δb;",
+        "softmax, LayerNorm, GroupNorm and division are taken apart into products, sums and functions of single values.", "",
+        "LRP: the sum of the map and what biases (with the shifts of batch norms) take up, both as a share of the logit,",
+        "counted apart in the backward pass, and what the two together miss. Of alpha1-beta0 the miss is the rule's own",
+        "where a unit has relevance and no positive part to give it to. LRP is refused where two values of the image are",
+        "multiplied or normalised: its papers have several rules for that.", "",
+        f"Random weights, batch norms with the statistics of noise, {SIDE}×{SIDE} images, float32.", "",
+        *table_of_conservation(kept), "", "## Which method runs on which network", "",
         f"Random weights, {SIDE}×{SIDE} images. A number refers to the reason of the refusal.", "",
         *matrix(networks, methods, known), "",
     ])  # fmt: skip
@@ -149,10 +215,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="methods to run, with commas; the others as the page has them")
     arguments = parser.parse_args()
     known: dict[tuple[str, str], str] = {}
+    kept = ""
     if arguments.only:
-        known = earlier(arguments.out.read_text(encoding="utf-8"))
+        before = arguments.out.read_text(encoding="utf-8")
+        known, kept = earlier(before), conserved(before)
+        if not {"deeplift", "lrp"}.isdisjoint(arguments.only.split(",")):
+            kept = ""
         known = {key: value for key, value in known.items() if key[0] not in arguments.only.split(",")}
-    arguments.out.write_text(page(NETWORKS, tuple(METHODS), known), encoding="utf-8")
+    arguments.out.write_text(page(NETWORKS, tuple(METHODS), known, kept), encoding="utf-8")
 
 
 if __name__ == "__main__":

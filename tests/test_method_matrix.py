@@ -22,6 +22,13 @@ def script():
 def test_the_page_is_up_to_date():
     made, page = script(), (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
     assert "\n".join(made.facts()) in page
+    conserved = re.findall(r"^\| `(\w+)` \| (.+) \|$", made.conserved(page), re.MULTILINE)
+    assert tuple(name for name, _ in conserved) == made.CONSERVING
+    for _, cells in conserved:
+        numbers = cells.split(" | ")
+        assert all(float(gap) <= 1e-4 for gap in numbers[:3])
+        assert numbers[3].startswith("refused") or float(numbers[5]) <= 1e-4
+    assert sum("refused" not in cells for _, cells in conserved) >= 10
     table = page.split("## Which method runs on which network")[1]
     rows = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", table, re.MULTILINE))
     assert list(rows) == list(METHODS)
@@ -31,7 +38,7 @@ def test_the_page_is_up_to_date():
         assert len(found) == len(made.NETWORKS)
         assert all(cell == "ok" or cell.strip("[]") in reasons for cell in found)
     # Read back, the page gives itself without a run.
-    assert made.page(made.NETWORKS, tuple(METHODS), made.earlier(page)) == page
+    assert made.page(made.NETWORKS, tuple(METHODS), made.earlier(page), made.conserved(page)) == page
     # What asks for scores or gradients only, runs everywhere, but for methods of one kind of score or of certainty.
     kept = {n: entry.properties for n, entry in METHODS.items() if entry.properties["needs"] != "hooks"}
     free = [n for n, properties in kept.items() if not properties.get("only") and not properties.get("certainty")]

@@ -18,7 +18,9 @@ from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear
 from .tracing import Step, agreed, replay, traced
 
 _GUIDED, _DECONVOLUTION = "guided backpropagation", "deconvolution"
-_GATES = frozenset(["sigmoid", "hardsigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "sqrt", "rsqrt", "reciprocal", "pow"])
+_GATES = frozenset(
+    ["sigmoid", "hardsigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "sqrt", "rsqrt", "reciprocal", "pow"]
+)
 _CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "minimum"])
 
 

@@ -15,7 +15,19 @@ from ..errors import AttributionError
 from .tracing import Slot, Step, Tape
 
 _MOVING = (
-    *("view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "squeeze", "unsqueeze", "select", "slice"),
+    *(
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "transpose",
+        "t",
+        "expand",
+        "squeeze",
+        "unsqueeze",
+        "select",
+        "slice",
+    ),
     *("split", "split_with_sizes", "unbind", "cat", "stack", "clone", "alias", "_to_copy", "flip", "roll", "repeat"),
     *("constant_pad_nd", "reflection_pad2d", "replication_pad2d", "index", "gather", "index_select", "masked_fill"),
     *("slice_scatter", "select_scatter", "diagonal", "pixel_shuffle", "pixel_unshuffle", "unfold", "im2col", "col2im"),
@@ -35,7 +47,7 @@ PIECES = frozenset([
     "hardshrink", "softshrink",
 ])  # fmt: skip
 UNIT = frozenset([
-    "sigmoid", "tanh", "gelu", "silu", "mish", "elu", "softplus", "hardswish", "exp", "expm1", "erf", "sin", "cos", "atan",
+    "sigmoid", "tanh", "gelu", "silu", "mish", "elu", "celu", "softplus", "hardswish", "exp", "expm1", "erf", "sin", "cos", "atan",
     "log_sigmoid_forward", "log1p",
 ])  # fmt: skip
 SCALED = frozenset(["reciprocal", "rsqrt", "sqrt", "log", "log2", "log10", "pow"])
@@ -121,9 +133,7 @@ def derivative(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         return torch.autograd.grad(function(leaf).sum(), leaf)[0]
 
 
-def probed(
-    function: Callable[[Tensor], Tensor], like: Tensor, at: Iterable[float]
-) -> Iterator[tuple[Tensor, Tensor]]:
+def probed(function: Callable[[Tensor], Tensor], like: Tensor, at: Iterable[float]) -> Iterator[tuple[Tensor, Tensor]]:
     """(argument, result) of a function of single values at some places, in the shape of `like`."""
     for value in at:
         x = torch.full_like(like, value)

@@ -6,7 +6,6 @@ Relevance R is kept as R/z, with z the value that it belongs to: what is linear 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -128,7 +127,9 @@ class _Relevance:
             factor = z / torch.where(sums < 0, sums - epsilon, sums + epsilon)
         if self.taken is not None:
             with torch.no_grad():
-                offset = run(*(torch.zeros_like(v) if isinstance(s, Slot) else v for s, v in zip(step.args, args, strict=True)))
+                offset = run(
+                    *(torch.zeros_like(v) if isinstance(s, Slot) else v for s, v in zip(step.args, args, strict=True))
+                )
             shared = self._less(shared, offset)
         return carried(z, lambda arriving: arriving * factor, shared)
 

@@ -156,7 +156,7 @@ class _Planes:
 
 
 def _logsumexp(pair: Pair, dim: Any, keepdim: bool = False) -> Pair:
-    """log Σ exp x: the quotient of each exp times that of the log, both over the larger sum, so that none overflows."""
+    """Log Σ exp x: the quotient of each exp times that of the log, both over the larger sum, so that none overflows."""
     with torch.no_grad():
         sums = [torch.logsumexp(x, dim, keepdim=True) for x in (pair.image, pair.reference)]
         top = torch.maximum(*sums)

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functionalize
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
@@ -28,9 +30,10 @@ from .modules import check_layers, kept
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 _FRESH = frozenset([
     "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "zeros_like", "ones_like", "full_like", "empty_like",
-    "zero", "fill",
+    "zero", "fill", "copy",
 ])  # fmt: skip
 """Operators of whose first argument only the shape counts."""
+_CAPPED = (functional.relu6, torch._C._nn.relu6_)  # type: ignore[attr-defined]
 UNTRACED = "the network does something else when its code is traced"
 
 
@@ -139,7 +142,7 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
     """
     leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so that no layer takes a shortcut
     recorder = _Recorder(leaves)
-    with torch.enable_grad(), _taken_apart(), recorder:
+    with torch.enable_grad(), _taken_apart(), _Spelt(), recorder:
         result = functionalize(function, remove="mutations")(*leaves)
     if not isinstance(result, Tensor):
         raise AttributionError(f"the network returns no tensor but a {type(result).__name__}")
@@ -161,6 +164,23 @@ def _taken_apart() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+class _Spelt(TorchFunctionMode):
+    """`relu6_`, which torch cannot write without change in place, as the clamp that it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _CAPPED:
+            x = kwargs.get("input", args[0] if args else None)
+            inplace = func is not functional.relu6 or kwargs.get("inplace", args[1] if len(args) > 1 else False)
+            return functional.hardtanh(x, 0.0, 6.0, inplace=inplace)
+        return func(*args, **kwargs)
+
+
+def _copied(into: Tensor, values: Tensor, *_: Any, **__: Any) -> Tensor:
+    """What a tensor holds once values are copied into it; the operator itself has no derivative."""
+    return values.to(into.dtype).expand(into.shape)
+
+
 class _Recorder(TorchDispatchMode):
     """Notes the operators that run on what depends on the inputs; others are constants and need no note."""
 
@@ -170,7 +190,7 @@ class _Recorder(TorchDispatchMode):
         self.steps: list[Step] = []
         self._alive: list[Any] = list(inputs)  # so that no other tensor gets the identity of one that is gone
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         before = args[0].clone() if func is torch.ops.aten.as_strided_.default else None
         result = func(*args, **kwargs)
@@ -191,7 +211,8 @@ class _Recorder(TorchDispatchMode):
             if isinstance(x, Tensor):
                 results[i] = self.slots.setdefault(id(x), len(self.slots))
         slots = tree_map(lambda x: Slot(self.slots[id(x)]) if id(x) in self.slots else x, (tuple(args), kwargs))
-        self.steps.append(Step(func, name, *slots, tuple(results)))
+        operator = _copied if name == "copy" else func
+        self.steps.append(Step(operator, name, *slots, tuple(results)))
         return result
 
 
