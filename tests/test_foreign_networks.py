@@ -3,6 +3,7 @@
 import sys
 import types
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,9 +126,8 @@ def answers(box, images):
     """What a black box says of each image by itself."""
     if isinstance(box, Engine):
         return np.stack([box(image.expand(4, -1, -1, -1))[0] for image in images])
-    wanted = images.numpy() if box is not None and "astype(np.float64).mean" in "" else images
     with torch.no_grad():
-        return np.stack([np.asarray(box(wanted[i : i + 1])).reshape(-1) for i in range(len(images))])
+        return np.stack([np.asarray(box(images[i : i + 1])).reshape(-1) for i in range(len(images))])
 
 
 @pytest.mark.parametrize("box", BOXES)
@@ -156,9 +156,9 @@ def test_methods_that_need_gradients_are_refused_before_work(bring):
         explain("a.png", model=model, method="occlusion,ig", out="out", **FED)
     with pytest.raises(UsageError, match="baseline max-entropy of occlusion needs gradients"):
         explain("a.png", model=model, method="occlusion", baseline="max-entropy", out="out", **FED)
-    assert not (bring and __import__("pathlib").Path("out").exists())
+    assert not Path("out").exists()
     for method in ("lime", "rise", "kernelshap"):
-        settings = {"budget": 64} if method == "kernelshap" else {"samples": 32}
+        settings = {"budget": 128} if method == "kernelshap" else {"samples": 32}
         (item,) = explain("a.png", model=model, method=method, settings=settings, write=False, **FED)
         assert item.status == "ok", item.error
 
@@ -174,7 +174,7 @@ def test_a_gradient_of_zero_on_noise_is_explained(bring):
 
     Image.fromarray(np.full((16, 16, 3), 255, np.uint8)).save("white.png")
     (item,) = explain(
-        "white.png", model=bring(build), method="ig", settings={"steps": 200}, target=0, write=False, **FED
+        "white.png", model=bring(build), method="ig", settings={"steps": 1000}, target=0, write=False, **FED
     )
     assert item.values.sum() == pytest.approx(0.25, abs=2e-3)  # relu(1 - .75) - relu(0 - .75)
 
@@ -372,7 +372,7 @@ UNSTEADY = {
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), nn.Flatten()),
         "batch norm '1' has no running statistics",
     ),
-    "a little of the neighbours": (Pooled(after=lambda s: s + 0.01 * s.mean(0)), "other images in the batch"),
+    "a little of the neighbours": (Pooled(after=lambda s: s + 0.02 * s.mean(0)), "other images in the batch"),
 }  # fmt: skip
 
 
