@@ -319,7 +319,6 @@ BAD = {
     "one player": ("rows", ["-m", "nets:row", "--players", "ones.npy"], "are one"),
     "a baseline of another shape": ("rows", ["-m", "nets:row", "--baseline", "cube.npy"], "another shape"),
     "means of several lengths": ("words", ["-m", "nets:sequence", "--baseline", "mean"], "several shapes"),
-    "a softmax of one": ("rows", ["-m", "nets:single", "--output", "prob"], "one output"),
     "a mixture": ("mixed", ["-m", "nets:row"], "one run"),
 }  # fmt: skip
 

@@ -41,17 +41,14 @@ SAMPLE = torch.randn(2, 3, 8, 8)
         (Net(lambda s: s[:, 0]), r"one row of class scores per image(.|\n)*shape \(2,\)(.|\n)*\(2, classes\)"),
         (Net(lambda s: s[:, :, None, None]), r"shape \(2, 5, 1, 1\)"),
         (Net(lambda s: s * float("nan")), "NaN or infinite scores"),
-        (Net(lambda s: s.detach()), "not differentiable with respect to its input"),
-        (Net(lambda s: s * 0 + 1, before=lambda x: x.round().detach()), "not differentiable"),
         (Net(lambda s: s.argmax(1, keepdim=True)), "floating-point"),
         (Net(before=lambda x: x.sub_(1.0)), r"changes its input in place(.|\n)*clone"),
-        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--resize, --crop"),
+        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--size HEIGHTxWIDTH"),
         (Net(lambda s: s - s.mean(0)), "depends on the other images"),
         (nn.Sequential(Net(), nn.Dropout(0.5)).train(), "different scores for the same images(.|\n)*eval"),
-        (Net(lambda s: s * 0 + (s * 0).abs().sqrt()), "gradient is NaN"),
     ],
 )
-def test_what_is_no_differentiable_classifier(net, message):
+def test_what_is_no_classifier(net, message):
     torch.manual_seed(0)
     with pytest.raises(ModelError, match=message) as error:
         check_classifier(net, SAMPLE)
@@ -59,10 +56,10 @@ def test_what_is_no_differentiable_classifier(net, message):
 
 
 def test_a_good_classifier_is_counted_and_logits_are_unpacked():
-    assert check_classifier(Net(), SAMPLE) == 5
+    assert check_classifier(Net(), SAMPLE).classes == 5
     hugging = Net(lambda s: type("ImageClassifierOutput", (), {"logits": s})())
     module, notes = plain_output(hugging, SAMPLE)
-    assert check_classifier(module, SAMPLE) == 5
+    assert check_classifier(module, SAMPLE).classes == 5
     assert "ImageClassifierOutput" in notes[0]
     assert plain_output(Net(), SAMPLE)[1] == ()
 
@@ -167,10 +164,35 @@ def test_shapes_without_its_weights(tmp_path):
         load_model("shapes", weights="none")
 
 
-def test_a_network_that_rounds_has_no_gradient_to_explain():
+@pytest.mark.parametrize(
+    ("net", "reason"),
+    [
+        (Net(lambda s: s.detach()), "does not carry a gradient"),
+        (Net(before=lambda x: (x > 0).float()), "does not carry a gradient"),
+        (Net(before=lambda x: x.round().detach()), "does not carry a gradient"),
+        (Net(lambda s: s * 0 + (s * 0).abs().sqrt()), "gradient is NaN"),
+        (Net(before=lambda x: torch.from_numpy(x.numpy())), "numpy"),
+    ],
+)
+def test_a_missing_gradient_is_named_and_leaves_the_scores(net, reason):
+    freeze(net)
+    verdict = check_classifier(net, SAMPLE)
+    assert (verdict.classes, list(verdict.lacks)) == (5, ["gradients"])
+    assert reason in verdict.lacks["gradients"]
+
+
+def test_a_gradient_of_zero_is_a_note():
     class Rounds(torch.nn.Module):
         def forward(self, x):
             return torch.round(x.mean((2, 3)))
 
-    with pytest.raises(ModelError, match="not differentiable"):
-        check_classifier(Rounds(), torch.rand(2, 3, 8, 8) * 9)
+    verdict = check_classifier(Rounds(), torch.rand(2, 3, 8, 8) * 9, torch.rand(3, 3, 8, 8))
+    assert not verdict.lacks
+    assert "exactly 0 on noise and on plain and random pictures" in verdict.notes[0]
+    bright = nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.ReLU())
+    with torch.no_grad():
+        bright[1].weight.fill_(1 / 192)
+        bright[1].bias.fill_(-0.9)
+    verdict = check_classifier(bright, SAMPLE * 0.1, torch.ones(1, 3, 8, 8))
+    assert not verdict.lacks
+    assert "exactly 0 on noise, not on every picture" in verdict.notes[0]

@@ -120,6 +120,4 @@ def test_a_module_that_fails_on_import(tmp_path, monkeypatch):
 
 
 def test_three_values_of_mean_say_colour():
-    assert settle(Tiny().eval(), (None, None, None), Wishes(mean=(0.1, 0.2, 0.3)), torch.device("cpu"))[0].channels == 3
-    grey = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    assert settle(grey, (None, None, None), Wishes(mean=(0.1,)), torch.device("cpu"))[0].channels == 1
+    assert settle(Tiny().eval(), (None, None, None), Wishes(mean=(0.1, 0.2, 0.3)), torch.device("cpu"))[1].channels == 3

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..errors import UsageError
 from ..methods import METHODS
 from ..models.model import Model
+from ..models.rows import ArrayInput
 from .choices import Chosen
 
 
@@ -22,11 +23,16 @@ def check_suited(model: Model, methods: Sequence[Chosen]) -> None:
         if lack not in model.lacks:
             continue
         what = f"the baseline max-entropy of {one.name}" if lack != needs else f"the method {one.name}"
-        why = "looks into the layers" if lack == "hooks" else "needs gradients"
-        suited = ", ".join(name for name, entry in METHODS.items() if entry.properties["needs"] not in model.lacks)
+        why = "needs gradients, and the network is not differentiable"
+        if lack == "hooks":
+            why = "looks into the layers, which this network does not allow"
+        wanted = "arrays" if isinstance(model.preprocess, ArrayInput) else "needs"
+        suited = [
+            name for name, e in METHODS.items() if e.properties["needs"] not in model.lacks and e.properties[wanted]
+        ]
         fits = [other.name for other in methods if other.entry.properties["needs"] not in model.lacks]
         hint = f"Leave it out: --method {','.join(fits)} runs." if fits and lack == needs else ""
         raise UsageError(
-            f"{what} {why}, which the network does not allow: {model.lacks[lack]}", given=f"--model {model.name}",
-            allowed=suited if lack == needs else "another --baseline", hint=hint,
+            f"{what} {why}: {model.lacks[lack]}", given=f"--model {model.name}",
+            allowed=", ".join(suited) if lack == needs else "another --baseline", hint=hint,
         )  # fmt: skip

@@ -21,6 +21,8 @@ _ENDINGS = {
     "Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "Addmm": "linear", "Mm": "linear",
     "Linear": "linear", "Convolution": "linear", "ThnnConv2D": "linear", "Relu": "linear",
 }  # fmt: skip
+_AFFINE = ("Add", "Sub", "Rsub", "Mul", "Div", "Neg", "Mean", "Sum")
+"""Operations after which what was a linear layer's still is."""
 _NEAR = 1e-3
 PICTURES = 6
 """How many of `probes` are as pictures are."""
@@ -134,8 +136,11 @@ def _sources(node: Any) -> list[Any]:
 def _last(node: Any) -> str:
     if _name(node) == "Exp" and any(_name(parent) == "LogSoftmax" for parent, _ in node.next_functions):
         return "softmax"
+    if _name(node) in _AFFINE:
+        before = {_last(source) for parent, _ in node.next_functions for source in _sources(parent)}
+        return "linear" if before == {"linear"} else ""
     return _ENDINGS.get(_name(node), "")
 
 
 def _name(node: Any) -> str:
-    return "" if node is None else str(node.name()).removesuffix("0").removesuffix("Backward").lstrip("_")
+    return "" if node is None else str(node.name()).rstrip("0123456789").removesuffix("Backward").lstrip("_")
