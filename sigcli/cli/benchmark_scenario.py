@@ -29,6 +29,13 @@ Images = Annotated[
 Steps = Annotated[
     int, typer.Option("--steps", rich_help_panel=_SCENARIO, help="Training steps.", show_default="the scenario's")
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", rich_help_panel=_SCENARIO, show_default=False,
+        help="burnt-snacks, mnist, mnist-in-space, mnist-masked: icg trains the network as [ICG] A.5 does.",
+    ),
+]  # fmt: skip
 Data = Annotated[
     str | None,
     typer.Option(
@@ -62,6 +69,7 @@ def scenario(
     name: Name,
     images: Images = 0,
     steps: Steps = 0,
+    preset: Preset = None,
     data: Data = None,
     arch: Arch = "resnet18",
     size: Size = 128,

@@ -56,6 +56,12 @@ SCENARIOS = Catalog(
             {"benchmark": "app.mnist_in_space:mnist_in_space"},
         ),
         Entry(
+            "mnist-masked",
+            "scenarios.digits:load",
+            "digits of which a quarter is not known: which maps leave it out, from any baseline? [ICG Fig. 7]",
+            {"benchmark": "app.mnist_masked:mnist_masked"},
+        ),
+        Entry(
             "imagenette",
             "app.imagenette:imagenette",
             "any folder of photographs by class: trains a classifier with certainty, compares the maps [ICG A.4.1]",
