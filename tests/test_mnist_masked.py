@@ -38,6 +38,8 @@ def test_the_command_adds_both_baselines(tmp_path, monkeypatch):
             both = sum(np.load(stem / f"{name}.npy").astype(float).sum(0) for name in ("zero", "one"))
             assert float(row["masked"]) == pytest.approx(np.abs(both[:14, 14:]).sum() / np.abs(both).sum(), abs=1e-4)
     assert (out / "sheet.png").stat().st_size > 1000
-    wrong = CliRunner().invoke(app, ["benchmark", "scenario", "mnist-masked", "--preset", "icgg", "--out", str(out / "x")])
+    wrong = CliRunner().invoke(
+        app, ["benchmark", "scenario", "mnist-masked", "--preset", "icgg", "--out", str(out / "x")]
+    )
     assert wrong.exit_code == 2
     assert "unknown preset" in wrong.stderr

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..render.bars import Bars, draw_bars
-from ..runs import save_table
+from ..render.words import coloured_words
+from ..runs import save_table, write_aside
 
 if TYPE_CHECKING:
     from .results import Explanation
@@ -50,9 +51,14 @@ def _name(item: Explanation, player: int) -> dict[str, str]:
 
 
 def write_features(base: Path, item: Explanation, pictures: bool) -> None:
-    """Write `<method>.csv` and, where asked for, `<method>.png`."""
+    """Write `<method>.csv`, where the players have names also `<method>.html`, and, where asked for, `<method>.png`."""
     rows = feature_rows(item)
     save_table(base / f"{item.name}.csv", rows)
+    if item.names is not None and rows:
+        bars = _bars(item, rows)
+        title = f"{item.image}: {' · '.join(item.facts()[:2])}"
+        page = coloured_words(bars.names, bars.values, title=title, unit=bars.unit)
+        write_aside(base / f"{item.name}.html", lambda aside: aside.write_text(page, encoding="utf-8"))
     if pictures:
         title = f"{item.image}: {' · '.join(item.facts()[:2])}"
         draw_bars([_bars(item, rows)], base / f"{item.name}.png", title=title)

@@ -40,7 +40,8 @@ Data = Annotated[
     str | None,
     typer.Option(
         "--data", rich_help_panel=_SCENARIO, show_default=False, metavar="FOLDER",
-        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class.",
+        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class. "
+        "shapley-regression: a CSV, the target last.",
     ),
 ]  # fmt: skip
 Arch = Annotated[
@@ -51,6 +52,10 @@ Size = Annotated[
 ]
 Epochs = Annotated[
     float, typer.Option("--epochs", rich_help_panel=_SCENARIO, help="imagenette: how often each image is seen.")
+]
+Row = Annotated[
+    int,
+    typer.Option("--row", rich_help_panel=_SCENARIO, help="shapley-regression: whose prediction is explained, from 0."),
 ]
 Pairs = Annotated[
     int,
@@ -74,6 +79,7 @@ def scenario(
     arch: Arch = "resnet18",
     size: Size = 128,
     epochs: Epochs = 20,
+    row: Row = 0,
     pairs: Pairs = 24,
     margin: Margin = 0,
     method: o.Method = "the scenario's",
