@@ -64,8 +64,9 @@ def test_a_run_leaves_a_page_where_the_players_have_names(tmp_path):
         "label": "positive",
         "score": 1.0,
     }
-    write_features(tmp_path, Explanation("0.npy", "ig", 1, names=("fine", "bad"), **common), False)
-    page = Page((tmp_path / "ig.html").read_text(encoding="utf-8"))
+    item = Explanation("0.npy", "ig", 1, names=("fine", "bad"), **common)
+    write_features(tmp_path, item, False)
+    page = Page((tmp_path / f"{item.name}.html").read_text(encoding="utf-8"))
     assert [(word, value) for word, _, value in page.words] == [("fine", 3.0), ("bad", -3.0)]
     write_features(tmp_path, Explanation("0.npy", "sig", 1, **common), False)
-    assert not (tmp_path / "sig.html").exists()
+    assert len(list(tmp_path.glob("*.html"))) == 1

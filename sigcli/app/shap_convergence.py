@@ -106,7 +106,8 @@ def tree_game(model: str, seed: int) -> tuple[Game, float, int]:
 
 def lime(game: Game, n: int, budget: int, key: int) -> np.ndarray:
     """LIME as its authors' code has it for tables: a ridge of 1 on coalitions, each feature there with probability 1/2,
-    weighted by exp(-d²/w²), d the distance from the input and w = 0.75 √n (Ribeiro et al. 2016)."""
+    weighted by sqrt(exp(-d²/w²)), d² the number of absent features and w = 0.75 √n (Ribeiro et al. 2016).
+    """
     members = draws.rows(key, 0, budget, n) < 0.5
     members[0] = True
     scores, away = game(members), (~members).sum(1)
@@ -129,10 +130,8 @@ def _findings(rows: list[dict[str, Any]]) -> list[str]:
         last = [row for row in rows if row["model"] == model and row["evaluations"] == BUDGETS[model][-1]]
         inside = [row["method"] for row in last if row["p10"] - 1e-9 <= row["exact"] <= row["p90"] + 1e-9]
         outside = [row["method"] for row in last if row["method"] not in inside]
-        told.append(
-            f"{model}, {BUDGETS[model][-1]} evaluations: the exact value lies within the band of {', '.join(inside) or 'none'}"
-            + (f"; not of {', '.join(outside)}." if outside else ".")
-        )
+        of, beside = ", ".join(inside) or "none", f"; not of {', '.join(outside)}" if outside else ""
+        told.append(f"{model}, {last[0]['evaluations']} evaluations: the exact value is in the band of {of}{beside}.")
     return told
 
 
@@ -154,6 +153,8 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
                 axis.plot(at, [r["median"] for r in mine], color=look.colour, marker=look.marker, ls=look.dashes)
             axis.axhline(next(row["exact"] for row in rows if row["model"] == model), color="#888888", lw=0.9)
             axis.set_xscale("log")
+            axis.set_xticks(BUDGETS[model], [str(budget) for budget in BUDGETS[model]])
+            axis.minorticks_off()
             axis.set_xlabel("evaluations")
             axis.set_title(f"{model} tree")
         legend_below(axes[0].figure, named)
