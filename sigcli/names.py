@@ -45,7 +45,7 @@ def item_file(methods: Iterable[str]) -> re.Pattern[str]:
     """
     names = "|".join(map(re.escape, methods)) or "(?!)"
     number = r"(\.class[0-9]+)?"
-    return re.compile(rf"({names}){number}(\.npy|\.csv|\.stderr\.npy|(\.overlay|\.stderr)?\.png)|compare{number}\.png")
+    return re.compile(rf"({names}){number}(\.npy|\.csv|\.html|\.stderr\.npy|(\.overlay|\.stderr|\.positive|\.negative)?\.png)|compare{number}\.png")
 
 
 def folders_of(manifest: Mapping[str, Any]) -> list[str]:

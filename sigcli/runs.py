@@ -53,7 +53,7 @@ __all__ = [
 
 _SHOWN = 3
 _NUMBERS = ("score", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error")
-ARRAYS, PICTURES = (".npy", ".csv"), (".png",)
+ARRAYS, PICTURES = (".npy", ".csv", ".html"), (".png",)
 Order = Callable[[Mapping[str, str]], Any]
 
 

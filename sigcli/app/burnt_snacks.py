@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..certainty.training import Held, Recipe
+from ..certainty.training import Held, preset_recipe
 from ..errors import UsageError
 from ..models.preprocess import Preprocess
 from ..models.trained import Trained
@@ -56,6 +56,7 @@ def burnt_snacks(
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
     seed: int = 0,
+    preset: str | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     out: str | Path | None = None,
@@ -73,6 +74,7 @@ def burnt_snacks(
         settings: their options.
         output: "logit", "prob" or "logprob" of the class with dark squares.
         seed: of pictures, training and draws.
+        preset: recipe of the training, "icg" for that of [ICG] A.5; our own if not given.
         device: as in `explain`.
         batch_size: as in `explain`.
         out: the folder; by default sig-burnt-snacks.
@@ -90,7 +92,7 @@ def burnt_snacks(
     folder = output_folder(DEFAULT_OUT if out is None else out)
     refuse_strangers(folder, FILES, overwrite=overwrite)
     place = choose_device(device)
-    made = trained_network(folder, seed=seed, steps=steps, device=place, progress=progress)
+    made = trained_network(folder, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
     chosen, known = _chosen(seed, images)
     session = prepare(
         _written(chosen, known, folder / "pictures" / f"seed-{seed}"),
@@ -106,7 +108,9 @@ def burnt_snacks(
     return _verdict(session, made, known, scores, maps, pictures=pictures)
 
 
-def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
+def trained_network(
+    folder: Path, *, seed: int, steps: int, device: str, preset: str | None = None, progress: Progress | None = None
+) -> Prepared:
     """The certainty-aware network of the scenario, trained from the seed or from the cache."""
     made = Trained("pixel-cnn", scenario.CLASSES, True, Preprocess(None, scenario.SIZE, (0.0,), (1.0,)))
     base = 16 * seed
@@ -115,7 +119,8 @@ def trained_network(folder: Path, *, seed: int, steps: int, device: str, progres
         return tensors(scenario.batch(base + _STREAMS["train"], step * _BATCH, _BATCH))
 
     held = Held(*tensors(scenario.batch(base + _STREAMS["held"], 0, _HELD)))
-    recipe = Recipe(steps=steps, rate=4e-3, decay=0.05, seed=seed)
+    own = {"rate": 4e-3, "decay": 0.05} if preset is None else {}
+    recipe = preset_recipe(preset, steps=steps, seed=seed, **own)
     return network(
         "burnt-snacks",
         made,

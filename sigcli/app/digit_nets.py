@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..certainty.training import Batches, Held, Recipe
+from ..certainty.training import Batches, Held, Recipe, preset_recipe
 from ..models.preprocess import Preprocess
 from ..models.trained import Trained
 from ..scenarios import digits
@@ -22,6 +23,12 @@ BATCH = 64
 UNKNOWN = 0.125
 """Share of a batch of which nothing is certain. With half of it, accuracy on MNIST was 98.3 % in place of 98.9 %."""
 _ROAM = 2  # pixels by which digits are moved about in training
+
+
+def digit_recipe(preset: str | None, *, steps: int, seed: int, damage: bool = True) -> Recipe:
+    """How a network of digits is trained: our own recipe, or that of a preset (see `sigcli.certainty.training.PRESETS`)."""
+    own: dict[str, Any] = {} if preset is not None else {"rate": 4e-3, **({"unknown": UNKNOWN} if damage else {})}
+    return preset_recipe(preset, steps=steps, damage=damage, seed=seed, **own)
 
 
 def digit_network(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..render.bars import Bars, draw_bars
-from ..runs import save_table
+from ..render.words import coloured_words
+from ..runs import save_table, save_text
 
 if TYPE_CHECKING:
     from .results import Explanation
@@ -50,10 +51,15 @@ def _name(item: Explanation, player: int) -> dict[str, str]:
 
 
 def write_table(base: Path, item: Explanation) -> list[str]:
-    """Write `<method>.csv`; returns its name."""
-    name = f"{item.name}.csv"
-    save_table(base / name, feature_rows(item))
-    return [name]
+    """Write `<method>.csv`, and where the players have names also `<method>.html`; returns what was written."""
+    rows, names = feature_rows(item), [f"{item.name}.csv"]
+    save_table(base / names[0], rows)
+    if item.names is not None and rows:
+        bars = _bars(item, rows)
+        title = f"{item.image}: {' · '.join(item.facts()[:2])}"
+        names.append(f"{item.name}.html")
+        save_text(base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit))
+    return names
 
 
 def draw_features(base: Path, item: Explanation) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..certainty.training import Point, Recipe
+from ..certainty.training import Point
 from ..errors import UsageError
 from ..metrics.case import Outputs
 from ..metrics.removal import Removal, follow
@@ -18,7 +18,7 @@ from ..runs import output_folder, refuse_strangers, save_table, take
 from ..scenarios import digits
 from ..scenarios.digits import Digits, Split
 from .choices import choose_device, choose_methods
-from .digit_nets import UNKNOWN, digit_network, tensors
+from .digit_nets import digit_network, digit_recipe, tensors
 from .explain import prepare, stream
 from .scenario import Progress, Verdict
 from .scenario_maps import (
@@ -65,11 +65,12 @@ class _Nets:
         return self.aware.figures["accuracy"] - self.plain.figures["accuracy"]
 
 
-def mnist(
+def mnist(  # noqa: PLR0913 - the whole command, as keywords
     *,
     data: str | Path | None = None,
     images: int = 20,
     steps: int = 2500,
+    preset: str | None = None,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
@@ -88,6 +89,7 @@ def mnist(
         data: a folder with MNIST's files, see `sigcli.scenarios.digits.load`; scikit-learn's digits if not given.
         images: held-out digits to explain, classes in turn.
         steps: training steps of each network, with damage and without.
+        preset: recipe of the training, "icg" for that of [ICG] A.5; our own if not given.
         method: methods, as in `explain`.
         settings: their options.
         output: "logit", "prob" or "logprob" of the class that the network names.
@@ -111,7 +113,7 @@ def mnist(
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, options)  # a mistake in them must not wait for the training
     split, place = digits.load(data), choose_device(device)
-    nets = trained_networks(folder, split, seed=seed, steps=steps, device=place, progress=progress)
+    nets = trained_networks(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
     names, shown = chosen(split.held, images)
     here = folder / "pictures" / split.digest()
     known = split.train.rows(np.arange(min(_REFERENCES, len(split.train))))
@@ -129,11 +131,11 @@ def mnist(
 
 
 def trained_networks(
-    folder: Path, split: Split, *, seed: int, steps: int, device: str, progress: Progress | None = None
-) -> _Nets:
+    folder: Path, split: Split, *, seed: int, steps: int, device: str, preset: str | None = None,
+    progress: Progress | None = None,
+) -> _Nets:  # fmt: skip
     """The same network trained on the same batches of digits, damaged and undamaged; from the seed or from the cache."""
-    damaged = Recipe(steps, rate=4e-3, unknown=UNKNOWN, seed=seed)
-    plain = Recipe(steps, rate=4e-3, damage=False, seed=seed)
+    damaged, plain = (digit_recipe(preset, steps=steps, seed=seed, damage=damage) for damage in (True, False))
     nets = [
         digit_network(
             "mnist", split, arch="small-cnn", recipe=recipe, folder=folder, device=device, file=file,

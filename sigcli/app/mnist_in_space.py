@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..certainty.training import Recipe
 from ..errors import UsageError
 from ..runs import output_folder, refuse_strangers, save_table, take
 from ..scenarios import digits
 from ..scenarios.digits import SIDE, Digits, Split
 from .choices import choose_device, choose_methods
-from .digit_nets import UNKNOWN, digit_network, tensors
+from .digit_nets import digit_network, digit_recipe, tensors
 from .explain import prepare, stream
 from .mnist import chosen
 from .scenario import Progress, Verdict
@@ -74,11 +73,12 @@ class _Shown:
     checked: int
 
 
-def mnist_in_space(
+def mnist_in_space(  # noqa: PLR0913 - the whole command, as keywords
     *,
     data: str | Path | None = None,
     images: int = 8,
     steps: int = 600,
+    preset: str | None = None,
     method: str | Sequence[str] = METHODS,
     settings: Mapping[str, Any] | None = None,
     output: str = "logit",
@@ -97,6 +97,7 @@ def mnist_in_space(
         data: a folder with MNIST's files, see `sigcli.scenarios.digits.load`; scikit-learn's digits if not given.
         images: held-out digits to explain, each at the left and far from it.
         steps: training steps of the network.
+        preset: recipe of the training, "icg" for that of [ICG] A.5; our own if not given.
         method: methods, as in `explain`.
         settings: their options.
         output: "logit", "prob" or "logprob" of the class that the network names.
@@ -120,7 +121,7 @@ def mnist_in_space(
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, options)  # a mistake in them must not wait for the training
     split, place = digits.load(data), choose_device(device)
-    made = trained_network(folder, split, seed=seed, steps=steps, device=place, progress=progress)
+    made = trained_network(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
     here = folder / "pictures" / split.digest()
     shown, paths = _pictures(made, split, images, here)
     session = prepare(
@@ -136,13 +137,13 @@ def mnist_in_space(
 
 
 def trained_network(
-    folder: Path, split: Split, *, seed: int, steps: int, device: str, progress: Progress | None = None
-) -> Prepared:
+    folder: Path, split: Split, *, seed: int, steps: int, device: str, preset: str | None = None,
+    progress: Progress | None = None,
+) -> Prepared:  # fmt: skip
     """The translation-invariant network of the scenario, trained with digits at the left, from the seed or the cache."""
-    recipe = Recipe(steps, rate=4e-3, unknown=UNKNOWN, seed=seed)
     return digit_network(
-        "mnist-in-space", split, arch="small-cnn-ring", recipe=recipe, folder=folder, device=device, width=WIDTH,
-        progress=progress,
+        "mnist-in-space", split, arch="small-cnn-ring", recipe=digit_recipe(preset, steps=steps, seed=seed), folder=folder,
+        device=device, width=WIDTH, progress=progress,
     )  # fmt: skip
 
 

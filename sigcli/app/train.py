@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from ..certainty.training import Held, Point, Recipe, net_of, train
+from ..certainty.training import Held, Point, net_of, preset_recipe, train
 from ..errors import UsageError
 from ..models import trained
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -53,11 +53,12 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
     folder: str | Path,
     *,
     arch: str = "resnet18",
-    certainty: bool = False,
+    preset: str | None = None,
+    certainty: bool | None = None,
     size: int = 128,
     epochs: float = 20,
     batch_size: int | None = None,
-    rate: float = 2e-3,
+    rate: float | None = None,
     flip: bool = True,
     grey: bool = False,
     seed: int = 0,
@@ -74,11 +75,13 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
         folder: with a subfolder of images for each class, or with train/ and val/ that have them; otherwise one image in
             five is held out.
         arch: a torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.
-        certainty: train with damaged images and their certainty, so that `icg` can explain it.
+        preset: "icg" trains as [ICG] A.5 does, see `sigcli.certainty.training.PRESETS`; it trains with certainty where
+            `certainty` is not given.
+        certainty: train with damaged images and their certainty, so that `icg` can explain it; by default with a preset.
         size: side of the pictures in pixels.
         epochs: how often each image is seen.
         batch_size: images in a batch; 64 if not given.
-        rate: the highest learning rate.
+        rate: the highest learning rate; 0.002 if not given, and 0.001 with the preset.
         flip: mirror images at random.
         grey: take them in grey.
         seed: of all draws.
@@ -94,6 +97,8 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
         OutputError: the folder cannot be written, holds another run, or its checkpoint is of another training.
     """
     _check(size, epochs, batch_size, rate)
+    recipe = preset_recipe(preset, rate=rate, seed=seed)
+    certainty = preset is not None if certainty is None else certainty
     place = choose_device(device)
     data = find_classes(folder, seed=seed)
     channels = 1 if grey else 3
@@ -102,8 +107,10 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
     module = _built(made, size, seed)
     spec: dict[str, Any] = {
         "command": "train", "folder": str(folder), "arch": arch, "certainty": certainty, "size": size, "epochs": epochs,
-        "batch_size": batch_size, "rate": rate, "flip": flip, "grey": grey, "seed": seed,
+        "batch_size": batch_size, "rate": recipe.rate, "flip": flip, "grey": grey, "seed": seed,
     }  # fmt: skip
+    if preset is not None:
+        spec["preset"] = preset
     manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
     path = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
     claim_folder(path, manifest, FILES, resume=resume, overwrite=overwrite)
@@ -118,7 +125,7 @@ def train_folder(  # noqa: PLR0913 - the whole command, as keywords
     seen = decode(data.train, padded(size), channels, show("reading"))
     _readable(seen, data.classes)
     held = decode(data.held, size, channels, show("reading held-out images"))
-    recipe = Recipe(steps=_steps(seen, epochs, batch_size or 64), rate=rate, damage=certainty, seed=seed)
+    recipe = replace(recipe, steps=_steps(seen, epochs, batch_size or 64), damage=certainty)
     net = net_of(module, mean, std, certainty=certainty, device=place)
     tests = Held(held.pixels.float() / 255, held.labels)
     points = train(
@@ -176,12 +183,12 @@ def _steps(data: Decoded, epochs: float, size: int) -> int:
     return max(1, round(epochs * (len(data.pixels) // min(size, len(data.pixels)))))
 
 
-def _check(size: int, epochs: float, batch_size: int | None, rate: float) -> None:
+def _check(size: int, epochs: float, batch_size: int | None, rate: float | None) -> None:
     if not 8 <= size <= 1024:
         raise UsageError("size is out of range", given=size, allowed="8 to 1024 pixels")
     if not 0 < epochs <= 10_000:
         raise UsageError("epochs must be above 0", given=epochs, allowed="up to 10000")
     if batch_size is not None and batch_size < 4:
         raise UsageError("a training batch must have at least 4 images, one for each kind of damage", given=batch_size)
-    if not 0 < rate < 1:
+    if rate is not None and not 0 < rate < 1:
         raise UsageError("rate must be above 0 and below 1", given=rate)

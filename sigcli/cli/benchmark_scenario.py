@@ -29,11 +29,19 @@ Images = Annotated[
 Steps = Annotated[
     int, typer.Option("--steps", rich_help_panel=_SCENARIO, help="Training steps.", show_default="the scenario's")
 ]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", rich_help_panel=_SCENARIO, show_default=False,
+        help="burnt-snacks, mnist, mnist-in-space, mnist-masked: icg trains the network as [ICG] A.5 does.",
+    ),
+]  # fmt: skip
 Data = Annotated[
     str | None,
     typer.Option(
         "--data", rich_help_panel=_SCENARIO, show_default=False, metavar="FOLDER",
-        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class.",
+        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class. "
+        "shapley-regression: a CSV, the target last.",
     ),
 ]  # fmt: skip
 Arch = Annotated[
@@ -44,6 +52,10 @@ Size = Annotated[
 ]
 Epochs = Annotated[
     float, typer.Option("--epochs", rich_help_panel=_SCENARIO, help="imagenette: how often each image is seen.")
+]
+Row = Annotated[
+    int,
+    typer.Option("--row", rich_help_panel=_SCENARIO, help="shapley-regression: whose prediction is explained, from 0."),
 ]
 Pairs = Annotated[
     int,
@@ -62,10 +74,12 @@ def scenario(
     name: Name,
     images: Images = 0,
     steps: Steps = 0,
+    preset: Preset = None,
     data: Data = None,
     arch: Arch = "resnet18",
     size: Size = 128,
     epochs: Epochs = 20,
+    row: Row = 0,
     pairs: Pairs = 24,
     margin: Margin = 0,
     method: o.Method = "the scenario's",

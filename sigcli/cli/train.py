@@ -30,16 +30,26 @@ Arch = Annotated[
         help="A torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.",
     ),
 ]
-Certainty = Annotated[
-    bool,
+Preset = Annotated[
+    str | None,
     typer.Option(
-        "--certainty/--no-certainty", rich_help_panel=_TRAIN,
+        "--preset", rich_help_panel=_TRAIN, show_default=False,
+        help="icg: the recipe of [ICG] A.5. Xavier weights, Adam at 0.001, every image damaged in one of the four ways.",
+    ),
+]  # fmt: skip
+Certainty = Annotated[
+    bool | None,
+    typer.Option(
+        "--certainty/--no-certainty", rich_help_panel=_TRAIN, show_default="with --preset icg",
         help="Train with damaged images and a certainty per pixel, so that icg can explain the network.",
     ),
 ]  # fmt: skip
 Size = Annotated[int, typer.Option("--size", rich_help_panel=_TRAIN, help="Side of the pictures in pixels.")]
 Epochs = Annotated[float, typer.Option("--epochs", rich_help_panel=_TRAIN, help="How often each image is seen.")]
-Rate = Annotated[float, typer.Option("--rate", rich_help_panel=_TRAIN, help="The highest learning rate.")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", rich_help_panel=_TRAIN, help="The highest learning rate.", show_default="0.002; icg: 0.001"),
+]
 Flip = Annotated[bool, typer.Option("--flip/--no-flip", rich_help_panel=_TRAIN, help="Mirror images at random.")]
 Grey = Annotated[bool, typer.Option("--grey", rich_help_panel=_TRAIN, help="Take images in grey, for small-cnn.")]
 
@@ -47,10 +57,11 @@ Grey = Annotated[bool, typer.Option("--grey", rich_help_panel=_TRAIN, help="Take
 def train(
     folder: Folder,
     arch: Arch = "resnet18",
-    certainty: Certainty = False,
+    preset: Preset = None,
+    certainty: Certainty = None,
     size: Size = 128,
     epochs: Epochs = 20,
-    rate: Rate = 2e-3,
+    rate: Rate = None,
     flip: Flip = True,
     grey: Grey = False,
     batch_size: o.BatchSize = "auto",
@@ -69,6 +80,8 @@ def train(
       sig train flowers/ --arch resnet18 --certainty       then: sig explain photo.jpg --model sig-train/network.safetensors
 
       sig train digits/ --arch small-cnn --grey --size 28 --no-flip --certainty
+
+      sig train digits/ --arch small-cnn --grey --size 28 --no-flip --preset icg      as [ICG] trains its networks
     """
     with guarded(debug):
         from ..app.train import train_folder
@@ -85,9 +98,9 @@ def train(
                     screen.print(_told(point, total, time.perf_counter() - begun), markup=False)
 
             found = train_folder(
-                folder, arch=arch, certainty=certainty, size=size, epochs=epochs, rate=rate, flip=flip, grey=grey,
-                batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, device=device, out=out, resume=resume,
-                overwrite=overwrite, pictures=pictures, progress=show,
+                folder, arch=arch, preset=preset, certainty=certainty, size=size, epochs=epochs, rate=rate, flip=flip,
+                grey=grey, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, device=device, out=out,
+                resume=resume, overwrite=overwrite, pictures=pictures, progress=show,
             )  # fmt: skip
         if as_json:
             sys.stdout.write(json.dumps({"file": str(found.file), "classes": found.classes, **found.figures}) + "\n")

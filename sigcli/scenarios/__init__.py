@@ -56,6 +56,24 @@ SCENARIOS = Catalog(
             {"benchmark": "app.mnist_in_space:mnist_in_space"},
         ),
         Entry(
+            "mnist-masked",
+            "scenarios.digits:load",
+            "digits of which a quarter is not known: which maps leave it out, from any baseline? [ICG Fig. 7]",
+            {"benchmark": "app.mnist_masked:mnist_masked"},
+        ),
+        Entry(
+            "shapley-regression",
+            "app.shapley_regression:shapley_regression",
+            "what is each feature worth to a model trained anew on every subset of them? [Lipovetsky 2001]",
+            {"benchmark": "app.shapley_regression:shapley_regression"},
+        ),
+        Entry(
+            "shap-convergence",
+            "app.shap_convergence:shap_convergence",
+            "how fast KernelSHAP, Shapley sampling and LIME near the exact value of a tree's feature [Lundberg 2017 Fig. 3]",
+            {"benchmark": "app.shap_convergence:shap_convergence"},
+        ),
+        Entry(
             "imagenette",
             "app.imagenette:imagenette",
             "any folder of photographs by class: trains a classifier with certainty, compares the maps [ICG A.4.1]",
