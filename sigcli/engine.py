@@ -183,9 +183,7 @@ class _Loop:
     def _gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
         shape = tuple(images.shape[1:])
-        found = self.room.parts(
-            len(images), shape, lambda part: self._filled(images[part], targets[part]), filled=True
-        )
+        found = self.room.parts(len(images), shape, lambda part: self._filled(images[part], targets[part]), filled=True)
         parts = [part for _, part in found]
         if len(parts) == 1:
             return parts[0]

@@ -8,17 +8,28 @@ from __future__ import annotations
 import os
 import sysconfig
 import traceback
+from collections.abc import Callable
+from typing import TypeVar
 
 from .errors import AttributionError, SigError
 from .memory import MemoryShortage, is_out_of_memory
 from .names import printable
 
+T = TypeVar("T")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _LONGEST = 300
 _SCORES = ("scorer.py", "pairs.py")  # the files that do nothing but call the model
 _LIBRARIES = {"torch", "captum", "numpy", "torchvision"}
 _PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 _STANDARD = sysconfig.get_path("stdlib")
+
+
+def attempted(call: Callable[[], T]) -> T | SigError:
+    """What a call gives, or what it raises, contained."""
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001  a network may raise anything
+        return contained(error)
 
 
 def contained(error: Exception) -> SigError:
@@ -48,7 +59,7 @@ def _line(error: Exception) -> str:
 
 
 def _source(error: Exception) -> str:
-    """"the model", or "the method" with the line of ours that it stopped at: there it may be a fault of our own."""
+    """The model, or the method with the line of ours that it stopped at: there it may be a fault of our own."""
     called = False
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         file, name = frame.f_code.co_filename, frame.f_code.co_name
@@ -65,7 +76,7 @@ def _library(file: str) -> bool:
     """Whether a file is of a library that we call ourselves, and not of someone's network."""
     for folder in _PACKAGES:
         if file.startswith(folder + os.sep):
-            return file[len(folder) + 1 :].split(os.sep)[0] in _LIBRARIES
+            return file[len(folder) + 1 :].split(os.sep, maxsplit=1)[0] in _LIBRARIES
     return file.startswith("<") or file.startswith(_STANDARD + os.sep)
 
 

@@ -1,8 +1,8 @@
 r"""Names as they are shown and written: in one way everywhere, on one line, and so that the name can be had back.
 
 A file system takes any bytes for a name; terminals, tables and JSON do not. What cannot stand there is written as in a
-string of Python: `\n`, `\x1b` and the like for control characters, `\xe9` for a byte that is not UTF-8, `\u202e` for marks that turn
-the direction of reading, and `\\` for a backslash.
+string of Python: `\n`, `\x1b` and the like for control characters, `\xe9` for a byte that is not UTF-8, `\u202e` for marks
+that turn the direction of reading, and `\\` for a backslash.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -48,7 +47,7 @@ def original(text: str) -> str:
 
 
 def portable(path: str) -> str:
-    """An absolute path as UTF-8: itself, or where it has other bytes its file: URI, which every language can read.
+    r"""An absolute path as UTF-8: itself, or where it has other bytes its file: URI, which every language can read.
 
     >>> portable("/in/a.png"), portable("/in/caf\\udce9.png")
     ('/in/a.png', 'file:///in/caf%E9.png')
@@ -58,9 +57,9 @@ def portable(path: str) -> str:
     return path
 
 
-def local(text: str) -> Path:
+def local(text: str) -> str:
     """The path that `portable` wrote."""
-    return Path(os.fsdecode(unquote_to_bytes(text[len(_URI) :])) if text.startswith(_URI) else text)
+    return os.fsdecode(unquote_to_bytes(text[len(_URI) :])) if text.startswith(_URI) else text
 
 
 def _shown(c: str) -> str:

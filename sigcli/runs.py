@@ -8,8 +8,10 @@ undisturbed one.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import math
 import os
 import re
 import threading
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from .errors import OutputError
+from .names import printable
 
 COLUMNS = (
     "image",
@@ -41,34 +44,52 @@ COLUMNS = (
     "content",
 )
 _TEXTS = ("image", "label", "error")
+_FORMULA = ("=", "+", "-", "@")
 RESULTS, MANIFEST = "results.csv", "manifest.json"
 Key = tuple[str, str, str]
 
 
 def figure(value: float | None) -> str:
-    """A number as the CSV files show it: six significant digits, empty for None.
+    """A number as the CSV files show it: six significant digits, empty for None, NaN and infinity.
 
     >>> figure(0.123456789), figure(None)
     ('0.123457', '')
     """
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
 def safe_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: a leading = + - @, tab or return gets an apostrophe before it.
+    """Text that no spreadsheet takes for a formula and no reader for two rows; `cell_text` gives it back.
 
-    >>> safe_cell("=SUM(A1)"), safe_cell("goldfish")
-    ("'=SUM(A1)", 'goldfish')
+    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so that two texts stay two. Control
+    characters are written out, see `sigcli.names`; a line break stays, in quotes.
+
+    >>> safe_cell("=SUM(A1)"), safe_cell("'=SUM(A1)"), safe_cell("goldfish")
+    ("'=SUM(A1)", "''=SUM(A1)", 'goldfish')
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    text = "\n".join(map(printable, text.split("\n")))
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+def cell_text(cell: str) -> str:
+    """The text that `safe_cell` wrote; a cell of an older version, which left a leading apostrophe alone, as it is.
+
+    >>> cell_text("'=SUM(A1)"), cell_text("''=SUM(A1)"), cell_text("'90s.png")
+    ('=SUM(A1)', "'=SUM(A1)", "'90s.png")
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*_FORMULA, "'")) else cell
 
 
 def write_aside(path: Path, write: Callable[[Path], None]) -> None:
     """Write a file under a temporary name beside its place and rename it, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
-    write(aside)
-    os.replace(aside, path)
+    try:
+        write(aside)
+        os.replace(aside, path)
+    except BaseException:  # a full disk leaves half of it
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def save_array(path: Path, values: np.ndarray) -> None:
@@ -108,9 +129,14 @@ class RunFolder:
         cells = {name: str(row.get(name, "")) for name in COLUMNS}
         cells |= {name: safe_cell(cells[name]) for name in _TEXTS}
         with self._lock:
+            self.check()
+            _append(self.path / RESULTS, _csv_text([cells], header=False))
             self.rows[row_key(cells)] = cells
-            with (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
-                stream.write(_csv_text([cells], header=False))
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where the folder was taken away since the run began: none is made anew in its place."""
+        if not (self.path / MANIFEST).exists():
+            raise FileNotFoundError(errno.ENOENT, "it was removed or renamed", str(self.path))
 
     def finished(self, image: str, method: str, target: str | None = None) -> list[dict[str, str]]:
         """Rows of an image and method that are done, of one target or of all."""
@@ -125,10 +151,24 @@ class RunFolder:
         ]
 
     def settle(self, order: Callable[[dict[str, str]], Any]) -> None:
-        """Rewrite `results.csv` with its rows in order."""
-        with self._lock:
+        """Rewrite `results.csv` with its rows in order; raises OutputError where it cannot be."""
+        with self._lock, _writing(self.path):
+            self.check()
             text = _csv_text(sorted(self.rows.values(), key=order), header=True)
             write_aside(self.path / RESULTS, lambda aside: _write_text(aside, text))
+
+
+def _append(path: Path, text: str) -> None:
+    """Add text to a file, all of it or nothing: half a row would spoil the next one."""
+    left = memoryview(text.encode())
+    with path.open("ab", buffering=0) as stream:
+        before = stream.tell()
+        try:
+            while left:
+                left = left[stream.write(left) :]
+        except OSError:
+            os.truncate(path, before)
+            raise
 
 
 def row_key(row: Mapping[str, str]) -> Key:
@@ -234,15 +274,17 @@ def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
     if first:
         writer.writeheader()
     writer.writerow({name: _cell(value) for name, value in row.items()})
-    with _writing(path), path.open("w" if first else "a", encoding="utf-8", newline="") as file:
-        file.write(stream.getvalue())
+    with _writing(path):
+        if first:
+            path.unlink(missing_ok=True)
+        _append(path, stream.getvalue())
 
 
 def _cell(value: object) -> str:
     if isinstance(value, str):
         return value if re.fullmatch(r"-?\d+(/\d+)?", value) else safe_cell(value)
     if isinstance(value, (float, np.floating)):
-        return "" if np.isnan(value) else figure(float(value))
+        return figure(float(value))
     return "" if value is None else str(value)
 
 

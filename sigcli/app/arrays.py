@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import ImageError, UsageError, unknown
 from ..images import read_image
+from ..names import original
 from ..runs import MANIFEST, RESULTS, read_manifest, safe_cell
 from .inputs import run_names
 from .results import Explanation
@@ -102,9 +103,11 @@ class _Top:
 
 def _files(folder: Path, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
     """Method → array of one image."""
-    found = {path.stem: path for path in sorted((folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")}
-    single = folder / f"{stem}.npy"
-    every = {**({ONE: single} if single.exists() else {}), **found}
+    every: dict[str, Path] = {}
+    for name in dict.fromkeys((original(stem), stem)):  # as anyone names it, and as a run does
+        found = {path.stem: path for path in sorted((folder / name).glob("*.npy")) if not path.stem.endswith(".stderr")}
+        single = folder / f"{name}.npy"
+        every |= {**({ONE: single} if single.exists() else {}), **found}
     return {name: file for name, file in every.items() if only is None or name in only}
 
 

@@ -7,14 +7,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from ..baselines.single import resized_to
-from ..errors import ImageError
+from ..errors import ImageError, SigError
+from ..failures import attempted
 from ..images import Picture, read_image
 from ..models.preprocess import Preprocess
+from ..names import escaped
 
 _CACHED = 256
 _AHEAD = 4
@@ -26,7 +29,7 @@ class Loaded:
     """One decoded image, ready for the model.
 
     Args:
-        name: its name in the run, relative to the folder that all images share.
+        name: its name in the run, relative to the folder that all images share, as `sigcli.names.escaped` writes it.
         folder: the folder of its results within the run folder.
         path: of the file.
         x: (C, H, W) float32 in the model's input space, on the CPU.
@@ -43,6 +46,7 @@ class Loaded:
 def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """For each path its name (relative to the common folder) and its result folder (without the suffix).
 
+    Both are escaped, so that they stand in terminals, tables, titles and JSON as they are.
     Two files that differ only in their suffix, and names the run folder itself uses, keep the suffix.
 
     >>> run_names([Path("in/a.jpg"), Path("in/b.png"), Path("in/b.jpg")])
@@ -50,7 +54,7 @@ def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
     """
     absolute = [Path(os.path.abspath(path)) for path in paths]
     root = os.path.commonpath([path.parent for path in absolute]) if absolute else "."
-    names = [Path(os.path.relpath(path, root)) for path in absolute]
+    names = [Path(escaped(Path(os.path.relpath(path, root)).as_posix())) for path in absolute]
     stems = [name.with_suffix("") for name in names]
     lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
     result, used = [], set[str]()
@@ -70,21 +74,18 @@ def decoded(
     preprocess: Preprocess,
     workers: int,
     read: Callable[[Path], Picture] = read_image,
-) -> Iterator[Loaded | ImageError]:
+) -> Iterator[Loaded | SigError]:
     """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
 
-    def load(index: int) -> Loaded | ImageError:
-        try:
-            picture = read(paths[index])
-            return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
-        except ImageError as error:
-            return error
+    def load(index: int) -> Loaded:
+        picture = read(paths[index])
+        return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
 
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
-        waiting: deque[Future[Loaded | ImageError]] = deque()
+        waiting: deque[Future[Loaded | SigError]] = deque()
         try:
             for index in range(len(paths)):
-                waiting.append(pool.submit(load, index))
+                waiting.append(pool.submit(attempted, partial(load, index)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:

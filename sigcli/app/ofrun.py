@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..models.model import Model
+from ..names import local
 from ..runs import MANIFEST, read_manifest
 
 
@@ -39,7 +40,7 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "the run does not say how its model was loaded", given=folder,
             hint=f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}.",
         )  # fmt: skip
-    images = [Path(name) for name in manifest["images"]]
+    images = [Path(local(name)) for name in manifest["images"]]
     lost = [path for path in images if not path.exists()]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
@@ -47,7 +48,7 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "images of the run are no longer there", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
-    return images, dict(options)
+    return images, {key: local(value) if isinstance(value, str) else value for key, value in options.items()}
 
 
 def check_model(folder: Path, model: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import render
-from ..runs import RunFolder, figure, save_array
+from ..errors import OutputError
+from ..failures import contained
+from ..runs import RunFolder, cell_text, figure, save_array
 from .feature_results import write_feature_sheet, write_features
 
 
@@ -32,7 +35,7 @@ class Explanation:
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
         relative_standard_error: the same over the map's norm.
         status: "ok" or "failed".
-        error: what failed, empty where nothing did.
+        error: what failed, or where status is "ok" what could not be checked; empty where nothing did.
         content: hash of the image's pixels, as it was explained.
         values: (C, H, W) float32 attribution, None where it failed.
         stderr: (C, H, W) standard error of `values`, or None.
@@ -47,6 +50,7 @@ class Explanation:
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit where it is neither.
         resumed: it was done by an earlier run and read from its row.
+        cause: the error that `error` tells of, with its traceback; None where nothing failed, or an earlier run did it.
     """
 
     image: str
@@ -77,6 +81,7 @@ class Explanation:
     multiplied: bool = True
     own_unit: str = ""
     resumed: bool = False
+    cause: Exception | None = None
 
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""
@@ -139,10 +144,10 @@ def from_row(row: Mapping[str, str], output: str) -> Explanation:
         return float(row[name]) if row[name] else None
 
     return Explanation(
-        image=row["image"],
+        image=cell_text(row["image"]),
         method=row["method"],
         target=int(row["target"]),
-        label=row["label"],
+        label=cell_text(row["label"]),
         output=output,
         score=number("score"),
         seconds=number("seconds"),
@@ -151,9 +156,16 @@ def from_row(row: Mapping[str, str], output: str) -> Explanation:
         relative_gap=number("relative_gap"),
         standard_error=number("standard_error"),
         relative_standard_error=number("relative_standard_error"),
+        error=cell_text(row["error"]),
         content=row.get("content") or "",
         resumed=True,
     )
+
+
+def failed(item: Explanation, error: Exception, what: str = "") -> Explanation:
+    """An explanation that failed, and why: what went wrong, and the error in one line."""
+    cause = contained(error)
+    return replace(item, status="failed", error=what + " ".join(str(cause).split()), picture=None, cause=cause)
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,7 @@ class Drawing:
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Write the array, map and overlay of one explanation, or for arrays the array, table and bars; then its row."""
+    run.check()
     if item.values is not None:
         base = run.path / item.folder
         save_array(base / f"{item.name}.npy", item.values)
@@ -185,6 +198,22 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
         elif drawing.pictures and item.picture is not None:
             _draw(base, item, drawing, item.values, item.picture)
     run.add(item.row())
+
+
+def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Explanation:
+    """Wait for the files of an explanation; raises OutputError where they could not be written."""
+    for job in jobs:
+        try:
+            job.result()
+        except OSError as error:
+            raise OutputError(
+                "the run folder can no longer be written", given=run.path,
+                hint=f"{error.strerror}; finished work is kept, go on later with --resume.",
+            ) from error  # fmt: skip
+        except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
+            item = failed(item, error, "a picture of it cannot be drawn: ")
+            run.add(item.row())
+    return item
 
 
 def _draw(base: Path, item: Explanation, drawing: Drawing, values: np.ndarray, picture: np.ndarray) -> None:

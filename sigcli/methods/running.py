@@ -18,7 +18,6 @@ from ..passes import Passes
 from ..scorer import Score
 from ..types import Attribution, Subject
 
-
 NO_BASELINE = "the baseline has no finite score: the model gives NaN or infinity for it"
 
 
