@@ -56,6 +56,10 @@ class OutputError(SigError):
     """A run folder that cannot be written or does not fit this run (exit code 2)."""
 
 
+class StoppedError(OutputError):
+    """A run that had to stop in the middle, since nothing more can be written; what was finished stands (exit code 1)."""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:
     """An error for a name that is not among `choices`, with the nearest right one.
 

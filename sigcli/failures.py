@@ -5,10 +5,12 @@ A network may raise anything, for one image or for all. What fails is named and 
 
 from __future__ import annotations
 
+import inspect
 import os
 import sysconfig
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from .errors import AttributionError, SigError
@@ -82,5 +84,9 @@ def _library(file: str) -> bool:
 
 def _release(error: BaseException | None) -> None:
     while error is not None:
-        traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_flags & inspect.CO_GENERATOR:
+                continue  # one that waits to go on would be closed
+            with suppress(RuntimeError):  # it still runs
+                frame.clear()
         error = error.__cause__ or error.__context__

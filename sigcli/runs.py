@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import OutputError
+from .errors import OutputError, StoppedError
 from .names import printable
 
 COLUMNS = (
@@ -130,7 +130,7 @@ class RunFolder:
         cells |= {name: safe_cell(cells[name]) for name in _TEXTS}
         with self._lock:
             self.check()
-            _append(self.path / RESULTS, _csv_text([cells], header=False))
+            append_whole(self.path / RESULTS, _csv_text([cells], header=False))
             self.rows[row_key(cells)] = cells
 
     def check(self) -> None:
@@ -152,13 +152,13 @@ class RunFolder:
 
     def settle(self, order: Callable[[dict[str, str]], Any]) -> None:
         """Rewrite `results.csv` with its rows in order; raises OutputError where it cannot be."""
-        with self._lock, _writing(self.path):
+        with self._lock, going_on(self.path):
             self.check()
             text = _csv_text(sorted(self.rows.values(), key=order), header=True)
             write_aside(self.path / RESULTS, lambda aside: _write_text(aside, text))
 
 
-def _append(path: Path, text: str) -> None:
+def append_whole(path: Path, text: str) -> None:
     """Add text to a file, all of it or nothing: half a row would spoil the next one."""
     left = memoryview(text.encode())
     with path.open("ab", buffering=0) as stream:
@@ -220,6 +220,22 @@ def _writing(path: Path) -> Iterator[None]:
         raise OutputError("the output folder cannot be written", given=path, hint=f"{error.strerror}.") from error
 
 
+@contextmanager
+def going_on(path: Path) -> Iterator[None]:
+    """What cannot be written in the middle of a run stops it, with what was finished in its place."""
+    try:
+        yield
+    except OSError as error:
+        raise stopped(path, error) from error
+
+
+def stopped(path: Path, error: OSError) -> StoppedError:
+    """The error for a file or folder of a run that takes nothing more."""
+    gone = isinstance(error, FileNotFoundError)
+    kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
+    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror}.{kept}")
+
+
 def claim_folder(path: Path, manifest: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> bool:
     """Make a folder for a run and write its manifest; says whether a run was there already. As `open_run`, without rows."""
     earlier = read_manifest(path) if path.is_dir() else None
@@ -253,7 +269,7 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool) -> 
 
 def save_text(path: Path, text: str) -> None:
     """Write a text file aside and rename it."""
-    with _writing(path):
+    with going_on(path):
         write_aside(path, lambda aside: _write_text(aside, text))
 
 
@@ -274,10 +290,10 @@ def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
     if first:
         writer.writeheader()
     writer.writerow({name: _cell(value) for name, value in row.items()})
-    with _writing(path):
+    with going_on(path):
         if first:
             path.unlink(missing_ok=True)
-        _append(path, stream.getvalue())
+        append_whole(path, stream.getvalue())
 
 
 def _cell(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..arrays import is_array_path
 from ..errors import UsageError
 from ..metrics.summary import Summary
 from ..models.model import Model
+from ..records import json_text
 from ..runs import append_row, claim_folder, free_folder, refuse_strangers, save_table, save_text
 from .arrays import check_arrays, count, saved
 from .certainty_checks import judge_certainty, split_checks
@@ -247,7 +247,7 @@ def carry_out(
     prepared.kept.begin()
     for name in FILES:  # an earlier measurement of this run is replaced as a whole
         (path / name).unlink(missing_ok=True)
-    save_text(path / "evaluation.json", json.dumps(prepared.facts, indent=2) + "\n")
+    save_text(path / "evaluation.json", json_text(prepared.facts, indent=2) + "\n")
     between = Comparison(session, prepared.measuring.smooth)
     figures: list[Figure] = []
     for figure in prepared.measuring.figures(_watched(_explanations(prepared, progress), between.add, explained)):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.case import Case
+from ..runs import append_whole, going_on
 from .choices import PEERS, Chosen
 from .figures import Figure
 from .inputs import ImageSet
@@ -81,8 +82,8 @@ class Kept:
             "curve": None if figure.curve is None else figure.curve.tolist(),
         }  # fmt: skip
         self._found[figure.digest] = row
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        with going_on(self._path):
+            append_whole(self._path, json.dumps(row) + "\n")
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

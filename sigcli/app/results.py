@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import render
-from ..errors import OutputError
 from ..failures import contained
-from ..runs import RunFolder, cell_text, figure, save_array
+from ..runs import RunFolder, cell_text, figure, save_array, stopped
 from .feature_results import write_feature_sheet, write_features
 
 
@@ -206,10 +205,7 @@ def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Expla
         try:
             job.result()
         except OSError as error:
-            raise OutputError(
-                "the run folder can no longer be written", given=run.path,
-                hint=f"{error.strerror}; finished work is kept, go on later with --resume.",
-            ) from error  # fmt: skip
+            raise stopped(run.path, error) from error
         except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
             item = failed(item, error, "a picture of it cannot be drawn: ")
             run.add(item.row())
