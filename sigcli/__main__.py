@@ -7,11 +7,13 @@ def main() -> None:
     """Run the command line."""
     import warnings
 
+    from .cli.guard import flushed
     from .cli.main import app
 
     # Oversized and damaged pictures are refused with a message of our own; Pillow's warnings would stand beside it.
     warnings.filterwarnings("ignore", module="PIL")
-    app(prog_name="sig")
+    with flushed():
+        app(prog_name="sig")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import SigError
 from .paths import Plan, with_certainty
 from .types import Subject
 
@@ -28,7 +29,7 @@ class Task:
 
 @dataclass(eq=False)
 class Run:
-    """What has been accumulated for one task."""
+    """What has been accumulated for one task; or the error that ended it."""
 
     task: Task
     total: Tensor
@@ -42,6 +43,7 @@ class Run:
     omegas: np.ndarray = field(default_factory=lambda: np.ones(1))
     scores: np.ndarray = field(default_factory=lambda: np.empty(0))
     opened: int = 0
+    error: SigError | None = None
 
     @staticmethod
     def start(task: Task) -> Run:

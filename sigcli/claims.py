@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import OutputError, UsageError
+from .filenames import folders_of, item_files, methods_of
 from .ledger import LEDGER, Ledger
-from .names import folders_of, item_files, methods_of
 from .writing import remove_leftovers, write_aside, write_text, writing
 
 try:

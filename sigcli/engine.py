@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 
 from .accumulation import Piece, Run, Task, accumulate
-from .errors import AttributionError
+from .errors import SigError
+from .failures import contained
+from .memory import Batches, is_out_of_memory
 from .paths import endpoints, spread_positions, with_certainty
 from .scorer import Score
 from .types import Attribution, Subject
@@ -49,108 +52,165 @@ def integrate(
 
     Raises:
         AttributionError: the device runs out of memory with a single image.
+
+    What the model raises comes through as it is.
     """
-    loop = _Loop(scorer, max(1, batch_size), check)
-    waiting: list[Run] = []
-    for pieces in loop.batches(tasks, waiting):
-        loop.evaluate(pieces)
-        if progress:
-            progress(sum(p.points.stop - p.points.start for p in pieces))
-        while waiting and waiting[0].done == len(waiting[0].task.plan):
-            yield loop.finish(waiting.pop(0))
+    loop = _Loop(scorer, Batches(max(1, batch_size)), check, contain=False)
+    for found in loop.outcomes(tasks, progress):
+        assert isinstance(found, Attribution)  # nothing is contained
+        yield found
+
+
+def outcomes(
+    scorer: Score,
+    tasks: Iterable[Task],
+    *,
+    batch_size: int = 16,
+    check: int = CHECK_SHARE,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Attribution | SigError]:
+    """As `integrate`, but whatever is raised for one task comes in its place, and the others go on.
+
+    Where a batch fails, its tasks are tried one by one in the places that they have in it, so that the others get exactly
+    the values of an undisturbed run.
+    """
+    return _Loop(scorer, Batches(max(1, batch_size)), check, contain=True).outcomes(tasks, progress)
 
 
 @dataclass(eq=False)
 class _Loop:
     scorer: Score
-    batch_size: int
+    room: Batches
     check: int
+    contain: bool
     buffer: Tensor | None = None
+    twin: bool = True
+
+    def outcomes(
+        self, tasks: Iterable[Task], progress: Callable[[int], None] | None
+    ) -> Iterator[Attribution | SigError]:
+        """An attribution, or the error that stands for it, for each task in order."""
+        waiting: list[Run] = []
+        for pieces in self.batches(tasks, waiting):
+            self.evaluate(pieces)
+            if progress and pieces:
+                progress(sum(p.points.stop - p.points.start for p in pieces))
+            while waiting and (waiting[0].error or waiting[0].done == len(waiting[0].task.plan)):
+                run, finished = waiting.pop(0), None
+                with self._containing(run):
+                    finished = None if run.error else self.finish(run)
+                found = run.error or finished
+                assert found is not None
+                yield found
+
+    @contextmanager
+    def _containing(self, run: Run) -> Iterator[None]:
+        """Whatever is raised within is this run's error."""
+        try:
+            yield
+        except Exception as error:
+            if not self.contain:
+                raise
+            run.error = contained(error)
 
     def batches(self, tasks: Iterable[Task], waiting: list[Run]) -> Iterator[list[Piece]]:
         """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
         pieces: list[Piece] = []
         filled = 0
         for task in map(_lifted, tasks):
-            if pieces and waiting[-1].task.subject.x.shape != task.subject.x.shape:
+            if pieces and pieces[-1].run.task.subject.x.shape != task.subject.x.shape:
                 yield pieces
                 pieces, filled = [], 0
-            run = Run.start(task)
+            run = Run(task, *_EMPTY)
+            with self._containing(run):
+                run = Run.start(task)
             waiting.append(run)
             at, k = 0, len(task.plan)
-            while at < k:
-                take = max(1, min(self.batch_size - filled, k - at))
+            while at < k and not run.error:
+                take = max(1, min(self.room.size - filled, k - at))
                 pieces.append(Piece(run, slice(at, at + take), *_EMPTY))
                 at, filled = at + take, filled + take
-                if filled >= self.batch_size:
+                if filled >= self.room.size:
                     yield pieces
                     pieces, filled = [], 0
-        if pieces:
+        if pieces or waiting:
             yield pieces
 
     def evaluate(self, pieces: list[Piece]) -> None:
         """Expand, evaluate and accumulate one batch."""
+        if not pieces:
+            return
         before = time.perf_counter()
         counts = [p.points.stop - p.points.start for p in pieces]
-        images = self._room(pieces[0].run.task.subject.x)[: sum(counts)]
+        images = self._room(pieces[0].run.task.subject.x, sum(counts))[: sum(counts)]
         for piece, place in zip(pieces, images.split(counts), strict=True):
-            _expand(piece, place)
+            with self._containing(piece.run):
+                _expand(piece, place)
+        ends = np.cumsum(counts).tolist()
+        sound = [
+            (p, slice(end - count, end)) for p, end, count in zip(pieces, ends, counts, strict=True) if not p.run.error
+        ]
+        if not sound:
+            return
         targets = torch.from_numpy(np.repeat([p.run.task.subject.target for p in pieces], counts)).to(images.device)
-        scores, gradients = self._gradients(images, targets)
-        for piece, score, gradient in zip(pieces, scores.split(counts), gradients.split(counts), strict=True):
-            if piece.run.task.plan.marginals is not None:
-                piece.run.scores[piece.points] = score.double().cpu().numpy()
-            accumulate(piece, gradient)
+        if len(sound) < len(pieces):  # what could not be made must not disturb the others
+            images, targets = (_only(t, [place for _, place in sound]) for t in (images, targets))
+        together = self._together(images, targets)
+        for piece, place in sound:
+            with self._containing(piece.run):
+                found = together or self._gradients(_only(images, [place]), _only(targets, [place]))
+                _take(piece, found[0][place], found[1][place])
         seconds = time.perf_counter() - before
         for piece, count in zip(pieces, counts, strict=True):
             piece.run.seconds += seconds * count / sum(counts)
 
-    def _room(self, x: Tensor) -> Tensor:
+    def _together(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Scores and gradients of a batch; None where it fails, so that its runs are to be tried one by one."""
+        try:
+            return self._gradients(images, targets)
+        except Exception:
+            if not self.contain:
+                raise
+            return None
+
+    def _room(self, x: Tensor, count: int) -> Tensor:
         """Where points are written, (batch, C, H, W): the same memory for every batch, since new memory has its price."""
-        shape = (self.batch_size, *x.shape)
-        if self.buffer is None or self.buffer.shape[1:] != shape[1:] or len(self.buffer) < self.batch_size:
+        shape = (max(self.room.size, count), *x.shape)
+        if self.buffer is None or self.buffer.shape[1:] != shape[1:] or len(self.buffer) < shape[0]:
             self.buffer = torch.empty(shape, dtype=x.dtype, device=x.device)
         return self.buffer
 
     def _gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Scores and gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
-        parts, at, size = [], 0, self.batch_size
-        while at < len(images):
-            part = self._attempt(images[at : at + size], targets[at : at + size], size)
-            if part is not None:
-                parts.append(part)
-                at += size
-                continue
-            size //= 2
-            self.batch_size = min(self.batch_size, size)
-            if images.is_cuda:
-                torch.cuda.empty_cache()
+        shape = tuple(images.shape[1:])
+        found = self.room.parts(len(images), shape, lambda part: self._filled(images[part], targets[part]), filled=True)
+        parts = [part for _, part in found]
         if len(parts) == 1:
             return parts[0]
         return torch.cat([scores for scores, _ in parts]), torch.cat([gradients for _, gradients in parts])
 
-    def _attempt(self, images: Tensor, targets: Tensor, size: int) -> tuple[Tensor, Tensor] | None:
-        """Scores and gradients, or None where they do not fit; returning frees the failed attempt's tensors before the next.
+    def _filled(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores and gradients.
 
         Every batch has the same shape: a short one is filled up. Kernels differ with the shape, and their last bits decide
         ties in max-pooling; so a map depends neither on its company nor on where a run was interrupted. A single image has
-        kernels of its own on a CPU, and gets a twin.
+        kernels of its own on a CPU, and gets a twin, if there is memory for two.
         """
-        full = max(size, 2) if images.device.type == "cpu" else size
+        size = self.room.size
+        full = max(size, 2) if images.device.type == "cpu" and self.twin else size
         missing = full - len(images)
         if missing:
             images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
             targets = torch.cat([targets, targets[-1:].expand(missing)])
         try:
             scores, gradients = self.scorer.gradients(images, targets)
-        except torch.OutOfMemoryError as error:
-            if size > 1:
-                return None
-            raise AttributionError(
-                f"the device has too little memory for one image of {tuple(images.shape[1:])}",
-                hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
-            ) from error
-        return (scores[: full - missing], gradients[: full - missing]) if missing else (scores, gradients)
+        except Exception as error:
+            if full == size or not is_out_of_memory(error):
+                raise
+            self.twin = False
+        else:
+            return (scores[: full - missing], gradients[: full - missing]) if missing else (scores, gradients)
+        return self.scorer.gradients(images[:size], targets[:size])
 
     def finish(self, run: Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
@@ -190,8 +250,9 @@ class _Loop:
         inner = np.nonzero(~shared)[0]
         score = float(self._scores(x[None], subject)[0]) if not len(inner) else 0.0
         total = 0.0
-        for first in range(0, len(inner), max(1, self.batch_size - 1)):
-            rows = inner[first : first + max(1, self.batch_size - 1)]
+        step = max(1, self.room.size - 1)
+        for first in range(0, len(inner), step):
+            rows = inner[first : first + step]
             images = _corner_images(
                 run, ends.rows.members(rows) if ends.rows else ends.full[rows, None], ends.draw[rows]
             )
@@ -204,10 +265,28 @@ class _Loop:
 
     def _scores(self, images: Tensor, subject: Subject) -> Tensor:
         targets = torch.full((len(images),), subject.target, device=images.device)
-        return self.scorer.scores(images, targets).double()
+        found = self.room.parts(
+            len(images), tuple(images.shape[1:]), lambda part: self.scorer.scores(images[part], targets[part])
+        )
+        return torch.cat([scores for _, scores in found]).double()
 
 
 _EMPTY = (torch.empty(0), torch.empty(0))
+
+
+def _take(piece: Piece, score: Tensor, gradient: Tensor) -> None:
+    """Add what the model says of a piece's points to its run."""
+    if piece.run.task.plan.marginals is not None:
+        piece.run.scores[piece.points] = score.double().cpu().numpy()
+    accumulate(piece, gradient)
+
+
+def _only(batch: Tensor, places: list[slice]) -> Tensor:
+    """A batch in which some rows stand where they stood, and one of them in every other place."""
+    rows = torch.full((len(batch),), places[-1].stop - 1, device=batch.device)
+    for place in places:
+        rows[place] = torch.arange(place.start, place.stop, device=batch.device)
+    return batch[rows]
 
 
 def _expand(piece: Piece, place: Tensor) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from .names import printable
+
 
 class SigError(Exception):
     """Base of every error that `sig` raises on purpose.
@@ -16,16 +18,18 @@ class SigError(Exception):
 
     Args:
         what: what was wrong, as a sentence without a full stop.
-        given: the value that was given, shown as it was typed.
+        given: the value that was given, shown as it was typed, on one line.
         allowed: the values or the form that would have been accepted.
         hint: what to do next, a sentence or a command.
     """
 
     def __init__(self, what: str, *, given: object = None, allowed: str | None = None, hint: str | None = None):
         self.what, self.given, self.allowed, self.hint = what, given, allowed, hint
-        first = what if given is None else f"{what} (given: {given})"
+        first = what if given is None else f"{what} (given: {printable(str(given))})"
         rest = [f"Allowed: {allowed}." if allowed else "", hint or ""]
-        super().__init__("\n".join(line for line in (first + ".", " ".join(r for r in rest if r)) if line))
+        lines = (first + ".", " ".join(r for r in rest if r))
+        # A message may name files, whose names may hold anything; its own lines stay lines.
+        super().__init__("\n".join(printable(part) for line in lines if line for part in line.split("\n")))
 
 
 class UsageError(SigError):
@@ -50,6 +54,10 @@ class AttributionError(SigError):
 
 class OutputError(SigError):
     """A run folder that cannot be written or does not fit this run (exit code 2)."""
+
+
+class StoppedError(OutputError):
+    """A run that had to stop in the middle, since nothing more can be written; what was finished stands (exit code 1)."""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:

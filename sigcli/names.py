@@ -1,74 +1,81 @@
-"""What the files of a run are called: a folder for each image, and in it the files of each method."""
+r"""Names as they are shown and written: in one way everywhere, on one line, and so that the name can be had back.
+
+A file system takes any bytes for a name; terminals, tables and JSON do not. What cannot stand there is written as in a
+string of Python: `\n`, `\x1b` and the like for control characters, `\xe9` for a byte that is not UTF-8, `\u202e` for marks
+that turn the direction of reading, and `\\` for a backslash.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+import unicodedata
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-_RESERVED = {"manifest.json", "results.csv", "metrics.csv", "summary.csv", "curves.csv", "index.html"}
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_ESCAPE = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
+_BYTES = range(0xDC80, 0xDD00)  # how Python holds a byte that is not UTF-8
+_URI = "file://"
 
 
-def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
-    """For each path its name (relative to the common folder) and its result folder (without the suffix).
+def printable(text: str) -> str:
+    r"""Text for a line of a terminal or a cell of a table; a backslash stays.
 
-    Two files that differ only in their suffix, and names the run folder itself uses, keep the suffix.
-
-    >>> run_names([Path("in/a.jpg"), Path("in/b.png"), Path("in/b.jpg")])
-    [('a.jpg', 'a'), ('b.png', 'b.png'), ('b.jpg', 'b.jpg')]
+    >>> print(printable("a\nb\x1b[31m"))
+    a\nb\x1b[31m
     """
-    absolute = [Path(os.path.abspath(path)) for path in paths]
-    root = os.path.commonpath([path.parent for path in absolute]) if absolute else "."
-    names = [path.relative_to(root) for path in absolute]
-    stems = [name.with_suffix("") for name in names]
-    lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
-    counts = Counter(lowered)
-    result, used = [], set[str]()
-    for name, stem, low in zip(names, stems, lowered, strict=True):
-        keep = counts[low] > 1 or (stem.parent == Path() and low in _RESERVED)
-        folder = (name if keep else stem).as_posix()
-        while folder.casefold() in used:
-            folder += "_"
-        used.add(folder.casefold())
-        result.append((name.as_posix(), folder))
-    return result
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
 
 
-def item_file(methods: Iterable[str]) -> re.Pattern[str]:
-    """Matches the name of every file that a run of these methods may write into the folder of an image.
+def escaped(name: str) -> str:
+    r"""A name as a run writes it; two names stay two, and `original` gives each back.
 
-    >>> bool(item_file(["ig"]).fullmatch("ig.class3.overlay.png")), bool(item_file(["ig"]).fullmatch("sig.npy"))
-    (True, False)
+    >>> print(escaped("caf\udce9.png"), escaped("caf\\xe9.png"), escaped("café.png"))
+    caf\xe9.png caf\\xe9.png café.png
     """
-    names = "|".join(map(re.escape, methods)) or "(?!)"
-    number = r"(\.class[0-9]+)?"
-    return re.compile(rf"({names}){number}(\.npy|\.csv|\.html|\.stderr\.npy|(\.overlay|\.stderr|\.positive|\.negative)?\.png)|compare{number}\.png")
+    return printable(name.replace("\\", r"\\"))
 
 
-def folders_of(manifest: Mapping[str, Any]) -> list[str]:
-    """The folders of the images of a manifest."""
-    images = manifest.get("images", [])
-    return [folder for _, folder in run_names([Path(name) for name in images if isinstance(name, str)])]
+def original(text: str) -> str:
+    r"""The name that `escaped` wrote.
+
+    >>> original(escaped("a\nb\\c\udcff")) == "a\nb\\c\udcff"
+    True
+    """
+    return _ESCAPE.sub(_character, text)
 
 
-def methods_of(manifest: Mapping[str, Any]) -> list[str]:
-    """The methods of a manifest, in their order."""
-    methods = manifest.get("spec", {}).get("methods", [])
-    if isinstance(methods, Mapping):
-        return list(methods)
-    listed = methods if isinstance(methods, list) else []
-    return [str(one[0]) for one in listed if isinstance(one, list) and one]
+def portable(path: str) -> str:
+    r"""An absolute path as UTF-8: itself, or where it has other bytes its file: URI, which every language can read.
+
+    >>> portable("/in/a.png"), portable("/in/caf\\udce9.png")
+    ('/in/a.png', 'file:///in/caf%E9.png')
+    """
+    if any(unicodedata.category(c) == "Cs" for c in path):
+        return _URI + quote_from_bytes(os.fsencode(path))
+    return path
 
 
-def item_files(path: Path, folders: Iterable[str], methods: Iterable[str]) -> Iterator[Path]:
-    """The files in the folders of images that are called as those of a run of these methods."""
-    fits = item_file(methods)
-    for folder in folders:
-        try:
-            names = [entry.name for entry in os.scandir(path / folder)]
-        except OSError:
-            continue
-        yield from (path / folder / name for name in names if fits.fullmatch(name))
+def local(text: str) -> str:
+    """The path that `portable` wrote."""
+    return os.fsdecode(unquote_to_bytes(text[len(_URI) :])) if text.startswith(_URI) else text
+
+
+def _shown(c: str) -> str:
+    if c in _SHORT:
+        return _SHORT[c]
+    code, category = ord(c), unicodedata.category(c)
+    if code in _BYTES:
+        return f"\\x{code - 0xDC00:02x}"
+    if category == "Cc" and code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if category in ("Cc", "Cs", "Zl", "Zp") or c in _TURNING else c
+
+
+def _character(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[1] in "xu":
+        code = int(text[2:], 16)
+        return chr(code + 0xDC00) if text[1] == "x" and code >= 0x80 else chr(code)
+    return {r"\\": "\\", **{short: c for c, short in _SHORT.items()}}[text]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from .baselines.single import baseline as single_baseline
 from .errors import AttributionError
 from .heads import LOGITS, Head
+from .memory import Batches
 from .players import Players
 from .scorer import Score, Scorer
 from .shapley import Game
@@ -36,12 +37,14 @@ class Passes:
         batch_size: images per pass; halved for good when the device runs out of memory.
         progress: called with the number of images of each batch.
         evaluations: images that were passed through the model so far, with or without a backward pass.
+        unscored: how many of the images that were scored have no finite score.
     """
 
     scorer: Score
     batch_size: int = 16
     progress: Callable[[int], None] | None = None
     evaluations: int = 0
+    unscored: int = 0
 
     @property
     def module(self) -> nn.Module:
@@ -100,13 +103,19 @@ class Passes:
     def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
         """F of some images at the subject's target, (count,) float64 on its device. One evaluation each."""
         found = torch.empty(count, dtype=torch.float64, device=subject.x.device)
-        for part, scores in self._batches(images, count, lambda x: self.scorer.scores(x, _targets(subject, len(x)))):
+        passed = self._batches(
+            images, count, tuple(subject.x.shape), lambda x: self.scorer.scores(x, _targets(subject, len(x)))
+        )
+        for part, scores in passed:
             found[part] = scores.double()
+        self.unscored += int((~torch.isfinite(found)).sum())
         return found
 
     def gradients(self, images: Images, count: int, subject: Subject) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(which, F of these images, (m,), their gradients, (m, C, H, W)), batch by batch. One evaluation each."""
-        passed = self._batches(images, count, lambda x: self.scorer.gradients(x, _targets(subject, len(x))))
+        passed = self._batches(
+            images, count, tuple(subject.x.shape), lambda x: self.scorer.gradients(x, _targets(subject, len(x)))
+        )
         for part, (scores, gradients) in passed:
             yield part, scores, gradients
 
@@ -123,37 +132,18 @@ class Passes:
 
         return play
 
-    def _batches(self, images: Images, count: int, run: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]) -> Iterator:
-        at = 0
-        while at < count:
-            part = slice(at, min(at + self.batch_size, count))
-            batch = images(part)
-            found = self._attempt(run, batch)
-            if found is None:
-                self.batch_size //= 2
-                if batch.is_cuda:
-                    torch.cuda.empty_cache()
-                continue
+    def _batches(
+        self,
+        images: Images,
+        count: int,
+        shape: tuple[int, ...],
+        run: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]],
+    ) -> Iterator:
+        room = Batches(self.batch_size)
+        for part, found in room.parts(count, shape, lambda part: run(images(part))):
+            self.batch_size = room.size
             yield part, found
             self.spent(part.stop - part.start)
-            at = part.stop
-
-    def _attempt(self, run: Callable, images: Tensor) -> Tensor | tuple[Tensor, Tensor] | None:
-        """None where a batch does not fit; returning frees the failed attempt's tensors before the next."""
-        try:
-            return run(images)
-        except torch.OutOfMemoryError as error:
-            if self.batch_size > 1:
-                return None
-            raise too_little_memory(images) from error
-
-
-def too_little_memory(images: Tensor) -> AttributionError:
-    """The error for a device on which not even one image fits."""
-    return AttributionError(
-        f"the device has too little memory for one image of {tuple(images.shape[1:])}",
-        hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
-    )
 
 
 def _targets(subject: Subject, count: int) -> Tensor:

@@ -7,6 +7,7 @@ earlier run of the folder owned and this one does not is removed: a resumed run 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,15 @@ from .claims import (
     take,
 )
 from .errors import OutputError
+from .filenames import folders_of, item_files, methods_of, run_names
 from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
-from .names import folders_of, item_files, methods_of, run_names
 from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text
 from .writing import (
     append_row,
+    append_whole,
+    cell_text,
     figure,
+    going_on,
     holds,
     remove_leftovers,
     safe_cell,
@@ -40,15 +44,40 @@ from .writing import (
     save_table,
     save_text,
     stamp,
+    stopped,
     write_aside,
     write_text,
     writing,
 )
 
 __all__ = [
-    "COLUMNS", "LEDGER", "MANIFEST", "RESULTS", "FolderLock", "RunFolder", "append_row", "claim_folder", "figure",
-    "free_folder", "open_run", "output_folder", "read_manifest", "read_rows", "refuse_strangers", "row_key",
-    "run_names", "safe_cell", "save_array", "save_table", "save_text", "take", "write_aside",
+    "COLUMNS",
+    "LEDGER",
+    "MANIFEST",
+    "RESULTS",
+    "FolderLock",
+    "RunFolder",
+    "append_row",
+    "append_whole",
+    "cell_text",
+    "claim_folder",
+    "figure",
+    "free_folder",
+    "going_on",
+    "open_run",
+    "output_folder",
+    "read_manifest",
+    "read_rows",
+    "refuse_strangers",
+    "row_key",
+    "run_names",
+    "safe_cell",
+    "save_array",
+    "save_table",
+    "save_text",
+    "stopped",
+    "take",
+    "write_aside",
 ]  # fmt: skip
 
 _SHOWN = 3
@@ -88,10 +117,16 @@ class RunFolder:
         """Append one row of `results.csv`, and what its item owns; safe from several threads."""
         cells = self.keep(row)
         if not self.again:
-            with self._guard, (self.path / RESULTS).open("a", encoding="utf-8", newline="") as stream:
-                stream.write(table_text([cells], header=False))
+            with self._guard:
+                self.check()
+                append_whole(self.path / RESULTS, table_text([cells], header=False))
         if entry is not None:
             self.own(entry)
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where the folder was taken away since the run began: none is made anew in its place."""
+        if not (self.path / MANIFEST).exists():
+            raise FileNotFoundError(errno.ENOENT, "it was removed or renamed", str(self.path))
 
     def keep(self, row: Mapping[str, Any]) -> dict[str, str]:
         """An item is done, with this row; returns its cells."""
@@ -150,7 +185,8 @@ class RunFolder:
             order: of the rows.
             whole: everything was done; otherwise what was not reached stays.
         """
-        with self._guard:
+        with self._guard, going_on(self.path):
+            self.check()
             self.rows = {key: row for key, row in self.rows.items() if self._holds(key, row, whole)}
             text = table_text(sorted(self.rows.values(), key=order), header=True)
             write_aside(self.path / RESULTS, lambda aside: write_text(aside, text))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,31 +18,46 @@ from typing import Any
 
 import numpy as np
 
-from .errors import OutputError
+from .errors import OutputError, StoppedError
+from .names import printable
 
 _ASIDE = re.compile(r"\.[0-9a-f]{16}\.sig\.part")
 _ASIDE_BEFORE = re.compile(r"\.?.+\.(npy|png|csv|json|pt|safetensors)\.part")
 """What versions before files.jsonl called a file that was being written."""
+_FORMULA = ("=", "+", "-", "@")
 Stamp = tuple[int, str]
 """Size in bytes and digest of a file."""
 
 
 def figure(value: float | None) -> str:
-    """A number as the CSV files show it: six significant digits, empty for None.
+    """A number as the CSV files show it: six significant digits, empty for None, NaN and infinity.
 
     >>> figure(0.123456789), figure(None)
     ('0.123457', '')
     """
-    return "" if value is None else f"{value:.6g}"
+    return "" if value is None or not math.isfinite(value) else f"{value:.6g}"
 
 
 def safe_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: a leading = + - @, tab or return gets an apostrophe before it.
+    """Text that no spreadsheet takes for a formula and no reader for two rows; `cell_text` gives it back.
 
-    >>> safe_cell("=SUM(A1)"), safe_cell("goldfish")
-    ("'=SUM(A1)", 'goldfish')
+    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so that two texts stay two. Control
+    characters are written out, see `sigcli.names`; a line break stays, in quotes.
+
+    >>> safe_cell("=SUM(A1)"), safe_cell("'=SUM(A1)"), safe_cell("goldfish")
+    ("'=SUM(A1)", "''=SUM(A1)", 'goldfish')
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    text = "\n".join(map(printable, text.split("\n")))
+    return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
+
+
+def cell_text(cell: str) -> str:
+    """The text that `safe_cell` wrote; a cell of an older version, which left a leading apostrophe alone, as it is.
+
+    >>> cell_text("'=SUM(A1)"), cell_text("''=SUM(A1)"), cell_text("'90s.png")
+    ('=SUM(A1)', "'=SUM(A1)", "'90s.png")
+    """
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith((*_FORMULA, "'")) else cell
 
 
 def aside_of(path: Path) -> Path:
@@ -123,6 +139,35 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError("the output folder cannot be written", given=path, hint=f"{text}.") from error
 
 
+@contextmanager
+def going_on(path: Path) -> Iterator[None]:
+    """What cannot be written in the middle of a run stops it, with what was finished in its place."""
+    try:
+        yield
+    except OSError as error:
+        raise stopped(path, error) from error
+
+
+def stopped(path: Path, error: OSError) -> StoppedError:
+    """The error for a file or folder of a run that takes nothing more."""
+    gone = isinstance(error, FileNotFoundError)
+    kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
+    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror}.{kept}")
+
+
+def append_whole(path: Path, text: str) -> None:
+    """Add text to a file, all of it or nothing: half a row would spoil the next one."""
+    left = memoryview(text.encode())
+    with path.open("ab", buffering=0) as stream:
+        before = stream.tell()
+        try:
+            while left:
+                left = left[stream.write(left) :]
+        except OSError:
+            os.truncate(path, before)
+            raise
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file as it is, line ends included."""
     with path.open("w", encoding="utf-8", newline="") as stream:
@@ -131,7 +176,7 @@ def write_text(path: Path, text: str) -> None:
 
 def save_text(path: Path, text: str) -> None:
     """Write a text file aside and rename it."""
-    with writing(path):
+    with going_on(path):
         write_aside(path, lambda aside: write_text(aside, text))
 
 
@@ -152,13 +197,15 @@ def append_row(path: Path, row: Mapping[str, Any], *, first: bool) -> None:
     if first:
         writer.writeheader()
     writer.writerow({name: _cell(value) for name, value in row.items()})
-    with writing(path), path.open("w" if first else "a", encoding="utf-8", newline="") as file:
-        file.write(stream.getvalue())
+    with going_on(path):
+        if first:
+            path.unlink(missing_ok=True)
+        append_whole(path, stream.getvalue())
 
 
 def _cell(value: object) -> str:
     if isinstance(value, str):
         return value if re.fullmatch(r"-?\d+(/\d+)?", value) else safe_cell(value)
     if isinstance(value, (float, np.floating)):
-        return "" if np.isnan(value) else figure(float(value))
+        return figure(float(value))
     return "" if value is None else str(value)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, UsageError, unknown
+from ..filenames import methods_of
 from ..images import read_image
 from ..ledger import Ledger
-from ..names import methods_of
+from ..names import original
 from ..runs import read_manifest, read_rows, run_names, safe_cell
 from ..writing import holds
 from .results import Explanation
@@ -121,11 +122,11 @@ class _Arrays:
 
     def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
         """Method → array of one image, by its name and folder in the run."""
-        found = {
-            path.stem: path for path in sorted((self.folder / stem).glob("*.npy")) if not path.stem.endswith(".stderr")
-        }
-        single = self.folder / f"{stem}.npy"
-        every = {**({ONE: single} if single.exists() else {}), **found}
+        every: dict[str, Path] = {}
+        for place in dict.fromkeys((original(stem), stem)):  # as anyone names it, and as a run does
+            folder, single = self.folder / place, self.folder / f"{place}.npy"
+            found = {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.stem.endswith(".stderr")}
+            every |= {**({ONE: single} if single.exists() else {}), **found}
         return {
             method: file for method, file in every.items()
             if (only is None or method in only) and self._counts(name, method, file)

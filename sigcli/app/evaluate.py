@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from ..arrays import is_array_path
 from ..errors import UsageError
 from ..metrics.summary import Summary
 from ..models.model import Model
+from ..records import json_text
 from ..runs import (
     FolderLock,
     append_row,
@@ -270,7 +270,7 @@ def _carried_out(
 ) -> Evaluation:
     session, path = prepared.session, prepared.folder
     model = None if prepared.truth is None else judge_model(session, prepared.truth)
-    facts = json.dumps(prepared.facts, indent=2) + "\n"
+    facts = json_text(prepared.facts, indent=2) + "\n"
     remove_leftovers([path])
     growing = not (path / "summary.csv").exists()  # else a whole measurement stands, and is replaced by a whole one
     if growing:

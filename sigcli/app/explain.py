@@ -18,10 +18,10 @@ from typing_extensions import Unpack
 from ..arrays import find_arrays, is_array_path
 from ..batching import auto_batch_size
 from ..engine import CHECK_SHARE
-from ..errors import OutputError
 from ..images import find_images
 from ..models.loading import load_model
 from ..models.model import Model
+from ..names import portable
 from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import free_folder, open_run, output_folder, run_names
 from ..scorer import Score, Scorer
@@ -39,7 +39,7 @@ from .choices import (
 from .features import check_options, for_arrays, load_for, told
 from .partners import Partners, find_partners
 from .provenance import versions
-from .results import Drawing, Explanation, mend_pictures, write_explanation, write_sheet
+from .results import Drawing, Explanation, landed, mend_pictures, write_explanation, write_sheet
 from .suited import check_suited
 from .work import Session, Work
 
@@ -143,7 +143,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         }  # fmt: skip
         manifest = _manifest(spec, kept, loaded, paths, reference_paths, smooth) | {"signs": signs}
         if partners is not None:
-            manifest["partners"] = [os.path.abspath(partners.paths[number]) for number in partners.numbers]
+            manifest["partners"] = [portable(os.path.abspath(partners.paths[number])) for number in partners.numbers]
         folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
         run = open_run(folder, manifest, resume=resume, overwrite=overwrite, images=run_names(paths))
     return Session(
@@ -268,27 +268,14 @@ def stream(session: Session, *, progress: Callable[[int], None] | None = None) -
                     group = []
                 writing.append((item, jobs))
                 while len(writing) > _QUEUE or (writing and all(job.done() for job in writing[0][1])):
-                    yield _landed(writing.popleft())
+                    yield landed(run, *writing.popleft())
             while writing:
-                yield _landed(writing.popleft())
+                yield landed(run, *writing.popleft())
             whole = True
         finally:
             pool.shutdown(wait=True)
             run.settle(work.place, whole=whole)
             run.close()
-
-
-def _landed(entry: tuple[Explanation, list[Future[None]]]) -> Explanation:
-    """Wait for the files of an explanation; raises OutputError where they could not be written."""
-    item, jobs = entry
-    for job in jobs:
-        try:
-            job.result()
-        except OSError as error:
-            raise OutputError(
-                "the run folder can no longer be written", hint=f"{error.strerror}; go on later with --resume."
-            ) from error
-    return item
 
 
 def _spec(
@@ -321,7 +308,7 @@ def _spec(
         spec["head"] = model.head.kind
     if any(chosen.uses_peers for chosen in methods):
         listing = "\n".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in images)
-        spec["references"] = hashlib.blake2b(listing.encode(), digest_size=8).hexdigest()
+        spec["references"] = hashlib.blake2b(os.fsencode(listing), digest_size=8).hexdigest()
     return spec
 
 
@@ -340,7 +327,9 @@ def file_digest(name: str | Path) -> str:
 
 def _lasting(name: str | Path | None) -> str | None:
     """A file's name as it holds from any folder; other names as they are."""
-    return os.path.abspath(name) if name is not None and Path(name).is_file() else None if name is None else str(name)
+    if name is None:
+        return None
+    return portable(os.path.abspath(name)) if Path(name).is_file() else str(name)
 
 
 def _manifest(
@@ -359,8 +348,8 @@ def _manifest(
         "versions": versions(),
         "classes": model.classes,
         "notes": list(model.notes),
-        "images": [os.path.abspath(path) for path in paths],
-        "references": None if references is None else [str(path) for path in references],
+        "images": [portable(os.path.abspath(path)) for path in paths],
+        "references": None if references is None else [portable(str(path)) for path in references],
         "smooth": smooth,
     }
 

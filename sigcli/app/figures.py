@@ -23,6 +23,7 @@ class Figure:
         error: why there is no value.
         measure: name of the metric in the catalogue.
         digest: of all that it depends on, empty where nothing was measured.
+        cause: the error that `error` tells of, with its traceback, or None.
     """
 
     image: str
@@ -36,6 +37,7 @@ class Figure:
     error: str = ""
     measure: str = ""
     digest: str = ""
+    cause: Exception | None = None
 
     @property
     def key(self) -> tuple[str, str, str, str, str]:

@@ -6,15 +6,17 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from ..baselines.single import resized_to
-from ..errors import ImageError
+from ..errors import ImageError, SigError
+from ..failures import attempted
+from ..filenames import run_names
 from ..images import Picture, read_image
 from ..models.preprocess import Preprocess
-from ..names import run_names
 
 __all__ = ["ImageSet", "Loaded", "decoded", "run_names"]
 
@@ -27,7 +29,7 @@ class Loaded:
     """One decoded image, ready for the model.
 
     Args:
-        name: its name in the run, relative to the folder that all images share.
+        name: its name in the run, relative to the folder that all images share, as `sigcli.names.escaped` writes it.
         folder: the folder of its results within the run folder.
         path: of the file.
         x: (C, H, W) float32 in the model's input space, on the CPU.
@@ -47,21 +49,18 @@ def decoded(
     preprocess: Preprocess,
     workers: int,
     read: Callable[[Path], Picture] = read_image,
-) -> Iterator[Loaded | ImageError]:
+) -> Iterator[Loaded | SigError]:
     """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
 
-    def load(index: int) -> Loaded | ImageError:
-        try:
-            picture = read(paths[index])
-            return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
-        except ImageError as error:
-            return error
+    def load(index: int) -> Loaded:
+        picture = read(paths[index])
+        return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
 
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
-        waiting: deque[Future[Loaded | ImageError]] = deque()
+        waiting: deque[Future[Loaded | SigError]] = deque()
         try:
             for index in range(len(paths)):
-                waiting.append(pool.submit(load, index))
+                waiting.append(pool.submit(attempted, partial(load, index)))
                 if len(waiting) > _AHEAD:
                     yield waiting.popleft().result()
             while waiting:

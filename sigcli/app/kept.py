@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..metrics.case import Case
-from ..runs import save_text
+from ..runs import append_whole, going_on, save_text
 from .choices import PEERS, Chosen
 from .figures import Figure
 from .inputs import ImageSet
@@ -91,8 +91,8 @@ class Kept:
         if not self._begun:  # without a torn or damaged line, and what comes next begins a line
             self._begun = True
             self._write(self._before)
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(row) + "\n")
+        with going_on(self._path):
+            append_whole(self._path, json.dumps(row) + "\n")
 
     def settle(self, figures: Sequence[Figure], images: Collection[str]) -> None:
         """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.

@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..errors import ImageError, UsageError
+from ..errors import AttributionError, ModelError, SigError, UsageError
+from ..failures import attempted
 from ..images import read_image
+from ..memory import Batches
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability
 from ..metrics.summary import wilson
+from ..names import escaped, printable
+from ..runs import cell_text
 from .choices import parse_target
 from .inputs import run_names
 from .work import Session
@@ -25,6 +29,8 @@ MODEL_FILE = "model.csv"
 _IMAGE = ("image", "file", "filename", "path", "name")
 _CLASS = ("label", "class_index", "index", "target", "class", "class_name")
 _BATCH = 32
+_Waiting = tuple[str, int, torch.Tensor]
+"""Name, class and what the model sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +78,7 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
         )  # fmt: skip
     found: dict[str, int] = {}
     for row in rows:
-        name, text = (row[image] or "").strip(), (row[label] or "").strip()
+        name, text = printable(cell_text((row[image] or "").strip())), (row[label] or "").strip()
         try:
             index = parse_target(text, names, classes) if text else None
         except UsageError as error:
@@ -89,31 +95,33 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
 
     Raises:
         UsageError: no image has one.
+        ModelError: the model fails on all that have one.
     """
     rows: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
-    alike = Counter(path.name for path in session.paths)
-    waiting: list[tuple[str, int, torch.Tensor]] = []
-    for (name, _), path in zip(run_names(session.paths), session.paths, strict=True):
-        label = truth.get(name, truth.get(path.name) if alike[path.name] == 1 else None)
+    short = [escaped(path.name) for path in session.paths]
+    alike = Counter(short)
+    batches, waiting = Batches(_BATCH), list[_Waiting]()
+    for (name, _), own, path in zip(run_names(session.paths), short, session.paths, strict=True):
+        label = _known(truth, name) if alike[own] > 1 or _known(truth, name) is not None else _known(truth, own)
         if label is None:
-            several = alike[path.name] > 1 and path.name in truth
-            missing[name] = (
-                f"several images are called {path.name}: write {name}" if several else "the image has no label"
-            )
+            several = alike[own] > 1 and _known(truth, own) is not None
+            missing[name] = f"several images are called {own}: write {name}" if several else "the image has no label"
             continue
-        try:
-            x = session.model.preprocess(read_image(path).pixels)
-        except ImageError as error:
-            missing[name] = " ".join(str(error).split())
+        x = attempted(lambda path=path: session.model.preprocess(read_image(path).pixels))
+        if isinstance(x, SigError):
+            missing[name] = " ".join(str(x).split())
             continue
         if waiting and (len(waiting) == _BATCH or waiting[0][2].shape != x.shape):
-            rows += _answers(session, waiting)
+            rows += _answers(session, waiting, batches, missing)
             waiting = []
         waiting.append((name, label, x))
     if waiting:
-        rows += _answers(session, waiting)
+        rows += _answers(session, waiting, batches, missing)
     if not rows:
+        if waiting:
+            name = waiting[0][0]
+            raise ModelError("the model can judge no image that has a label", given=f"{name}: {missing[name]}")
         raise UsageError("no image has a label in the file", given=", ".join(list(missing)[:3]))
     diagram = reliability(
         np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
@@ -121,10 +129,37 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     return Labelled(rows, _summary(rows, diagram, len(missing)), diagram, missing)
 
 
-def _answers(session: Session, batch: list[tuple[str, int, torch.Tensor]]) -> list[dict[str, Any]]:
-    model = session.model
-    images = torch.stack([x for *_, x in batch]).to(model.device)
-    probability = model.head.answers(session.classifier.outputs(images).double()).cpu()
+def _known(truth: Mapping[str, int], name: str) -> int | None:
+    """The class of an image, whose name a table may write as a run does or with backslashes as they are."""
+    return truth.get(name, truth.get(name.replace("\\\\", "\\")))
+
+
+def _answers(
+    session: Session, batch: list[_Waiting], batches: Batches, missing: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Rows of a batch; what the model raises for one image leaves that one out."""
+    images = torch.stack([x for *_, x in batch]).to(session.model.device)
+    found = attempted(lambda: _judged(session, batch, images, batches))
+    if not isinstance(found, SigError):
+        return found
+    rows: list[dict[str, Any]] = []
+    for place, one in enumerate(batch):  # one by one, in batches of the same shape
+        alone = images[[place] * len(batch)]
+        found = attempted(lambda one=one, alone=alone: _judged(session, [one], alone, batches))
+        if isinstance(found, SigError):
+            missing[one[0]] = " ".join(str(found).split())
+        else:
+            rows += found
+    return rows
+
+
+def _judged(session: Session, batch: list[_Waiting], images: torch.Tensor, batches: Batches) -> list[dict[str, Any]]:
+    model, scorer = session.model, session.classifier
+    said = batches.parts(len(images), tuple(images.shape[1:]), lambda part: scorer.outputs(images[part]).double())
+    outputs = torch.cat([outputs for _, outputs in said])[: len(batch)].cpu()
+    if not bool(torch.isfinite(outputs).all()):
+        raise AttributionError("the model gives NaN or infinity for this image")
+    probability = model.head.answers(outputs)
     top = probability.topk(min(5, probability.shape[1])).indices.tolist()
     return [
         {

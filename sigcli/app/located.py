@@ -9,6 +9,8 @@ import numpy as np
 
 from ..errors import AttributionError, UsageError
 from ..images import find_images, read_image
+from ..names import escaped, printable
+from ..runs import cell_text
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of the image as it is on disk."""
@@ -17,6 +19,8 @@ COLUMNS = ("image", "x0", "y0", "x1", "y1")
 
 def find_masks(path: Path) -> dict[str, Path | list[Box]]:
     """Mask files of a folder by their path within it, without the suffix; or the boxes of a CSV by the image's.
+
+    Names are escaped as in a run; a table may write them so or as they are.
 
     Args:
         path: a folder of masks named as the images, or a CSV with columns image, x0, y0, x1, y1; an image may have several
@@ -29,7 +33,7 @@ def find_masks(path: Path) -> dict[str, Path | list[Box]]:
         return _boxes(path)
     if not path.is_dir():
         raise UsageError("the folder of masks is not there", given=path)
-    return {file.relative_to(path).with_suffix("").as_posix(): file for file in find_images([path])}
+    return {escaped(file.relative_to(path).with_suffix("").as_posix()): file for file in find_images([path])}
 
 
 def drawn(known: Path | list[Box], size: tuple[int, int]) -> np.ndarray:
@@ -78,7 +82,7 @@ def _boxes(path: Path) -> dict[str, Path | list[Box]]:
             x0, y0, x1, y1 = (float(row[name]) for name in COLUMNS[1:])
         except (TypeError, ValueError) as error:
             raise UsageError("a box is not four numbers", given=f"{path.name}: {row['image']}") from error
-        boxes = found.setdefault(Path(row["image"]).with_suffix("").as_posix(), [])
+        boxes = found.setdefault(printable(Path(cell_text(row["image"])).with_suffix("").as_posix()), [])
         assert isinstance(boxes, list)
         boxes.append((x0, y0, x1, y1))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from .. import render
-from ..errors import AttributionError, ImageError, SigError, UsageError
+from ..errors import AttributionError, SigError, UsageError
+from ..failures import attempted, contained
 from ..images import Picture, read_image
 from ..methods.running import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
-from ..metrics.removal import Perturbation, follow
+from ..metrics.removal import Perturbation, Steps, follow
 from ..models.aware import looked_into
 from ..types import Subject
 from .choices import Chosen
@@ -73,10 +75,9 @@ class Measuring:
         """Measure explanations as they come; yields figures in their order."""
         scorer = self.session.classifier
         removals = self._perturbations(explanations)
-        for steps in follow(scorer, removals, batch_size=BATCH, head=scorer.head, filled=True):
+        for steps in follow(scorer, removals, batch_size=BATCH, head=scorer.head, filled=True, contain=True):
             yield from self._ready()
-            place = self._waiting.popleft()
-            yield _filled(place, lambda place=place, steps=steps: place.finish(steps) if place.finish else None)
+            yield _filled(self._waiting.popleft(), steps)
         yield from self._ready()
 
     def _ready(self) -> Iterator[Figure]:
@@ -92,7 +93,9 @@ class Measuring:
                     measure=metric.entry.name,
                 )  # fmt: skip
                 if item.status != "ok":
-                    self._waiting.append(_Place(_failed(blank, f"no explanation: {item.error}")))
+                    self._waiting.append(
+                        _Place(replace(blank, error=f"no explanation: {item.error}", cause=item.cause))
+                    )
                     continue
                 blank, found = self._attempt(blank, item, metric)
                 if isinstance(found, Plan):
@@ -112,11 +115,11 @@ class Measuring:
             if known:
                 return blank, known
             found = metric.entry.load()(case, *self._again(case, metric, method), **metric.options)
-        except (AttributionError, ImageError, UsageError) as error:
+        except Exception as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
             if isinstance(error, UsageError) and metric.name not in self._made:
                 raise
-            return blank, _failed(blank, str(error))
+            return blank, _failed(blank, error)
         self._made.add(metric.name)
         return blank, found if isinstance(found, Plan) else _with(blank, found)
 
@@ -172,7 +175,8 @@ class Measuring:
 
     def _mask(self, image: str, picture: Picture) -> Tensor:
         """The image's mask, brought through the same resizing and crop."""
-        file = self.masks.get(Path(image).with_suffix("").as_posix())
+        stem = Path(image).with_suffix("").as_posix()
+        file = self.masks.get(stem, self.masks.get(stem.replace("\\\\", "\\")))
         if file is None:
             raise AttributionError("the image has no mask", given=image)
         mask = drawn(file, (picture.pixels.shape[0], picture.pixels.shape[1]))
@@ -218,17 +222,23 @@ def _reported(item: Explanation, name: str) -> Measurement:
 
 def _with(blank: Figure, found: Measurement) -> Figure:
     if not np.isfinite(found.value):
-        return _failed(blank, "the metric is not a finite number for this image")
+        return _failed(blank, AttributionError("the metric is not a finite number for this image"))
     return replace(blank, value=found.value, at=found.at, curve=found.curve)
 
 
-def _failed(blank: Figure, error: str) -> Figure:
-    return replace(blank, error=" ".join(error.split()))
+def _failed(blank: Figure, error: Exception) -> Figure:
+    cause = contained(error)
+    return replace(blank, error=" ".join(str(cause).split()), cause=cause)
 
 
-def _filled(place: _Place, finish: Callable[[], Measurement | None]) -> Figure:
-    try:
-        found = finish()
-    except SigError as error:
-        return _failed(place.figure, str(error))
-    return place.figure if found is None else _with(place.figure, found)
+def _filled(place: _Place, steps: Steps) -> Figure:
+    """A figure from what the model says of the altered images."""
+    assert place.finish is not None
+    if steps.error is not None:
+        return _failed(place.figure, steps.error)
+    unscored = int((~torch.isfinite(steps.score)).sum())
+    if unscored:
+        forms = "one altered form" if unscored == 1 else f"{unscored} altered forms"
+        return _failed(place.figure, AttributionError(f"the model's score of {forms} of this image is NaN or infinite"))
+    found = attempted(partial(place.finish, steps))
+    return _failed(place.figure, found) if isinstance(found, SigError) else _with(place.figure, found)

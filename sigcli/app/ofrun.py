@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import UsageError
 from ..models.model import Model
+from ..names import local
 from ..runs import MANIFEST, read_manifest
 
 
@@ -39,7 +40,7 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "the run does not say how its model was loaded", given=folder,
             hint=f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}.",
         )  # fmt: skip
-    images = [Path(name) for name in manifest["images"] if isinstance(name, str)]
+    images = [Path(local(name)) for name in manifest["images"] if isinstance(name, str)]
     lost = [path for path in images if not path.exists()]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
@@ -48,7 +49,8 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
     lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # JSON has no tuples
-    return images, {**options, **lists}
+    names = {name: local(value) for name, value in options.items() if isinstance(value, str)}
+    return images, {**options, **lists, **names}
 
 
 def check_model(folder: Path, model: Model) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..errors import UsageError
 from ..images import find_images, read_image
 from ..models.model import Model
+from ..names import escaped
 from .inputs import run_names
 
 _KEPT = 32
@@ -52,12 +53,12 @@ class Partners:
     def name(self, index: int) -> str:
         """Its file's name, with its folder where there are several, which have the names of the first images."""
         path = self.paths[index]
-        return path.name if len(self.paths) == 1 else f"{path.absolute().parent.name}/{path.name}"
+        return escaped(path.name if len(self.paths) == 1 else f"{path.absolute().parent.name}/{path.name}")
 
     def digest(self) -> str:
         """Of names, sizes and times: other second images are another run."""
         listing = "\n".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in self.paths)
-        return hashlib.blake2b(f"{self.numbers}\n{listing}".encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(os.fsencode(f"{self.numbers}\n{listing}"), digest_size=8).hexdigest()
 
 
 def find_partners(partner: str | Path, images: Sequence[Path]) -> tuple[list[Path], list[int]]:
@@ -81,7 +82,7 @@ def find_partners(partner: str | Path, images: Sequence[Path]) -> tuple[list[Pat
             )
         return find_images([path]), [0] * len(images)
     found = find_images([path])
-    exact = {item.relative_to(path).as_posix(): number for number, item in enumerate(found)}
+    exact = {escaped(item.relative_to(path).as_posix()): number for number, item in enumerate(found)}
     stems: dict[str, list[int]] = {}
     for name, number in exact.items():
         stems.setdefault(Path(name).with_suffix("").as_posix(), []).append(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from .. import render
+from ..failures import contained
 from ..ledger import Entry, digest_of
-from ..runs import PICTURES, RunFolder, figure, save_array
+from ..runs import PICTURES, RunFolder, figure, save_array, stopped
 from ..writing import Stamp, stamp
 from .feature_results import draw_features, write_feature_sheet, write_table
 
@@ -34,7 +36,7 @@ class Explanation:
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
         relative_standard_error: the same over the map's norm.
         status: "ok" or "failed".
-        error: what failed, empty where nothing did.
+        error: what failed, or where status is "ok" what could not be checked; empty where nothing did.
         content: hash of the image's pixels, as it was explained.
         values: (C, H, W) float32 attribution, None where it failed.
         stderr: (C, H, W) standard error of `values`, or None.
@@ -50,6 +52,7 @@ class Explanation:
         own_unit: the values' unit where it is neither.
         resumed: it was done by an earlier run and read from its row.
         note: what the user should know of the map, shown on the screen only.
+        cause: the error that `error` tells of, with its traceback; None where nothing failed, or an earlier run did it.
     """
 
     image: str
@@ -81,6 +84,7 @@ class Explanation:
     own_unit: str = ""
     resumed: bool = False
     note: str = ""
+    cause: Exception | None = None
 
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""
@@ -150,6 +154,12 @@ _FACTS = (
 SIGNS = ("positive", "negative")
 
 
+def failed(item: Explanation, error: Exception, what: str = "") -> Explanation:
+    """An explanation that failed, and why: what went wrong, and the error in one line."""
+    cause = contained(error)
+    return replace(item, status="failed", error=what + " ".join(str(cause).split()), picture=None, cause=cause)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How maps are shown; arrays stay raw.
@@ -171,6 +181,7 @@ class Drawing:
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Write the array, map and overlay of one explanation, or for arrays the array, table and bars; then its row."""
+    run.check()
     if item.values is None:
         run.add(item.row())
         return
@@ -220,6 +231,19 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         _ends(item),
         item.content,
     )
+
+
+def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Explanation:
+    """Wait for the files of an explanation; raises OutputError where they could not be written."""
+    for job in jobs:
+        try:
+            job.result()
+        except OSError as error:
+            raise stopped(run.path, error) from error
+        except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
+            item = failed(item, error, "a picture of it cannot be drawn: ")
+            run.add(item.row())
+    return item
 
 
 def _draw(base: Path, item: Explanation, drawing: Drawing) -> list[str]:

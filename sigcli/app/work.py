@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,14 +15,16 @@ import torch
 from torch import Tensor
 
 from ..arrays import read_array
-from ..engine import CHECK_SHARE, Task, integrate
-from ..errors import AttributionError, ImageError, UsageError
+from ..engine import CHECK_SHARE, Task, outcomes
+from ..errors import AttributionError, SigError, UsageError
+from ..failures import attempted
 from ..images import Picture, read_image
 from ..methods.deferred import task
-from ..methods.running import direct, is_direct
+from ..methods.running import NO_BASELINE, checked, direct, is_direct
 from ..models.aware import looked_into
 from ..models.model import Model
 from ..models.rows import ArrayInput
+from ..names import printable
 from ..pairs import EmbeddingPairs, ImagePairs
 from ..runs import RunFolder, safe_cell
 from ..scorer import Scorer
@@ -30,7 +33,7 @@ from .choices import Chosen
 from .features import fitted, shown_of
 from .inputs import ImageSet, Loaded, decoded, run_names
 from .partners import Partners
-from .results import Drawing, Explanation, from_entry
+from .results import Drawing, Explanation, failed, from_entry
 
 _DECODERS = 2
 
@@ -97,11 +100,11 @@ class Session:
 
 @dataclass(eq=False)
 class _Entry:
-    """A place in the order of results: an explanation that is ready, or one that waits for its attribution."""
+    """A place in the order of results: an explanation that is ready, or one that waits for a method's attribution."""
 
     item: Explanation
     last: bool
-    waits: bool = False
+    waits: Chosen | None = None
 
 
 class Work:
@@ -138,11 +141,12 @@ class Work:
                 continue
             wanted = (task for task in tasks if task is not None)
             for together, size in self._streams(wanted):
-                stream = integrate(session.scorer, together, batch_size=size, check=session.check, progress=progress)
-                for attribution in stream:
+                stream = outcomes(session.scorer, together, batch_size=size, check=session.check, progress=progress)
+                for found in stream:
                     yield from self._ready()
                     entry = self._queue.popleft()
-                    yield self._finished(entry.item, attribution), entry.last
+                    assert entry.waits is not None
+                    yield self._finished(entry.item, entry.waits, found), entry.last
         yield from self._ready()
 
     def _streams(self, tasks: Iterator[Task]) -> Iterator[tuple[Iterable[Task], int]]:
@@ -164,7 +168,7 @@ class Work:
         session = self.session
         images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.read)
         for (name, folder), loaded in zip(self.names, images, strict=True):
-            if isinstance(loaded, ImageError):
+            if isinstance(loaded, SigError):
                 self._fail_all(Explanation(name, "", folder=folder), loaded)
             else:
                 yield from self._image_tasks(loaded, progress)
@@ -179,17 +183,17 @@ class Work:
         content = f"{loaded.picture.key:016x}"
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output, content=content)
         x = loaded.x.to(device)
-        try:
-            targets, partner = self._targets(x, loaded.path), self._partner(loaded.path)
-        except (RuntimeError, ValueError, ImageError, AttributionError) as error:
-            self._fail_all(blank, error)
+        known = attempted(lambda: (self._targets(x, loaded.path), self._partner(loaded.path)))
+        if isinstance(known, SigError):
+            self._fail_all(blank, known)
             return
+        targets, partner = known
         low, high = (level.to(device) for level in (session.model.preprocess.low, session.model.preprocess.high))
         try:
             shown = shown_of(session.model, loaded.picture, session.methods)
             methods = [fitted(session.model.preprocess, loaded.picture, chosen) for chosen in session.methods]
-        except UsageError as error:
-            if not self._started:
+        except Exception as error:
+            if isinstance(error, UsageError) and not self._started:
                 raise
             self._fail_all(blank, error)
             return
@@ -217,7 +221,7 @@ class Work:
                     continue
                 made = self._made(item, chosen, subject, progress)
                 if isinstance(made, Task):
-                    self._queue.append(_Entry(item, last, waits=True))
+                    self._queue.append(_Entry(item, last, chosen))
                     yield made
                 else:
                     self._queue.append(_Entry(made, last))
@@ -246,7 +250,7 @@ class Work:
                     batch_size=session.batch_size,
                     progress=progress,
                 )
-                made: Task | Explanation = self._finished(item, found)
+                made: Task | Explanation = self._finished(item, chosen, found)
             else:
                 made = task(
                     chosen.entry,
@@ -256,11 +260,11 @@ class Work:
                     batch_size=session.batch_size,
                     progress=progress,
                 )
-        except (AttributionError, ImageError, UsageError) as error:
+        except Exception as error:
             # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
             if isinstance(error, UsageError) and item.method not in self._started:
                 raise
-            return _failed(item, error)
+            return failed(item, error)
         self._started.add(item.method)
         return made
 
@@ -271,7 +275,7 @@ class Work:
     def _label(self, target: int) -> str:
         if self.session.partners is not None:
             return self.session.partners.name(target)
-        return self.session.model.labels[target] if self.session.model.labels else ""
+        return printable(self.session.model.labels[target]) if self.session.model.labels else ""
 
     def _partner(self, path: Path) -> Any:
         """What the model sees of an image's second one, or None."""
@@ -283,11 +287,11 @@ class Work:
             number = self._numbers[path]
             score = self.session.scorer.scores(x[None], torch.tensor([number], device=x.device))
             if not torch.isfinite(score).all():
-                raise ValueError("the model gives NaN or infinity for this pair")
+                raise AttributionError("the model gives NaN or infinity for this pair")
             return [number]
         outputs = self.session.classifier.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
-            raise ValueError("the model gives NaN or infinity for this image")
+            raise AttributionError("the model gives NaN or infinity for this image")
         if isinstance(self.session.target, tuple):
             return outputs.topk(self.session.target[1]).indices.tolist()
         return [self.session.target]
@@ -295,11 +299,18 @@ class Work:
     def _fail_all(self, blank: Explanation, error: Exception) -> None:
         for i, chosen in enumerate(self.session.methods):
             item = replace(blank, method=chosen.name, output=self.session.scorer.output)
-            self._queue.append(_Entry(_failed(item, error), i == len(self.session.methods) - 1))
+            self._queue.append(_Entry(failed(item, error), i == len(self.session.methods) - 1))
 
-    def _finished(self, item: Explanation, result: Attribution) -> Explanation:
-        if not bool(torch.isfinite(result.values).all()):
-            return _failed(item, AttributionError("the gradient of the model is NaN or infinite for this image"))
+    def _finished(self, item: Explanation, chosen: Chosen, found: Attribution | SigError) -> Explanation:
+        try:
+            if isinstance(found, SigError):
+                return failed(item, found)
+            result = checked(chosen.entry, found)
+        except AttributionError as error:
+            return failed(item, error)
+        gap, unchecked = result.completeness_gap, ""
+        if gap is not None and not math.isfinite(gap):
+            gap, unchecked = None, f"completeness is not checked: {NO_BASELINE}"
         keep = self.session.uncertainty
         shape = result.values.shape if item.sample is None else item.sample.shape
         return replace(
@@ -307,8 +318,9 @@ class Work:
             score=result.score,
             seconds=result.seconds,
             gradient_evaluations=result.gradient_evaluations,
-            completeness_gap=result.completeness_gap,
-            relative_gap=result.relative_gap,
+            completeness_gap=gap,
+            relative_gap=None if gap is None else result.relative_gap,
+            error=unchecked,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
             values=_array(result.values.reshape(shape)),
@@ -321,7 +333,3 @@ class Work:
 
 def _array(values: Tensor | None) -> Any:
     return None if values is None else np.asarray(values.cpu().numpy())
-
-
-def _failed(item: Explanation, error: Exception) -> Explanation:
-    return replace(item, status="failed", error=" ".join(str(error).split()), picture=None)

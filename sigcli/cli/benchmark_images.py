@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import options as o
+from .answers import answers
 from .evaluate import Imputation, Labels, Masks, Metric, Smooth, print_failures
 from .guard import FAILED, console, guarded
 from .memory import keep_freed_memory
@@ -82,7 +81,7 @@ def images(
 
       sig benchmark images photos/ -m resnet50 --method black=ig,mean=ig,sig --set mean.baseline=mean
     """
-    with guarded(debug):
+    with guarded(debug), answers(as_json) as results:
         from ..app.benchmark import carry_out_benchmark, prepare_benchmark
         from ..app.samples import sample_images
         from .progress import Reporter
@@ -94,11 +93,10 @@ def images(
             screen.print(f"note: {note}", markup=False)
         with Reporter(prepared.evaluation.items) as reporter:
             found = carry_out_benchmark(prepared, progress=reporter.evaluations, explained=reporter.done)
-        if as_json:
-            for row in found.rows:
-                sys.stdout.write(json.dumps(row) + "\n")
+        for row in found.rows:
+            results.add(row)
         _show(found, screen)
-        failed = print_failures(found.evaluation, screen)
+        failed = print_failures(found.evaluation, screen, debug=debug)
     if failed:
         raise typer.Exit(FAILED)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import options as o
+from .answers import answers
 from .guard import FAILED, console, guarded
 from .memory import keep_freed_memory
 
@@ -118,7 +117,7 @@ def scenario(
 
       sig benchmark scenario expression --pairs 6 --method sig,ig --margin 2
     """
-    with guarded(debug):
+    with guarded(debug), answers(as_json) as results:
         from ..app.scenario import scenario as carry_out
         from .progress import Stages
 
@@ -126,9 +125,8 @@ def scenario(
         options = {key: value for key, value in o.typed(context).items() if key != "name"}
         with Stages() as stages:
             verdict = carry_out(name, **options, progress=stages.show)
-        if as_json:
-            for record in verdict.records:
-                sys.stdout.write(json.dumps(record) + "\n")
+        for record in verdict.records:
+            results.add(record)
         show(verdict, console())
     if verdict.failed:
         raise typer.Exit(FAILED)

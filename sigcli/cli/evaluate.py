@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +9,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..names import printable
 from . import options as o
-from .guard import FAILED, console, guarded
+from .answers import Answers, answers
+from .guard import FAILED, RESUME, console, guarded, traces
 from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def evaluate(
 
       sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
-    with guarded(debug):
+    with guarded(debug, kept="nothing was measured yet") as guard, answers(as_json) as results:
         from ..app.evaluate import carry_out, prepare_evaluation
         from ..app.samples import sample_images
         from .progress import Reporter
@@ -131,23 +131,23 @@ def evaluate(
         keep_freed_memory()
         # Only what was typed is passed on: a run folder brings its own model and settings.
         prepared = prepare_evaluation(paths or [str(sample_images())], **o.typed(context))
+        guard.kept = RESUME
         screen = console()
         for note in prepared.notes:
             screen.print(f"note: {note}", markup=False)
         with Reporter(prepared.items) as reporter:
             found = carry_out(prepared, progress=reporter.evaluations, explained=reporter.done)
-        failed = _report(found, as_json)
+        failed = _report(found, results, debug=debug)
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _report(found: Evaluation, as_json: bool) -> int:
+def _report(found: Evaluation, results: Answers, *, debug: bool) -> int:
     from ..app.evaluate_tables import metric_row
 
     screen = console()
-    if as_json:
-        for figure in found.figures:
-            sys.stdout.write(json.dumps(metric_row(figure)) + "\n")
+    for figure in found.figures:
+        results.add(metric_row(figure))
     if found.summary:
         screen.print(_table(found))
     for row in found.checks:
@@ -155,10 +155,10 @@ def _report(found: Evaluation, as_json: bool) -> int:
     if found.model is not None:
         for line in _of_model(found.model):
             screen.print(line, markup=False)
-    return print_failures(found, screen)
+    return print_failures(found, screen, debug=debug)
 
 
-def print_failures(found: Evaluation, screen: Console) -> int:
+def print_failures(found: Evaluation, screen: Console, *, debug: bool = False) -> int:
     """Name each failure and its reason, then how many there are and where all is; returns how many."""
     failed = [figure for figure in found.figures if figure.error]
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -166,8 +166,10 @@ def print_failures(found: Evaluation, screen: Console) -> int:
         reasons.setdefault((figure.image, figure.error), []).append(f"{figure.method} {figure.metric}")
     for (image, error), which in reasons.items():
         screen.print(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", markup=False, style="red")
+    if debug:
+        traces((figure.cause for figure in failed), screen)
     done = len(found.figures) - len(failed)
-    screen.print(f"{done} figures, {len(failed)} failed; written to {found.folder}/", markup=False)
+    screen.print(f"{done} figures, {len(failed)} failed; written to {printable(str(found.folder))}/", markup=False)
     return len(failed)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from ..names import printable
 from . import options as o
-from .guard import FAILED, console, guarded
+from .answers import Answers, answers
+from .guard import FAILED, RESUME, console, guarded, traces
 from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def explain(
 
       sig explain photos/ -m resnet50 --method sig,sig-walk,ig,eg --set samples=512
     """
-    with guarded(debug):
+    with guarded(debug, kept="nothing was explained yet") as guard, answers(as_json) as results:
         from ..app.explain import prepare
         from ..app.samples import sample_images
 
@@ -91,45 +91,46 @@ def explain(
             screen.print("note: no --model was named: the bundled network 'shapes' knows drawn objects only.")
         for note in session.notes:
             screen.print(f"note: {note}", markup=False)
-        failed = _carry_out(session, as_json)
+        guard.kept = RESUME
+        failed = _carry_out(session, results, debug=debug)
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _carry_out(session: Session, as_json: bool) -> int:
+def _carry_out(session: Session, results: Answers, *, debug: bool) -> int:
     """Stream the session's explanations to the screen; returns how many failed."""
     from ..app.explain import stream
     from .progress import Reporter
 
-    failed: list[Explanation] = []
+    failed = 0
+    told: list[Explanation] = []
     shown: list[Explanation] = []
-    noted: list[str] = []
-    done, told = 0, len(session.notes)
+    done, noted = 0, len(session.notes)
     with Reporter(session.items) as reporter:
         for item in stream(session, progress=reporter.evaluations):
-            if as_json:
-                sys.stdout.write(json.dumps(_record(session, item)) + "\n")
-                sys.stdout.flush()
+            results.add(_record(session, item))
             reporter.done(item)
             done += 1
-            if item.note:
-                noted.append(f"note: {item.image} {item.method}: {item.note}")
-            if item.status != "ok":
-                failed.append(item)
+            if item.status != "ok" or item.error or item.note:
+                told.append(replace(item, values=None, stderr=None, players=None, picture=None))
+            failed += item.status != "ok"
             if len(shown) < _SHOWN:
                 # Arrays are let go, so that memory does not grow with the number of images.
                 shown.append(replace(item, values=None, stderr=None, players=None, picture=None))
     screen = console()
     screen.print(_table(shown, done))
-    for line in noted:
-        screen.print(line, markup=False)
-    for item in failed:
-        screen.print(f"failed: {item.image} {item.method}: {item.error}", markup=False, style="red")
-    for note in session.notes[told:]:
+    for item in told:
+        kind, style = ("note", None) if item.status == "ok" else ("failed", "red")
+        for text in filter(None, (item.error, item.note)):
+            screen.print(f"{kind}: {item.image} {item.method}: {text}", markup=False, style=style)
+    for note in session.notes[noted:]:
         screen.print(f"note: {note}", markup=False)
+    if debug:
+        traces((item.cause for item in told), screen)
     if session.run is not None:
-        screen.print(f"{done - len(failed)} done, {len(failed)} failed; written to {session.run.path}/", markup=False)
-    return len(failed)
+        folder = printable(str(session.run.path))
+        screen.print(f"{done - failed} done, {failed} failed; written to {folder}/", markup=False)
+    return failed
 
 
 def _record(session: Session, item: Explanation) -> dict[str, object]:
@@ -153,10 +154,10 @@ def _table(items: list[Explanation], total: int) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for item in items:
         if item.status != "ok":
-            table.add_row(escape(item.image), item.method, "", "failed", "", "", "", "")
+            table.add_row(Text(item.image), Text(item.method), "", "failed", "", "", "", "")
             continue
         table.add_row(
-            escape(item.image), item.method, escape(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
+            Text(item.image), Text(item.method), Text(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
             _percent(item.relative_standard_error), f"{item.gradient_evaluations:,}", f"{item.seconds:.2f}",
         )  # fmt: skip
     if total > len(items):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from . import options as o
+from .answers import Answers, answers
 from .guard import console, guarded
 
 if TYPE_CHECKING:
@@ -86,7 +85,8 @@ def gridworld(
 
       sig gridworld --protocol paper                           the paper's Fig. 3 and Table 2 as it ran them
     """
-    with guarded(debug, kept="the tables hold every condition that was finished"):
+    kept = "finished work is kept; the tables hold every condition that was finished"
+    with guarded(debug, kept=kept), answers(as_json) as results:
         from ..app.gridworld import gridworld as play
         from .progress import Stages
 
@@ -106,7 +106,7 @@ def gridworld(
             screen.print(line, markup=False)
         screen.print(f"tables and figures in {study.folder}/", markup=False)
         if as_json:
-            _write_json(study)
+            _write_json(study, results)
 
 
 def _standins(study: Study) -> list[str]:
@@ -195,9 +195,9 @@ def _times(study: Study) -> Table:
     return table
 
 
-def _write_json(study: Study) -> None:
+def _write_json(study: Study, results: Answers) -> None:
     from ..app.gridworld_tables import summary_rows
 
     for case in study.cases:
         for row in summary_rows(case):
-            sys.stdout.write(json.dumps(row) + "\n")
+            results.add(row)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
-from ..errors import SigError
+from ..errors import SigError, StoppedError
+from ..names import printable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -25,36 +31,94 @@ def console() -> Console:
     return screen
 
 
+@dataclass(eq=False)
+class Guard:
+    """What stands when a command is interrupted.
+
+    Args:
+        kept: in words, with what to do next.
+    """
+
+    kept: str
+
+
+RESUME = "finished work is kept; go on with the same command and --resume"
+
+
 @contextmanager
-def guarded(debug: bool, kept: str = "go on with the same command and --resume") -> Iterator[None]:
+def guarded(debug: bool, kept: str = RESUME) -> Iterator[Guard]:
     """Turn errors into one or two lines on standard error and an exit code; with `debug` let the traceback through.
 
     Args:
         debug: show tracebacks.
-        kept: what to do after an interruption.
+        kept: what stands after an interruption; a command may change it as it goes.
 
     Raises:
         typer.Exit: with the code that fits.
     """
+    guard = Guard(kept)
     try:
-        yield
+        yield guard
     except KeyboardInterrupt:
-        console().print(f"[bold red]interrupted[/]: finished work is kept; {kept}.")
+        console().print(f"[bold red]interrupted[/]: {guard.kept}.")
         raise typer.Exit(INTERRUPTED) from None
-    except SigError as error:
-        if debug:
-            raise
-        first, _, rest = str(error).partition("\n")
-        console().print(f"[bold red]error[/]: {escape(first)}" + (f"\n{escape(rest)}" if rest else ""))
-        raise typer.Exit(USAGE) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
         if debug:
             raise
-        text = " ".join(str(error).split())[:300]
-        console().print(
-            f"[bold red]error[/]: unexpected {type(error).__name__}: {escape(text)}\n"
-            "Repeat the command with --debug to see where, and please report it."
-        )
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(_told(error)) from None
+
+
+def _told(error: Exception) -> int:
+    """Say what was raised in one or two lines; returns the exit code."""
+    if isinstance(error, SigError):
+        first, _, rest = str(error).partition("\n")
+        _say(first, rest)
+        return FAILED if isinstance(error, StoppedError) else USAGE
+    if isinstance(error, OSError):
+        _say(*_of_system(error))
+        return FAILED
+    text = printable(" ".join(str(error).split())[:300])
+    _say(
+        f"unexpected {type(error).__name__}: {text}",
+        "Repeat the command with --debug to see where, and please report it.",
+    )
+    return FAILED
+
+
+def _say(first: str, rest: str) -> None:
+    screen = console()
+    screen.print(Text.assemble(("error", "bold red"), f": {first}"))
+    if rest:
+        screen.print(rest, markup=False)
+
+
+def _of_system(error: OSError) -> tuple[str, str]:
+    """What the operating system refused, and what that means."""
+    if error.errno == errno.EPIPE:
+        return "standard output was closed by its reader.", ""
+    reason = error.strerror or str(error)
+    what = f"{reason} (given: {printable(str(error.filename))})" if error.filename else reason
+    return f"{what}.", "What was finished stands. Repeat the command with --debug to see where."
+
+
+@contextmanager
+def flushed() -> Iterator[None]:
+    """What is left of standard output is written before the process ends; where that fails, one sentence says so."""
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try, and complain, again
+            _say(f"standard output cannot be written: {error.strerror}.", "")
+            raise SystemExit(FAILED) from None
+
+
+def traces(causes: Iterable[BaseException | None], screen: Console) -> None:
+    """Tracebacks of what failed, each once."""
+    found = ("".join(traceback.format_exception(cause)) for cause in causes if cause is not None)
+    for text in dict.fromkeys(found):
+        screen.print("\n".join(map(printable, text.rstrip().split("\n"))), markup=False)

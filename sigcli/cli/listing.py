@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from typing import Annotated, cast
 
 import typer
@@ -20,6 +19,7 @@ from ..metrics import METRICS
 from ..models import MODELS
 from ..scenarios import SCENARIOS
 from . import options as o
+from .answers import Answers, answers
 from .guard import guarded
 
 CATALOGS: dict[str, Catalog] = {
@@ -50,9 +50,9 @@ def listing(
 
     'sig list layers --model NAME' shows a model's layers, for --set layer=NAME; a star marks the one taken by default.
     """
-    with guarded(debug):
+    with guarded(debug), answers(as_json) as results:
         if what == "layers":
-            _layers(model, weights, size, resize, crop, as_json=as_json)
+            _layers(model, weights, size, resize, crop, results if as_json else None)
             return
         if what not in CATALOGS:
             raise unknown("list", what, [*CATALOGS, "layers"])
@@ -61,7 +61,8 @@ def listing(
         if what == "models" and name is None:
             entries += _torchvision()
         if as_json:
-            typer.echo("\n".join(json.dumps(entry) for entry in entries))
+            for entry in entries:
+                results.add(entry)
         elif name is None:
             _show(entries)
         else:
@@ -69,7 +70,7 @@ def listing(
 
 
 def _layers(
-    model: str, weights: str | None, size: str | None, resize: int | None, crop: int | None, *, as_json: bool
+    model: str, weights: str | None, size: str | None, resize: int | None, crop: int | None, results: Answers | None
 ) -> None:
     from ..app.layers import model_layers
 
@@ -77,18 +78,18 @@ def _layers(
     for column in ("layer", "class", "output of one image", ""):
         table.add_column(column, overflow="fold")
     for layer, default in model_layers(model, weights=weights, size=size, resize=resize, crop=crop):
-        if as_json:
+        if results is not None:
             record = {
                 "name": layer.name,
                 "class": layer.kind,
                 "shape": list(layer.shape),
                 "map": layer.grid is not None,
             }
-            typer.echo(json.dumps({**record, "default": default}))
+            results.add({**record, "default": default})
         shape = "×".join(map(str, layer.shape))
         table.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")
-    if not as_json:
-        Console(highlight=False).print(table)
+    if results is None:
+        Console(highlight=False, emoji=False).print(table)
 
 
 def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
@@ -146,7 +147,7 @@ def _show(entries: list[dict[str, object]]) -> None:
     for entry in entries:
         cells = [escape(_initials(entry[fact]) if fact == "axioms" else str(entry[fact])) for fact in facts]
         table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])), *cells)
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(table)
     if "axioms" in facts:
         console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,7 @@ import typer
 from rich.console import Console
 
 from . import options as o
+from .answers import answers
 from .guard import FAILED, console, guarded
 from .memory import keep_freed_memory
 
@@ -83,7 +82,7 @@ def train(
 
       sig train digits/ --arch small-cnn --grey --size 28 --no-flip --preset icg      as [ICG] trains its networks
     """
-    with guarded(debug):
+    with guarded(debug), answers(as_json) as results:
         from ..app.train import train_folder
         from .progress import Stages
 
@@ -102,8 +101,7 @@ def train(
                 grey=grey, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, device=device, out=out,
                 resume=resume, overwrite=overwrite, pictures=pictures, progress=show,
             )  # fmt: skip
-        if as_json:
-            sys.stdout.write(json.dumps({"file": str(found.file), "classes": found.classes, **found.figures}) + "\n")
+        results.add({"file": str(found.file), "classes": found.classes, **found.figures})
         _report(found, screen)
     if found.unread:
         raise typer.Exit(FAILED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -11,10 +12,14 @@ import torch
 
 from ..catalog import Entry
 from ..engine import CHECK_SHARE, Task, integrate
-from ..passes import Passes, too_little_memory
+from ..errors import AttributionError
+from ..memory import MemoryShortage, is_out_of_memory, too_little_memory
+from ..passes import Passes
 from ..scorer import Score
 from ..types import Attribution, Subject
 from .deferred import task
+
+NO_BASELINE = "the baseline has no finite score: the model gives NaN or infinity for it"
 
 
 def is_direct(entry: Entry) -> bool:
@@ -70,12 +75,50 @@ def direct(
     """Explain one subject with a direct method; arguments as in `attributions`.
 
     Raises:
-        AttributionError: the method cannot explain it with this model, or the device runs out of memory.
+        AttributionError: the method cannot explain it with this model, the device runs out of memory, or the map is not
+            finite.
     """
-    before = time.perf_counter()
-    passes = Passes(scorer, max(1, batch_size), progress)
-    try:
-        found = entry.load()(passes, subject, **options)
-    except torch.OutOfMemoryError as error:
-        raise too_little_memory(subject.x[None]) from error
+    before, size = time.perf_counter(), max(1, batch_size)
+    while True:
+        passes = Passes(scorer, size, progress)
+        try:
+            found = entry.load()(passes, subject, **options)
+            break
+        except Exception as error:
+            if passes.unscored:  # what a method makes of NaN tells less than that there is one
+                raise _unscored(passes) from error
+            # Some methods run the network themselves, in batches of the passes' size.
+            if isinstance(error, MemoryShortage) or not is_out_of_memory(error):
+                raise
+            if size == 1:
+                raise too_little_memory(tuple(subject.x.shape)) from error
+        size = min(size, passes.batch_size) // 2 or 1
+    if passes.unscored and not bool(torch.isfinite(found.values).all()):
+        raise _unscored(passes)
     return replace(found, seconds=time.perf_counter() - before)
+
+
+def _unscored(passes: Passes) -> AttributionError:
+    images = "one altered form" if passes.unscored == 1 else f"{passes.unscored} altered forms"
+    return AttributionError(f"the model's score of {images} of this image is NaN or infinite")
+
+
+def checked(entry: Entry, found: Attribution) -> Attribution:
+    """An attribution whose values are finite.
+
+    Raises:
+        AttributionError: they are not; the message says what is to blame, as far as that can be told.
+    """
+    if bool(torch.isfinite(found.values).all()):
+        return found
+    if not math.isfinite(found.score):
+        raise AttributionError("the model's score of this image is NaN or infinite")
+    if found.total is not None and not math.isfinite(found.total):
+        raise AttributionError(NO_BASELINE)
+    needs = entry.properties["needs"]
+    if needs == "forward":
+        raise AttributionError("the model's score of altered forms of this image is NaN or infinite")
+    if needs == "hooks":
+        raise AttributionError("what the method carries through the network's layers is NaN or infinite")
+    where = "between the baseline and this image" if entry.properties["complete"] else "for this image"
+    raise AttributionError(f"the gradient of the model is NaN or infinite {where}")

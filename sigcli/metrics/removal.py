@@ -6,15 +6,19 @@ images of a batch are put together on the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ..errors import SigError
+from ..failures import attempted
 from ..heads import LOGITS, Head
+from ..memory import Batches
 from .case import Outputs
 
 Fill = Callable[[Bool[Tensor, "m h w"]], Float[Tensor, "m c h w"]]
@@ -117,12 +121,18 @@ class Steps:
         score: (k,) the target's output as the network gives it, float64.
         probability: (k,) its probability.
         predicted: (k,) the class of the highest probability; of a single output 1 above one half and 0 below.
+        error: what was raised instead, where errors are contained.
     """
 
     score: Float[Tensor, " k"]
     probability: Float[Tensor, " k"]
     predicted: Int64[Tensor, " k"]
     done: int = field(default=0)
+    error: SigError | None = None
+
+
+Part = tuple[Perturbation, Steps, slice]
+"""Some steps of a removal, as part of a batch."""
 
 
 def follow(
@@ -132,44 +142,71 @@ def follow(
     batch_size: int = 64,
     head: Head = LOGITS,
     filled: bool = False,
+    contain: bool = False,
 ) -> Iterator[Steps]:
     """Run the model on all steps of all removals; yields their results in order.
 
     Args:
         model: outputs of images.
         removals: read lazily; a change of image size ends a batch early.
-        batch_size: images per forward pass.
+        batch_size: images per forward pass; halved for good where memory runs out.
         head: what the outputs are.
         filled: fill up a short batch, as the engine does: kernels differ with the number of images, and with them the last
             bits, so that figures would depend on what else was measured and on where a run was interrupted.
+        contain: whatever is raised for one removal is in its `Steps.error`, and the others go on. A batch that fails is
+            tried removal by removal, each in the places that it has in it, so that the others get what they get undisturbed.
     """
     waiting: list[tuple[Perturbation, Steps]] = []
-    room: Tensor | None = None
+    asked = _Asked(model, batch_size, head, filled=filled)
     for batch in _batches(removals, batch_size, waiting):
-        parts = [removal.images(steps) for removal, _, steps in batch]
-        count, size = sum(len(part) for part in parts), parts[0].shape[1:]
-        if room is None or room.shape[1:] != size or room.dtype != parts[0].dtype:
-            room = parts[0].new_empty(batch_size, *size)  # memory that is asked for anew costs as much as filling it
-        torch.cat(parts, out=room[:count])
-        if filled:
-            room[count:] = room[count - 1]
-        outputs = model.outputs(room if filled else room[:count]).double()
-        first = 0
-        for removal, found, steps in batch:
-            part = outputs[first : first + steps.stop - steps.start]
-            first += len(part)
-            found.score[steps] = part[:, removal.target]
-            found.probability[steps] = head.probability(part)[:, removal.target]
-            found.predicted[steps] = head.predicted(part)
-            found.done = steps.stop
-        while waiting and waiting[0][1].done == len(waiting[0][0]):
+        try:
+            asked(batch, range(len(batch)))
+        except Exception:
+            if not contain:
+                raise
+            for number, (_, found, _) in enumerate(batch):
+                failure = attempted(partial(asked, batch, [number]))
+                found.error = failure if isinstance(failure, SigError) else found.error
+        while waiting and (waiting[0][1].error or waiting[0][1].done == len(waiting[0][0])):
             yield waiting.pop(0)[1]
+
+
+class _Asked:
+    """A model that is asked for batches of steps."""
+
+    def __init__(self, model: Outputs, batch_size: int, head: Head, *, filled: bool):
+        self._model, self._size, self._batches = model, batch_size, Batches(batch_size)
+        self._head, self._filled = head, filled
+        self._room: Tensor | None = None
+
+    def __call__(self, batch: Sequence[Part], wanted: Sequence[int]) -> None:
+        """Note what the model says of the wanted parts of a batch; the others' places hold one of their images."""
+        made = {number: batch[number][0].images(batch[number][2]) for number in wanted}
+        spare = next(iter(made.values()))[-1:]
+        lengths = [steps.stop - steps.start for _, _, steps in batch]
+        parts = [made.get(number, spare.expand(length, *spare.shape[1:])) for number, length in enumerate(lengths)]
+        size = spare.shape[1:]
+        if self._room is None or self._room.shape[1:] != size or self._room.dtype != spare.dtype:
+            self._room = spare.new_empty(self._size, *size)  # memory that is asked for anew costs as much as filling it
+        room, count = self._room, sum(lengths)
+        torch.cat(parts, out=room[:count])
+        if self._filled:
+            room[count:] = room[count - 1]
+        images = room if self._filled else room[:count]
+        said = self._batches.parts(len(images), tuple(size), lambda part: self._model.outputs(images[part]).double())
+        outputs = torch.cat([outputs for _, outputs in said])[:count].split(lengths)
+        for number in wanted:
+            removal, found, steps = batch[number]
+            found.score[steps] = outputs[number][:, removal.target]
+            found.probability[steps] = self._head.probability(outputs[number])[:, removal.target]
+            found.predicted[steps] = self._head.predicted(outputs[number])
+            found.done = steps.stop
 
 
 def _batches(
     removals: Iterable[Perturbation], batch_size: int, waiting: list[tuple[Perturbation, Steps]]
-) -> Iterator[list[tuple[Perturbation, Steps, slice]]]:
-    batch: list[tuple[Perturbation, Steps, slice]] = []
+) -> Iterator[list[Part]]:
+    batch: list[Part] = []
     filled = 0
     for removal in removals:
         if batch and batch[-1][0].x.shape != removal.x.shape:
@@ -184,7 +221,7 @@ def _batches(
         )
         waiting.append((removal, found))
         at = 0
-        while at < k:
+        while at < k and not found.error:
             take = min(batch_size - filled, k - at)
             batch.append((removal, found, slice(at, at + take)))
             at, filled = at + take, filled + take
