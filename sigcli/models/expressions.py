@@ -41,7 +41,7 @@ def is_arithmetic(text: object) -> bool:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return False
     named = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    quoted = {id(node.args[0]) for node in ast.walk(tree) if _is_quoting(node)}
+    quoted = {id(n.args[0]) for n in ast.walk(tree) if isinstance(n, ast.Call) and _is_quoting(n)}
     return all(_is_part(node, named, quoted) for node in ast.walk(tree))
 
 

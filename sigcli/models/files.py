@@ -164,14 +164,16 @@ def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
             reasons.append(record.exc_info[1])
         return False
 
-    log = logging.getLogger("torch.export")
-    log.addFilter(kept)
+    logs = [logging.getLogger(name) for name in ("torch.export", "torch.export.pt2_archive._package")]
+    for log in logs:
+        log.addFilter(kept)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This version of file is deprecated")
             yield
     finally:
-        log.removeFilter(kept)
+        for log in logs:
+            log.removeFilter(kept)
 
 
 def _no_weights(weights: str | None) -> None:

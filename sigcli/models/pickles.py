@@ -136,10 +136,9 @@ class _Reader(pickle._Unpickler):
 
     def load_reduce(self) -> None:
         """Call a function; TorchScript hands an enumeration its bare value."""
-        arguments = self.stack.pop()
-        self.stack[-1] = self.stack[-1](
-            *(arguments if isinstance(arguments, tuple) or not self.script else (arguments,))
-        )
+        stack: list[Any] = vars(self)["stack"]
+        arguments = stack.pop()
+        stack[-1] = stack[-1](*(arguments if isinstance(arguments, tuple) or not self.script else (arguments,)))
 
     dispatch[ord(pickle.REDUCE)] = load_reduce
 
