@@ -233,7 +233,7 @@ def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
     gone = isinstance(error, FileNotFoundError)
     kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
-    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror}.{kept}")
+    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror or error}.{kept}")
 
 
 def claim_folder(path: Path, manifest: Mapping[str, Any], *, resume: bool = False, overwrite: bool = False) -> bool:
