@@ -152,7 +152,7 @@ def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
     gone = isinstance(error, FileNotFoundError)
     kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
-    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror}.{kept}")
+    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror or error}.{kept}")
 
 
 def append_whole(path: Path, text: str) -> None:

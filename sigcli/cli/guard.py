@@ -107,14 +107,14 @@ def _of_system(error: OSError) -> tuple[str, str]:
 def flushed() -> Iterator[None]:
     """What is left of standard output is written before the process ends; where that fails, one sentence says so."""
     try:
-        yield
-    finally:
         try:
+            yield
+        finally:
             sys.stdout.flush()
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try, and complain, again
-            _say(f"standard output cannot be written: {error.strerror}.", "")
-            raise SystemExit(FAILED) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try, and complain, again
+        _say(f"standard output cannot be written: {error.strerror}.", "")
+        raise SystemExit(FAILED) from None
 
 
 def traces(causes: Iterable[BaseException | None], screen: Console) -> None:
