@@ -29,7 +29,10 @@ class Small(nn.Module):
     def __init__(self, height=16, width=16, channels=3, before=lambda x: x, inside=lambda x: x):
         super().__init__()
         torch.manual_seed(4)
-        self.conv, self.fc = nn.Conv2d(channels, 4, 3, stride=2, padding=1), nn.Linear(4 * (height // 2) * (width // 2), 3)
+        self.conv, self.fc = (
+            nn.Conv2d(channels, 4, 3, stride=2, padding=1),
+            nn.Linear(4 * (height // 2) * (width // 2), 3),
+        )
         self.before, self.inside = before, inside
 
     def forward(self, x):

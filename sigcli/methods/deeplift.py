@@ -82,7 +82,11 @@ def _deeplift(passes: Passes, subject: Subject, drawn: Tensor) -> tuple[Tensor, 
     from captum.attr import DeepLift
 
     if passes.output == "logprob":
-        raise AttributionError("DeepLIFT has no rule for a log-softmax", hint="Use --output logit or prob.")
+        plain = passes.head.output == "logit"
+        hint = (
+            "Use --output logit or prob." if plain else "Give the network without its last layer, or use --output prob."
+        )
+        raise AttributionError("DeepLIFT has no rule for a log-softmax", hint=hint)
     x = subject.x
     network = rewritten(passes.module, x, capped="relus")
     check_rules(network, "DeepLIFT", _DEEPLIFT, ("add", "iadd", "sub", "mean"))
