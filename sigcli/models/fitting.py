@@ -139,7 +139,9 @@ def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, st
     for count, one in ((1, module), (1, Columns(module)), *((count, module) for count in _BATCHES)):
         if count != len(images) and refusal(one, images[:1].repeat(count, *(1,) * (images.ndim - 1))) is None:
             what = "one image" if count == 1 else f"{count} images"
-            return FixedBatch(Arrays(one), count), f"the network takes {what} at a time: batches are cut or filled up to that"
+            return FixedBatch(
+                Arrays(one), count
+            ), f"the network takes {what} at a time: batches are cut or filled up to that"
     return None
 
 
