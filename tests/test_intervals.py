@@ -57,7 +57,7 @@ def test_an_interval_within_the_range_is_left_alone():
     values = np.random.default_rng(1).uniform(0.4, 0.6, 20)
     assert bootstrap(values, within=(0, 1)) == bootstrap(values)
     one = {str(i): float(v) for i, v in enumerate(values)}
-    other = {name: 0.5 for name in one}
+    other = dict.fromkeys(one, 0.5)
     assert paired(one, other, within=(0, 1)) == paired(one, other)
 
 
