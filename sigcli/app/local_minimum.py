@@ -271,7 +271,7 @@ def _verdict(
         rows,
         (
             made.told(),
-            "The first columns are table 2's input, values over the largest (±: the largest standard error of those that are "
+            "The first columns are table 2's input, values over the largest (±: the largest standard error of those "
             f"drawn at random); the last ones means over {len(x) - 1} inputs: "
             "correlation with the scores and with bshap. "
             f"bshap is exact, from the network's boundary at {base:.3f}.",
