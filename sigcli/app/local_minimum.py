@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ METHODS = "icg,zero=ig,mean=ig,eg,agn,sig,sig-walk,gradient"
 DEFAULTS = {
     "icg.steps": "100", "zero.steps": "100", "zero.baseline": "black", "mean.steps": "100", "mean.baseline": "mean",
     "eg.samples": "500", "agn.samples": "500", "agn.sigma": "0.1", "sig.players": "pixels", "sig.baseline": "constant:0.5",
-    "sig.samples": "1008",
+    "sig.samples": "2016",
     "sig-walk.players": "pixels", "sig-walk.baseline": "constant:0.5",
 }  # fmt: skip
 FILES = ("values.csv", "scores.csv", "summary.csv", "example.png", "training.png", "network.safetensors")
@@ -101,11 +102,16 @@ def local_minimum(
     base = boundary(scorer, model.device)
     found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x).to(model.device)])}
     peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]).to(model.device))
+    errors: dict[str, np.ndarray] = {}
     for number, one in enumerate(chosen):
-        found[one.name] = _values(model, scorer, x, one, seed, peers)
+        found[one.name], error = _values(model, scorer, x, one, seed, peers)
+        if error is not None:
+            errors[one.name] = error
         if progress is not None:
             progress("explaining", number + 1, len(chosen))
-    return _verdict(made, folder, x.reshape(len(x), -1), found, seed=seed, base=base, output=output, pictures=pictures)
+    return _verdict(
+        made, folder, x.reshape(len(x), -1), found, errors, seed=seed, base=base, output=output, pictures=pictures
+    )
 
 
 def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
@@ -172,16 +178,21 @@ def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
     return exact(table(game, scenario.COMPONENTS))
 
 
-def _values(model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors) -> np.ndarray:
-    """Values of all inputs by one method, (N, 6)."""
+def _values(
+    model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Values of all inputs by one method, (N, 6), and the standard errors of the first input's where it has draws, (6,)."""
     level = torch.zeros(1, 1, 1, device=model.device)
     subjects = [
         Subject(torch.from_numpy(one).to(model.device), 1, level, level + 1, key, seed, peers)
         for key, one in enumerate(x)
     ]
     tasks = (task(method.entry, method.options, scorer, subject, batch_size=512) for subject in subjects)
-    return np.stack(
-        [a.values.flatten().cpu().double().numpy() for a in integrate(scorer, tasks, batch_size=512, check=0)]
+    made = list(integrate(scorer, tasks, batch_size=512, check=0))
+    error = made[0].stderr
+    return (
+        np.stack([a.values.flatten().cpu().double().numpy() for a in made]),
+        None if error is None else error.flatten().cpu().double().numpy(),
     )
 
 
@@ -214,7 +225,7 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _verdict(
-    made: Prepared, folder: Path, x: np.ndarray, found: Mapping[str, np.ndarray], *,
+    made: Prepared, folder: Path, x: np.ndarray, found: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], *,
     seed: int, base: float, output: str, pictures: bool,
 ) -> Verdict:  # fmt: skip
     scores = [
@@ -226,7 +237,10 @@ def _verdict(
     means = means_of([row for row in scores if row["method"] in found], list(MEASURES), seed, signed=signed)
     example = {"scores": component_score(x[0]), **{name: values[0] for name, values in found.items()}}
     save_table(folder / FILES[0], [
-        {"method": name, "component": i, "x": float(x[0, i]), "value": float(v), "scaled": float(scaled(values)[i])}
+        {
+            "method": name, "component": i, "x": float(x[0, i]), "value": float(v), "scaled": float(scaled(values)[i]),
+            "stderr": float(errors[name][i]) if name in errors else None,
+        }
         for name, values in example.items()
         for i, v in enumerate(values)
     ])  # fmt: skip
@@ -243,16 +257,22 @@ def _verdict(
         draw_curves({"": made.points}, folder / FILES[4], title="Local Minimum: training with damaged inputs")
     columns = {f"x{i + 1}": f"{value:g}" for i, value in enumerate(EXAMPLE)}
     rows = [
-        {"method": name, **dict(zip(columns, map(float, scaled(values)), strict=True)), **_cells(name, means)}
+        {
+            "method": name,
+            **dict(zip(columns, map(float, scaled(values)), strict=True)),
+            "error": _error(values, errors.get(name)),
+            **_cells(name, means),
+        }
         for name, values in example.items()
     ]
     return Verdict(
         f"What does each of six components contribute to class 1 ({output})?",
-        {"method": "method", **columns, **MEASURES},
+        {"method": "method", **columns, "error": "±", **MEASURES},
         rows,
         (
             made.told(),
-            f"The first columns are table 2's input, values over the largest; the last ones means over {len(x) - 1} inputs: "
+            "The first columns are table 2's input, values over the largest (±: the largest standard error of those "
+            f"drawn at random); the last ones means over {len(x) - 1} inputs: "
             "correlation with the scores and with bshap. "
             f"bshap is exact, from the network's boundary at {base:.3f}.",
             f"Blind: below {SMALL:.0%} of the largest value. Wrong sign: not that of the component's score.",
@@ -261,6 +281,14 @@ def _verdict(
         scores,
         folder=folder,
     )
+
+
+def _error(values: np.ndarray, error: np.ndarray | None) -> str | None:
+    """The largest standard error among scaled values, rounded up; None where nothing was drawn at random."""
+    if error is None:
+        return None
+    top = np.abs(values).max() / np.abs(scaled(values)).max() if values.any() else 1.0
+    return f"{math.ceil(100 * float(error.max()) / top) / 100:.2f}"
 
 
 def _cells(name: str, means: Mapping[tuple[str, str], Any]) -> dict[str, Any]:

@@ -103,13 +103,13 @@ def effective_coalitions(
     replicates = max(1, min(REPLICATES, pool // least_pool(n), samples // n))
     edges = [samples * r // replicates for r in range(replicates + 1)]
     parts: list[Coalitions] = []
-    for r, count in enumerate(np.diff(edges)):
+    for r in range(replicates):
         key = draws.stream(_key(subject, "effective"), r)
         found = sample_pool(game, n, budget=pool // replicates, key=key)
         least = found.tolerance(tolerance)
-        each = np.diff(count * np.arange(n + 1) // n)
+        each = np.bincount(np.arange(edges[r], edges[r + 1]) % n, minlength=n)  # players in turn
         rows = [
-            draw_effective(found, p, count=each[p], tolerance=least, bins=bins, key=draws.stream(key, "draws"))
+            draw_effective(found, p, count=int(each[p]), tolerance=least, bins=bins, key=draws.stream(key, "draws"))
             for p in range(n)
         ]
         parts.append(Coalitions.pack(found.members[np.concatenate(rows)]))
