@@ -34,6 +34,10 @@ _FRESH = frozenset([
     "zero", "fill", "copy",
 ])  # fmt: skip
 """Operators of whose first argument only the shape counts."""
+_VIEWS = (
+    torch.ops.aten.view.default,
+    torch.ops.aten._unsafe_view.default,
+)  # a rule's result may lie otherwise in memory
 _CAPPED = (functional.relu6, torch._C._nn.relu6_)  # type: ignore[attr-defined]
 UNTRACED = "the network does something else when its code is traced"
 
@@ -212,7 +216,7 @@ class _Recorder(TorchDispatchMode):
             if isinstance(x, Tensor):
                 results[i] = self.slots.setdefault(id(x), len(self.slots))
         slots = tree_map(lambda x: Slot(self.slots[id(x)]) if id(x) in self.slots else x, (tuple(args), kwargs))
-        operator = _copied if name == "copy" else func
+        operator = _copied if name == "copy" else torch.reshape if func in _VIEWS else func
         self.steps.append(Step(operator, name, slots[0], slots[1], tuple(results)))
         return result
 
