@@ -43,12 +43,13 @@ LINEAR = frozenset([
 PRODUCTS = frozenset(["mul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "addcmul", "convolution"])
 """Linear in each of two factors."""
 PIECES = frozenset([
-    "relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "_prelu_kernel", "threshold", "abs", "hardsigmoid",
+    "relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "_prelu_kernel", "threshold", "abs",
+    "hardsigmoid",
     "hardshrink", "softshrink",
 ])  # fmt: skip
 UNIT = frozenset([
-    "sigmoid", "tanh", "gelu", "silu", "mish", "elu", "celu", "softplus", "hardswish", "exp", "expm1", "erf", "sin", "cos", "atan",
-    "log_sigmoid_forward", "log1p",
+    "sigmoid", "tanh", "gelu", "silu", "mish", "elu", "celu", "softplus", "hardswish", "exp", "expm1", "erf", "sin", "cos",
+    "atan", "log_sigmoid_forward", "log1p",
 ])  # fmt: skip
 SCALED = frozenset(["reciprocal", "rsqrt", "sqrt", "log", "log2", "log10", "pow"])
 ELEMENTWISE = PIECES | UNIT | SCALED
@@ -56,8 +57,8 @@ ELEMENTWISE = PIECES | UNIT | SCALED
 MAXIMA = frozenset(["max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "max"])
 """Maxima with the places where they stand; of `max` the form along one dimension."""
 COMPOSED = frozenset([
-    "native_layer_norm", "native_group_norm", "_softmax", "_safe_softmax", "_log_softmax", "linalg_vector_norm", "div", "amax",
-    "amin", "maximum", "minimum", "square", "var",
+    "native_layer_norm", "native_group_norm", "_softmax", "_safe_softmax", "_log_softmax", "linalg_vector_norm", "div",
+    "amax", "amin", "maximum", "minimum", "square", "var",
 ])  # fmt: skip
 _TITLES = {
     "native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm", "_softmax": "softmax", "_safe_softmax": "softmax",

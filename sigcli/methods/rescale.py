@@ -197,7 +197,8 @@ def _layer_norm(x: Tensor, shape: list[int], weight: Tensor | None, bias: Tensor
     return normed if bias is None else normed + bias
 
 
-def _group_norm(x: Tensor, weight: Any, bias: Any, n: int, c: int, places: int, groups: int, eps: float) -> Tensor:
+def _group_norm(x: Tensor, weight: Any, bias: Any, *sizes: Any) -> Tensor:
+    n, c, places, groups, eps = sizes
     normed = _normed(x.reshape(n, groups, c // groups * places), [-1], eps).reshape(n, c, places)
     normed = normed if weight is None else normed * weight[:, None]
     return (normed if bias is None else normed + bias[:, None]).reshape(x.shape)

@@ -1,8 +1,8 @@
 """What a network computes, operator by operator, recorded while its own code runs.
 
-The operators are those of torch's ATen library. All spellings of a function (`nn.ReLU`, `F.relu`, `x.relu_()`, a layer called
-by keyword or twice) are one operator there, and what changes a tensor in place is written without: whoever reads the tensor
-later reads the new value, as in the network. Rules for single operators (`methods.rules`) then replay the record.
+The operators are those of torch's ATen library. All spellings of a function (`nn.ReLU`, `F.relu`, `x.relu_()`, a layer
+called by keyword or twice) are one operator there, and what changes a tensor in place is written without: whoever reads it
+later reads the new value, as in the network. Rules for single operators then replay the record.
 """
 
 from __future__ import annotations
@@ -29,10 +29,15 @@ from .modules import check_layers, kept
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 _FRESH = frozenset([
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "zeros_like", "ones_like", "full_like", "empty_like",
+    "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "zeros_like", "ones_like", "full_like",
+    "empty_like",
     "zero", "fill", "copy",
 ])  # fmt: skip
 """Operators of whose first argument only the shape counts."""
+_VIEWS = (
+    torch.ops.aten.view.default,
+    torch.ops.aten._unsafe_view.default,
+)  # a rule's result may lie otherwise in memory
 _CAPPED = (functional.relu6, torch._C._nn.relu6_)  # type: ignore[attr-defined]
 UNTRACED = "the network does something else when its code is traced"
 
@@ -158,7 +163,7 @@ def _taken_apart() -> Iterator[None]:
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with sdpa_kernel([SDPBackend.MATH]):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
@@ -211,8 +216,8 @@ class _Recorder(TorchDispatchMode):
             if isinstance(x, Tensor):
                 results[i] = self.slots.setdefault(id(x), len(self.slots))
         slots = tree_map(lambda x: Slot(self.slots[id(x)]) if id(x) in self.slots else x, (tuple(args), kwargs))
-        operator = _copied if name == "copy" else func
-        self.steps.append(Step(operator, name, *slots, tuple(results)))
+        operator = _copied if name == "copy" else torch.reshape if func in _VIEWS else func
+        self.steps.append(Step(operator, name, slots[0], slots[1], tuple(results)))
         return result
 
 
