@@ -48,7 +48,14 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "images of the run are no longer there", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
-    return images, {key: local(value) if isinstance(value, str) else value for key, value in options.items()}
+    return images, {key: _given(value) for key, value in options.items()}
+
+
+def _given(value: Any) -> Any:
+    """An option as `explain` takes it, from how a manifest holds it."""
+    if isinstance(value, str):
+        return local(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_model(folder: Path, model: Model) -> None:
