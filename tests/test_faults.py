@@ -40,7 +40,7 @@ class Net(nn.Module):
         super().__init__(); self.kind, self.scale = kind, nn.Parameter(torch.tensor(4.0))
     def forward(self, x):
         if self.kind == "loud": print("python"); os.write(1, b"descriptor\\n")
-        if self.kind == "picky" and bool((x[:, 0].mean((1, 2)) > .55).any()): raise KeyError("too red\\nto see")
+        if self.kind == "picky" and bool((x[:, 0].mean((1, 2)) > .7).any()): raise KeyError("too red\\nto see")
         if self.kind == "tight" and len(x) > 3: raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
         if self.kind == "spread": x = (x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True)
         return self.scale * (x * x).mean((2, 3))
@@ -67,7 +67,7 @@ def here(tmp_path, monkeypatch):
 
 def picture(path, seed, red=False):
     pixels = np.random.default_rng(seed).integers(0, 200, (16, 16, 3), np.uint8)
-    pixels[:, :, 0] += 50 * red
+    pixels[:, :, 0] |= 192 * red
     with open(path, "wb") as stream:
         Image.fromarray(pixels).save(stream, "PNG")
 

@@ -48,9 +48,14 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "images of the run are no longer there", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
-    lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}  # JSON has no tuples
-    names = {name: local(value) for name, value in options.items() if isinstance(value, str)}
-    return images, {**options, **lists, **names}
+    return images, {key: _given(value) for key, value in options.items()}
+
+
+def _given(value: Any) -> Any:
+    """An option as `explain` takes it, from how a manifest holds it."""
+    if isinstance(value, str):
+        return local(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def check_model(folder: Path, model: Model) -> None:
