@@ -143,7 +143,7 @@ METHODS = Catalog(
         Entry(
             "gradcam",
             "methods.layers:gradcam",
-            "the last convolution's map, weighted by gradients [Selvaraju 2017]",
+            "the map of the last place that everything passes, weighted by gradients [Selvaraju 2017]",
             _LAYER,
         ),
         Entry(

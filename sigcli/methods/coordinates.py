@@ -204,7 +204,10 @@ def _dense(coordinates: Tensor) -> Tensor:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    return bool(((_dense(one) - _dense(other)).abs() < 1e-4).all())
+    apart = (
+        _dense(one) - _dense(other)
+    ).abs()  # NaN where a channel lies nowhere, such as a constant one beside the image
+    return bool(((apart < 1e-4) | apart.isnan()).all()) and not bool(apart.isnan().all())
 
 
 def _spread(coordinates: Tensor, shape: Sequence[int]) -> Tensor | None:
