@@ -19,6 +19,7 @@ from .colours import diverging
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
+    "text.parse_math": False,  # a file may be called $x$
     "axes.titlesize": 10.0,
     "axes.titleweight": "bold",
     "axes.spines.top": False,
