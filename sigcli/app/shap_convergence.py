@@ -157,4 +157,4 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
             axis.minorticks_off()
             axis.set_xlabel("evaluations")
             axis.set_title(f"{model} tree")
-        legend_below(axes[0].figure, named)
+        legend_below(canvas(axes), named)
