@@ -87,6 +87,32 @@ def test_the_head_is_recognised(case, low):
     assert len(notes) == (0 if kind == "logits" else 1)
 
 
+def test_a_network_that_refuses_some_probes_is_read_by_the_others():
+    """A detector that raises where it sees nothing (black) is no reason to stop; nor is one that raises at all probes."""
+
+    class Picky(Ending):
+        def forward(self, images):
+            if float(images.detach().abs().amax((1, 2, 3)).min()) == 0:
+                raise ValueError("no face found")
+            return super().forward(images)
+
+    levels = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
+    images = probes(*levels, (SIDE, SIDE))
+
+    # The end is no operation of its own, so that the values decide.
+    def shares(z):
+        return z.square() / z.square().sum(1, keepdim=True)
+
+    assert (
+        recognise(Picky(end=shares), images)[0].kind == recognise(Ending(end=shares), images)[0].kind == "probabilities"
+    )
+
+    def none(_):
+        raise RuntimeError("no")
+
+    assert recognise(none, images)[0].kind == "logits"
+
+
 def test_a_scripted_network_is_recognised_as_well():
     class Soft(nn.Module):
         def __init__(self):

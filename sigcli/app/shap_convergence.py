@@ -137,7 +137,7 @@ def _findings(rows: list[dict[str, Any]]) -> list[str]:
 
 def _draw(rows: list[dict[str, Any]], path: Path) -> None:
     from ..render.looks import legend_below, looks
-    from ..render.plots import panels
+    from ..render.plots import canvas, panels
 
     named = looks(ESTIMATORS)
     with panels(

@@ -79,11 +79,25 @@ def recognise(
     ending, width = _ending(module, images[:2])
     kind, why = ("logit" if width == 1 else "logits"), ""
     if ending != "linear":
-        with torch.no_grad():
-            outputs = module(images).double()
-        finite = outputs.isfinite().all(1)
-        kind, why = _read(outputs[finite], outputs[:usual][finite[:usual]], ending)
+        at, outputs = _judged(module, images)
+        kind, why = _read(outputs, outputs[at < usual], ending) if len(at) else (kind, why)
     return Head(kind), note(kind, why)  # type: ignore[arg-type]
+
+
+def _judged(module: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
+    """Which images the network takes with finite outputs, (m,), and these outputs, (m, K); one that raises is left out."""
+    found: list[tuple[int, Tensor]] = []
+    with torch.no_grad():
+        try:
+            found = list(enumerate(module(images).double()))
+        except Exception:  # noqa: BLE001  foreign code may refuse what is no picture: each by itself
+            for i in range(len(images)):
+                with contextlib.suppress(Exception):
+                    found.append((i, module(images[[i, i]])[0].double()))
+    finite = [(i, row) for i, row in found if bool(row.isfinite().all())]
+    if not finite:
+        return torch.empty(0, dtype=torch.long), torch.empty(0, 0)
+    return torch.tensor([i for i, _ in finite]), torch.stack([row.cpu() for _, row in finite])
 
 
 def note(kind: str, why: str = "") -> tuple[str, ...]:
