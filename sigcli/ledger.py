@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .writing import Stamp, holds, write_aside, write_text
+from .writing import Stamp, append_whole, holds, write_aside, write_text
 
 LEDGER = "files.jsonl"
 Key = tuple[str, str, str]
@@ -161,8 +162,7 @@ class Ledger:
             return None
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        with (self.path / LEDGER).open("a", encoding="utf-8", newline="") as stream:
-            stream.write(json.dumps(line) + "\n")
+        append_whole(self.path / LEDGER, json.dumps(line) + "\n")
 
     def whole(self, entry: Entry, suffixes: tuple[str, ...]) -> bool:
         """Whether all files of an item with one of these suffixes are as they were written."""
@@ -211,7 +211,8 @@ def _entry(line: dict[str, Any]) -> Entry:
     if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(fields(Entry)):
         raise ValueError("the line is of another kind")
     facts = {str(name): value for name, value in line["facts"].items()}
-    if not all(value is None or isinstance(value, (int, float)) for value in facts.values()):
+    numbers = [value for name, value in facts.items() if name != "error"]
+    if not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError("a figure is no number")
     files = {_inside(name): _stamp(known) for name, known in line["files"].items()}
     _inside(line["folder"])
@@ -221,7 +222,7 @@ def _entry(line: dict[str, Any]) -> Entry:
 def _inside(name: str) -> str:
     """A name below the run folder: what a ledger says may be removed must be nowhere else."""
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
+    if path.is_absolute() or ".." in path.parts or (os.sep in name and os.sep != "/") or not path.parts:
         raise ValueError("the name leads out of the run folder")
     return name
 

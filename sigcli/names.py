@@ -49,7 +49,7 @@ def original(text: str) -> str:
 def portable(path: str) -> str:
     r"""An absolute path as UTF-8: itself, or where it has other bytes its file: URI, which every language can read.
 
-    >>> portable("/in/a.png"), portable("/in/caf\\udce9.png")
+    >>> portable("/in/a.png"), portable("/in/caf\udce9.png")
     ('/in/a.png', 'file:///in/caf%E9.png')
     """
     if any(unicodedata.category(c) == "Cs" for c in path):

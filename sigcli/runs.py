@@ -228,6 +228,7 @@ def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
     return {
         "image": entry.image, "method": entry.method, "target": entry.target, "label": entry.label, "output": entry.output,
         "seconds": seconds, "gradient_evaluations": "" if evaluations is None else str(evaluations), "status": "ok",
+        "error": str(facts.get("error") or ""),
         "content": entry.content, **{name: figure(facts.get(name)) for name in _NUMBERS},
     }  # fmt: skip
 

@@ -74,7 +74,8 @@ def test_several_inputs_additional_arguments_and_scalar_outputs():
     )
     assert one.shape == a.shape
     assert two.shape == b.shape
-    assert delta.abs().max() < 1e-4  # 127 coalitions are enumerated, the integrand is a polynomial
+    total = forward(a, b, scale, 2) - forward(0 * a, 0 * b, scale, 2)
+    assert (delta / total).abs().max() < 0.01  # about 8 random nodes on each of 127 coalitions
 
 
 def test_captum_rules_are_taken(net, x):

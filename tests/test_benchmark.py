@@ -291,7 +291,7 @@ def test_every_command_of_the_page_runs(here):
     shutil.copytree(ROOT / "sample_images", "sample_images", ignore=shutil.ignore_patterns("*.jpg"))
     found = commands(DOCS)
     assert len(found) >= 3
-    for command in found:
+    for command in (one for one in found if " scenario " not in one):  # those have tests of their own
         fewer = re.sub(r"--counts [\d,]+", lambda match: "--counts 2," + str(2 + match[0].count(",")), command)
         orders = ["--set", "sig-walk.orders=1"] if "sig-walk" in command else []
         done = CliRunner().invoke(app, [*shlex.split(fewer)[1:], *shlex.split(CHEAP), *orders])

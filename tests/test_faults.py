@@ -218,16 +218,15 @@ class TestOneImage:
 
 class TestNumbersThatAreNone:
     def test_a_baseline_without_a_score_is_told(self, here):
-        ig, shap = explain("in/a.png", model="faultnet:spread", method="ig,kernelshap", out="out", **SEEN)
+        black = {"model": "faultnet:spread", "method": "ig,kernelshap", "baseline": "black", "out": "out"}
+        ig, shap = explain("in/a.png", **black, **SEEN)
         assert ig.status == "ok"
         assert ig.completeness_gap is None
         assert "the baseline has no finite score" in ig.error
         assert shap.status == "failed"
         assert "score" in shap.error
         assert "gradient" not in shap.error
-        (again, _) = explain(
-            "in/a.png", model="faultnet:spread", method="ig,kernelshap", out="out", resume=True, **SEEN
-        )
+        (again, _) = explain("in/a.png", **black, resume=True, **SEEN)
         assert (again.resumed, again.error) == (True, ig.error)
 
     def test_a_gradient_is_blamed_where_it_is_the_gradient(self):

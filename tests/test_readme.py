@@ -116,7 +116,7 @@ def test_every_command_runs(newcomer):
         if arguments[0] == "train":
             arguments += ["--epochs", "1", "--size", "32", "--device", "cpu"]
         if arguments[0] == "gridworld":
-            arguments += ["--runs", "1", "--steps", "20", "--out", f"runs/{len(arguments)}"]
+            arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{len(arguments)}"]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
 

@@ -49,11 +49,12 @@ def test_every_method_that_fits_takes_part():
         "cam",
         "linear-shap",
         "max-shap",
+        "effective-shapley",
         "low-order-shap",
         "bshap",
         "qii",
         "gradcam-counterfactual",
-    }  # other networks, few players, sampled twice over, or the same map with its sign turned
+    }  # other networks, few players, ratios only, sampled twice over, or the same map with its sign turned
     assert taken | left_out == set(CATALOGUE)
     assert {key.partition(".")[0] for key in DEFAULTS} <= {one.partition("=")[0] for one in METHODS.split(",")}
 

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from sigcli.app.feature_results import write_features
+from sigcli.app.feature_results import write_table
 from sigcli.app.results import Explanation
 from sigcli.render.words import coloured_words
 
@@ -65,8 +65,8 @@ def test_a_run_leaves_a_page_where_the_players_have_names(tmp_path):
         "score": 1.0,
     }
     item = Explanation("0.npy", "ig", 1, names=("fine", "bad"), **common)
-    write_features(tmp_path, item, False)
+    assert write_table(tmp_path, item) == [f"{item.name}.csv", f"{item.name}.html"]
     page = Page((tmp_path / f"{item.name}.html").read_text(encoding="utf-8"))
     assert [(word, value) for word, _, value in page.words] == [("fine", 3.0), ("bad", -3.0)]
-    write_features(tmp_path, Explanation("0.npy", "sig", 1, **common), False)
+    write_table(tmp_path, Explanation("0.npy", "sig", 1, **common))
     assert len(list(tmp_path.glob("*.html"))) == 1

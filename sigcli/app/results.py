@@ -143,11 +143,13 @@ class Explanation:
 def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the figures of then; its arrays stay on disk."""
     found: dict[str, Any] = {name: entry.facts.get(name) for name in _FACTS}
+    found["error"] = str(found["error"] or "")  # what was left unchecked
     return replace(item, **found, seconds=float(seconds), resumed=True)
 
 
 _FACTS = (
     "score", "gradient_evaluations", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error",
+    "error",
 )  # fmt: skip
 
 

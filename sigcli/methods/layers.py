@@ -13,6 +13,7 @@ from torch.nn import functional
 from ..errors import AttributionError
 from ..passes import Passes
 from ..types import Attribution, Subject
+from .modules import check_layers
 from .places import Layer, activations, named_layer, pooled_linearly, uniform
 
 
@@ -104,6 +105,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
         AttributionError: the network ends in something else or cannot be looked into, or the score is no logit.
     """
     passes.needs_logit("CAM")
+    check_layers(passes.module)
     layer = pooled_linearly(passes.module, tuple(subject.x.shape))
     activation, gradient, score = _layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
     if gradient is None or not uniform(gradient):

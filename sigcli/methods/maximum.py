@@ -27,7 +27,7 @@ def max_shap(
     subject: Subject,
     *,
     players: str | Tensor = "grid:7x7",
-    baseline: str | Tensor = "black",
+    baseline: str | Tensor = "blur",
     checks: int = 64,
 ) -> Attribution:
     """Max SHAP, Lundberg, Lee 2017, section 4.1: exact Shapley values of a score that is a maximum; others are refused.
