@@ -73,7 +73,9 @@ def test_maps_agree_across_batch_sizes(real, weights):
     maps = [sigcli.explain(photo, model="squeezenet1_1", weights=weights, batch_size=b, **FAST) for b in (1, 7, 64)]
     for other in maps[1:]:
         for one, two in zip(maps[0], other, strict=True):
-            assert relative(two.values, one.values) < 1e-5
+            # Kernels differ with the shape of a batch, and on some processors their last bits decide a tie of max-pooling,
+            # which moves one gradient to another pixel: 2e-4 was seen on an AMD EPYC, 1e-6 elsewhere. Other draws would give 1.
+            assert relative(two.values, one.values) < 1e-3
 
 
 def test_sig_sits_on_the_object(real, weights):
