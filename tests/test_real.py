@@ -74,7 +74,7 @@ def test_maps_agree_across_batch_sizes(real, weights):
     for other in maps[1:]:
         for one, two in zip(maps[0], other, strict=True):
             # Kernels differ with the shape of a batch, and on some processors their last bits decide a tie of max-pooling,
-            # which moves one gradient to another pixel: 2e-4 was seen on an AMD EPYC, 1e-6 elsewhere. Other draws would give 1.
+            # which moves one gradient to another pixel: 2e-4 was seen on an AMD EPYC, 1e-6 elsewhere. Other draws give 1.
             assert relative(two.values, one.values) < 1e-3
 
 
