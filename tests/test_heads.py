@@ -110,7 +110,9 @@ def test_a_network_that_refuses_some_probes_is_read_by_the_others():
     def none(_):
         raise RuntimeError("no")
 
-    assert recognise(none, images)[0].kind == "logits"
+    head, notes = recognise(none, images)
+    assert head.kind == "logits"
+    assert "takes none of the trial images" in notes[0]
 
 
 def test_a_scripted_network_is_recognised_as_well():

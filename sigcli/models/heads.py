@@ -40,6 +40,9 @@ _NOTES = {
 }
 
 
+_UNREAD = "the network takes none of the trial images, so its outputs are read as logits"
+
+
 def probes(
     low: Float[Tensor, "c 1 1"], high: Float[Tensor, "c 1 1"], size: tuple[int, int]
 ) -> Float[Tensor, "n c h w"]:
@@ -80,7 +83,9 @@ def recognise(
     kind, why = ("logit" if width == 1 else "logits"), ""
     if ending != "linear":
         at, outputs = _judged(module, images)
-        kind, why = _read(outputs, outputs[at < usual], ending) if len(at) else (kind, why)
+        if not len(at):
+            return Head(kind), (_UNREAD,)  # type: ignore[arg-type]
+        kind, why = _read(outputs, outputs[at < usual], ending)
     return Head(kind), note(kind, why)  # type: ignore[arg-type]
 
 
