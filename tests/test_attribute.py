@@ -129,3 +129,69 @@ def test_faults_are_told(arguments, message):
 def test_multiply_by_inputs_false_is_refused():
     with pytest.raises(UsageError, match="multiplies by input"):
         ShapleyIntegratedGradients(torch.nn.Linear(3, 2), multiply_by_inputs=False)
+
+
+WEIGHT = torch.tensor([[1.0, -2.0, 3.0], [0.5, 4.0, -1.0], [2.0, 0.0, 1.0], [-3.0, 1.0, 0.25]])
+
+
+def linear(x):
+    """Four outputs whose attributions from 0 are weight · x."""
+    return x @ WEIGHT.T
+
+
+def table(x):
+    """The same four outputs as two rows of two."""
+    return linear(x).unflatten(1, (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("forward", "target", "outputs"),
+    [
+        (linear, 2, [2, 2, 2]),
+        (linear, -1, [3, 3, 3]),
+        (linear, [2, 0, 1], [2, 0, 1]),
+        (linear, torch.tensor([2, 0, 1]), [2, 0, 1]),
+        (linear, torch.tensor(3), [3, 3, 3]),
+        (linear, torch.tensor([3]), [3, 3, 3]),
+        (linear, np.array([1, 1, 0]), [1, 1, 0]),
+        (table, (1, 0), [2, 2, 2]),
+        (table, (-1, 1), [3, 3, 3]),
+        (table, [(0, 1), (1, 0), (1, 1)], [1, 2, 3]),
+        (table, torch.tensor([[0, 0], [1, 1], [0, 1]]), [0, 3, 1]),
+    ],
+)
+def test_a_target_names_the_output_in_all_of_captums_forms(forward, target, outputs):
+    x = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.5, 2.0], [4.0, -2.0, 1.0]])
+    found = ShapleyIntegratedGradients(forward).attribute(x, target=target, n_steps=4, form="both")
+    assert torch.allclose(found, WEIGHT[outputs] * x, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("forward", "target", "message"),
+    [
+        (linear, 4, "out of range"),
+        (linear, -5, "out of range"),
+        (linear, [0, 1, 4], "out of range"),
+        (linear, [0, 1], "does not fit the examples"),
+        (linear, [0, 1, 2, 3], "does not fit the examples"),
+        (linear, torch.tensor([0, 1]), "does not fit the examples"),
+        (linear, 1.0, "does not fit the examples"),
+        (linear, True, "does not fit the examples"),
+        (linear, [], "does not fit the examples"),
+        (linear, [0.0, 1.0, 2.0], "does not fit the examples"),
+        (linear, "dog", "does not fit the examples|must be indices"),
+        (linear, {"class": 1}, "must be indices"),
+        (linear, [(0,), (1, 2), (3,)], "must be indices"),
+        (linear, (1, 0), "1 axes of outputs"),
+        (linear, [(0, 1), (1, 0), (1, 1)], "1 axes of outputs"),
+        (table, 1, "2 axes of outputs"),
+        (table, (2, 0), "out of range"),
+        (table, [(0, 1), (1, 0), (1, 2)], "out of range"),
+        (lambda x: linear(x).sum(1), 0, "takes no target"),
+        (lambda x: linear(x)[:2], 0, "row per example"),
+        (lambda x: (linear(x),), 0, "row per example"),
+    ],
+)
+def test_a_target_that_names_no_output_is_refused(forward, target, message):
+    with pytest.raises(UsageError, match=message):
+        ShapleyIntegratedGradients(forward).attribute(torch.rand(3, 3), target=target, n_steps=2)

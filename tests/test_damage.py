@@ -5,6 +5,7 @@ import torch
 
 from sigcli.certainty import checks
 from sigcli.certainty import damage as d
+from sigcli.memory import MemoryShortage
 
 
 def seeded(seed=0):
@@ -104,3 +105,30 @@ def test_checks_tell_a_good_model_from_a_bad_one():
     assert checks.neutrality(good, x, shares) == 0
     assert checks.information_absence(bad, x) > 0.2
     assert checks.neutrality(bad, x, shares) > 0.3
+
+
+@pytest.mark.parametrize("most", [1, 3, 64, 10**6])
+def test_checks_halve_their_batches_where_memory_runs_out(most):
+    """On more images than fit a pass; the right value from the definition, image by image."""
+    x, asked = torch.rand(70, 3, 4, 4, generator=seeded(5)), []
+
+    def tight(x, c):
+        asked.append(len(x))
+        if len(x) > most:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return torch.stack((x.sum((1, 2, 3)) / 8, torch.zeros(len(x))), 1) + c.sum()
+
+    each = torch.tensor([[float(torch.sigmoid(one.sum() / 8)), float(torch.sigmoid(-one.sum() / 8))] for one in x])
+    absence = float((each - each.mean(0)).abs().sum(1).mean() / 2)
+    assert checks.information_absence(tight, x) == pytest.approx(absence, abs=1e-6)
+    shares = torch.tensor([0.5, 0.5])
+    assert checks.neutrality(tight, x, shares) == pytest.approx(float((each - shares).abs().max()), abs=1e-6)
+    assert max(asked) <= 64
+
+
+def test_checks_for_which_not_even_one_image_fits_say_so():
+    def full(x, c):
+        raise torch.OutOfMemoryError("no memory")
+
+    with pytest.raises(MemoryShortage, match="too little memory for one image"):
+        checks.unknowing(full, torch.rand(5, 3, 4, 4))

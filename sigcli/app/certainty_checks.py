@@ -11,6 +11,7 @@ from torch import Tensor
 from ..certainty import checks
 from ..errors import ImageError, UsageError
 from ..images import read_image
+from ..memory import Batches
 from ..metrics import METRICS
 from ..models.aware import Aware, takes_none
 from ..models.model import Model
@@ -48,7 +49,7 @@ def judge_certainty(
         return []
     if not isinstance(session.model.module, Aware):
         raise takes_none(f"the metric {chosen[0].name}", session.model.name)
-    network = session.model.module.inner
+    network = _on_device(session.model.module.inner, session.model.device)
     x, labels, failed = _inputs(session, truth)
     rows = []
     for one in chosen:
@@ -62,6 +63,11 @@ def judge_certainty(
             "mean": value, "ci_low": None, "ci_high": None, "n": len(x), "failed": failed,
         })  # fmt: skip
     return rows
+
+
+def _on_device(network: checks.CertaintyModel, device: torch.device) -> checks.CertaintyModel:
+    """A network that takes images and certainty from the host, so that no more than a batch of them is on its device."""
+    return lambda x, c: network(x.to(device), c.to(device)).to(x.device)
 
 
 def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, list[int], int]:
@@ -81,11 +87,14 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
         raise UsageError(
             "the checks of certainty need two images or more, all of one size", given=f"{len(found)} images"
         )
-    return torch.stack(found).to(session.model.device), labels, failed
+    return torch.stack(found).cpu(), labels, failed
 
 
 def _shares(session: Session, x: Tensor, labels: Sequence[int]) -> Tensor:
+    head, device = session.model.head, session.model.device
     if labels:
-        counts = torch.bincount(torch.tensor(labels), minlength=session.model.head.classes(session.model.classes))
-        return (counts / len(labels)).to(x.device)
-    return session.model.head.answers(session.classifier.outputs(x)).mean(0)
+        return torch.bincount(torch.tensor(labels), minlength=head.classes(session.model.classes)) / len(labels)
+    passed = Batches(checks.BATCH).parts(
+        len(x), tuple(x.shape[1:]), lambda part: head.answers(session.classifier.outputs(x[part].to(device))).to(x)
+    )
+    return torch.cat([found for _, found in passed]).mean(0)

@@ -9,14 +9,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..heads import LOGITS, Head
+from ..memory import Batches
 
 CertaintyModel = Callable[[Tensor, Tensor], Tensor]
+BATCH = 64
+"""Images per pass, at first: halved where memory runs out."""
 
 
 def unknowing(model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS) -> Float[Tensor, "n k"]:
-    """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), without gradients."""
+    """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), without gradients.
+
+    Raises:
+        MemoryShortage: not even one image fits the device.
+    """
+
+    def asked(part: slice) -> Tensor:
+        return head.answers(model(x[part], torch.zeros_like(x[part, :1])))
+
     with torch.no_grad():
-        return head.answers(model(x, torch.zeros_like(x[:, :1])))
+        return torch.cat([found for _, found in Batches(BATCH).parts(len(x), tuple(x.shape[1:]), asked)])
 
 
 def information_absence(model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS) -> float:
