@@ -48,11 +48,12 @@ POOLED = {  # what the pooling reads: given to a layer, or what a layer gives; a
     "squeezenet*": ("given", "classifier.3"),
 }  # fmt: skip
 TIMM = (
-    "levit_128s", "levit_conv_128s", "coat_tiny", "coat_lite_tiny", "crossvit_tiny_240", "pit_ti_224", "pit_ti_distilled_224",
+    "levit_128s", "levit_conv_128s", "coat_tiny", "coat_lite_tiny", "crossvit_tiny_240", "pit_ti_224",
+    "pit_ti_distilled_224",
     "vit_small_r26_s32_224", "cait_xxs24_224", "xcit_nano_12_p16_224", "mobilevit_xxs", "mobilevitv2_050", "fastvit_t8",
     "efficientformer_l1", "efficientformerv2_s0", "hrnet_w18_small", "densenet121", "resnetv2_18", "resnetv2_50x1_bit",
     "convnextv2_atto", "poolformer_s12", "poolformerv2_s12", "swinv2_tiny_window8_256", "convmixer_768_32",
-    "beit_base_patch16_224", "vit_dwee_patch16_reg1_gap_256", "vit_small_patch14_reg4_dinov2", "maxvit_tiny_tf_224",
+    "beit_base_patch16_224", "vit_dwee_patch16_reg1_gap_256", "maxvit_tiny_tf_224",
 )  # fmt: skip
 
 
@@ -114,7 +115,7 @@ def timm_by_hand(_: str, net: Any, who: Subject) -> tuple[Tensor, Tensor] | None
         return None
     with torch.no_grad():
         features = net.forward_features(who.x[None])
-    if not isinstance(features, Tensor) or features.ndim != 4:
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         return None
     leaf = features.detach().requires_grad_()
     with torch.enable_grad():
@@ -125,12 +126,15 @@ def timm_by_hand(_: str, net: Any, who: Subject) -> tuple[Tensor, Tensor] | None
         change = float(net.forward_head(other)[0, who.target] - score)
     expected = float((gradient * (other - features)).sum())
     scale = float((gradient * (other - features)).norm())
-    last = int(net.num_features) == features.shape[-1]  # channels last
-    axes = (1, 2) if last else (2, 3)
+    last = features.ndim == 3 or int(net.num_features) == features.shape[-1]  # channels last  # noqa: PLR2004
+    axes = (1, 2)[: features.ndim - 2] if last else (2, 3)
     even = float((gradient - gradient.mean(axes, keepdim=True)).norm()) <= 1e-4 * float(gradient.norm())
     if not even or abs(change - expected) > 1e-2 * scale:
         return None
     places = (gradient * features).sum(-1 if last else 1)[0]
+    if places.ndim == 1:  # tokens of a square, row by row
+        side = round(len(places) ** 0.5)
+        places = places.view(side, side)
     return places, places
 
 
@@ -224,7 +228,7 @@ def main() -> None:
             continue
         try:
             found = row(name, build, hand, args.timm)
-        except Exception as error:  # networks of others fail in many ways; the next is asked
+        except Exception as error:  # noqa: BLE001  networks of others fail in many ways; the next is asked
             print(f"{name}: {type(error).__name__}: {error}", flush=True)
             continue
         report(args.out, [found | {"machine": machine("cpu")}])

@@ -2,8 +2,9 @@
 
 Beside each tensor goes one of the same shape that holds the coordinates of its entries, y + ix in 0..1, and NaN for what
 lies nowhere, as a class token. What moves entries moves the coordinates likewise; a convolution's output has a place for
-each of its entries; a linear layer gives each token the mean of what it mixes; attention gives it the query's; what keeps
-the shape keeps the coordinates.
+each of its entries; a linear layer gives each token the mean of what it mixes; a product of matrices gives the rows' places
+or, where the rows lie nowhere in particular, the columns' (attention of either layout so gets the query's); what keeps the
+shape keeps the coordinates.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _MOVES = re.compile(
     r"|narrow|select|index_select|gather|take_along_dim|contiguous|rearrange|unfold)$"
 )
 _MIXES_LAST = re.compile(r"(linear|matmul|r?matmul|mm|bmm|addmm)$")
+_PRODUCTS = frozenset(["matmul", "rmatmul", "mm", "bmm", "einsum", "scaled_dot_product_attention"])
 _FORMS = {"map": (1, (2, 3)), "last": (3, (1, 2)), "tokens": (2, (1,)), "channels": (1, (2,)), "sequence": (2, (0,))}
 
 
@@ -120,6 +122,19 @@ class Coordinates:
         if edge and given and edge not in self._known and given in self._known:
             self._known[edge] = self._known[given]
 
+    def of_view(self, tensor: Tensor) -> Edge | None:
+        """The edge of a tensor; of a view whose coordinates are not known, they are noted by those of what it is a view of.
+
+        What is written through one view gives the other views, and what they are of, new edges.
+        """
+        base, edge = tensor._base, edge_of(tensor)
+        known = self[edge_of(base)] if base is not None else None
+        if edge and edge not in self._known and base is not None and known is not None:
+            whole = known.new_empty_strided(base.size(), base.stride()).copy_(known)
+            start = tensor.storage_offset() - base.storage_offset()
+            self._known[edge] = whole.as_strided(tensor.size(), tensor.stride(), start)
+        return edge
+
     def follow(self, call: Call, found: Sequence[Tensor], edges: Sequence[Edge | None]) -> None:
         """Note the coordinates of what a function gave: tensors and their edges."""
         if not any(edge in self._known for edge in call.edges.values()):
@@ -137,11 +152,24 @@ class Coordinates:
                 return [_fresh(t.shape, first.device) if whole and t.ndim == 4 else None for t in found]
         if _MOVES.match(call.name) or call.name == "pad":
             return self._moved(call)
+        if call.name in _PRODUCTS and (sums := self._products(call)):
+            return [_telling([c for s in sums if (c := _spread(s, t.shape)) is not None]) for t in found]
         if _MIXES_LAST.match(call.name) or call.name == "conv1d":
             axis = 1 if call.name == "conv1d" else -1
             return [_spread(first.mean(axis, keepdim=True), t.shape) for t in found]
         alike = [[c for c in sources if c.shape == t.shape] for t in found]
         return [max(some, key=_variety) if some else None for some in alike]
+
+    def _products(self, call: Call) -> list[Tensor]:
+        """Of a product of tensors: the factors' coordinates, averaged over what is summed up, in the result's axes."""
+        known = [self._known.get(call.edges.get(id(t))) for t in tensors((call.args, call.kwargs))]  # type: ignore[arg-type]
+        if call.name == "scaled_dot_product_attention":
+            return [] if known[0] is None else [known[0].mean(-1, keepdim=True)]
+        if call.name == "einsum":
+            return _einsum(call.args[0], known) if isinstance(call.args[0], str) else []
+        rows, columns = (*reversed(known[:2]),) if call.name.startswith("rmat") else known[:2]
+        sums = [] if rows is None else [rows.mean(-1, keepdim=True)]
+        return [*sums, columns.mean(-2, keepdim=True)] if sums and columns is not None and columns.ndim > 1 else []
 
     def _moved(self, call: Call) -> Sequence[Tensor | None]:
         def swap(given: Any) -> Any:
@@ -192,6 +220,12 @@ def tensors(given: Any) -> list[Tensor]:
     return [t for part in given for t in tensors(part)] if isinstance(given, (list, tuple)) else []
 
 
+def edge_of(tensor: Tensor) -> Edge | None:
+    """A tensor's edge; None where it does not depend on the image."""
+    with torch._C.DisableTorchFunction():
+        return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
+
+
 def _fresh(shape: Sequence[int], device: torch.device) -> Tensor:
     """Of maps (N, C, h, w): the centres of h·w equal cells."""
     y, x = ((torch.arange(n, device=device) + 0.5) / n for n in shape[2:])
@@ -215,6 +249,29 @@ def _spread(coordinates: Tensor, shape: Sequence[int]) -> Tensor | None:
         return coordinates.expand(*shape)
     except RuntimeError:
         return None
+
+
+def _einsum(equation: str, known: Sequence[Tensor | None]) -> list[Tensor]:
+    """Of the operands whose axes are all named: their coordinates in the result's axes, averaged over those it lacks."""
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    if not arrow or "." in equation or len(given.split(",")) != len(known):
+        return []
+    found = []
+    for letters, coordinates in zip(given.split(","), known, strict=True):
+        if coordinates is None or len(set(letters)) != len(letters):
+            continue
+        gone = [axis for axis, letter in enumerate(letters) if letter not in result]
+        left = [letter for letter in letters if letter in result]
+        kept = coordinates.mean(gone) if gone else coordinates
+        kept = kept.permute([left.index(letter) for letter in result if letter in left])
+        found.append(kept[tuple(slice(None) if letter in left else None for letter in result)])
+    return found
+
+
+def _telling(some: Sequence[Tensor]) -> Tensor | None:
+    """The first that tells places apart about as well as the best."""
+    seen = [_variety(coordinates) for coordinates in some]
+    return next((c for c, one in zip(some, seen, strict=True) if one >= 0.1 * max(seen)), None)
 
 
 def _variety(coordinates: Tensor) -> float:

@@ -59,13 +59,23 @@ def _gradcam(passes: Passes, subject: Subject, name: str | None, *, relu: bool, 
     activation, gradient, score = _layer_gradient(passes, layer, subject)
     weights = sign * gradient.mean((2, 3), keepdim=True)
     found = (weights * activation).sum(1, keepdim=True)
-    note = ""
+    note = _early(layer) if name is None else ""
     if not bool(found.any()):
         note = f"the map is 0 everywhere: so are the weights or the values of the layer '{layer.name}'"
     elif relu and not bool((found > 0).any()):
         what = "against" if sign > 0 else "for"
         note = f"the map is 0 everywhere: each place speaks {what} the class, and relu=true leaves that out"
     return Attribution(on_pixels(found.relu() if relu else found, subject), score, passes.evaluations, note=note)
+
+
+def _early(layer: Layer) -> str:
+    """A note where most of the network's work on the image comes after its default place, in streams of their own."""
+    if layer.after <= 0.5:
+        return ""
+    return (
+        f"the default layer '{layer.name}' is early, with {layer.after:.0%} of the network's work on the image after it: "
+        "there is no later place that everything passes (others: sig list layers, --set layer=NAME)"
+    )
 
 
 def _layer_gradient(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tensor, Tensor, float]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,11 @@ from .coordinates import Grid, forms
 from .modules import check_layers, kept
 from .trace import Cut, Key, Result, Trace, cuts
 
+_WORKS = re.compile(
+    r":(conv\w*|linear|r?matmul|b?mm|einsum|scaled_dot_product_attention|multi_head_attention_forward)(\.\d+)?$"
+)
+_NOISE = ((0, 1.0), (4, 1.0), (5, 4.0))
+"""Seeds and standard deviations of images to ask what the scores depend on."""
 _AVERAGES = ("AvgPool2D", "AdaptiveAvgPool2D", "MkldnnAdaptiveAvgPool2D")
 _MOVED = re.compile(r"(Permute|Transpose|T0|T?View|Unsafe|Reshape|Slice|Clone|Select|(Uns|S)queeze|Alias)")
 
@@ -31,6 +36,8 @@ class Layer:
         run: its number among the runs of a layer that runs several times.
         grid: of its places; None where it has none, or where they were not asked for.
         everywhere: everything that the scores depend on passes it.
+        after: of the default place the share of the network's convolutions, linear layers and products on several places
+            that run after it.
     """
 
     name: str
@@ -39,6 +46,7 @@ class Layer:
     run: int = 1
     grid: Grid | None = None
     everywhere: bool = False
+    after: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -55,6 +63,7 @@ class _Search:
     outputs: Tensor
     results: list[Result]
     cuts: list[tuple[Cut, Result]]
+    masks: list[dict[Key, Tensor]] = field(default_factory=list)
 
     @classmethod
     def of(cls, module: nn.Module, shape: tuple[int, ...]) -> _Search:
@@ -69,15 +78,34 @@ class _Search:
         found = [(cut, named) for cut in cuts(outputs, source) if (named := _named(trace.results, cut.edge))]
         return cls(module, image, outputs, trace.results, found)
 
-    def reached(self, edges: Iterable[Any]) -> list[Tensor | None]:
-        """Which entries the outputs depend on: of the tensor at each edge, True where they do.
+    def after(self, result: Result) -> float:
+        """The share of the convolutions, linear layers and products on several places that run after a result."""
+        working = [bool(_WORKS.search(one.name)) and bool(forms(one.shape)) for one in self.results]
+        return sum(working[self.results.index(result) + 1 :]) / max(1, sum(working))
 
-        NaN, sent backward, spreads to all that the outputs depend on, also through weights that are zero.
+    def reached(self) -> Iterator[dict[Key, Tensor]]:
+        """Of the results that everything passes, which entries the outputs depend on: True where they do.
+
+        NaN, sent backward, spreads to all that the outputs depend on, also through weights that are zero, but not through
+        units that are inactive. So images of noise are asked one after another, as far as the caller reads on, and each
+        answer holds what all of them so far depend on.
         """
-        wanted = [GradientEdge(*edge) for edge in edges]
-        nan = torch.full_like(self.outputs, torch.nan)
-        found = torch.autograd.grad(self.outputs, wanted, nan, allow_unused=True, retain_graph=True) if wanted else ()
-        return [None if gradient is None else gradient.isnan() for gradient in found]
+        keys = [result.key for _, result in self.cuts if forms(result.shape)]
+        for number, (seed, scale) in enumerate(_NOISE):
+            if number == len(self.masks):
+                self.masks.append(self._reached(keys, seed, scale, self.masks[-1] if self.masks else {}))
+            yield self.masks[number]
+
+    def _reached(self, keys: list[Key], seed: int, scale: float, before: dict[Key, Tensor]) -> dict[Key, Tensor]:
+        noise = torch.randn(self.image.shape, generator=torch.Generator().manual_seed(seed)).to(self.image) * scale
+        trace = Trace(self.module, keep=keys)
+        with torch.enable_grad():
+            outputs = trace.run(noise.requires_grad_().clone())
+        there = [key for key in keys if key in trace.edges]
+        nan, wanted = torch.full_like(outputs, torch.nan), [trace.edges[key] for key in there]
+        found = torch.autograd.grad(outputs, wanted, nan, allow_unused=True) if wanted and outputs.requires_grad else ()
+        masks = {key: gradient.isnan() for key, gradient in zip(there, found, strict=False) if gradient is not None}
+        return before | {key: mask | before[key] if key in before else mask for key, mask in masks.items()}
 
 
 def _named(results: list[Result], edge: Any) -> Result | None:
@@ -112,17 +140,15 @@ def last_layer(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool = 
 def _last(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool) -> Layer:
     search = _Search.of(module, shape)
     classes = search.outputs.shape[1]
-    asked = [(cut, result) for cut, result in search.cuts if forms(result.shape)]
-    reached = {cut: mask for (cut, _), mask in zip(asked, search.reached(c.edge for c, _ in asked), strict=True)}
     class_map = same = None  # what was passed over: the second as the same in another order, or averaged
     for cut, result in search.cuts:
         rearranges = bool(_MOVED.match(cut.operation)) or cut.operation.startswith(_AVERAGES)
-        grid = _spread(search, result, reached.get(cut))
+        grid = _spread(search, result)
         if grid is None:
             if same and not rearranges:
                 return same
             continue
-        layer = _layer(result, grid, everywhere=True)
+        layer = replace(_layer(result, grid, everywhere=True), after=search.after(result))
         if not class_maps and not cut.mixed and grid.channels(result.shape) == classes:
             class_map = class_map or layer
         elif not rearranges:
@@ -137,12 +163,14 @@ def _last(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool) -> Lay
     )
 
 
-def _spread(search: _Search, result: Result, reached: Tensor | None) -> Grid | None:
+def _spread(search: _Search, result: Result) -> Grid | None:
     """The grid of a result, if the scores depend on it at several places and on nothing beside it."""
-    grid = None if reached is None else result.grid
-    if grid is None or reached is None or int(grid.map(reached).any(1).sum()) < 2 or not _decides(search, result):
+    grid = result.grid if forms(result.shape) else None
+    if grid is None:
         return None
-    return grid
+    masks = (found[result.key] for found in search.reached() if result.key in found)
+    several = any(int(grid.map(mask).any(1).sum()) > 1 for mask in masks)
+    return grid if several and _decides(search, result) else None
 
 
 def _decides(search: _Search, result: Result) -> bool:

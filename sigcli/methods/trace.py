@@ -13,12 +13,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from .coordinates import Call, Coordinates, Edge, Grid, grid, tensors
+from .coordinates import Call, Coordinates, Edge, Grid, edge_of, grid, tensors
 
 Key = tuple[str, int]
 """A result's name and its number among those of the same name in one pass, from 1."""
@@ -93,7 +92,7 @@ class Trace(TorchFunctionMode):
 
     def run(self, images: Tensor) -> Tensor:
         """The network's outputs for images."""
-        edge = _edge(images) if self._record else None
+        edge = edge_of(images) if self._record else None
         if edge:
             self._coordinates.start(edge, images)
         hooks = []
@@ -116,19 +115,23 @@ class Trace(TorchFunctionMode):
             return
         if self._record and not list(part.children()) and given and isinstance(given[0], Tensor):
             same = given[0].shape == output.shape
-            self._coordinates.inherit(_edge(output), _edge(given[0]) if same else None)
+            self._coordinates.inherit(edge_of(output), edge_of(given[0]) if same else None)
         self._given(self._names[part], type(part).__name__, output)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._busy:
             return func(*args, **kwargs)
-        edges = {id(t): _edge(t) for t in tensors((args, kwargs))} if self._record else {}
+        given = tensors((args, kwargs)) if self._record else []
+        edges = {id(t): self._coordinates.of_view(t) for t in given}
+        viewed = [(t._base, edge_of(t._base)) for t in given if t._base is not None]
         found = func(*args, **kwargs)
+        for base, edge in viewed:
+            self._coordinates.inherit(edge_of(base), edge)  # it has another where a view of it was written to
         called = getattr(func, "__name__", type(func).__name__).strip("_")
         if edges:
             given = [args[0]] if called == "setitem" else tensors(found)
-            self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [_edge(t) for t in given])
+            self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [edge_of(t) for t in given])
         if isinstance(found, Tensor):
             where, times = self._running[-1] if self._running else ("", Counter())
             times[called] += 1
@@ -148,15 +151,10 @@ class Trace(TorchFunctionMode):
                 if output.requires_grad:
                     self.edges[key] = get_gradient_edge(output)
             if self._record:
-                edge = _edge(output)
+                edge = edge_of(output)
                 self.results.append(Result(*key, kind, tuple(output.shape), edge, self._coordinates[edge]))
         finally:
             self._busy = False
-
-
-def _edge(tensor: Tensor) -> Edge | None:
-    with torch._C.DisableTorchFunction():
-        return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
 
 
 @dataclass(frozen=True, eq=False)
