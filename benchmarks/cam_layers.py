@@ -126,7 +126,7 @@ def timm_by_hand(_: str, net: Any, who: Subject) -> tuple[Tensor, Tensor] | None
         change = float(net.forward_head(other)[0, who.target] - score)
     expected = float((gradient * (other - features)).sum())
     scale = float((gradient * (other - features)).norm())
-    last = features.ndim == 3 or int(net.num_features) == features.shape[-1]  # channels last  # noqa: PLR2004
+    last = features.ndim == 3 or int(net.num_features) == features.shape[-1]  # channels last
     axes = (1, 2)[: features.ndim - 2] if last else (2, 3)
     even = float((gradient - gradient.mean(axes, keepdim=True)).norm()) <= 1e-4 * float(gradient.norm())
     if not even or abs(change - expected) > 1e-2 * scale:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import sigcli.methods.deeplift
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
 from sigcli.methods.running import attributions
@@ -158,3 +159,25 @@ def test_out_of_memory_is_a_failed_item_or_a_smaller_batch(name, monkeypatch):
         tight(5)
         found = explain(name, net, who)
         assert torch.allclose(found.values, expected.values, rtol=1e-9, atol=1e-12)
+
+
+def test_deepshap_goes_on_with_smaller_batches_where_memory_runs_out(monkeypatch):
+    """What was done before is kept, and no reference is counted twice."""
+    net, who, told, most = net_for("deepshap"), subject(), [], [100]
+    expected, replay = explain("deepshap", net, who), sigcli.methods.deeplift.replay
+
+    def run(tape, rule, inputs):
+        if len(inputs[0].x) > most[0]:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return replay(tape, rule, inputs)
+
+    def count(images):
+        told.append(images)
+        most[0] = 2  # after the first batch there is less room
+
+    monkeypatch.setattr(sigcli.methods.deeplift, "replay", run)
+    options = {"samples": SMALL["deepshap"]["samples"]}
+    (found,) = attributions(METHODS["deepshap"], options, Scorer(net), [who], batch_size=4, progress=count)
+    assert told == [8, 4, 4, 2]  # images and references of 4, 2, 2 and 1
+    assert found.gradient_evaluations == 18
+    assert torch.allclose(found.values, expected.values, rtol=1e-9, atol=1e-12)

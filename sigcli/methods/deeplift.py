@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
+from ..memory import Batches
 from ..passes import Passes
 from ..types import Attribution, Subject
 from .common import at_least, one_of
@@ -59,11 +60,15 @@ def deepshap(
     drawn = references(subject, baselines, samples, draws.stream(subject.seed, subject.key, "deepshap", baselines))
     x, total, score = subject.x, 0.0, 0.0
     mean, spread = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(x, dtype=torch.float64)
-    for first in range(0, samples, passes.batch_size):
-        indices = torch.arange(first, min(first + passes.batch_size, samples))
-        values, differences, score = _deeplift(
-            passes, subject, drawn.sample(indices.to(x.device)).to(x).expand(len(indices), *x.shape)
-        )
+    room = Batches(passes.batch_size)
+
+    def batch(part: slice) -> tuple[Tensor, Tensor, float]:
+        indices = torch.arange(part.start, part.stop, device=x.device)
+        return _deeplift(passes, subject, drawn.sample(indices).to(x).expand(len(indices), *x.shape))
+
+    for _, found in room.parts(samples, tuple(x.shape), batch):
+        values, differences, score = found
+        passes.batch_size = room.size
         total += float(differences.sum()) / samples
         mean += values.double().sum(0) / samples
         spread += values.double().square().sum(0) / samples
