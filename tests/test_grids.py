@@ -126,3 +126,42 @@ def test_units_that_are_inactive_on_noise_do_not_move_the_default(seed, threshol
     other = Dead(threshold).double().eval().requires_grad_(False)
     other.load_state_dict(net.state_dict())
     assert last_layer(other, (3, 16, 16)).name == alive == "forward:add"
+
+
+class Written(nn.Module):
+    """What the average reads is put together in a tensor of zeros, by assignment, by a copy into a view, or in place."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.conv, self.head = way, nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x):
+        z = self.conv(x)
+        if self.way == "assigned":
+            found = z.new_zeros(z.shape)
+            found[:, ::2] = z[:, ::2].relu()
+            found[:, 1::2] = z[:, 1::2].sigmoid()
+        elif self.way == "copied":
+            found = z.new_zeros(4, len(x), *z.shape[2:])  # channels first
+            found[::2].copy_(z[:, ::2].relu().transpose(0, 1))
+            found[1::2].add_(z[:, 1::2].sigmoid().transpose(0, 1))
+            found = found.transpose(0, 1)
+        else:
+            found = z * 1
+            found[:, 1::2].neg_()
+            functional.relu_(found[:, ::2])
+        return self.head((2 * found).mean((2, 3)))
+
+
+@pytest.mark.parametrize("way", ["assigned", "copied", "in place"])
+def test_what_is_written_part_by_part_has_the_places_of_its_parts(way):
+    torch.manual_seed(0)
+    net = Written(way).double().eval().requires_grad_(False)
+    x = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    z = net.conv(x[None])[0]
+    odd = torch.neg if way == "in place" else torch.sigmoid
+    parts = torch.stack([z[0].relu(), odd(z[1]), z[2].relu(), odd(z[3])])
+    expected = torch.einsum("k,khw->hw", net.head.weight[1], 2 * parts) / 144
+    assert last_layer(net, (3, 12, 12)).name == "forward:mul" + (".2" if way == "in place" else "")
+    assert torch.allclose(attribute(net, "gradcam", subject(x), relu=False).values.sum(0), expected)
+    assert torch.allclose(attribute(net, "cam", subject(x)).values.sum(0), expected)

@@ -117,6 +117,25 @@ class Coordinates:
         """An image (N, C, H, W)."""
         self._known[edge] = _fresh(image.shape, image.device)
 
+    def written(self, base: Tensor, before: Edge | None, view: Tensor) -> None:
+        """Note the coordinates of what a view was of when something was written into it: there they are the view's.
+
+        Args:
+            base: what it is a view of.
+            before: the edge that this had.
+            view: as it is now.
+        """
+        edge, old, new = edge_of(base), self[before], self[edge_of(view)]
+        if not edge or edge in self._known or (old is None and new is None):
+            return
+        whole = (
+            _nowhere(view).new_empty_strided(base.size(), base.stride()).copy_(_nowhere(view) if old is None else old)
+        )
+        if new is not None:
+            start = view.storage_offset() - base.storage_offset()
+            whole.as_strided(view.size(), view.stride(), start).copy_(new)
+        self._known[edge] = whole
+
     def inherit(self, edge: Edge | None, given: Edge | None) -> None:
         """What a layer gave in a way that could not be followed has the coordinates of what it was given."""
         if edge and given and edge not in self._known and given in self._known:
@@ -146,6 +165,11 @@ class Coordinates:
     def _of(self, call: Call, found: Sequence[Tensor]) -> Sequence[Tensor | None]:
         sources = [self._known[edge] for edge in call.edges.values() if edge in self._known]
         first = sources[0]
+        if call.name == "setitem" and (value := self._known.get(call.edges.get(id(call.args[2])))) is not None:  # type: ignore[arg-type]
+            old = self._known.get(call.edges.get(id(call.args[0])))  # type: ignore[arg-type]
+            whole = (_nowhere(found[0]) if old is None else old).expand(found[0].shape).clone()
+            whole[call.args[1]] = value
+            return [whole]
         if _GIVES_MAPS.match(call.name):
             whole = first.ndim == 4 and _same(first, _fresh(first.shape, first.device))
             if whole or call.name != "pad":
@@ -177,8 +201,7 @@ class Coordinates:
                 if not given.is_floating_point():
                     return given  # indices
                 known = self._known.get(call.edges.get(id(given)))  # type: ignore[arg-type]
-                nowhere = torch.tensor(complex(torch.nan, torch.nan), device=given.device)
-                return nowhere.expand(given.shape) if known is None else known
+                return _nowhere(given).expand(given.shape) if known is None else known
             if isinstance(given, (list, tuple)) and not isinstance(given, torch.Size):
                 return type(given)(swap(part) for part in given)
             return given
@@ -230,6 +253,10 @@ def _fresh(shape: Sequence[int], device: torch.device) -> Tensor:
     """Of maps (N, C, h, w): the centres of h·w equal cells."""
     y, x = ((torch.arange(n, device=device) + 0.5) / n for n in shape[2:])
     return torch.complex(*torch.meshgrid(y, x, indexing="ij")).expand(*shape)
+
+
+def _nowhere(tensor: Tensor) -> Tensor:
+    return torch.tensor(complex(torch.nan, torch.nan), device=tensor.device)
 
 
 def _dense(coordinates: Tensor) -> Tensor:

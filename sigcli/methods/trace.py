@@ -124,14 +124,14 @@ class Trace(TorchFunctionMode):
             return func(*args, **kwargs)
         given = tensors((args, kwargs)) if self._record else []
         edges = {id(t): self._coordinates.of_view(t) for t in given}
-        viewed = [(t._base, edge_of(t._base)) for t in given if t._base is not None]
+        viewed = [(t._base, edge_of(t._base), t) for t in given if t._base is not None]
         found = func(*args, **kwargs)
-        for base, edge in viewed:
-            self._coordinates.inherit(edge_of(base), edge)  # it has another where a view of it was written to
         called = getattr(func, "__name__", type(func).__name__).strip("_")
         if edges:
             given = [args[0]] if called == "setitem" else tensors(found)
             self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [edge_of(t) for t in given])
+        for base, edge, view in viewed:
+            self._coordinates.written(base, edge, view)
         if isinstance(found, Tensor):
             where, times = self._running[-1] if self._running else ("", Counter())
             times[called] += 1
