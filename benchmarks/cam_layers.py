@@ -191,7 +191,8 @@ def row(
     }
     found |= {"of_gradcam": "", "of_cam": "", "seconds": ""} | ({"locality": ""} if tried else {})
     expected = hand(name, net, who)
-    found["kind"] = "pooling + linear" if expected else "other"
+    kind = "class map" if name.startswith("squeezenet") else "pooling + linear"
+    found["kind"] = kind if expected else "other"
     started = time.perf_counter()
     try:
         (map_,) = attributions(METHODS["gradcam"], {"relu": False}, Scorer(net), [who])
