@@ -162,3 +162,39 @@ def test_results_of_direct_methods_come_as_they_are_ready(tmp_path):
         work.direct = original
     assert first.method == "gradcam"
     assert len(made) == 1
+
+
+STREAMS = """
+import torch
+from torch import nn
+
+
+class Streams(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU())
+        self.one, self.two = (nn.Sequential(nn.Conv2d(3, 3, 3), nn.Conv2d(3, 3, 3)) for _ in range(2))
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        return self.head(torch.cat([part(x).mean((2, 3)) for part in (self.one, self.two)], 1))
+
+
+def net():
+    torch.manual_seed(0)
+    return Streams()
+"""
+
+
+def test_a_note_of_several_images_is_told_once(tmp_path, monkeypatch):
+    (tmp_path / "streams.py").write_text(STREAMS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    images = ["sample_images/star.png", "sample_images/fish.png", "sample_images/house.png"]
+    command = ["--model", "streams:net", "--size", "32", "--method", "gradcam", "--set", "gradcam.relu=false"]
+    for count, whose in [(1, "star.png gradcam"), (3, "star.png and 2 more, gradcam")]:
+        done = sig("explain", *images[:count], *command, "--out", tmp_path / str(count), "--no-pictures")
+        said = " ".join(done.output.split())
+        assert done.exit_code == 0
+        assert said.count("is early") == 1
+        assert f"note: {whose}: the default layer 'stem' is early, with 80% of the network's work" in said

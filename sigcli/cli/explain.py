@@ -119,10 +119,8 @@ def _carry_out(session: Session, results: Answers, *, debug: bool) -> int:
                 shown.append(replace(item, values=None, stderr=None, players=None, picture=None))
     screen = console()
     screen.print(_table(shown, done))
-    for item in told:
-        kind, style = ("note", None) if item.status == "ok" else ("failed", "red")
-        for text in filter(None, (item.error, item.note)):
-            screen.print(f"{kind}: {item.image} {item.method}: {text}", markup=False, style=style)
+    for line, style in _lines(told):
+        screen.print(line, markup=False, style=style)
     for note in session.notes[noted:]:
         screen.print(f"note: {note}", markup=False)
     if debug:
@@ -131,6 +129,20 @@ def _carry_out(session: Session, results: Answers, *, debug: bool) -> int:
         folder = printable(str(session.run.path))
         screen.print(f"{done - failed} done, {failed} failed; written to {folder}/", markup=False)
     return failed
+
+
+def _lines(told: list[Explanation]) -> list[tuple[str, str | None]]:
+    """What is told of single explanations, and its style: failures one by one, the same note of several images once."""
+    images: dict[tuple[str, str, str], list[str]] = {}
+    for number, item in enumerate(told):
+        for text in filter(None, (item.error, item.note)):
+            kind = "note" if item.status == "ok" else f"failed {number}"
+            images.setdefault((kind, item.method, text), []).append(item.image)
+    lines: list[tuple[str, str | None]] = []
+    for (kind, method, text), names in images.items():
+        whose = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more,"
+        lines.append((f"{kind.split()[0]}: {whose} {method}: {text}", None if kind == "note" else "red"))
+    return lines
 
 
 def _record(session: Session, item: Explanation) -> dict[str, object]:
