@@ -261,3 +261,16 @@ def test_fewer_segments_than_players_move_them_in_groups():
     start, move = plan.moves(np.arange(plan.segments))
     assert set(move.sum(1)) == {7.0, 8.0}  # 36 pixels in 5 moves
     assert np.array_equal((start + move)[4], np.ones(36))
+
+
+@pytest.mark.parametrize(("samples", "form"), [(62, "both"), (63, "both"), (64, "to-input"), (900, "from-default")])
+def test_all_coalitions_are_visited_from_where_each_can_have_a_node(samples, form):
+    """Six players: 63 coalitions. From 63 on nodes are spread over them, evenly but for rounding, with a standard error."""
+    plan = METHODS["sig"].load()(subject(), players="2x3", baseline="black", samples=samples, form=form)
+    assert plan.paired == (samples >= 63)
+    assert plan.units > 1
+    if plan.paired:
+        sides = plan.end if form == "from-default" else plan.start
+        drawn = sides.take(np.arange(0, len(sides), 2 if form == "both" else 1))
+        share = np.bincount(drawn.sizes(), minlength=6) / len(drawn)
+        assert np.abs(share - 1 / 6).max() < 2 / samples * 2
