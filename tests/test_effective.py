@@ -93,7 +93,7 @@ def test_the_error_of_effective_shapley_is_the_spread_between_seeds():
     found = [attribute(net, "effective-shapley", subject(seed=s), **FREE, budget=270, draws=200) for s in range(16)]
     spread = torch.stack([f.player_values for f in found]).var(0).sum().sqrt()
     claimed = [np.bincount(f.players.flatten(), f.stderr.sum(0).flatten(), 6) for f in found]
-    assert 0.5 < np.sqrt(np.mean(np.square(claimed), 0).sum()) / float(spread) < 1.7
+    assert 0.6 < np.sqrt(np.mean(np.square(claimed), 0).sum()) / float(spread) < 1.7
 
 
 @pytest.mark.parametrize("budget", [120, 540])
