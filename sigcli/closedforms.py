@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import factorial
+from math import comb
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -67,8 +67,9 @@ def max_shap(x: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) -> 
         if (above & without).any():
             continue
         b, c = int(above.sum()), int(without.sum())
+        # c!(b-1)!/(b+c)! as 1/(b·C(b+c, b)): whole numbers are divided, of which those of 171 players exceed a float.
         if b:
-            shares[above] += (high - low) * factorial(c) * factorial(b - 1) / factorial(b + c)
+            shares[above] += (high - low) * (1 / (b * comb(b + c, b)))
         if c:
-            shares[without] -= (high - low) * factorial(c - 1) * factorial(b) / factorial(b + c)
+            shares[without] -= (high - low) * (1 / (c * comb(b + c, c)))
     return shares

@@ -21,6 +21,8 @@ from .errors import BudgetError, UsageError
 
 Game = Callable[[Bool[np.ndarray, "k n"]], Float[np.ndarray, " k"]]
 _CHUNK = 1 << 16
+_TRUSTED = 3
+"""KernelSHAP: drawn pairs for each player with which a drawn coalition has half of the weight that it stands for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +123,10 @@ def _standard_error(replicates: Float[np.ndarray, "r n"]) -> Float64[np.ndarray,
 def kernel_shap(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     """KernelSHAP: weighted least squares over coalitions, with Σφ = v(N) - v(∅) (Lundberg and Lee 2017, Theorem 2).
 
-    Sizes are taken from the outside inwards: as long as all coalitions of sizes k and n-k fit the budget they are all
-    taken; of the others as many as are left are drawn, in pairs with their complements, without repetition, sizes
-    stratified by the kernel. With a budget of 2^n the values are exact.
+    All coalitions of sizes 1 and n-1 are taken. Of the other sizes coalitions are drawn in pairs with their complements,
+    without repetition, as many of each size as the kernel gives it or as there are. With a budget of 2^n the values are
+    exact. No size is completed before others have their share: that would leave a few coalitions to stand for all others,
+    and values worse than those of a smaller budget.
 
     Raises:
         BudgetError: a budget below 2n + 2.
@@ -146,25 +149,65 @@ def kernel_shap(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
 
 
 def _kernel_coalitions(n: int, budget: int, key: int) -> tuple[Bool[np.ndarray, "k n"], Float64[np.ndarray, " k"]]:
-    """Coalitions of sizes 1..n-1 and their weights under the Shapley kernel (n-1) / (C(n,k) k (n-k))."""
-    mass = np.array([0.0] + [(n - 1) / (k * (n - k)) for k in range(1, n)])  # of all coalitions of a size
-    parts, weights = [], []
-    low = 1
-    while low <= n - low:
-        sizes = sorted({low, n - low})
-        need = sum(comb(n, k) for k in sizes)
-        if need > budget:
+    """Coalitions of sizes 1..n-1 with their complements; their weights under the Shapley kernel (n-1) / (C(n,k) k (n-k)).
+
+    The coalitions that were drawn of a size share the weight of all of that size. A few cannot stand for all: m drawn pairs
+    have a weight of m² / (m² + d²) of that, d = 3n (1 - their share of all such pairs), or the first few beside those of
+    sizes 1 and n-1 would make values worse and not better.
+    """
+    sizes = np.arange(1, n // 2 + 1)
+    room = np.array([comb(n, k) // (2 if 2 * k == n else 1) for k in sizes.tolist()], np.float64)
+    mass = (n - 1) / (sizes * (n - sizes)) * np.where(2 * sizes == n, 1, 2)  # of all pairs of a size
+    counts = _counts(mass, room, budget // 2, key)
+    full, drawn = counts == room, (counts < room) & (counts > 0)
+    share = mass.copy()
+    if drawn.any():
+        m = counts[drawn].sum()
+        doubt = _TRUSTED * n * (1 - m / room[~full].sum())
+        trust = m**2 / (m**2 + doubt**2)
+        share[drawn] *= mass[~full].sum() / mass[drawn].sum() * trust
+    taken = np.nonzero(counts)[0]
+    members = np.concatenate(
+        [_some_of_size(n, int(sizes[i]), int(counts[i]), draws.stream(key, "members")) for i in taken]
+    )
+    weights = np.repeat(share[taken] / counts[taken] / 2, counts[taken].astype(int))
+    return np.stack([members, ~members], 1).reshape(-1, n), np.repeat(weights, 2)
+
+
+def _counts(
+    mass: Float64[np.ndarray, " s"], room: Float64[np.ndarray, " s"], pairs: int, key: int
+) -> Float64[np.ndarray, " s"]:
+    """Pairs to take of each size: all of the first, of others in proportion to the kernel as far as there are so many."""
+    counts = np.zeros(len(mass))
+    counts[0] = room[0]
+    for turn in range(64):
+        left, free = int(pairs - counts.sum()), mass * (counts < room)
+        if left < 1 or not free.any():
             break
-        for k in sizes:
-            parts.append(_all_of_size(n, k))
-            weights.append(np.full(comb(n, k), mass[k] / comb(n, k)))
-        budget, low = budget - need, low + 1
-    left = np.arange(low, n - low + 1)
-    if len(left) and budget >= 2:
-        drawn, counts = _drawn_pairs(n, left, mass, budget // 2, key)
-        parts.append(drawn)
-        weights.append(counts / counts.sum() * mass[left].sum())
-    return np.concatenate(parts), np.concatenate(weights)
+        # A golden-ratio sequence over the kernel's distribution of sizes: stratified at every length.
+        at = (np.arange(left) * 0.6180339887498949 + draws.rows(key, turn, 1, 1)[0, 0]) % 1
+        size = np.searchsorted(np.cumsum(free) / free.sum(), at, side="right").clip(max=np.nonzero(free)[0][-1])
+        counts = np.minimum(counts + np.bincount(size, minlength=len(mass)), room)
+    return counts
+
+
+def _some_of_size(n: int, size: int, count: int, key: int) -> Bool[np.ndarray, "k n"]:
+    """Distinct coalitions of one size, (count, n), no two of them complements: all, or a random choice."""
+    half = 2 * size == n  # here of a coalition and its complement the one without the first player stands for both
+    there = comb(n, size) // (2 if half else 1)
+    if there <= 4 * count:
+        every = _all_of_size(n, size)
+        every = every[~every[:, 0]] if half else every
+        if count == there:
+            return every
+        return every[np.sort(np.argsort(draws.rows(draws.stream(key, size), 0, 1, there)[0])[:count])]
+    bits = np.zeros((0, -(-n // 8)), np.uint8)
+    while True:
+        drawn = of_sizes(np.full(count, size), n, draws.stream(key, size), len(bits)).members()
+        bits = np.concatenate([bits, np.packbits(drawn ^ drawn[:, :1] if half else drawn, axis=1)])
+        first = np.unique(bits, axis=0, return_index=True)[1]
+        if len(first) >= count:
+            return Coalitions(bits[np.sort(first)[:count]], n).members()
 
 
 def _all_of_size(n: int, size: int) -> Bool[np.ndarray, "k n"]:
@@ -172,25 +215,3 @@ def _all_of_size(n: int, size: int) -> Bool[np.ndarray, "k n"]:
     members = np.zeros((len(rows), n), bool)
     np.put_along_axis(members, rows, True, axis=1)
     return members
-
-
-def _drawn_pairs(
-    n: int, sizes: Int[np.ndarray, " m"], mass: Float64[np.ndarray, " n"], pairs: int, key: int
-) -> tuple[Bool[np.ndarray, "k n"], Float64[np.ndarray, " k"]]:
-    """Distinct coalitions with their complements, and how often each was drawn, until `pairs` distinct ones are there."""
-    edges = np.cumsum(mass[sizes]) / mass[sizes].sum()
-    bits = np.zeros((0, -(-n // 8)), np.uint8)
-    for batch in range(64):
-        # A golden-ratio sequence over the kernel's distribution of sizes: stratified at every length.
-        at = (np.arange(pairs) * 0.6180339887498949 + draws.rows(key, batch, 1, 1)[0, 0]) % 1
-        k = sizes[np.searchsorted(edges, at, side="right").clip(max=len(sizes) - 1)]
-        drawn = of_sizes(k, n, draws.stream(key, "members"), batch * pairs).members()
-        # Of a coalition and its complement the one without the first player stands for both.
-        bits = np.concatenate([bits, np.packbits(drawn ^ drawn[:, :1], axis=1)])
-        _, first, counts = np.unique(bits, axis=0, return_index=True, return_counts=True)
-        if len(first) >= pairs:
-            break
-    chosen = np.argsort(first)[:pairs]
-    members = Coalitions(bits[first[chosen]], n).members()
-    both = np.stack([members, ~members], 1).reshape(-1, n)
-    return both, np.repeat(counts[chosen].astype(np.float64), 2)

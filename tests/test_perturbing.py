@@ -72,6 +72,16 @@ def test_budgets_that_are_too_small_are_told():
         attribute(smooth_net(), "low-order-shap", subject(), players="pixels")
 
 
+@pytest.mark.parametrize("n", [3, 170, 171, 200, 784])
+def test_max_shap_of_many_players_is_that_of_the_airport_game(n):
+    """Littlechild, Owen 1973: of 1, 2, …, n the steps are shared by those who need them; factorials of 171 fit no float."""
+    values = np.arange(1.0, n + 1)
+    np.testing.assert_allclose(max_shap(values, np.zeros(n)), np.cumsum(1 / np.arange(n, 0, -1.0)), rtol=1e-12)
+    turned = max_shap(values, values[::-1])  # what a player brings when it is there, its mirror brings when it is not
+    np.testing.assert_allclose(turned.sum(), 0, atol=1e-9)
+    np.testing.assert_allclose(turned, -turned[::-1], atol=1e-12)
+
+
 def test_max_shap_equals_enumeration_on_ten_inputs():
     for seed, spread in ((0, 0.0), (1, 0.7), (2, 2.0)):
         rng = np.random.default_rng(seed)

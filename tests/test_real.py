@@ -73,9 +73,13 @@ def test_maps_agree_across_batch_sizes(real, weights):
     maps = [sigcli.explain(photo, model="squeezenet1_1", weights=weights, batch_size=b, **FAST) for b in (1, 7, 64)]
     for other in maps[1:]:
         for one, two in zip(maps[0], other, strict=True):
-            # Kernels differ with the shape of a batch, and on some processors their last bits decide a tie of max-pooling,
-            # which moves one gradient to another pixel: 2e-4 was seen on an AMD EPYC, 1e-6 elsewhere. Other draws give 1.
+            # Kernels differ with the shape of a batch and round differently. Gradients then differ by 4e-7, but where a unit
+            # stands so near the kink of its ReLU (or two entries of a pooling so near each other) that rounding decides: one
+            # such unit of one of 24 points, in `features.11.squeeze_activation`, moved that point's gradient by 1.2e-4 on an
+            # AMD EPYC. It reaches the pixels of its field of view only; other draws would move all by about 1.
             assert relative(two.values, one.values) < 1e-3
+            off = np.sort(np.abs(two.values - one.values).ravel())
+            assert np.linalg.norm(off[: int(0.98 * off.size)]) < 1e-5 * np.linalg.norm(one.values)
 
 
 def test_sig_sits_on_the_object(real, weights):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import permutations
 
 import numpy as np
@@ -11,7 +12,7 @@ from sigcli import draws
 from sigcli.coalitions import size_weights
 from sigcli.effective import Pool, draw_effective, effective_shapley, sample_pool
 from sigcli.errors import BudgetError, UsageError
-from sigcli.shapley import exact, kernel_shap, members_of, permutation, table
+from sigcli.shapley import _kernel_coalitions, exact, kernel_shap, members_of, permutation, table
 
 SAMPLED = [permutation, kernel_shap]
 ALL = [*SAMPLED, effective_shapley]
@@ -179,3 +180,24 @@ def test_effective_coalitions_are_drawn_by_the_printed_equation():
 def test_effective_shapley_is_the_value_itself_where_every_marginal_is_one():
     shares = np.array([1.5, -2.0, 0.5, 4.0])
     np.testing.assert_allclose(effective_shapley(additive(shares), 4, budget=60).values, shares, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "budget"), [(6, 62), (7, 60), (8, 100), (12, 40), (12, 200), (13, 400)])
+def test_coalitions_of_kernelshap_are_distinct_and_share_the_kernel(n, budget):
+    """Each size that is whole has the Shapley kernel's weight; what was drawn shares the rest, as far as it is trusted."""
+    members, weights = _kernel_coalitions(n, budget, 3)
+    assert len({row.tobytes() for row in members}) == len(members) == budget
+    assert {row.tobytes() for row in members} == {row.tobytes() for row in ~members}
+    sizes = members.sum(1)
+    kernel = {k: (n - 1) / (k * (n - k)) for k in range(1, n)}
+    whole = [k for k in kernel if (sizes == k).sum() == math.comb(n, k)]
+    assert {1, n - 1} <= set(whole)
+    for k in whole:
+        np.testing.assert_allclose(weights[sizes == k], kernel[k] / math.comb(n, k))
+    drawn = ~np.isin(sizes, whole)
+    if drawn.any():
+        there = sum(math.comb(n, k) for k in kernel if k not in whole)
+        doubt = 3 * n * (1 - drawn.sum() / there)
+        rest = sum(mass for k, mass in kernel.items() if k not in whole)
+        pairs = drawn.sum() / 2
+        np.testing.assert_allclose(weights[drawn].sum(), rest * pairs**2 / (pairs**2 + doubt**2))

@@ -138,14 +138,15 @@ def test_corners_of_a_walk_give_each_player_its_marginals(orders):
     labels = parse("2x3", who.x).labels
     values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), labels)
     n = int(labels.max()) + 1
-    drawn = random_orders(n, orders, draws.stream(who.seed, who.key, "sig-walk", "orders"))
+    taken = orders + orders % 2  # whole pairs
+    drawn = random_orders(n, taken, draws.stream(who.seed, who.key, "sig-walk", "orders"))
     expected = np.zeros(n)
     for order in drawn:
         for place, player in enumerate(order):
             before = frozenset(int(p) for p in order[:place])
-            expected[player] += (values[before | {int(player)}] - values[before]) / orders
+            expected[player] += (values[before | {int(player)}] - values[before]) / taken
     found = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=orders, coalitions="sampled")
-    assert found.gradient_evaluations == orders * n + orders % 2
+    assert found.gradient_evaluations == taken * n
     np.testing.assert_allclose(found.player_values.numpy(), expected, atol=1e-12)
     assert found.relative_gap < 1e-12
     assert (found.stderr is None) == (orders <= 2)
@@ -194,7 +195,7 @@ def test_a_walk_is_complete_where_gradients_vanish():
 def test_nodes_inside_the_moves_are_told_apart_from_corners():
     options = {"players": "2x3", "baseline": "black"}
     load = METHODS["sig-walk"].load()
-    assert len(load(subject(), **options, orders=3, gradients="inside")) == 18
+    assert len(load(subject(), **options, orders=3, gradients="inside")) == 24  # two pairs
     assert load(subject(), **options, steps=2).marginals is None
     with pytest.raises(UsageError, match="inside the moves"):
         load(subject(), **options, steps=2, gradients="corners")
@@ -260,3 +261,16 @@ def test_fewer_segments_than_players_move_them_in_groups():
     start, move = plan.moves(np.arange(plan.segments))
     assert set(move.sum(1)) == {7.0, 8.0}  # 36 pixels in 5 moves
     assert np.array_equal((start + move)[4], np.ones(36))
+
+
+@pytest.mark.parametrize(("samples", "form"), [(62, "both"), (63, "both"), (64, "to-input"), (900, "from-default")])
+def test_all_coalitions_are_visited_from_where_each_can_have_a_node(samples, form):
+    """Six players: 63 coalitions. From 63 on nodes are spread over them, evenly but for rounding, with a standard error."""
+    plan = METHODS["sig"].load()(subject(), players="2x3", baseline="black", samples=samples, form=form)
+    assert plan.paired == (samples >= 63)
+    assert plan.units > 1
+    if plan.paired:
+        sides = plan.end if form == "from-default" else plan.start
+        drawn = sides.take(np.arange(0, len(sides), 2 if form == "both" else 1))
+        share = np.bincount(drawn.sizes(), minlength=6) / len(drawn)
+        assert np.abs(share - 1 / 6).max() < 2 / samples * 2

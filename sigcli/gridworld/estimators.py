@@ -176,8 +176,7 @@ def sig_both(trial: Trial, budget: int) -> Estimate:
 
 def sig_walk(trial: Trial, budget: int) -> Estimate:
     """Polylines through coalitions."""
-    orders = budget // trial.n
-    orders -= orders % 2 and orders * trial.n + 1 > budget  # an odd number of orders takes one evaluation more
+    orders = 2 * (budget // (2 * trial.n))  # orders come in pairs
     if orders < 2:
         raise BudgetError("the budget is too small for a walk", given=budget, allowed=f"{2 * trial.n} or more")
     return along(trial, "sig-walk", players="pixels", baseline="zero", orders=orders)

@@ -19,7 +19,7 @@ def sampled_corners(partition: Players, reference: Reference, subject: Subject, 
         partition: of the pixels into n players.
         reference: the default sample x'.
         subject: what is explained.
-        orders: number of orders.
+        orders: number of orders, even.
     """
     n = partition.n
     permutations = random_orders(n, orders, draws.stream(subject.seed, subject.key, "sig-walk", "orders"))
@@ -30,7 +30,7 @@ def sampled_corners(partition: Players, reference: Reference, subject: Subject, 
         place = np.argsort(unit, axis=1)
         inner = place[:, None, :] < np.arange(1, n)[None, :, None]
         members.append(np.concatenate([ends, inner.reshape(-1, n)]))
-        weights.append(np.array([len(unit) / orders] * 2 + [1 / orders] * (len(unit) * (n - 1))))
+        weights.append(np.array([2 / orders] * 2 + [1 / orders] * (2 * (n - 1))))
         entries += [_entries(order, first, first + 2 + i * (n - 1)) for i, order in enumerate(unit)]
         first += len(members[-1])
     point, player, sign = (np.concatenate(column) for column in zip(*entries, strict=True))

@@ -9,7 +9,7 @@ from .. import draws
 from ..baselines.single import baseline as single_baseline
 from ..paths import Plan, Reference, straight
 from ..types import Subject
-from .common import at_least, positive, units
+from .common import at_least, positive
 from .straight import noisy
 
 _ONE = np.ones((1, 1))
@@ -40,4 +40,4 @@ def smoothgrad(subject: Subject, *, samples: int = 50, sigma: float = 0.15) -> P
     positive(sigma=sigma)
     reference = Reference(noisy(subject, sigma, draws.stream(subject.seed, subject.key, "smoothgrad", "noise")))
     nodes = np.zeros((samples, 1))
-    return straight(reference, nodes, np.full((samples, 1), 1 / samples), unit=units(samples), multiply=False)
+    return straight(reference, nodes, np.full((samples, 1), 1 / samples), unit=np.arange(samples), multiply=False)

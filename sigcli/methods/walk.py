@@ -53,7 +53,8 @@ def sig_walk(
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
         baseline: the default sample x'.
-        orders: number of orders; gradient evaluations are orders × players (one more where orders is odd).
+        orders: number of orders, rounded up to pairs; gradient evaluations are orders × players. One order without its
+            reverse would add more error than it takes away.
         gradients: "corners", or "inside" for nodes on each move, at orders × segments × steps; "auto" takes the corners
             unless steps, segments or rule say how to place nodes.
         steps: nodes per move, inside.
@@ -67,6 +68,7 @@ def sig_walk(
         UsageError: unknown players, baseline, rule, or counts below 1.
     """
     at_least(1, orders=orders, steps=steps)
+    orders += orders % 2
     one_of(("auto", "sampled", "all"), coalitions=coalitions)
     one_of(("auto", "corners", "inside"), gradients=gradients)
     partition = parse(players, subject.picture)
@@ -159,7 +161,7 @@ def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.n
     Pairs are therefore not quite independent: the standard error from their spread errs on the side of caution.
     """
     orders, groups, steps = nodes.shape
-    pairs = -(-orders // 2)
+    pairs = orders // 2
     players = permutations.shape[1]
     u = draws.rows(key, 0, pairs, players)
     rank = np.argsort(np.argsort(u, axis=0), axis=0)
@@ -171,6 +173,5 @@ def _spread_nodes(nodes: np.ndarray, permutations: np.ndarray, key: int) -> np.n
         inner = nodes[2 * pair] * steps - cell[2 * pair]  # place within its stratum of the rule
         share = (rank[pair, forward[first]][:, None] + inner) / pairs
         result[2 * pair] = (cell[2 * pair] + share) / steps
-        if 2 * pair + 1 < orders:
-            result[2 * pair + 1] = 1 - result[2 * pair][::-1, ::-1]
+        result[2 * pair + 1] = 1 - result[2 * pair][::-1, ::-1]
     return result.reshape(-1, steps)
