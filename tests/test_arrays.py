@@ -212,7 +212,7 @@ def test_atoms_and_their_pairs_are_players(here, method):
 
 @pytest.mark.parametrize("spec", ["pairs:0,2", "pairs:0,0", "pairs:0,3", "pairs:1,-2", "pairs:0", "pairs:a,b"])
 def test_pairs_need_two_axes_of_one_length(spec):
-    with pytest.raises(UsageError, match="no such pairs|unknown players"):
+    with pytest.raises(UsageError, match=r"no such pairs|unknown players"):
         arrays.players(spec, (3, 3, 2))
 
 

@@ -18,6 +18,7 @@ DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
 CHEAP = {
     "mnist-masked": ["--images", "2", "--steps", "2"],
+    "shap-digits": ["--images", "2", "--steps", "2", "--method", "ig"],
     "two-features": ["--method", "ig", "--no-pictures"],
     "mnist": ["--data", "digits", "--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
     "mnist-in-space": [
@@ -75,7 +76,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_every_command_runs(folder):
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 14
     for command in COMMANDS:
         words = shlex.split(command)
         assert words[0] == "sig"
