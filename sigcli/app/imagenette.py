@@ -79,9 +79,10 @@ class _Trained:
         chance = 1 / len(self.classes)
         if self.figures["accuracy"] >= chance + LEARNT * (1 - chance):
             return []
-        return [
+        told = (
             f"It is hardly better than chance ({chance:.0%}), so its maps say little: train it longer, with --epochs."
-        ]
+        )
+        return [told]
 
 
 def imagenette(  # noqa: PLR0913 - the whole command, as keywords
@@ -326,10 +327,8 @@ def _draw(
     from ..render.maps import default_sigma
 
     first = next(iter(maps))
-    seen = [
-        (i, item) for i, item in enumerate(item for item in items if item.method == first) if item.picture is not None
-    ]
-    seen = seen[:_SHOWN]
+    of_first = enumerate(item for item in items if item.method == first)
+    seen = [(i, item) for i, item in of_first if item.picture is not None][:_SHOWN]
     if not seen:
         return
     sigma = max(1.0, default_sigma(maps[first][0].shape))
