@@ -263,8 +263,7 @@ def _verdict(made: _Trained, found: Evaluation, items: Sequence[Explanation], *,
         for measure in _HEADINGS
     }
     mean = {key: float(np.mean(values)) if values else None for key, values in means.items()}
-    shape = next(iter(maps.values()))[0].shape
-    area = 1 - float(frame(shape).mean())
+    area = 1 - float(frame(next(iter(maps.values()))[0].shape).mean())
     table: list[dict[str, Any]] = [
         {"method": name, **{m: mean[name, m] for m in METRICS}, "frame": percent(mean[name, "frame"])} for name in maps
     ]
