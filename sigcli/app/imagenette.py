@@ -331,8 +331,7 @@ def _draw(
     if not seen:
         return
     sigma = max(1.0, default_sigma(maps[first][0].shape))
-    rows: dict[str, list[np.ndarray]] = {}
-    notes = {}
+    rows, notes = dict[str, list[np.ndarray]](), dict[str, str]()
     for number, (name, found) in enumerate(maps.items()):
         if number < _PAIRED:
             rows[name] = [found[i] for i, _ in seen]
