@@ -38,6 +38,10 @@ def here(tmp_path, monkeypatch, cache):
     """Ten digits of each class as MNIST's files, and two classes of pictures; networks are trained once for all tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIG_CACHE", str(cache))
+    for module in (burnt_snacks, mnist, mnist_in_space, local_minimum):
+        monkeypatch.setattr(module, "_REFERENCES", 4)
+    for module in (burnt_snacks, local_minimum):
+        monkeypatch.setattr(module, "_HELD", 32)
     draw = np.random.default_rng(0)
     Path("digits").mkdir()
     images, labels = draw.integers(0, 256, (100, SIDE, SIDE), dtype=np.uint8), np.arange(100, dtype=np.uint8) % 10
@@ -93,21 +97,21 @@ def test_a_repeated_scenario_keeps_its_tables_until_the_new_ones_stand(name, mon
     assert owned >= {*files, "network.safetensors"}
 
 
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_network_of_another_run_or_of_nobody_is_not_replaced(name):
+def test_a_network_of_another_run_or_of_nobody_is_not_replaced():
     trained = ["train", "classes", "--arch", "small-cnn", "--size", "16", "--epochs", "0.1", "--device", "cpu"]
     assert CliRunner().invoke(app, [*trained, "--no-pictures", "--out", "out"]).exit_code == 0
     before = contents(["network.safetensors", "training.csv", "manifest.json"])
-    done = sig(*command(name))
-    assert done.exit_code == 2
-    assert "already holds another run" in said(done)
-    assert contents(before) == before
     Path("strange").mkdir()
     Path("strange", "network.safetensors").write_bytes(b"someone's")
-    done = sig(*command(name)[:-1], "strange")
-    assert done.exit_code == 2
-    assert "holds a network.safetensors that is not of a run" in said(done)
-    assert contents(before, "strange") == {"network.safetensors": b"someone's"}
+    for name in TRAINED:
+        done = sig(*command(name))
+        assert done.exit_code == 2
+        assert "already holds another run" in said(done)
+        assert contents(before) == before
+        done = sig(*command(name)[:-1], "strange")
+        assert done.exit_code == 2
+        assert "holds a network.safetensors that is not of a run" in said(done)
+        assert contents(before, "strange") == {"network.safetensors": b"someone's"}
 
 
 @pytest.mark.parametrize("name", ["mnist", "imagenette"])
