@@ -7,6 +7,7 @@ its shape back. Players are then sets of features.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -21,7 +22,11 @@ from .errors import ImageError, UsageError
 from .images import Picture, nearest_name
 
 SUFFIX = ".npy"
-PLAYERS = "features (each value), axis:N (each index along that axis), or a label map FILE.npy of the sample's shape"
+PLAYERS = (
+    "features (each value), axis:N (each index along that axis), pairs:N,M (each unordered pair of indices along two axes, "
+    "and each index alone), or a label map FILE.npy of the sample's shape"
+)
+_PAIRS = r"pairs:(-?\d+),(-?\d+)"
 _RUN_FILES = ("manifest.json", "results.csv")
 
 
@@ -112,6 +117,8 @@ def players(spec: str, shape: Sequence[int]) -> Int64[Tensor, "1 f"]:
 
     >>> players("axis:1", (2, 3)).tolist(), players("axis:-2", (2, 3)).tolist()
     ([[0, 1, 2, 0, 1, 2]], [[0, 0, 0, 1, 1, 1]])
+    >>> players("pairs:0,1", (3, 3)).reshape(3, 3).tolist()
+    [[0, 3, 4], [3, 1, 5], [4, 5, 2]]
     """
     labels = _labels(spec, tuple(shape))
     _, dense = torch.unique(labels, return_inverse=True)
@@ -129,9 +136,24 @@ def _labels(spec: str, shape: tuple[int, ...]) -> Tensor:
             allowed = f"axis:0 to axis:{len(shape) - 1}"
             raise UsageError(f"a sample of shape {shape} has no such axis", given=spec, allowed=allowed)
         return torch.from_numpy(np.indices(shape)[axis].ravel().astype(np.int64))
+    if match := re.fullmatch(_PAIRS, spec):
+        return _pairs(spec, (int(match[1]), int(match[2])), shape)
     if spec.endswith(SUFFIX):
         return _label_map(spec, shape)
     raise UsageError("unknown players of an array", given=spec, allowed=PLAYERS)
+
+
+def _pairs(spec: str, axes: tuple[int, int], shape: tuple[int, ...]) -> Tensor:
+    """The nodes and edges of an undirected graph: (i, i) is node i, (i, j) and (j, i) are one edge. Nodes come first."""
+    one, other = (axis if axis >= 0 else axis + len(shape) for axis in axes)
+    if not (0 <= one < len(shape) and 0 <= other < len(shape)) or one == other or shape[one] != shape[other]:
+        raise UsageError(
+            f"a sample of shape {shape} has no such pairs", given=spec, allowed="two different axes of one length"
+        )
+    n = shape[one]
+    places = np.indices(shape)
+    low, high = np.minimum(places[one], places[other]).ravel(), np.maximum(places[one], places[other]).ravel()
+    return torch.from_numpy(np.where(low == high, low, n * (1 + low) + high).astype(np.int64))
 
 
 def _label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
@@ -145,10 +167,17 @@ def _label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64).ravel())
 
 
-def names(path: Path, count: int, shape: Sequence[int]) -> tuple[str, ...] | None:
+def names(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tuple[str, ...] | None:
     """Names of the players of a sample, one a line in `NAME.names.txt` beside `NAME.npy`; None where there is no such file.
 
-    Where every value is a player, names of the first axis will do: "good,3" is the fourth value of "good".
+    Where every value is a player, names of the first axis will do: "good,3" is the fourth value of "good". Of pairs, names
+    of the indices will do: "N3–O4" is the pair of "N3" and "O4".
+
+    Args:
+        path: of the sample.
+        count: of its players.
+        shape: of the sample.
+        spec: what its players were made from.
 
     Raises:
         UsageError: another number of names than of players.
@@ -160,6 +189,8 @@ def names(path: Path, count: int, shape: Sequence[int]) -> tuple[str, ...] | Non
     if len(found) == shape[0] and count == math.prod(shape) > len(found):
         places = np.indices(tuple(shape)).reshape(len(shape), -1).T.tolist()
         return tuple(",".join([found[first], *map(str, rest)]) for first, *rest in places)
+    if re.fullmatch(_PAIRS, spec) and count == len(found) * (len(found) + 1) // 2 > len(found):
+        return (*found, *(f"{one}–{other}" for one, other in itertools.combinations(found, 2)))
     if len(found) != count:
         raise UsageError(
             "the names do not fit the players", given=f"{file}: {len(found)} names", allowed=f"{count} lines"

@@ -236,18 +236,23 @@ def write_manifest(path: Path, manifest: Mapping[str, Any], owns: Iterable[str])
     write_aside(path / MANIFEST, lambda aside: write_text(aside, text))
 
 
-def take(path: Path, names: Sequence[str]) -> None:
+def take(path: Path, names: Sequence[str], *, made: Sequence[str] = ()) -> None:
     """Add names to what the run of a folder owns.
 
+    Args:
+        path: the folder.
+        names: of files that the run is about to write.
+        made: of files that it has written already.
+
     Raises:
-        OutputError: one is a stranger's file, or the folder cannot be written.
+        OutputError: one of `names` is a stranger's file, or the folder cannot be written.
     """
     refuse_strangers(path, names)
     manifest = read_manifest(path) or {}
     mine = owned(manifest)
-    if mine is not None and not mine.issuperset(names):
+    if mine is not None and not mine.issuperset((*names, *made)):
         with writing(path):
-            write_manifest(path, manifest, {*mine, *names})
+            write_manifest(path, manifest, {*mine, *names, *made})
 
 
 def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path:

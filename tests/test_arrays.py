@@ -161,6 +161,76 @@ def test_players_are_those_named_and_their_values_exact(here, players, labels):
     np.testing.assert_allclose(found, expected / math.factorial(n), rtol=1e-3, atol=1e-5)
 
 
+GRAPH = """
+import torch
+from torch import nn
+
+
+class Graph(nn.Module):
+    \"""What two atoms and their bond do together, and what atoms and bonds do alone.\"""
+
+    def forward(self, x):
+        atoms, bond = x[..., 0].diagonal(dim1=1, dim2=2), x[..., 1]
+        together = atoms[:, 0] * atoms[:, 2] * (bond[:, 0, 2] + bond[:, 2, 0])
+        return together + 3 * atoms[:, 1] - 2 * bond[:, 1, 2] + bond[:, 2, 1]
+
+
+def graph():
+    return Graph()
+"""
+
+
+@pytest.mark.parametrize("method", ["sig-walk", "bshap"])
+def test_atoms_and_their_pairs_are_players(here, method):
+    """A product of three players is shared out by thirds; what a pair does alone is its own, whichever way it is read."""
+    Path("graphs.py").write_text(GRAPH)
+    rng = np.random.default_rng(3)
+    Path("graphs").mkdir()
+    samples = {}
+    for name in ("one", "two"):
+        x = samples[name] = rng.normal(size=(3, 3, 2)).astype(np.float32)
+        np.save(f"graphs/{name}.npy", x)
+    Path("graphs/one.names.txt").write_text("C0\nN1\nO2\n")
+    options = ["--set", "orders=8", "--set", "gradients=inside"] if method == "sig-walk" else ["--set", "budget=64"]
+    done = sig("explain", "graphs", "-m", "graphs:graph", "--players", "pairs:0,1", "--method", method, *options,
+               "--out", "out", "--no-pictures", "--device", "cpu")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    for name, x in samples.items():
+        third = x[0, 0, 0] * x[2, 2, 0] * (x[0, 2, 1] + x[2, 0, 1]) / 3
+        right = [third, 3 * x[1, 1, 0], third, 0, third, -2 * x[1, 2, 1] + x[2, 1, 1]]
+        rows = table(f"out/{name}/{method}.csv")
+        tolerance = 0.5 if method == "sig-walk" else 1e-4  # few orders, but those of what is alone are exact
+        found = np.array([float(row["value"]) for row in rows])
+        assert found[[1, 3, 5]] == pytest.approx(np.array(right)[[1, 3, 5]], abs=1e-4)
+        assert found == pytest.approx(np.array(right), abs=tolerance)
+        assert found.sum() == pytest.approx(sum(right), abs=1e-4)
+        assert [row["features"] for row in rows] == ["2"] * 3 + ["4"] * 3
+    named = [row["name"] for row in table(f"out/one/{method}.csv")]
+    assert named == ["C0", "N1", "O2", "C0–N1", "C0–O2", "N1–O2"]
+    assert "N1–O2" in Path(f"out/one/{method}.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("spec", ["pairs:0,2", "pairs:0,0", "pairs:0,3", "pairs:1,-2", "pairs:0", "pairs:a,b"])
+def test_pairs_need_two_axes_of_one_length(spec):
+    with pytest.raises(UsageError, match=r"no such pairs|unknown players"):
+        arrays.players(spec, (3, 3, 2))
+
+
+def test_pairs_along_any_two_axes():
+    """Two places share a player where their sets of indices are the same."""
+    shape = (2, 4, 3, 4)
+    labels = arrays.players("pairs:1,-1", shape).reshape(shape).numpy()
+    places = np.indices(shape)
+    sets = [frozenset(pair) for pair in zip(places[1].ravel().tolist(), places[3].ravel().tolist(), strict=True)]
+    groups = {}
+    for label, members in zip(labels.ravel().tolist(), sets, strict=True):
+        assert groups.setdefault(label, members) == members
+    assert len(groups) == len(set(sets)) == 10
+    assert [len(groups[label]) for label in range(10)] == [1] * 4 + [2] * 6
+    order = [frozenset((i,)) for i in range(4)] + [frozenset((i, j)) for i in range(4) for j in range(i + 1, 4)]
+    assert [groups[label] for label in range(10)] == order
+
+
 @pytest.mark.parametrize("method", ["sig", "sig-walk", "ig", "eg", "agn", "smoothgrad"])
 def test_batches_change_nothing(here, method):
     settings = {"samples": 32} if method in ("sig", "eg", "agn", "smoothgrad") else {}
@@ -371,14 +441,15 @@ def test_evaluate_refuses_arrays(here):
 # --- the documentation
 
 
-@pytest.mark.parametrize("name", ["text", "molecules"])
+@pytest.mark.parametrize("name", ["text", "molecules", "atom_pairs"])
 def test_the_examples_of_the_docs_run(name, here):
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "examples" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.main(Path(name)) > {"text": 0.8, "molecules": 0.95}[name]
+    folder = "pairs" if name == "atom_pairs" else name
+    assert module.main(Path(folder)) > {"text": 0.8, "molecules": 0.95, "atom_pairs": 0.95}[name]
     commands = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines()]
-    mine = [line.split("#")[0] for line in commands if line.startswith("sig explain") and f"{name}/" in line]
+    mine = [line.split("#")[0] for line in commands if line.startswith("sig explain") and f" {folder}/" in line]
     assert mine
     for number, command in enumerate(mine):
         done = sig(*shlex.split(command)[1:], "--out", f"{name}-{number}", "--device", "cpu")
@@ -391,7 +462,9 @@ def test_the_other_commands_of_the_docs_run(here):
     commands = [
         line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()
     ]
-    others = [line for line in commands if not re.match(r"(sig explain (text|molecules)/|python docs/examples/)", line)]
+    others = [
+        line for line in commands if not re.match(r"(sig explain (text|molecules|pairs)/|python docs/examples/)", line)
+    ]
     assert len(others) == 3
     for number, command in enumerate(others):
         arguments = shlex.split(command.split("#")[0])[1:]

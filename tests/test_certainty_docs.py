@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from sigcli.app import shap_digits
 from sigcli.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,6 +19,7 @@ DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
 CHEAP = {
     "mnist-masked": ["--images", "2", "--steps", "2"],
+    "shap-digits": ["--data", "digits", "--images", "2", "--steps", "2", "--method", "ig"],
     "two-features": ["--method", "ig", "--no-pictures"],
     "mnist": ["--data", "digits", "--images", "1", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
     "mnist-in-space": [
@@ -56,6 +58,8 @@ CHEAP = {
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
+    named = ["000.png", "001.png"]  # after two steps of training no digit is named right
+    monkeypatch.setattr(shap_digits, "named_right", lambda _, held, __: (named, held.rows(np.arange(2))))
     shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
     draw = np.random.default_rng(0)
     for name, level in (("rose", 60), ("daisy", 190)):
@@ -75,7 +79,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_every_command_runs(folder):
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == 14
     for command in COMMANDS:
         words = shlex.split(command)
         assert words[0] == "sig"

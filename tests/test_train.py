@@ -1,15 +1,17 @@
 """`sig train`: folders, the loop with damage, checkpoints, and files that load as models."""
 
+import ast
 import csv
 import json
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
@@ -17,7 +19,7 @@ from sigcli.app.explain import explain
 from sigcli.app.folders import Decoded, batches, find_classes
 from sigcli.app.train import train_folder
 from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
-from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, train
+from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, preset_recipe, train
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, OutputError, UsageError
 from sigcli.models import trained
@@ -122,15 +124,56 @@ class TestLoop:
                 raise Stopped
 
         with pytest.raises(Stopped):
-            self.run(tmp_path, checkpoint=tmp_path / "c.pt", progress=stop)
-        points, other = self.run(tmp_path, checkpoint=tmp_path / "c.pt", resume=True)
+            self.run(tmp_path, checkpoint=tmp_path / "c.safetensors", progress=stop)
+        points, other = self.run(tmp_path, checkpoint=tmp_path / "c.safetensors", resume=True)
         assert [p.step for p in points] == [p.step for p in whole]
         assert all(torch.equal(a, b) for a, b in zip(net.module.parameters(), other.module.parameters(), strict=True))
         with pytest.raises(OutputError, match="checkpoint is of another training"):
-            self.run(tmp_path, steps=13, checkpoint=tmp_path / "c.pt", resume=True)
-        (tmp_path / "c.pt").write_bytes(b"no checkpoint")
+            self.run(tmp_path, steps=13, checkpoint=tmp_path / "c.safetensors", resume=True)
+        (tmp_path / "c.safetensors").write_bytes(b"no checkpoint")
         with pytest.raises(OutputError, match="checkpoint cannot be read"):
-            self.run(tmp_path, checkpoint=tmp_path / "c.pt", resume=True)
+            self.run(tmp_path, checkpoint=tmp_path / "c.safetensors", resume=True)
+
+    @pytest.mark.parametrize("preset", [None, "icg"])
+    def test_a_checkpoint_holds_tensors_and_one_text(self, tmp_path, preset):
+        """Weights and both moments of every one of them, as they were: what Adam needs to go on exactly."""
+        recipe, kept, file = preset_recipe(preset, steps=6), [], tmp_path / "c.safetensors"
+        net = net_of(trained.build(MADE), (0.5,), (0.25,), certainty=True, device="cpu")
+
+        def stop(step, steps, point):
+            if step == 4:
+                kept.append({name: value.clone() for name, value in net.module.state_dict().items()})
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(net, self.data, Held(*self.data(99)), recipe, checkpoint=file, progress=stop)
+        found = load_file(file)
+        names = [name for name, _ in net.module.named_parameters()]
+        assert sum(name.startswith("net/") for name in found) == len(kept[0])
+        for name, value in kept[0].items():
+            assert torch.equal(found[f"net/{name}"], value)
+        for number, parameter in enumerate(dict(net.module.named_parameters())[name] for name in names):
+            assert found[f"optimizer/{number}/exp_avg"].shape == parameter.shape
+            assert float(found[f"optimizer/{number}/step"]) == 4
+        whole = net_of(trained.build(MADE), (0.5,), (0.25,), certainty=True, device="cpu")
+        train(whole, self.data, Held(*self.data(99)), recipe)
+        other = net_of(trained.build(MADE), (0.5,), (0.25,), certainty=True, device="cpu")
+        train(other, self.data, Held(*self.data(99)), recipe, checkpoint=file, resume=True)
+        both = zip(whole.module.parameters(), other.module.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in both)
+
+    @pytest.mark.parametrize("name", ["net/features.0.bias", "optimizer/3/exp_avg_sq"])
+    def test_a_checkpoint_that_lacks_something_is_refused(self, tmp_path, name):
+        file = tmp_path / "c.safetensors"
+        net = net_of(trained.build(MADE), (0.5,), (0.25,), certainty=True, device="cpu")
+        train(net, self.data, Held(*self.data(99)), Recipe(steps=3), checkpoint=file)
+        with safe_open(file, framework="pt") as opened:
+            told = opened.metadata()
+        left = {key: value for key, value in load_file(file).items() if key != name}
+        assert len(left) < len(load_file(file))
+        save_file(left, file, metadata=told)
+        with pytest.raises(OutputError, match="checkpoint cannot be read"):
+            train(net, self.data, Held(*self.data(99)), Recipe(steps=3), checkpoint=file, resume=True)
 
     def test_a_batch_is_partly_whole_and_partly_unknown(self):
         images, _ = self.data(0)
@@ -249,7 +292,7 @@ class TestCommand:
         with (tmp_path / "net" / "training.csv").open() as stream:
             assert len(list(csv.DictReader(stream))) >= 3
         assert (tmp_path / "net" / "training.png").stat().st_size > 10_000
-        assert not (tmp_path / "net" / "checkpoint.pt").exists()
+        assert not (tmp_path / "net" / "checkpoint.safetensors").exists()
         found = explain(
             shades / "light" / "0.png", model=told["file"], method="icg,ig,sig,gradient", device="cpu", write=False,
             settings={"steps": 3, "sig.samples": 4},
@@ -317,3 +360,10 @@ def test_folders_and_sizes_that_cannot_be_trained_on(tmp_path):
                 device="cpu",
                 out=tmp_path / options["arch"] / folder,
             )
+
+
+def test_the_package_never_calls_torch_load():
+    for file in (Path(__file__).resolve().parent.parent / "sigcli").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func)
+            assert called != "torch.load", f"{file}, line {node.lineno}"

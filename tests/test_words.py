@@ -51,7 +51,7 @@ def test_red_is_for_blue_against_and_colour_in_proportion():
 def test_names_and_titles_stay_text(name):
     page = Page(coloured_words([name], np.ones(1), title=name, unit=name))
     assert page.words[0][0] == name
-    assert set(page.tags) == {"html", "meta", "title", "style", "h1", "p", "span"}
+    assert set(page.tags) == {"html", "meta", "title", "style", "h1", "p", "span", "b"}
 
 
 def test_a_run_leaves_a_page_where_the_players_have_names(tmp_path):
@@ -68,5 +68,8 @@ def test_a_run_leaves_a_page_where_the_players_have_names(tmp_path):
     assert write_table(tmp_path, item) == [f"{item.name}.csv", f"{item.name}.html"]
     page = Page((tmp_path / f"{item.name}.html").read_text(encoding="utf-8"))
     assert [(word, value) for word, _, value in page.words] == [("fine", 3.0), ("bad", -3.0)]
+    text = (tmp_path / f"{item.name}.html").read_text(encoding="utf-8")
+    assert "<h1>0.npy, ig: positive" in text  # which method says so
+    assert re.search(r'class="scale".*<b>-3</b><b>0</b><b>\+3</b>', text)  # what the full colours stand for
     write_table(tmp_path, Explanation("0.npy", "sig", 1, **common))
     assert len(list(tmp_path.glob("*.html"))) == 1

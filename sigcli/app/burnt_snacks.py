@@ -14,15 +14,15 @@ from ..certainty.training import Held, preset_recipe
 from ..errors import UsageError
 from ..models.preprocess import Preprocess
 from ..models.trained import Trained
-from ..runs import output_folder, refuse_strangers, save_table, take, write_aside
+from ..runs import save_table, take, write_aside
 from ..scenarios import burnt_snacks as scenario
 from ..scenarios.burnt_snacks import DARK, LIGHT, Snacks
-from .choices import choose_device
+from .choices import choose_device, choose_methods
 from .explain import prepare, stream
 from .results import Explanation
-from .scenario import Progress, Verdict
+from .scenario import Progress, Verdict, drop_pictures, own_folder, unclaimed
 from .scenario_maps import means_of, settings_for
-from .scenario_net import Prepared, network
+from .scenario_net import NETWORK, Prepared, network
 from .work import Session
 
 DEFAULT_OUT = "sig-burnt-snacks"
@@ -89,21 +89,20 @@ def burnt_snacks(
     """
     if images < 2:
         raise UsageError("the scenario needs at least 2 images, one of each class", given=images)
-    folder = output_folder(DEFAULT_OUT if out is None else out)
-    refuse_strangers(folder, FILES, overwrite=overwrite)
+    folder = own_folder(DEFAULT_OUT, FILES, (NETWORK,), out=out, overwrite=overwrite)
+    options = settings_for(method, DEFAULTS, settings)
+    choose_methods(method, options)  # a mistake in them must not wait for the training
     place = choose_device(device)
-    made = trained_network(folder, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
-    chosen, known = _chosen(seed, images)
-    session = prepare(
-        _written(chosen, known, folder / "pictures" / f"seed-{seed}"),
-        references=folder / "pictures" / f"references-{seed}" if _references(folder, seed) else None,
-        model=str(made.file), method=method, output=output, target=1, seed=seed, device=device, batch_size=batch_size,
-        settings=settings_for(method, DEFAULTS, settings),
-        out=folder, resume=resume, overwrite=overwrite, pictures=False,
-    )  # fmt: skip
-    take(folder, FILES)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    with unclaimed(folder, (NETWORK,)):
+        made = trained_network(folder, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
+        chosen, known = _chosen(seed, images)
+        session = prepare(
+            _written(chosen, known, folder / "pictures" / f"seed-{seed}"),
+            references=folder / "pictures" / f"references-{seed}" if _references(folder, seed) else None,
+            model=str(made.file), method=method, output=output, target=1, seed=seed, device=device,
+            batch_size=batch_size, settings=options, out=folder, resume=resume, overwrite=overwrite, pictures=False,
+        )  # fmt: skip
+    take(folder, FILES, made=(NETWORK,))
     scores, maps = _scored(session, known, progress)
     return _verdict(session, made, known, scores, maps, pictures=pictures)
 
@@ -248,6 +247,7 @@ def _verdict(
     ])  # fmt: skip
     table = [{"method": name, **{m: _percent(means[name, m].mean) for m in MEASURES}} for name in maps]
     areas = {kind: _area(known, kind) for kind in (DARK, LIGHT)}
+    drop_pictures(folder, FILES)
     if pictures:
         _draw(session, made, known, table, maps)
     return Verdict(

@@ -56,7 +56,7 @@ def write_table(base: Path, item: Explanation) -> list[str]:
     save_table(base / names[0], rows)
     if item.names is not None and rows:
         bars = _bars(item, rows)
-        title = f"{item.image}: {' · '.join(item.facts()[:2])}"
+        title = f"{item.image}, {item.method}: {' · '.join(item.facts()[:2])}"
         names.append(f"{item.name}.html")
         save_text(base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit))
     return names

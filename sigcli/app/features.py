@@ -121,7 +121,7 @@ def shown_of(model: Model, loaded: Picture, methods: Sequence[Chosen]) -> Mappin
     return {
         "sample": loaded.pixels,
         "players": players,
-        "names": arrays.names(loaded.path, int(players.max()) + 1, shape),
+        "names": arrays.names(loaded.path, int(players.max()) + 1, shape, spec),
     }
 
 

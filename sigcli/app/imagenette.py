@@ -19,13 +19,13 @@ from ..errors import ImageError, UsageError
 from ..images import read_image
 from ..models import trained
 from ..models.loading import load_model
-from ..runs import output_folder, refuse_strangers, save_table, take
+from ..runs import save_table, take, write_aside
 from . import folders, train
 from .choices import choose_device, choose_methods, split_settings
 from .evaluate import Evaluation, carry_out, prepare_evaluation
 from .folders import Folders, find_classes
 from .results import Explanation
-from .scenario import Progress, Verdict
+from .scenario import Progress, Verdict, drop_pictures, own_folder, unclaimed
 from .scenario_maps import failures, percent, settings_for
 from .scenario_net import NETWORK, cache_folder, checks_told
 from .train import train_folder
@@ -79,9 +79,10 @@ class _Trained:
         chance = 1 / len(self.classes)
         if self.figures["accuracy"] >= chance + LEARNT * (1 - chance):
             return []
-        return [
+        told = (
             f"It is hardly better than chance ({chance:.0%}), so its maps say little: train it longer, with --epochs."
-        ]
+        )
+        return [told]
 
 
 def imagenette(  # noqa: PLR0913 - the whole command, as keywords
@@ -135,26 +136,22 @@ def imagenette(  # noqa: PLR0913 - the whole command, as keywords
         )  # fmt: skip
     if images < 1:
         raise UsageError("the scenario needs at least 1 image", given=images)
-    folder = output_folder(DEFAULT_OUT if out is None else out)
-    refuse_strangers(folder, FILES, overwrite=overwrite)
+    folder = own_folder(DEFAULT_OUT, FILES, (NETWORK,), out=out, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, split_settings(options, METRICS)[0])  # a mistake in them must not wait for the training
     found = find_classes(data, seed=seed)
     place = choose_device(device)
-    made = trained_network(
-        folder, Path(data), found, arch=arch, size=size, epochs=epochs, seed=seed, device=place, progress=progress
-    )
-    prepared = prepare_evaluation(
-        named_right(made.file, found, images, seed=seed, device=place), metric=",".join(METRICS),
-        references=_references(found, seed), model=str(made.file), method=method, output=output, seed=seed, device=device,
-        settings=options, batch_size=batch_size, out=folder, resume=resume,
-        overwrite=overwrite, pictures=False,
-    )  # fmt: skip
-    take(folder, FILES)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    for name in ("training.csv", "training.png"):
-        shutil.copyfile(made.kept / name, folder / name)
+    with unclaimed(folder, (NETWORK,)):
+        made = trained_network(
+            folder, Path(data), found, arch=arch, size=size, epochs=epochs, seed=seed, device=place, progress=progress
+        )
+        prepared = prepare_evaluation(
+            named_right(made.file, found, images, seed=seed, device=place), metric=",".join(METRICS),
+            references=_references(found, seed), model=str(made.file), method=method, output=output, seed=seed,
+            device=device, settings=options, batch_size=batch_size, out=folder, resume=resume,
+            overwrite=overwrite, pictures=False,
+        )  # fmt: skip
+    take(folder, FILES, made=(NETWORK,))
     items: list[Explanation] = []
 
     def explained(item: Explanation) -> None:
@@ -187,11 +184,16 @@ def trained_network(
             resume=kept.exists(), progress=show,
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept / NETWORK, folder / NETWORK)
+    _copy(kept, folder, NETWORK)
     header = trained.read_header(kept / NETWORK)
     if header is None:
         raise RuntimeError(f"{kept / NETWORK} has no header")
     return _Trained(folder / NETWORK, kept, header.classes, header.figures, cached)
+
+
+def _copy(kept: Path, folder: Path, name: str) -> None:
+    """Copy a file of the training, which stands in the cache, into the scenario's folder."""
+    write_aside(folder / name, lambda aside: shutil.copyfile(kept / name, aside))
 
 
 def named_right(file: Path, found: Folders, images: int, *, seed: int, device: str) -> list[Path]:
@@ -254,18 +256,20 @@ def _verdict(made: _Trained, found: Evaluation, items: Sequence[Explanation], *,
             "error": item.error or "; ".join(figure.error for figure in figures if figure.error),
         })  # fmt: skip
     save_table(folder / FILES[0], scores)
+    _copy(made.kept, folder, FILES[1])
     means = {
         (name, measure): [row[measure] for row in scores if row["method"] == name and row[measure] is not None]
         for name in maps
         for measure in _HEADINGS
     }
     mean = {key: float(np.mean(values)) if values else None for key, values in means.items()}
-    shape = next(iter(maps.values()))[0].shape
-    area = 1 - float(frame(shape).mean())
+    area = 1 - float(frame(next(iter(maps.values()))[0].shape).mean())
     table: list[dict[str, Any]] = [
         {"method": name, **{m: mean[name, m] for m in METRICS}, "frame": percent(mean[name, "frame"])} for name in maps
     ]
+    drop_pictures(folder, FILES)
     if pictures:
+        _copy(made.kept, folder, FILES[3])
         _draw(folder, items, maps, table, session.scorer.output)
     count = len({item.image for item in items})
     return Verdict(
@@ -322,15 +326,12 @@ def _draw(
     from ..render.maps import default_sigma
 
     first = next(iter(maps))
-    seen = [
-        (i, item) for i, item in enumerate(item for item in items if item.method == first) if item.picture is not None
-    ]
-    seen = seen[:_SHOWN]
+    of_first = enumerate(item for item in items if item.method == first)
+    seen = [(i, item) for i, item in of_first if item.picture is not None][:_SHOWN]
     if not seen:
         return
     sigma = max(1.0, default_sigma(maps[first][0].shape))
-    rows: dict[str, list[np.ndarray]] = {}
-    notes = {}
+    rows, notes = dict[str, list[np.ndarray]](), dict[str, str]()
     for number, (name, found) in enumerate(maps.items()):
         if number < _PAIRED:
             rows[name] = [found[i] for i, _ in seen]

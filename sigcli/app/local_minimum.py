@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..certainty.training import Held, Recipe
-from ..engine import integrate
-from ..errors import UsageError
+from ..engine import Task, outcomes
+from ..errors import SigError, UsageError
+from ..failures import attempted
 from ..methods.deferred import task
 from ..models.loading import load_model
 from ..models.model import Model
@@ -103,15 +104,18 @@ def local_minimum(
     found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x).to(model.device)])}
     peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]).to(model.device))
     errors: dict[str, np.ndarray] = {}
+    failed: list[str] = []
     for number, one in enumerate(chosen):
-        found[one.name], error = _values(model, scorer, x, one, seed, peers)
+        found[one.name], error, told = _values(model, scorer, x, one, seed, peers)
+        failed += told
         if error is not None:
             errors[one.name] = error
         if progress is not None:
             progress("explaining", number + 1, len(chosen))
     return _verdict(
-        made, folder, x.reshape(len(x), -1), found, errors, seed=seed, base=base, output=output, pictures=pictures
-    )
+        made, folder, x.reshape(len(x), -1), found, errors, failed,
+        seed=seed, base=base, output=output, pictures=pictures,
+    )  # fmt: skip
 
 
 def trained_network(folder: Path, *, seed: int, steps: int, device: str, progress: Progress | None = None) -> Prepared:
@@ -180,20 +184,33 @@ def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
 
 def _values(
     model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values of all inputs by one method, (N, 6), and the standard errors of the first input's where it has draws, (6,)."""
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """Values of all inputs by one method, (N, 6), the standard errors of the first input's where it has draws, (6,), and
+    what failed, a sentence each: the values of that input are NaN.
+    """
     level = torch.zeros(1, 1, 1, device=model.device)
     subjects = [
         Subject(torch.from_numpy(one).to(model.device), 1, level, level + 1, key, seed, peers)
         for key, one in enumerate(x)
     ]
-    tasks = (task(method.entry, method.options, scorer, subject, batch_size=512) for subject in subjects)
-    made = list(integrate(scorer, tasks, batch_size=512, check=0))
-    error = made[0].stderr
-    return (
-        np.stack([a.values.flatten().cpu().double().numpy() for a in made]),
-        None if error is None else error.flatten().cpu().double().numpy(),
-    )
+    tasks = [
+        attempted(lambda subject=subject: task(method.entry, method.options, scorer, subject, batch_size=512))
+        for subject in subjects
+    ]
+    wrong = next((one for one in tasks if isinstance(one, UsageError)), None)
+    if wrong is not None:
+        raise wrong
+    made = outcomes(scorer, (one for one in tasks if isinstance(one, Task)), batch_size=512, check=0)
+    found = [one if isinstance(one, SigError) else next(made) for one in tasks]
+    nothing = np.full(scenario.COMPONENTS, np.nan)
+    values = [nothing if isinstance(a, SigError) else a.values.flatten().cpu().double().numpy() for a in found]
+    error = None if isinstance(found[0], SigError) else found[0].stderr
+    told = [
+        f"input {number} {method.name}: {' '.join(str(one).split())}"
+        for number, one in enumerate(found)
+        if isinstance(one, SigError)
+    ]
+    return np.stack(values), None if error is None else error.flatten().cpu().double().numpy(), told
 
 
 def measures(values: np.ndarray, x: np.ndarray, bshap: np.ndarray) -> dict[str, float | None]:
@@ -204,6 +221,8 @@ def measures(values: np.ndarray, x: np.ndarray, bshap: np.ndarray) -> dict[str, 
         components with the other sign than their score; `blind`, the share below 5 % of the largest value. Values that
         small count as blind and not as wrong.
     """
+    if not np.isfinite(values).all():  # the method failed
+        return dict.fromkeys(MEASURES)
     scores = component_score(x)
     largest = np.abs(values).max()
     blind = np.abs(values) < SMALL * largest if largest > 0 else np.ones(len(values), bool)
@@ -225,8 +244,8 @@ def scaled(values: np.ndarray) -> np.ndarray:
 
 
 def _verdict(
-    made: Prepared, folder: Path, x: np.ndarray, found: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray], *,
-    seed: int, base: float, output: str, pictures: bool,
+    made: Prepared, folder: Path, x: np.ndarray, found: Mapping[str, np.ndarray], errors: Mapping[str, np.ndarray],
+    failed: Sequence[str], *, seed: int, base: float, output: str, pictures: bool,
 ) -> Verdict:  # fmt: skip
     scores = [
         {"input": number, "method": name, **measures(values[number], x[number], found["bshap"][number])}
@@ -238,7 +257,7 @@ def _verdict(
     example = {"scores": component_score(x[0]), **{name: values[0] for name, values in found.items()}}
     save_table(folder / FILES[0], [
         {
-            "method": name, "component": i, "x": float(x[0, i]), "value": float(v), "scaled": float(scaled(values)[i]),
+            "method": name, "component": i, "x": float(x[0, i]), "value": _known(v), "scaled": _known(scaled(values)[i]),
             "stderr": float(errors[name][i]) if name in errors else None,
         }
         for name, values in example.items()
@@ -259,7 +278,7 @@ def _verdict(
     rows = [
         {
             "method": name,
-            **dict(zip(columns, map(float, scaled(values)), strict=True)),
+            **dict(zip(columns, map(_known, scaled(values)), strict=True)),
             "error": _error(values, errors.get(name)),
             **_cells(name, means),
         }
@@ -279,8 +298,13 @@ def _verdict(
         ),
         _findings(means, list(found)),
         scores,
-        folder=folder,
+        failed,
+        folder,
     )
+
+
+def _known(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def _error(values: np.ndarray, error: np.ndarray | None) -> str | None:

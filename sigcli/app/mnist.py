@@ -11,16 +11,18 @@ import numpy as np
 import torch
 
 from ..certainty.training import Point
-from ..errors import UsageError
+from ..errors import SigError, UsageError
+from ..failures import attempted
 from ..metrics.case import Outputs
 from ..metrics.removal import Removal, follow
-from ..runs import output_folder, refuse_strangers, save_table, take
+from ..runs import save_table, take
 from ..scenarios import digits
 from ..scenarios.digits import Digits, Split
 from .choices import choose_device, choose_methods
 from .digit_nets import digit_network, digit_recipe, tensors
 from .explain import prepare, stream
-from .scenario import Progress, Verdict
+from .results import Explanation
+from .scenario import Progress, Verdict, drop_pictures, own_folder, unclaimed
 from .scenario_maps import (
     Means,
     correlation,
@@ -108,24 +110,22 @@ def mnist(  # noqa: PLR0913 - the whole command, as keywords
     """
     if images < 1:
         raise UsageError("the scenario needs at least 1 digit", given=images)
-    folder = output_folder(DEFAULT_OUT if out is None else out)
-    refuse_strangers(folder, FILES, overwrite=overwrite)
+    folder = own_folder(DEFAULT_OUT, FILES, (NETWORK, UNDAMAGED), out=out, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, options)  # a mistake in them must not wait for the training
     split, place = digits.load(data), choose_device(device)
-    nets = trained_networks(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
-    names, shown = chosen(split.held, images)
-    here = folder / "pictures" / split.digest()
-    known = split.train.rows(np.arange(min(_REFERENCES, len(split.train))))
-    written([f"{i:03d}.png" for i in range(len(known))], known.images, here / "references")
-    session = prepare(
-        written(names, shown.images, here / "digits"), references=here / "references", model=str(nets.aware.file),
-        method=method, settings=options, output=output, seed=seed, device=device,
-        batch_size=batch_size, out=folder, resume=resume, overwrite=overwrite, pictures=False,
-    )  # fmt: skip
-    take(folder, FILES)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    with unclaimed(folder, (NETWORK, UNDAMAGED)):
+        nets = trained_networks(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
+        names, shown = chosen(split.held, images)
+        here = folder / "pictures" / split.digest()
+        known = split.train.rows(np.arange(min(_REFERENCES, len(split.train))))
+        written([f"{i:03d}.png" for i in range(len(known))], known.images, here / "references")
+        session = prepare(
+            written(names, shown.images, here / "digits"), references=here / "references", model=str(nets.aware.file),
+            method=method, settings=options, output=output, seed=seed, device=device,
+            batch_size=batch_size, out=folder, resume=resume, overwrite=overwrite, pictures=False,
+        )  # fmt: skip
+    take(folder, FILES, made=(NETWORK, UNDAMAGED))
     scores, maps = _scored(session, shown, progress)
     return _verdict(session, nets, split, (shown, known), scores, maps, pictures=pictures)
 
@@ -173,11 +173,11 @@ def _scored(
         image = shown.images[row]
         ground = None if values is None else ground_share(values, image)
         x = tensors(shown.rows(np.array([row])))[0].to(session.model.device)
-        removed = {} if values is None or item.target is None else removal(session.classifier, values, x, item.target)
+        removed, error = _removed(session, item, values, x)
         rows.append({
             "image": item.image, "class": int(shown.labels[row]), "target": item.target, "method": item.method,
             **dict.fromkeys(MEASURES), "ground": ground, **removed, "score": item.score, "relative_gap": item.relative_gap,
-            "gradient_evaluations": item.gradient_evaluations, "error": item.error,
+            "gradient_evaluations": item.gradient_evaluations, "error": error,
         })  # fmt: skip
         maps.setdefault(item.method, []).append(np.zeros(image.shape) if values is None else values)
     for measure, other in (("as_agn", "agn"), ("as_eg", "eg")):
@@ -186,6 +186,17 @@ def _scored(
             for row, one, two in both:
                 row[measure] = correlation(one, two)
     return rows, maps
+
+
+def _removed(
+    session: Session, item: Explanation, values: np.ndarray | None, x: torch.Tensor
+) -> tuple[dict[str, float], str]:
+    """`removal` of one map, nothing where it failed, and what failed: the network may raise for a damaged picture alone."""
+    if values is None or item.target is None:
+        return {}, item.error
+    target = item.target
+    found = attempted(lambda: removal(session.classifier, values, x, target))
+    return ({}, str(found)) if isinstance(found, SigError) else (found, item.error)
 
 
 def ground_share(values: np.ndarray, image: np.ndarray) -> float | None:
@@ -248,6 +259,7 @@ def _verdict(
         }
         for name in maps
     ]
+    drop_pictures(folder, FILES)
     if pictures:
         _draw(folder, nets, pictured, table, maps, session.scorer.output)
     return Verdict(

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from ..errors import UsageError
-from ..runs import output_folder, refuse_strangers, save_table, take
+from ..runs import save_table, take
 from ..scenarios import digits
 from ..scenarios.digits import SIDE, Digits, Split
 from .choices import choose_device, choose_methods
 from .digit_nets import digit_network, digit_recipe, tensors
 from .explain import prepare, stream
 from .mnist import chosen
-from .scenario import Progress, Verdict
+from .scenario import Progress, Verdict, drop_pictures, own_folder, unclaimed
 from .scenario_maps import (
     Means,
     correlation,
@@ -30,7 +30,7 @@ from .scenario_maps import (
     settings_for,
     written,
 )
-from .scenario_net import Prepared
+from .scenario_net import NETWORK, Prepared
 from .work import Session
 
 DEFAULT_OUT = "sig-mnist-in-space"
@@ -116,22 +116,20 @@ def mnist_in_space(  # noqa: PLR0913 - the whole command, as keywords
     """
     if images < 1:
         raise UsageError("the scenario needs at least 1 digit", given=images)
-    folder = output_folder(DEFAULT_OUT if out is None else out)
-    refuse_strangers(folder, FILES, overwrite=overwrite)
+    folder = own_folder(DEFAULT_OUT, FILES, (NETWORK,), out=out, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
     choose_methods(method, options)  # a mistake in them must not wait for the training
     split, place = digits.load(data), choose_device(device)
-    made = trained_network(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
-    here = folder / "pictures" / split.digest()
-    shown, paths = _pictures(made, split, images, here)
-    session = prepare(
-        paths, references=here / "references", model=str(made.file), method=method, output=output, seed=seed,
-        settings=options, device=device, batch_size=batch_size, out=folder,
-        resume=resume, overwrite=overwrite, pictures=False,
-    )  # fmt: skip
-    take(folder, FILES)
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    with unclaimed(folder, (NETWORK,)):
+        made = trained_network(folder, split, seed=seed, steps=steps, preset=preset, device=place, progress=progress)
+        here = folder / "pictures" / split.digest()
+        shown, paths = _pictures(made, split, images, here)
+        session = prepare(
+            paths, references=here / "references", model=str(made.file), method=method, output=output, seed=seed,
+            settings=options, device=device, batch_size=batch_size, out=folder,
+            resume=resume, overwrite=overwrite, pictures=False,
+        )  # fmt: skip
+    take(folder, FILES, made=(NETWORK,))
     scores, maps = _scored(session, shown, progress)
     return _verdict(session, (made, split), shown, scores, maps, pictures=pictures)
 
@@ -232,6 +230,7 @@ def _verdict(
         }
         for name in maps
     ]
+    drop_pictures(folder, FILES)
     if pictures:
         _draw(folder, made, shown, table, maps, session.scorer.output)
     return Verdict(

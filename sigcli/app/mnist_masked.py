@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import UsageError
-from ..runs import refuse_strangers, save_table
+from ..runs import save_table
 from ..scenarios import digits
 from ..scenarios.digits import SIDE
 from .choices import choose_device, choose_methods
 from .digit_nets import digit_network, digit_recipe
 from .explain import prepare, stream
 from .mnist import chosen
-from .scenario import Progress, Verdict
+from .scenario import Progress, Verdict, claim, drop_pictures
 from .scenario_maps import (
     Means,
     correlation,
@@ -28,8 +29,8 @@ from .scenario_maps import (
     settings_for,
     written,
 )
+from .scenario_net import NETWORK
 
-DEFAULT_OUT = "sig-mnist-masked"
 METHODS = "icg,zero=ig,one=ig"
 DEFAULTS = {
     "icg.steps": "100", "zero.steps": "100", "zero.baseline": "black", "one.steps": "100", "one.baseline": "white",
@@ -37,7 +38,7 @@ DEFAULTS = {
 MASKED = (0.5, 0.0, 1.0, 0.5)
 """Left, top, right and bottom of the area, as shares of the picture: the upper right quarter."""
 COMBINED = "zero+one"
-FILES = ("scores.csv", "summary.csv", "sheet.png")
+FILES = ("scores.csv", "summary.csv", "sheet.png", NETWORK)
 MEASURES = {"masked": "in the masked area", "known": "the same area, known", "as_icg": "r(icg)"}
 _SHOWN = 4
 
@@ -86,14 +87,16 @@ def mnist_masked(
     """
     if images < 1:
         raise UsageError("the scenario needs at least 1 digit", given=images)
-    folder = Path(DEFAULT_OUT if out is None else out)
-    refuse_strangers(folder, FILES, overwrite=overwrite)
     options = settings_for(method, DEFAULTS, settings)
-    choose_methods(method, options)  # a mistake in them must not wait for the training
-    split, place = digits.load(data), choose_device(device)
+    named = choose_methods(method, options)  # a mistake in them must not wait for the training
+    split, place, recipe = digits.load(data), choose_device(device), digit_recipe(preset, steps=steps, seed=seed)
+    spec = {
+        "methods": {one.name: {"method": one.entry.name, **one.resolved()} for one in named}, "digits": split.digest(),
+        "images": images, "recipe": asdict(recipe), "output": output, "seed": seed,
+    }  # fmt: skip
+    folder = claim("mnist-masked", spec, FILES, out=out, overwrite=overwrite)
     made = digit_network(
-        "mnist", split, arch="small-cnn", recipe=digit_recipe(preset, steps=steps, seed=seed), folder=folder, device=place,
-        progress=progress,
+        "mnist", split, arch="small-cnn", recipe=recipe, folder=folder, device=place, progress=progress,
     )  # fmt: skip
     names, shown = chosen(split.held, images)
     paths = written(names, shown.images, folder / "pictures" / split.digest())
@@ -115,6 +118,7 @@ def mnist_masked(
     means = means_of(scores, list(MEASURES), seed)
     save_table(folder / FILES[0], scores)
     save_means(folder / FILES[1], means)
+    drop_pictures(folder, FILES)
     if pictures:
         _draw(folder, shown, maps, means, output)
     return Verdict(

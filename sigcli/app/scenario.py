@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..catalog import Entry
-from ..errors import UsageError, unknown
-from ..runs import claim_folder, free_folder, output_folder
+from ..errors import OutputError, UsageError, unknown
+from ..runs import claim_folder, free_folder, manifest_or_none, output_folder, owned, refuse_strangers
 from ..scenarios import SCENARIOS
 from .choices import Chosen, choose_methods
 from .provenance import versions
@@ -91,3 +92,51 @@ def claim(name: str, spec: Mapping[str, Any], files: Sequence[str], *, out: str 
     folder = output_folder(out) if out is not None else free_folder(f"sig-{name}", manifest, resume=False)
     claim_folder(folder, manifest, files, overwrite=overwrite)
     return folder
+
+
+def own_folder(
+    default: str, files: Sequence[str], networks: Sequence[str], *, out: str | Path | None, overwrite: bool
+) -> Path:
+    """The folder of a scenario whose explanations are a run in it, checked before any training. Nothing is written.
+
+    Args:
+        default: its name where `out` is not given.
+        files: tables and pictures that the scenario writes beside the run's, the first of them in any case.
+        networks: files of networks that it puts there.
+        out: as the user named it.
+        overwrite: replace another run.
+
+    Raises:
+        UsageError: no folder that can be.
+        OutputError: it holds another run, or strangers' files of these names.
+    """
+    folder = output_folder(default if out is None else out)
+    manifest = manifest_or_none(folder)
+    mine = owned(manifest)
+    again = mine is None or files[0] in mine
+    if manifest is not None and not again and not overwrite:
+        raise OutputError(
+            f"{folder} already holds another run", hint="Name another --out, or add --overwrite to replace it."
+        )
+    refuse_strangers(folder, files if again else (*files, *networks), overwrite=overwrite)
+    return folder
+
+
+@contextmanager
+def unclaimed(folder: Path, networks: Sequence[str]) -> Iterator[None]:
+    """Networks that are put into a folder before a run claims it are taken away again where none does."""
+    before = {name for name in networks if (folder / name).exists()}
+    try:
+        yield
+    except BaseException:
+        if manifest_or_none(folder) is None:
+            for name in set(networks) - before:
+                (folder / name).unlink(missing_ok=True)
+        raise
+
+
+def drop_pictures(folder: Path, files: Sequence[str]) -> None:
+    """Remove the pictures of an earlier run, once its tables are replaced: until then they stand together."""
+    for name in files:
+        if name.endswith(".png"):
+            (folder / name).unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from ..certainty import checks, damage, networks, training
 from ..certainty.training import Batches, Held, Net, Point, Recipe, net_of, train
 from ..models import trained
 from ..models.trained import Trained
+from ..runs import write_aside
 from .scenario import Progress
 
 NETWORK = "network.safetensors"
@@ -104,7 +105,7 @@ def network(
     if not cached:
         _train(made, batches, held, recipe, kept, shares=shares, device=device, progress=progress)
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(kept, folder / file)
+    write_aside(folder / file, lambda aside: shutil.copyfile(kept, aside))
     found = trained.read_header(kept)
     if found is None:
         raise RuntimeError(f"{kept} has no header")

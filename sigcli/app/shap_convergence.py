@@ -141,7 +141,7 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
 
     named = looks(ESTIMATORS)
     with panels(
-        path, len(BUDGETS), size=(4.6, 3.2), columns=2, title="One feature's value: 10th to 90th percentile"
+        path, len(BUDGETS), size=(4.6, 3.2), columns=2, title="How fast one feature's value nears the exact one"
     ) as axes:
         for axis, model in zip(axes, BUDGETS, strict=True):
             for method, look in named.items():
@@ -157,4 +157,6 @@ def _draw(rows: list[dict[str, Any]], path: Path) -> None:
             axis.minorticks_off()
             axis.set_xlabel("evaluations")
             axis.set_title(f"{model} tree")
-        legend_below(canvas(axes), named)
+        axes[0].set_ylabel("value of the feature")
+        told = "Lines with marks: medians. Bands: 10th to 90th percentile. Thin grey line: the exact value."
+        legend_below(canvas(axes), named, note=told)

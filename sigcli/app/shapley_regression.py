@@ -78,7 +78,7 @@ def shapley_regression(
 
         panels = [
             Bars("share of R²", names, shares, None, "R²"),
-            Bars(f"row {row}", names, values, None, "target's unit"),
+            Bars(f"prediction of row {row}, less the mean", names, values, None, "in the target's unit"),
         ]
         draw_bars(panels, folder / FILES[2], title=f"Shapley regression: {len(fits):,} models of {len(names)} features")
     sums = float(shares.sum()), float(values.sum())

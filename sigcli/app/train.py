@@ -22,7 +22,7 @@ from .provenance import versions
 from .scenario_net import NETWORK, certainty_figures
 
 DEFAULT_OUT = "sig-train"
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.safetensors"
 _LEAST = 8
 """Images in a batch that hold every kind of damage."""
 FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")

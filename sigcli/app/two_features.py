@@ -12,6 +12,8 @@ import torch
 
 from ..catalog import Entry
 from ..engine import integrate
+from ..errors import SigError, UsageError
+from ..failures import attempted
 from ..methods.deferred import task
 from ..runs import save_table
 from ..scenarios.two_features import PAPER, POINTS, baseline_shap, conditional_shap, logits
@@ -64,11 +66,19 @@ def two_features(
     folder = claim("two-features", spec, FILES, out=out, overwrite=overwrite)
     found = {name: {point: function(x) for point, x in POINTS.items()} for name, function in _KNOWN.items()}
     errors: dict[str, dict[str, np.ndarray]] = {}
+    failed: list[str] = []
     for number, one in enumerate(chosen):
-        both = {
-            point: values(x, one.entry, one.options, key=key, seed=seed)
+        made = {
+            point: attempted(lambda x=x, one=one, key=key: values(x, one.entry, one.options, key=key, seed=seed))
             for key, (point, x) in enumerate(POINTS.items())
         }
+        wrong = next((error for error in made.values() if isinstance(error, SigError)), None)
+        if isinstance(wrong, UsageError):
+            raise wrong
+        if wrong is not None:  # the table has a row for both inputs or none
+            failed.append(f"{one.name}: {' '.join(str(wrong).split())}")
+            continue
+        both = {point: pair for point, pair in made.items() if not isinstance(pair, SigError)}
         found[one.name] = {point: value for point, (value, _) in both.items()}
         errors[one.name] = {point: error for point, (_, error) in both.items() if error is not None}
         if progress is not None:
@@ -101,7 +111,8 @@ def two_features(
         ),
         _findings(found),
         records,
-        folder=folder,
+        failed,
+        folder,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Every random draw of a step derives from (seed, step), so that a training that w
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,6 +29,7 @@ Batches = Callable[[int], tuple[Tensor, Tensor]]
 _WARM = 0.05
 _EVALUATED = 256
 _POINTS = 24
+_TOLD = "sig-checkpoint"
 
 
 @dataclass(frozen=True)
@@ -274,11 +278,13 @@ def _stops(steps: int) -> set[int]:
 
 
 def _save(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Recipe, points: list[Point]) -> None:
-    state = {
-        "recipe": asdict(recipe), "points": [asdict(point) for point in points],
-        "net": net.module.state_dict(), "optimizer": optimizer.state_dict(),
-    }  # fmt: skip
-    write_aside(path, lambda aside: torch.save(state, aside))
+    """Write a checkpoint: tensors of the network and of the optimizer, and one JSON text; nothing in it could run."""
+    tensors = {f"net/{name}": value for name, value in net.module.state_dict().items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": value for name, value in state.items()}
+    told = {"recipe": asdict(recipe), "points": [asdict(point) for point in points]}
+    kept = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_aside(path, lambda aside: save_file(kept, aside, metadata={_TOLD: json.dumps(told)}))
 
 
 def _restored(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Recipe) -> tuple[int, list[Point]]:
@@ -286,19 +292,39 @@ def _restored(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Re
     if not path.exists():
         return 0, []
     try:
-        state: dict[str, Any] = torch.load(path, map_location=net.device, weights_only=True)
-        if state["recipe"] != asdict(recipe):
+        with safe_open(path, framework="pt") as file:
+            told = json.loads((file.metadata() or {})[_TOLD])
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        points = [Point(**point) for point in told["points"]]
+        if told["recipe"] != asdict(recipe):
             raise OutputError(
                 "the checkpoint is of another training", given=path,
                 hint="Repeat the command of that training with --resume, or leave --resume out.",
             )  # fmt: skip
-        net.module.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        points = [Point(**point) for point in state["points"]]
+        net.module.load_state_dict(_below(tensors, "net"))
+        optimizer.load_state_dict(_optimizer_state(optimizer, _below(tensors, "optimizer")))
+        return points[-1].step, points
     except OutputError:
         raise
     except Exception as error:  # a damaged file raises all sorts of exceptions
         raise OutputError(
             "the checkpoint cannot be read", given=path, hint="Remove it, or leave --resume out."
         ) from error
-    return points[-1].step, points
+
+
+def _below(tensors: dict[str, Tensor], folder: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{folder}/"): value for name, value in tensors.items() if name.startswith(f"{folder}/")}
+
+
+def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """What `load_state_dict` of an optimizer takes; its groups are those that the recipe gave it anew."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        number, _, key = name.partition("/")
+        state.setdefault(int(number), {})[key] = value
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, parameter in enumerate(parameters):  # Adam itself would go on with whatever it is given
+        shapes = {key: value.shape for key, value in state.get(number, {}).items()}
+        if shapes != {"step": torch.Size(()), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+            raise ValueError(f"what Adam knew of parameter {number} is not there")
+    return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

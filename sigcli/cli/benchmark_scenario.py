@@ -32,14 +32,15 @@ Preset = Annotated[
     str | None,
     typer.Option(
         "--preset", rich_help_panel=_SCENARIO, show_default=False,
-        help="burnt-snacks, mnist, mnist-in-space, mnist-masked: icg trains the network as [ICG] A.5 does.",
+        help="burnt-snacks, mnist, mnist-in-space, mnist-masked, shap-digits: icg trains the network as [ICG] A.5 does.",
     ),
 ]  # fmt: skip
 Data = Annotated[
     str | None,
     typer.Option(
         "--data", rich_help_panel=_SCENARIO, show_default=False, metavar="FOLDER",
-        help="mnist, mnist-in-space: MNIST's files, in place of scikit-learn's digits. imagenette: images by class. "
+        help="mnist, mnist-in-space, mnist-masked, shap-digits: MNIST's files, in place of scikit-learn's digits. "
+        "imagenette: images by class. "
         "shapley-regression: a CSV, the target last.",
     ),
 ]  # fmt: skip
@@ -110,6 +111,8 @@ def scenario(
       sig benchmark scenario mnist                 which method is blind to the ground of a digit? --data for MNIST's files
 
       sig benchmark scenario mnist-in-space        which maps show a ghost of the training where nothing is?
+
+      sig benchmark scenario shap-digits           which maps know what makes an 8 of a 3? trains a network, some minutes
 
       sig benchmark scenario imagenette --data imagenette2/     photographs by class; trains a resnet18, on a GPU if it can
 

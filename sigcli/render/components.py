@@ -19,7 +19,7 @@ def draw_components(x: np.ndarray, found: Mapping[str, np.ndarray], path: Path) 
         found: method → (6,) values over the largest; the first is the components' scores.
         path: the PNG.
     """
-    title = "What does each component contribute? Values over the largest"
+    title = "What does each component contribute? Values over the largest, bars cut at ±1.5"
     names = list(found)
     with panels(path, len(names), size=(2.6, 2.1), columns=5, title=title) as axes:
         line = np.linspace(0, 1, 501)
@@ -32,7 +32,7 @@ def draw_components(x: np.ndarray, found: Mapping[str, np.ndarray], path: Path) 
             axis.set_xticks(places, [f"{value:g}" for value in x])
             axis.grid(axis="x", visible=False)
             axis.set_title(name)
-        inset = axes[0].inset_axes((0.07, 0.62, 0.45, 0.36))
+        inset = axes[0].inset_axes((0.07, 0.6, 0.42, 0.3))
         inset.plot(line, component_score(line), color="#444444", lw=1)
         inset.plot(x, component_score(x), ".", color="#d1495b", ms=4)
         inset.set_xticks([])

@@ -17,8 +17,8 @@ _DOT = (40, 190, 80)
 
 
 def grid_image(
-    pictures: Sequence[np.ndarray],
-    maps: Mapping[str, Sequence[np.ndarray]],
+    pictures: Sequence[np.ndarray | None],
+    maps: Mapping[str, Sequence[np.ndarray | None]],
     *,
     headings: Sequence[str],
     notes: Mapping[str, str] | None = None,
@@ -30,8 +30,9 @@ def grid_image(
     """Pictures across the top, and below them the maps of each method, each map on a scale of its own.
 
     Args:
-        pictures: uint8 (h, w, 3) or (h, w), one for each column, all of one size.
-        maps: method → a map (H, W) for each column.
+        pictures: uint8 (h, w, 3) or (h, w), one for each column, all of one size; None where a column has none of its own,
+            but not for the first.
+        maps: method → a map (H, W) for each column, or a picture, uint8, that is shown as it is; None for nothing.
         headings: above each column.
         notes: method → what is said below its name.
         dots: for each column the places (y, x), in shares of the picture, that get a green dot.
@@ -39,8 +40,11 @@ def grid_image(
         heading: across the top.
         caption: small grey lines below.
     """
-    size = _cell(pictures[0].shape[:2])
-    blocky = size[0] >= _SMALL * pictures[0].shape[1]
+    first_picture = pictures[0]
+    if first_picture is None:
+        raise ValueError("the first column needs a picture")
+    size = _cell(first_picture.shape[:2])
+    blocky = size[0] >= _SMALL * first_picture.shape[1]
     width = _NAMES + len(pictures) * (size[0] + _GAP)
     above = [Line(text, TITLE, INK) for text in wrap(heading, TITLE, width, 2)]
     below = [Line(text, BODY, GREY) for text in wrap(caption, BODY, width, 4)]
@@ -54,11 +58,17 @@ def grid_image(
     for column, picture in enumerate(pictures):
         x = MARGIN + _NAMES + column * (size[0] + _GAP)
         draw_block(page, (x, top), [Line(headings[column], BODY, GREY)], size[0])
-        shown = _dotted(as_rgb(picture).resize(size, resample), dots[column] if dots else ())
+        own = None if picture is None else as_rgb(picture).resize(size, resample)
+        shown = own and _dotted(own, dots[column] if dots else ())
         cells = [shown, *(as_rgb(other).resize(size, resample) for other in (extra or {}).values())]
-        columned = [found[column] for found in maps.values()]
-        cells += [paint(values, symmetric_limit(values), size, blocky=blocky) for values in columned]
+        for values in (found[column] for found in maps.values()):
+            if values is None or values.dtype == np.uint8:
+                cells.append(None if values is None else as_rgb(values).resize(size, resample))
+            else:
+                cells.append(paint(values, symmetric_limit(values), size, blocky=blocky))
         for row, cell in enumerate(cells):
+            if cell is None:
+                continue
             page.paste(framed(cell), (x, first + row * (size[1] + _GAP)))
     for row, name in enumerate(names):
         told = wrap((notes or {}).get(name, ""), BODY, _NAMES - 10, 4)

@@ -74,6 +74,12 @@ SCENARIOS = Catalog(
             {"benchmark": "app.shap_convergence:shap_convergence"},
         ),
         Entry(
+            "shap-digits",
+            "app.shap_digits:shap_digits",
+            "digits: pixels that make an 8 of what would be a 3 are masked, the change in log odds [Lundberg 2017 Fig. 5]",
+            {"benchmark": "app.shap_digits:shap_digits"},
+        ),
+        Entry(
             "imagenette",
             "app.imagenette:imagenette",
             "any folder of photographs by class: trains a classifier with certainty, compares the maps [ICG A.4.1]",
