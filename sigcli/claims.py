@@ -203,8 +203,8 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
         names: of files beside it that are the run's where its manifest does not tell.
     """
     ledger = Ledger.read(path)
-    files = set() if ledger is None else set(ledger.files())
-    if manifest is not None:
+    files = set() if ledger is None else {*ledger.files(), *ledger.left()}
+    if manifest is not None and (ledger is None or ledger.unreadable):  # then names must do
         files |= set(item_files(path, folders_of(manifest), methods_of(manifest)))
     remove_files(path, files)
     told = None if manifest is None else owned(manifest)

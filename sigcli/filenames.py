@@ -11,7 +11,19 @@ from typing import Any
 
 from .names import escaped, local
 
-_RESERVED = {"manifest.json", "results.csv", "metrics.csv", "summary.csv", "curves.csv", "index.html"}
+_RESERVED = frozenset((
+    "manifest.json", "results.csv", "files.jsonl", "index.html", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv",
+    "curves.png", "agreement.csv", "agreement.png", "evaluation.json", "table.png", "model.csv", "reliability.png",
+    "benchmark.csv", "time.png", "counts.png", "quality-cost.png", "network.safetensors", "undamaged.safetensors",
+    "checkpoint.safetensors", "training.csv", "training.png", "sheet.png", "scores.csv", "shares.csv", "shares.png",
+    "changes.csv", "change.png", "values.csv", "values.png", "error.png", "convergence.png", "landscape.png",
+    "coalitions.csv",
+))  # fmt: skip
+"""What stands in the folder of a run itself, so that no folder of an image may be called so."""
+ENDINGS = (
+    ".npy", ".csv", ".html", ".stderr.npy", ".png", ".overlay.png", ".stderr.png", ".positive.png", ".negative.png",
+)  # fmt: skip
+"""What follows the name of a method, or of a sheet, in the names of their files."""
 
 
 def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
@@ -32,12 +44,20 @@ def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
     result, used = [], set[str]()
     for name, stem, low in zip(names, stems, lowered, strict=True):
         keep = counts[low] > 1 or (stem.parent == Path() and low in _RESERVED)
-        folder = (name if keep else stem).as_posix()
+        folder = _free((name if keep else stem).as_posix())
         while folder.casefold() in used:
             folder += "_"
         used.add(folder.casefold())
         result.append((name.as_posix(), folder))
     return result
+
+
+def _free(folder: str) -> str:
+    """A folder whose uppermost part is not called as a file of the run."""
+    top, slash, rest = folder.partition("/")
+    while top.casefold() in _RESERVED:
+        top += "_"
+    return top + slash + rest
 
 
 def item_file(methods: Iterable[str]) -> re.Pattern[str]:

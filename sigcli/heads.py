@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,7 +13,11 @@ from torch.nn.functional import logsigmoid
 
 from .errors import UsageError, unknown
 
-Kind = Literal["logits", "log-probabilities", "probabilities", "labels", "logit", "probability"]
+Kind = Literal[
+    "logits", "log-probabilities", "probabilities", "labels", "log-labels", "logit", "probability", "log-probability"
+]
+_LEAST = 1e-7
+"""A probability of 1 is read as this much less where the logarithm of its complement is needed."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Head:
         kind: "logits": a softmax makes them probabilities of K classes, one of which is right. "log-probabilities" and
             "probabilities": the network ends in a log-softmax or a softmax. "labels": K probabilities, each of a label that
             may be right or not. "logit" and "probability": a single output for yes or no, before or after a sigmoid.
+            "log-labels" and "log-probability": the logarithms of "labels" and of "probability", of a network that ends in
+            a log-sigmoid.
 
     >>> Head("logit").probability(torch.zeros(1, 1))
     tensor([[0.5000]])
@@ -37,13 +44,18 @@ class Head:
     @property
     def single(self) -> bool:
         """Whether there is one output, for yes or no."""
-        return self.kind in ("logit", "probability")
+        return self.kind in ("logit", "probability", "log-probability")
 
     @property
     def output(self) -> str:
         """What the outputs are as they stand: logit, prob or logprob."""
-        plain = {"logits": "logit", "logit": "logit", "log-probabilities": "logprob"}
-        return plain.get(self.kind, "prob")
+        if self.kind in ("logits", "logit"):
+            return "logit"
+        return "logprob" if self.kind.startswith("log-") else "prob"
+
+    @property
+    def _of_sigmoids(self) -> bool:
+        return self.kind in ("log-labels", "log-probability")
 
     def in_force(self, asked: str) -> str:
         """The output that is explained where `asked` is: there are no logits after a softmax or a sigmoid."""
@@ -67,12 +79,16 @@ class Head:
         """The probability of each output's class or label."""
         if self.output == "prob":
             return outputs
+        if self._of_sigmoids:
+            return outputs.exp()
         return outputs.sigmoid() if self.single else outputs.softmax(1)
 
     def log_probability(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n k"]:
         """The logarithm of `probability`, in nats; that of the smallest positive number where a probability is 0."""
         if self.output == "prob":
             return outputs.clamp(min=torch.finfo(outputs.dtype).tiny).log()
+        if self._of_sigmoids:
+            return outputs
         return logsigmoid(outputs) if self.single else outputs.log_softmax(1)
 
     def layer(self) -> nn.Module | None:
@@ -93,11 +109,14 @@ class Head:
     def predicted(self, outputs: Float[Tensor, "n k"]) -> Int64[Tensor, " n"]:
         """The answer of highest probability; with a single output 1 (yes) above one half."""
         if self.single:
-            return (outputs[:, 0] > (0 if self.kind == "logit" else 0.5)).long()
+            even = {"logit": 0.0, "probability": 0.5, "log-probability": math.log(0.5)}[self.kind]
+            return (outputs[:, 0] > even).long()
         return outputs.argmax(1)
 
     def distributions(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n g m"]:
         """Log-probabilities of g independent questions with m answers each: one of K classes, or K of yes and no."""
+        if self._of_sigmoids:
+            return torch.stack([outputs, torch.log1p(-outputs.exp().clamp(max=1 - _LEAST))], 2)
         if self.kind not in ("labels", "logit", "probability"):
             return self.log_probability(outputs)[:, None]
         if self.kind == "logit":

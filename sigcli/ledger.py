@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from .filenames import ENDINGS
 from .writing import Stamp, append_whole, holds, write_aside, write_text
 
 LEDGER = "files.jsonl"
@@ -89,6 +90,8 @@ class Ledger:
     Args:
         path: the run folder.
         run: digest of the run's spec; lines of another run are `former`.
+        begun: what a process has begun to write, and may have left without a line of its own: `folder/method` for the files
+            of an item, `folder/compare` for a sheet, or the name of a file.
     """
 
     path: Path
@@ -96,6 +99,7 @@ class Ledger:
     entries: dict[Key, Entry] = field(default_factory=dict)
     sheets: dict[str, Sheet] = field(default_factory=dict)
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
     unreadable: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -124,6 +128,8 @@ class Ledger:
             elif "sheet" in line:
                 sheet = Sheet(_inside(line["sheet"]), str(line["of"]), _stamp(line["file"]))
                 self.sheets[sheet.sheet] = sheet
+            elif "begins" in line:
+                self.begun.add(_inside(line["begins"]))
             elif isinstance(line["players"], str):
                 self.labels[line["players"]] = line
         except (KeyError, TypeError, ValueError):
@@ -138,6 +144,21 @@ class Ledger:
             else:
                 self.sheets[line.sheet] = line
             self._append(asdict(line))
+
+    def begin(self, what: str) -> None:
+        """Write down that files of an item or sheet are about to be written, see `begun`; safe from several threads."""
+        with self._lock:
+            if what not in self.begun:
+                self.begun.add(what)
+                self._append({"begins": what})
+
+    def left(self) -> Iterator[Path]:
+        """Files of what was begun, as far as they are there."""
+        for what in sorted(self.begun):
+            for ending in ("",) if what.endswith(ENDINGS) else ENDINGS:
+                file = self.path / (what + ending)
+                if file.is_file():
+                    yield file
 
     def keep_players(self, players: np.ndarray | None) -> str:
         """Keep a partition, once for all items that share it; returns its digest."""
@@ -190,7 +211,8 @@ class Ledger:
             self.sheets.values(), key=lambda s: (places.get(str(PurePosixPath(s.sheet).parent), -1), s.sheet)
         )
         lines: Iterable[Any] = (
-            {"sig": 1, "run": self.run}, *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets)
+            {"sig": 1, "run": self.run}, *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets),
+            *({"begins": what} for what in sorted(self.begun)),
         )  # fmt: skip
         text = "".join(json.dumps(line) + "\n" for line in lines)
         with self._lock:

@@ -101,7 +101,6 @@ class RunFolder:
         again: all is made anew, and the table of before stands until the run ends.
         notes: what the user must know of the folder's state.
         lock: held until the run ends.
-        places: (folders of the images, names of the methods).
     """
 
     path: Path
@@ -110,7 +109,6 @@ class RunFolder:
     again: bool = False
     notes: list[str] = field(default_factory=list)
     lock: FolderLock | None = None
-    places: tuple[Sequence[str], Sequence[str]] = ((), ())
     _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     _done: set[Key] = field(default_factory=set)
     _sheets: set[str] = field(default_factory=set)
@@ -214,7 +212,8 @@ class RunFolder:
         """Remove entries, sheets and files of an earlier run that belong to nothing that this one did or found done."""
         done = {key for key in self._done if self.rows[key]["status"] == "ok"}
         ledger = self.ledger
-        before = {*ledger.files(), *item_files(self.path, *self.places)}
+        before = {*ledger.files(), *ledger.left()}
+        ledger.begun.clear()
         ledger.entries = {key: one for key, one in ledger.entries.items() if (safe_cell(key[0]), *key[1:]) in done}
         ledger.sheets = {name: one for name, one in ledger.sheets.items() if name in self._sheets}
         remove_files(self.path, before.difference(ledger.files()))
@@ -266,40 +265,50 @@ def open_run(
                 f"{path} holds a run of an older version of sig, which did not write down its files",
                 hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
             )
-        known = set() if earlier is None else set(folders_of(earlier))
-        _refuse_items(path, [folder for folder in folders if folder not in known], methods, overwrite=overwrite)
+        _refuse_items(path, earlier, folders, methods, overwrite=overwrite)
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
-            run = _opened(path, digest_of(manifest["spec"]), again=same and not resume)
+            run = _opened(path, digest_of(manifest["spec"]), again=same and not resume, places=(folders, methods))
             remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
     except BaseException:
         lock.release()
         raise
-    run.lock, run.places = lock, (folders, methods)
+    run.lock = lock
     return run
 
 
-def _refuse_items(path: Path, folders: Sequence[str], methods: Sequence[str], *, overwrite: bool) -> None:
-    """Raise OutputError where the folder of an image that no run has explained here holds files of our names."""
+def _refuse_items(
+    path: Path, earlier: Mapping[str, Any] | None, folders: Sequence[str], methods: Sequence[str], *, overwrite: bool
+) -> None:
+    """Raise OutputError where the folders of images hold files of our names that no run has written.
+
+    Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
+    """
     if not path.is_dir() or not any(path.iterdir()):
         return
     ledger = Ledger.read(path)
-    mine = set() if ledger is None else set(ledger.files())
+    mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
+    if earlier is not None and (ledger is None or ledger.unreadable):
+        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods]))
     blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
     strange = (file.relative_to(path).as_posix() for file in item_files(path, folders, methods) if file not in mine)
     refuse(path, (*blocked, *strange), overwrite=overwrite)
 
 
-def _opened(path: Path, name: str, *, again: bool) -> RunFolder:
-    """A folder that was claimed, with what its ledger says and its table tells."""
+def _opened(path: Path, name: str, *, again: bool, places: tuple[Sequence[str], Sequence[str]]) -> RunFolder:
+    """A folder that was claimed, with what its ledger says and its table tells; places are folders and methods."""
     ledger, notes = Ledger.read(path), list[str]()
+    damaged = ledger is None or bool(ledger.unreadable)
     if ledger is not None and ledger.run != name:  # another run was being replaced
-        remove_files(path, ledger.files())
+        remove_files(path, {*ledger.files(), *ledger.left()})
         ledger = None
     elif ledger is None and (path / RESULTS).exists():
         notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
     seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
     ledger = ledger or Ledger(path, name)
+    if damaged:  # strangers' files were refused, so what is there was left by the run
+        known = set(ledger.files())
+        ledger.begun |= {file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in known}
     if ledger.unreadable:
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they spoke of is made again.")
     if not untouched:

@@ -190,6 +190,33 @@ class OneImage(Small):
         return self.fc(self.conv(x).relu().view(1, -1))
 
 
+class Exactly(Small):
+    count = 2
+
+    def forward(self, x):
+        if len(x) != self.count:
+            raise ValueError(f"exactly {self.count} images")
+        return super().forward(x)
+
+
+class Three(Exactly):
+    count = 3
+
+
+class Number(Small):
+    """One image in, the score of class 1 out as a bare number."""
+
+    def forward(self, x):
+        if len(x) != 1:
+            raise ValueError("one image")
+        return super().forward(x)[0, 1]
+
+
+class Second(Small):
+    def forward(self, x):
+        return super().forward(x)[:, 1:2]
+
+
 class Squeezed(Small):
     def forward(self, x):
         return super().forward(x).squeeze()
@@ -207,6 +234,9 @@ class InPlace(Small):
         (lambda: Small().double(), Small, "float64"),
         (lambda: Small().bfloat16(), Small, "bfloat16"),
         (OneImage, Small, "one image at a time"),
+        (Exactly, Small, "2 images at a time"),
+        (Three, Small, "3 images at a time"),
+        (Number, Second, "one image at a time"),
         (Squeezed, Small, "read as a row per image"),
         (lambda: Pooled(after=lambda s: s[:, :, None, None]), Pooled, "read as a row per image"),
         (InPlace, lambda: Small(before=lambda x: (x - 0.5) / 0.25), "given a copy"),
@@ -222,9 +252,9 @@ def test_networks_are_made_to_fit_with_a_note(bring, build, expected, note):
     tolerance = {"float16": 2e-3, "bfloat16": 2e-2}.get(note, 1e-5)
     torch.testing.assert_close(model.module(images), right(images).detach(), rtol=tolerance, atol=tolerance)
     assert torch.equal(images, before)
-    (found,) = torch.autograd.grad(model.module(leaf)[:, 1].sum(), leaf)
+    (found,) = torch.autograd.grad(model.module(leaf)[:, -1].sum(), leaf)
     other = images.clone().requires_grad_()
-    (there,) = torch.autograd.grad(right(other)[:, 1].sum(), other)
+    (there,) = torch.autograd.grad(right(other)[:, -1].sum(), other)
     torch.testing.assert_close(found, there, rtol=tolerance, atol=tolerance)
 
 

@@ -69,6 +69,8 @@ ENDINGS = {
     "sigmoids by hand": (Ending(end=lambda z: 1 / (1 + (-z).exp())), "labels"),
     "sigmoids without gradient": (black_box(torch.sigmoid), "labels"),
     "some classes of a softmax": (Ending(end=lambda z: z.softmax(1)[:, :2]), "labels"),
+    "log-sigmoids": (Ending(end=nn.functional.logsigmoid), "log-labels"),
+    "one log-sigmoid": (Ending(1, nn.functional.logsigmoid), "log-probability"),
     "one logit": (Ending(1), "logit"),
     "one rectified logit": (Ending(1, torch.relu), "logit"),
     "one sigmoid": (Ending(1, torch.sigmoid), "probability"),
@@ -85,6 +87,20 @@ def test_the_head_is_recognised(case, low):
     head, notes = recognise(net, images)
     assert head.kind == kind
     assert len(notes) == (0 if kind == "logits" else 1)
+
+
+@pytest.mark.parametrize(("kind", "outputs"), [("log-labels", 3), ("log-probability", 1)])
+def test_logarithms_of_sigmoids_are_read_as_such(kind, outputs):
+    logits = torch.linspace(-4, 5, 6 * outputs, dtype=torch.float64).reshape(6, outputs)
+    shares, head = 1 / (1 + (-logits).exp()), Head(kind)
+    assert torch.allclose(head.score(shares.log(), "prob"), shares)
+    assert torch.allclose(head.score(shares.log(), "logprob"), shares.log())
+    assert head.in_force("logit") == "logprob"
+    expected = torch.stack([shares.log(), (1 - shares).log()], 2)
+    assert torch.allclose(head.distributions(shares.log()), expected)
+    assert torch.equal(head.predicted(shares.log()), (logits[:, 0] > 0).long() if outputs == 1 else logits.argmax(1))
+    if outputs == 1:
+        assert torch.allclose(head.answers(shares.log()), torch.cat([1 - shares, shares], 1))
 
 
 def test_a_network_that_refuses_some_probes_is_read_by_the_others():

@@ -1,5 +1,6 @@
 """Loading classifiers by name, with every kind of weights, and checking that they behave."""
 
+import json
 import os
 import pickle
 import urllib.error
@@ -178,6 +179,16 @@ def test_a_transformers_image_size_is_read_off_its_positions():
     state = {"encoder.pos_embedding": torch.zeros(1, 577, 768), "conv_proj.weight": torch.zeros(768, 3, 16, 16)}
     assert vision._options("vit_b_16", state) == {"image_size": 384}
     assert vision._by_size("vit_b_16", {"image_size": 384}).transforms().crop_size == [384]
+
+
+@pytest.mark.parametrize("length", [0x80, 0x1380, 0x4B50])
+def test_the_length_of_a_header_is_not_taken_for_another_format(tmp_path, length):
+    """Safetensors begin with that length: its bytes may be those of a pickle (0x80) or of a zip file (PK)."""
+    path = tmp_path / "weights.safetensors"
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode().ljust(length)
+    path.write_bytes(length.to_bytes(8, "little") + header + torch.tensor([1.0, 2.0]).numpy().tobytes())
+    assert path.read_bytes()[:2] in (b"\x80\x00", b"\x80\x13", b"PK")
+    assert read_state_dict(path)["weight"].tolist() == [1.0, 2.0]
 
 
 def test_weights_of_another_network_name_the_one_they_fit(squeezenet_file):

@@ -138,6 +138,44 @@ def test_an_overwritten_run_leaves_nothing_that_is_measured_as_the_new_one(here)
     assert {f.method for f in found.figures} == {"ig"}
 
 
+THEIRS = ["gradient.csv", "gradient.class99.npy", "gradient.overlay.png", "compare.class7.png", "compare.png"]
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_files_of_others_in_the_folder_of_an_image_stay(here, name):
+    explain("in", method="gradient", **QUICK, out="out", pictures=False)
+    theirs = Path("out/im0") / name
+    theirs.write_text("mine")
+    for options in ({"resume": True}, {"resume": True, "pictures": False}, {}):
+        with pytest.raises(OutputError, match=f"im0/{name}"):
+            explain("in", method="gradient", **{**QUICK, "out": "out", **options})
+    assert theirs.read_text() == "mine"
+    # Every run may write sheets, and only one with this method its files.
+    with pytest.raises(OutputError) if name.startswith("compare") else contextlib.nullcontext():
+        explain("in", method="ig", **{**QUICK, "model": "tiny_net:other"}, out="out", overwrite=True, pictures=False)
+    assert theirs.read_text() == "mine"
+
+
+def test_another_run_replaces_no_file_of_others_in_the_folder_of_an_image(here):
+    explain("in", method="gradient", **QUICK, out="out", pictures=False)
+    Path("out/im0/ig.npy").write_text("mine")
+    with pytest.raises(OutputError, match=r"im0/ig\.npy"):
+        explain("in", method="ig", **QUICK, out="out", overwrite=True)
+    assert Path("out/im0/ig.npy").read_text() == "mine"
+    assert Path("out/im0/gradient.npy").exists()
+
+
+@pytest.mark.parametrize("name", ["files.jsonl", "metrics.jsonl", "evaluation.json", "agreement.csv", "FILES.jsonl"])
+@pytest.mark.parametrize("deep", [False, True])
+def test_images_that_are_called_as_files_of_a_run(here, name, deep):
+    picture(Path(f"in/{name}/a.png" if deep else f"in/{name}.png"), 5)
+    explain("in", method="ig", **QUICK, out="out", pictures=False)
+    found = evaluate("out", metric="sparseness")
+    assert [row["status"] for row in table("out")] == ["ok"] * 3
+    assert [figure.error for figure in found.figures] == [""] * 3
+    explain("in", method="ig", **QUICK, out="out", pictures=False, resume=True)
+
+
 def test_arrays_that_a_run_does_not_own_are_not_measured_as_its_own(here):
     explain("in", method="ig", **QUICK, out="out", pictures=False)
     np.save("out/im0/theirs.npy", np.ones((3, SIDE, SIDE), np.float32))

@@ -188,6 +188,7 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
         run.add(item.row())
         return
     base, names = run.path / item.folder, [f"{item.name}.npy"]
+    run.ledger.begin(f"{item.folder}/{item.name}")
     save_array(base / names[0], item.values)
     if item.stderr is not None:
         names.append(f"{item.name}.stderr.npy")
@@ -212,6 +213,7 @@ def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
         return
     base = run.path / item.folder
     arrays = {name: known for name, known in entry.files.items() if not name.endswith(PICTURES)}
+    run.ledger.begin(f"{item.folder}/{item.name}")
     pictures = _draw(base, _reload(run, item), drawing)
     run.own(replace(entry, label=item.label, files={**arrays, **_stamps(base, pictures)}, drawn=of))
 
@@ -298,6 +300,7 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
     if run.sheet_stands(name, of):
         return
     ready = [_reload(run, item) for item in done]
+    run.ledger.begin(name.removesuffix(".png"))
     if ready[0].sample is not None:
         write_feature_sheet(run.path / name, ready, heading)
     elif ready[0].picture is not None:

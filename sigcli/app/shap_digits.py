@@ -129,7 +129,8 @@ def named_right(made: Prepared, held: Digits, images: int) -> tuple[list[str], D
     chosen = eights.rows(np.nonzero(right)[0][:images])
     if len(chosen) < 2:
         raise UsageError(
-            f"the network names fewer than two held-out digits a {FROM} rightly", hint="Train it longer, with --steps."
+            f"the network names fewer than two held-out digits of class {FROM} rightly",
+            hint="Train it longer, with --steps.",
         )
     return [f"{number:03d}.png" for number in range(len(chosen))], chosen
 

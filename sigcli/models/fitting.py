@@ -14,7 +14,7 @@ from .external import Function
 from .files import FixedBatch
 from .twins import Twin
 
-_BATCHES = (4, 8, 16, 32)
+_BATCHES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 _TYPES = re.compile(r"dtype|same type|type \(|Half|BFloat16|Double|scalar type", re.IGNORECASE)
 
 
@@ -92,6 +92,8 @@ def fit(module: nn.Module, images: Tensor, *, columns: bool = True) -> tuple[nn.
             module, notes = changed[0], (*notes, changed[1])
             reason = refusal(module, images)
     if reason is None:
+        module, more = _paired(module, images)
+        notes += more
         module, more = _shaped(module, images, columns=columns)
         notes += more
     return module, notes, reason
@@ -105,6 +107,8 @@ def refusal(module: nn.Module, images: Tensor) -> str | None:
     scores = getattr(output, "logits", output)
     if isinstance(scores, (Tensor, np.ndarray)) and scores.ndim in (1, 2) and len(scores) != len(images):
         return f"{len(scores)} rows of scores for {len(images)} images"
+    if isinstance(scores, (Tensor, np.ndarray)) and scores.ndim == 0 and len(images) == 1:
+        return "a single number"
     return None  # any other output is named by check_classifier
 
 
@@ -143,6 +147,13 @@ def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, st
                 Arrays(one), count
             ), f"the network takes {what} at a time: batches are cut or filled up to that"
     return None
+
+
+def _paired(module: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[str, ...]]:
+    """A network that takes two images and not one."""
+    if len(images) != 2 or isinstance(module, (FixedBatch, Twin)) or attempt(module, images[:1].clone())[1] is None:
+        return module, ()
+    return FixedBatch(module, 2), ("the network takes 2 images at a time: batches are cut or filled up to that",)
 
 
 def _shaped(module: nn.Module, images: Tensor, *, columns: bool) -> tuple[nn.Module, tuple[str, ...]]:

@@ -18,7 +18,8 @@ _PASSED_ON = (
 )  # fmt: skip
 """Operations that give their input's values in another form; a network that ends in one ends in what comes before it."""
 _ENDINGS = {
-    "Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "Addmm": "linear", "Mm": "linear",
+    "Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid", "LogSigmoid": "log-sigmoid",
+    "Addmm": "linear", "Mm": "linear",
     "Linear": "linear", "Convolution": "linear", "ThnnConv2D": "linear", "Relu": "linear",
 }  # fmt: skip
 _AFFINE = ("Add", "Sub", "Rsub", "Mul", "Div", "Neg", "Mean", "Sum")
@@ -35,6 +36,10 @@ _NOTES = {
     "probabilities": "the network's outputs {why}: they are taken as probabilities and explained as they are ({more})",
     "labels": "the network's outputs {why}: they are taken as the probabilities of several labels, of which none, one or "
     "more are right, and explained as they are ({more})",
+    "log-labels": "the network's outputs come from a log-sigmoid: they are taken as the log-probabilities of several "
+    "labels, of which none, one or more are right, and explained as they are (--output prob explains probabilities)",
+    "log-probability": "the network's one output comes from a log-sigmoid: it is taken as the log-probability of yes and "
+    "explained as it is ({yes}; --output prob explains the probability)",
     "log-probabilities": "the network's outputs {why}: they are taken as log-probabilities and explained as they are "
     "(--output prob explains probabilities)",
 }
@@ -114,6 +119,8 @@ def note(kind: str, why: str = "") -> tuple[str, ...]:
 def _read(rows: Tensor, seen: Tensor, ending: str) -> tuple[str, str]:
     """The kind of head, and the evidence in words."""
     varies = len(rows) > 1 and bool((rows - rows[0]).abs().max() > 1e-6)
+    if ending == "log-sigmoid":
+        return ("log-probability" if rows.shape[1] == 1 else "log-labels"), ""
     between = bool(((rows >= 0) & (rows <= 1 + _NEAR)).all())
     by_value = ending == "" and varies
     if rows.shape[1] == 1:

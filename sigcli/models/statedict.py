@@ -58,6 +58,9 @@ def sniff(path: Path, kind: str = "model") -> str:
             head = stream.read(16)
     except OSError as error:
         raise unreadable(path, error) from error
+    # Safetensors begin with the length of their header, whose first bytes may be those of a pickle or of a zip file.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+        return "safetensors"
     if head[:2] == b"PK":
         with Archive(path) as archive:
             return _sniff_archive(archive)
