@@ -216,11 +216,14 @@ RECTIFIERS = {
     "threshold": lambda x: functional.threshold(x, 0.0, 0.0), "leaky": nn.LeakyReLU(0.0),
     "maximum": lambda x: torch.maximum(x, torch.zeros(1, dtype=x.dtype)), "max": lambda x: torch.max(torch.zeros_like(x), x),
     "prelu": lambda x: functional.prelu(x, torch.zeros(4, dtype=x.dtype)), "elu": lambda x: functional.elu(x, 0.0),
+    "amax": lambda x: torch.stack([x, torch.zeros_like(x)]).amax(0),
+    "max along": lambda x: torch.stack([torch.zeros_like(x), x], -1).max(-1).values,
 }  # fmt: skip
 CAPPED = {
     "layer": nn.ReLU6(), "relu6": functional.relu6, "in place": lambda x: functional.relu6(x, inplace=True),
     "hardtanh": nn.Hardtanh(0, 6), "function": lambda x: functional.hardtanh(x, 0.0, 6.0), "clamp": lambda x: x.clamp(0, 6),
     "two steps": lambda x: x.clamp(min=0).clamp(max=6), "minimum": lambda x: x.relu().minimum(torch.full_like(x, 6.0)),
+    "amin": lambda x: torch.stack([x.relu(), torch.full_like(x, 6.0)]).amin(0),
 }  # fmt: skip
 
 
@@ -274,6 +277,27 @@ def test_what_rectifies_in_another_way_is_refused_and_a_gate_is_not(act):
 # LRP
 
 
+def assigned(x):
+    both = torch.full((2, *x.shape), 3.0, dtype=x.dtype)
+    both[0] = x.relu() / 2
+    return (2 * both).amin(0)
+
+
+CAPS = {
+    "layer": nn.ReLU6(), "relu6": functional.relu6, "clamp": lambda x: x.clamp(0, 6),
+    "minimum": lambda x: torch.minimum(x.relu(), torch.tensor(6.0)),
+    "min": lambda x: torch.min(torch.full_like(x, 6.0), x.relu()),
+    "maximum": lambda x: -torch.maximum(-x.relu(), torch.tensor([-6.0])),
+    "amin": lambda x: torch.stack([x.relu(), torch.full_like(x, 6.0)]).amin(0),
+    "three": lambda x: torch.stack([torch.full_like(x, 7.0), x.relu(), torch.full_like(x, 6.0)], -1).amin(-1),
+    "cat": lambda x: torch.cat([torch.full_like(x, 6.0), x.relu()]).view(2, *x.shape).amin(0),
+    "pad": lambda x: functional.pad(x.relu().unsqueeze(-1), (0, 1), value=6.0).amin(-1),
+    "max along": lambda x: -torch.stack([x.relu(), torch.full_like(x, 6.0)]).neg().max(0).values,
+    "pooling": lambda x: -functional.max_pool1d(-torch.stack([x.relu(), torch.full_like(x, 6.0)], -1), 2)[..., 0],
+    "assigned": assigned,
+}  # fmt: skip
+
+
 def slow_lrp(net, who, rule):
     """Loops over units: R_j = Σ_k ρ_jk/Σ_j ρ_jk R_k through linear, capped ReLU, linear; and what biases take."""
     first, last = net[1], net[3]
@@ -304,7 +328,7 @@ def slow_lrp(net, who, rule):
 
 
 @pytest.mark.parametrize("rule", ["epsilon", "gamma", "alpha1-beta0"])
-@pytest.mark.parametrize("act", [nn.ReLU6(), functional.relu6, lambda x: x.clamp(0, 6)])
+@pytest.mark.parametrize("act", CAPS.values(), ids=CAPS)
 def test_lrp_by_hand_with_units_above_the_cap(rule, act):
     class Acts(nn.Module):
         def forward(self, x):
