@@ -38,6 +38,7 @@ def lrp(
     by the positive contributions, those of (a w)⁺ and of positive biases (Bach et al., Eq. 60); what is to be shared where
     there are none is lost. gamma, γ = 0.25, gives these another γ of weight; where a unit's sum is negative, the negative
     ones instead, so that no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
+    A maximum or minimum passes relevance to its winner; one with a constant is a function of single values, as a clamp.
 
     Args:
         passes: of the model.
