@@ -165,3 +165,109 @@ def test_what_is_written_part_by_part_has_the_places_of_its_parts(way):
     assert last_layer(net, (3, 12, 12)).name == "forward:mul" + (".2" if way == "in place" else "")
     assert torch.allclose(attribute(net, "gradcam", subject(x), relu=False).values.sum(0), expected)
     assert torch.allclose(attribute(net, "cam", subject(x)).values.sum(0), expected)
+
+
+def _assigned(a, b):
+    found = torch.zeros(1, 4, *a.shape[2:], dtype=a.dtype)
+    found[:, :2] = a
+    found[:, 2:] = b
+    return found
+
+
+def _copied(a, b):
+    found = a.new_zeros(1, 4, *a.shape[2:])
+    found[:, :2].copy_(a)
+    found[:, 2:].add_(b)
+    return found
+
+
+def _view(a, b):
+    found = a.new_zeros(4, *a.shape[2:])[None]
+    found[:, :2] = a
+    found[0, 2:] = b[0]
+    return found
+
+
+def _indexed(a, b):
+    found = a.new_zeros(1, 4, *a.shape[2:]).index_copy(1, torch.tensor([0, 1]), a)
+    return found.index_copy_(1, torch.tensor([2, 3]), b)
+
+
+def _scattered(a, b):
+    return a.new_zeros(1, 4, *a.shape[2:]).slice_scatter(a, 1, 0, 2).slice_scatter(b, 1, 2, 4)
+
+
+class Parts(nn.Module):
+    """Two branches put together by `way`, and then an average and a linear layer at once."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way, self.head = way, nn.Linear(4, 3)
+        self.one, self.two = (nn.Conv2d(3, 2, 3, stride=2, padding=1) for _ in range(2))
+
+    def forward(self, x):
+        return self.head(self.way(self.one(x).relu(), self.two(x).sigmoid()).mean((2, 3)))
+
+
+@pytest.mark.parametrize("way", [_assigned, _copied, _view, _indexed, _scattered])
+def test_what_is_written_part_by_part_is_itself_a_place(way):
+    """CAM's closed form, Σ_k w_k A_k / (h w), with A the two branches one after the other."""
+    torch.manual_seed(0)
+    net = Parts(way).double().eval().requires_grad_(False)
+    x = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    parts = torch.cat([net.one(x[None]).relu(), net.two(x[None]).sigmoid()], 1)
+    found = torch.einsum("k,nkhw->nhw", net.head.weight[1], parts)[:, None]
+    scaled = functional.interpolate(found, (12, 12), mode="bilinear", align_corners=False)[0, 0]
+    place = last_layer(net, (3, 12, 12))
+    assert (place.shape, place.grid.size) == ((4, 6, 6), (6, 6))
+    assert torch.allclose(attribute(net, "gradcam", subject(x), relu=False).values.sum(0), scaled / 36)
+    assert torch.allclose(attribute(net, "cam", subject(x)).values.sum(0), scaled / 144)
+    named = attribute(net, "gradcam", subject(x), relu=False, layer=place.name)
+    assert torch.allclose(named.values.sum(0), scaled / 36)
+
+
+def _six(x):
+    return torch.full_like(x, 0.6)
+
+
+class Stages(nn.Module):
+    def __init__(self, act):
+        super().__init__()
+        self.act, self.one, self.two = act, nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Linear(4, 3)
+        for p in self.parameters():
+            nn.init.normal_(p, std=0.5)
+
+    def forward(self, x):
+        x = functional.max_pool2d(self.act(self.one(x)), 2)
+        return self.head(self.act(self.two(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize("act", [
+    lambda x: torch.stack([x.relu(), _six(x)]).amin(0),
+    lambda x: torch.stack([_six(x), x.relu()], -1).min(-1).values,
+    lambda x: torch.cat([x.relu(), _six(x)], 1).unflatten(1, (2, -1)).amin(dim=1),
+    lambda x: -torch.stack([-x.relu(), -_six(x)], 2).max(2)[0],
+])  # fmt: skip
+def test_an_extreme_beside_a_constant_keeps_the_places(act):
+    torch.manual_seed(0)
+    net = Stages(act).double().eval().requires_grad_(False)
+    x = torch.rand(3, 12, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    last = net.two(functional.max_pool2d(net.one(x[None]).clamp(0, 0.6), 2)).clamp(0, 0.6)
+    assert (last == 0.6).any()
+    found = torch.einsum("k,nkhw->nhw", net.head.weight[1], last)[:, None]
+    scaled = functional.interpolate(found, (12, 12), mode="bilinear", align_corners=False)[0, 0]
+    assert last_layer(net, (3, 12, 12)).grid.size == (6, 6)
+    assert torch.allclose(attribute(net, "gradcam", subject(x), relu=False).values.sum(0), scaled / 36)
+    assert torch.allclose(attribute(net, "cam", subject(x)).values.sum(0), scaled / 144)
+
+
+def test_a_mean_over_rows_alone_is_no_place():
+    """Places that differ along what is reduced have no place together: the map before keeps its resolution."""
+
+    class Rows(Stages):
+        def forward(self, x):
+            return self.head(self.act(self.one(x)).mean(3).mean(2))
+
+    place = last_layer(Rows(torch.relu).double().eval(), (3, 12, 12))
+    assert (place.name, place.grid.size) == ("forward:relu", (12, 12))

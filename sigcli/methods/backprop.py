@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import AttributionError
 from ..passes import Passes
 from ..types import Attribution, Subject
+from .caps import Moving, capped
 from .carrying import carried
 from .layers import gradcam
 from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
@@ -21,7 +22,7 @@ _GUIDED, _DECONVOLUTION = "guided backpropagation", "deconvolution"
 _GATES = frozenset(
     ["sigmoid", "hardsigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "sqrt", "rsqrt", "reciprocal", "pow"]
 )
-_CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "minimum"])
+_CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "minimum", "amax", "amin", "max"])
 
 
 def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
@@ -104,9 +105,15 @@ class _Rectified:
     guided: bool
     rectifiers: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    moving: Moving = field(default_factory=Moving)
 
     def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        function, x = _of_one(step, args, kwargs)
+        found = self._ruled(step, args, kwargs)
+        self.moving.note(step, args, kwargs, found)
+        return found
+
+    def _ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        function, x = self._of_one(step, args, kwargs)
         if function is None:
             return step.operator(*args, **kwargs)
         # One value is enough to tell what a function is, unless its constants have a shape.
@@ -124,20 +131,21 @@ class _Rectified:
                 passed &= x > 0
         return carried(value, lambda arriving: arriving.clamp(min=0) * passed, x)
 
+    def _of_one(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The function of single values that a step is, and its argument; None where it is none.
 
-def _of_one(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """The function of single values that a step is, and its argument; None where it is none.
-
-    The larger of values and a constant is one as well: `torch.maximum(x, zeros)` is a ReLU.
-    """
-    if step.name in ELEMENTWISE:
-        return single(step, args, kwargs), args[0]
-    if step.name in ("maximum", "minimum"):
-        moving = [isinstance(value, Tensor) and value.requires_grad for value in args[:2]]
-        if sum(moving) == 1:
-            at = moving.index(True)
-            return (lambda x: step.operator(x, args[1 - at])), args[at]
-    return None, None
+        The larger of values and a constant is one as well: `torch.maximum(x, zeros)` is a ReLU.
+        """
+        if step.name in ELEMENTWISE:
+            return single(step, args, kwargs), args[0]
+        cap = capped(step, args, kwargs, self.moving) if step.name in _CLAMPS else None
+        if cap is None:
+            return None, None
+        function, x = cap
+        outside = torch.full_like(x, torch.inf if step.name == "amin" else -torch.inf)
+        if step.name not in ("maximum", "minimum") and not bool(function(outside).isfinite().all()):
+            return None, None  # only some have a constant beside them, such as windows at the border
+        return function, x
 
 
 def _rectifies(function: Callable[[Tensor], Tensor], like: Tensor) -> bool:

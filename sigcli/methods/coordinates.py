@@ -26,10 +26,11 @@ _GIVES_MAPS = re.compile(
 _MOVES = re.compile(
     r"(permute|transpose|t|swap(axes|dims)|move(axis|dim)|reshape(_as)?|view(_as)?|flatten|unflatten|ravel|getitem|get|cat"
     r"|concat(enate)?|stack|chunk|split(_with_sizes)?|tensor_split|unbind|(un)?squeeze|expand(_as)?|repeat|tile|roll|flip"
-    r"|narrow|select|index_select|gather|take_along_dim|contiguous|rearrange|unfold)$"
+    r"|narrow|select|index_(select|copy|put)|(slice|select|masked)_scatter|gather|take_along_dim|contiguous|rearrange|unfold)$"
 )
 _MIXES_LAST = re.compile(r"(linear|matmul|r?matmul|mm|bmm|addmm)$")
 _PRODUCTS = frozenset(["matmul", "rmatmul", "mm", "bmm", "einsum", "scaled_dot_product_attention"])
+_REDUCES = re.compile(r"(nan)?(sum|mean|median)$|a?(max|min)$|prod$|logsumexp$|norm$|vector_norm$|std$|var$")
 _FORMS = {"map": (1, (2, 3)), "last": (3, (1, 2)), "tokens": (2, (1,)), "channels": (1, (2,)), "sequence": (2, (0,))}
 
 
@@ -181,6 +182,8 @@ class Coordinates:
         if _MIXES_LAST.match(call.name) or call.name == "conv1d":
             axis = 1 if call.name == "conv1d" else -1
             return [_spread(first.mean(axis, keepdim=True), t.shape) for t in found]
+        if _REDUCES.match(call.name) and (dims := _dims(call)) is not None:
+            return [_reduced(first, dims, t.shape) for t in found]
         alike = [[c for c in sources if c.shape == t.shape] for t in found]
         return [max(some, key=_variety) if some else None for some in alike]
 
@@ -209,8 +212,11 @@ class Coordinates:
         kwargs = {key: swap(value) for key, value in call.kwargs.items()}
         if call.name == "pad":
             kwargs["value"] = torch.nan
+        args = swap(call.args)
         try:
-            return tensors(call.function(*swap(call.args), **kwargs))
+            if getattr(call.function, "__name__", "").endswith("_"):  # in place
+                args = args[0].clone(), *args[1:]
+            return tensors(call.function(*args, **kwargs))
         except (RuntimeError, TypeError, ValueError):  # what cannot be moved as complex numbers is not followed
             return []
 
@@ -276,6 +282,28 @@ def _spread(coordinates: Tensor, shape: Sequence[int]) -> Tensor | None:
         return coordinates.expand(*shape)
     except RuntimeError:
         return None
+
+
+def _dims(call: Call) -> list[int] | None:
+    """The axes that a function of one tensor reduces; None where none are named, or where it has another tensor."""
+    if len(tensors((call.args, call.kwargs))) != 1:
+        return None
+    given = call.kwargs.get("dim", call.kwargs.get("axis", call.args[1] if len(call.args) > 1 else None))
+    if isinstance(given, int):
+        return [given]
+    return [d for d in given if isinstance(d, int)] if isinstance(given, (list, tuple)) else None
+
+
+def _reduced(coordinates: Tensor, dims: list[int], shape: Sequence[int]) -> Tensor | None:
+    """Of what reduces entries at one place, beside such as lie nowhere: that place; None where the places differ."""
+    kept = _dense(coordinates)
+    there = ~kept.isnan()
+    mean = torch.where(there, kept, 0).sum(dims, keepdim=True) / there.sum(dims, keepdim=True)
+    if bool(((kept - mean).abs() > 1e-4).any()):
+        return None
+    whole = [1 if d in {axis % coordinates.ndim for axis in dims} else n for d, n in enumerate(coordinates.shape)]
+    found = mean.expand(whole)
+    return found if len(shape) == len(whole) else found.squeeze(tuple(dims))
 
 
 def _einsum(equation: str, known: Sequence[Tensor | None]) -> list[Tensor]:

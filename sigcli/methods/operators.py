@@ -14,27 +14,51 @@ from torch import Tensor
 from ..errors import AttributionError
 from .tracing import Slot, Step, Tape
 
-_MOVING = (
-    *(
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "permute",
-        "transpose",
-        "t",
-        "expand",
-        "squeeze",
-        "unsqueeze",
-        "select",
-        "slice",
-    ),
-    *("split", "split_with_sizes", "unbind", "cat", "stack", "clone", "alias", "_to_copy", "flip", "roll", "repeat"),
-    *("constant_pad_nd", "reflection_pad2d", "replication_pad2d", "index", "gather", "index_select", "masked_fill"),
-    *("slice_scatter", "select_scatter", "diagonal", "pixel_shuffle", "pixel_unshuffle", "unfold", "im2col", "col2im"),
-    *("channel_shuffle", "as_strided", "copy", "tril", "triu", "view_copy", "where", "index_put", "_reshape_alias"),
+MOVING = frozenset(
+    [
+        *(
+            "view",
+            "_unsafe_view",
+            "reshape",
+            "permute",
+            "transpose",
+            "t",
+            "expand",
+            "squeeze",
+            "unsqueeze",
+            "select",
+            "slice",
+        ),
+        *(
+            "split",
+            "split_with_sizes",
+            "unbind",
+            "cat",
+            "stack",
+            "clone",
+            "alias",
+            "_to_copy",
+            "flip",
+            "roll",
+            "repeat",
+        ),
+        *("constant_pad_nd", "reflection_pad2d", "replication_pad2d", "index", "gather", "index_select", "masked_fill"),
+        *(
+            "slice_scatter",
+            "select_scatter",
+            "diagonal",
+            "pixel_shuffle",
+            "pixel_unshuffle",
+            "unfold",
+            "im2col",
+            "col2im",
+        ),
+        *("channel_shuffle", "as_strided", "copy", "tril", "triu", "view_copy", "where", "index_put", "_reshape_alias"),
+    ]
 )
+"""What gives entries of its values at other places, beside constants."""
 LINEAR = frozenset([
-    *_MOVING, "neg", "add", "sub", "rsub", "sum", "mean", "cumsum",
+    *MOVING, "neg", "add", "sub", "rsub", "sum", "mean", "cumsum",
     *("avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool3d"),
     *("upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d", "_upsample_bilinear2d_aa"),
     *("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"),

@@ -6,6 +6,7 @@ Relevance R is kept as R/z, with z the value that it belongs to: what is linear 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_map
 from ..errors import AttributionError
 from ..passes import Passes
 from ..types import Attribution, Subject
+from .caps import Moving, capped
 from .carrying import carried
 from .common import one_of
 from .operators import ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
@@ -36,6 +38,7 @@ def lrp(
     by the positive contributions, those of (a w)⁺ and of positive biases (Bach et al., Eq. 60); what is to be shared where
     there are none is lost. gamma, γ = 0.25, gives these another γ of weight; where a unit's sum is negative, the negative
     ones instead, so that no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
+    A maximum or minimum passes relevance to its winner; one with a constant is a function of single values, as a clamp.
 
     Args:
         passes: of the model.
@@ -88,12 +91,20 @@ class _Relevance:
 
     rule: str
     taken: list[float] | None = field(default=None)
+    moving: Moving = field(default_factory=Moving)
 
     def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = self._ruled(step, args, kwargs)
+        self.moving.note(step, args, kwargs, found)
+        return found
+
+    def _ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if step.name in _PLACES and is_linear(step):
             return self._weighted(step, args, kwargs)
         if step.name in ELEMENTWISE:
-            return self._single(step, args, kwargs)
+            return _single(step, single(step, args, kwargs), args[0])
+        if cap := capped(step, args, kwargs, self.moving):
+            return _single(step, *cap)
         found = step.operator(*args, **kwargs)
         if self.taken is None or not is_linear(step):
             return found
@@ -101,16 +112,6 @@ class _Relevance:
         if isinstance(found, Tensor):
             return self._less(found, offset)
         return [self._less(*both) if both[0].requires_grad else both[0] for both in zip(found, offset, strict=True)]
-
-    def _single(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-        x, function = args[0], single(step, args, kwargs)
-        z = x.detach()
-        if any(bool(found.any()) for _, found in probed(function, z, (0.0,))):
-            raise AttributionError(f"LRP has no rule for {title(step.name)}, which is not 0 at 0")
-        with torch.no_grad():
-            value = function(z)
-            share = torch.where(z == 0, torch.zeros_like(z), value / z)
-        return carried(value, lambda arriving: arriving * share, x)
 
     def _weighted(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         """R_j = Σ_k ρ(a_j w_jk) R_k / (ε + Σ_j ρ(a_j w_jk)), with ρ as the rule says."""
@@ -142,6 +143,17 @@ class _Relevance:
             return arriving
 
         return carried(value, back, value)
+
+
+def _single(step: Step, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """R/z goes on by f(z)/z."""
+    z = x.detach()
+    if any(bool(found.any()) for _, found in probed(function, z, (0.0,))):
+        raise AttributionError(f"LRP has no rule for {title(step.name)}, which is not 0 at 0")
+    with torch.no_grad():
+        value = function(z)
+        share = torch.where(z == 0, torch.zeros_like(z), value / z)
+    return carried(value, lambda arriving: arriving * share, x)
 
 
 def _constant(value: Any) -> Any:

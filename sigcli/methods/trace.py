@@ -21,6 +21,8 @@ from .coordinates import Call, Coordinates, Edge, Grid, edge_of, grid, tensors
 
 Key = tuple[str, int]
 """A result's name and its number among those of the same name in one pass, from 1."""
+_GIVE_ONE = frozenset(["setitem", "max", "min"])
+"""Functions that give no tensor alone, but one of values: what is written into; a maximum, beside its places."""
 _MIXES = re.compile(r"(Addmm|Mm|Bmm|Baddbmm|Mv|Dot|Linear|Convolution|Attention|Lstm|Gru)", re.IGNORECASE)
 
 
@@ -30,7 +32,7 @@ class Result:
 
     Args:
         name: of the layer, dotted; of a function `layer:function` (`forward:function` in the network's own forward), with
-            `.2` and so on where the layer calls it several times.
+            `.2` and so on where the layer calls it several times; with `.whole` what it wrote into through a view.
         run: its number among those of the same name.
         kind: the layer's class, or "function".
         shape: with the batch.
@@ -124,20 +126,33 @@ class Trace(TorchFunctionMode):
             return func(*args, **kwargs)
         given = tensors((args, kwargs)) if self._record else []
         edges = {id(t): self._coordinates.of_view(t) for t in given}
-        viewed = [(t._base, edge_of(t._base), t) for t in given if t._base is not None]
+        viewed = [
+            (t._base, t._base._version, edge_of(t._base), t)
+            for t in tensors((args, kwargs))
+            if t._base is not None and not t.is_inference()
+        ]
         found = func(*args, **kwargs)
         called = getattr(func, "__name__", type(func).__name__).strip("_")
+        given = [args[0]] if called == "setitem" else tensors(found)
         if edges:
-            given = [args[0]] if called == "setitem" else tensors(found)
             self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [edge_of(t) for t in given])
-        for base, edge, view in viewed:
+        for base, _, edge, view in viewed if self._record else ():
             self._coordinates.written(base, edge, view)
-        if isinstance(found, Tensor):
-            where, times = self._running[-1] if self._running else ("", Counter())
-            times[called] += 1
-            number = f".{times[called]}" if times[called] > 1 else ""
-            self._given(f"{where or 'forward'}:{called}{number}", "function", found)
+        one = [t for t in given if t.is_floating_point()] if called in _GIVE_ONE else []
+        if isinstance(found, Tensor) or len(one) == 1:
+            written = next((base for base, version, _, _ in viewed if base._version != version), None)
+            self._called(called, found if isinstance(found, Tensor) else one[0], written)
         return found
+
+    def _called(self, called: str, found: Tensor, written: Tensor | None) -> None:
+        """Note what a function gave, and the tensor into a view of which it wrote."""
+        where, times = self._running[-1] if self._running else ("", Counter())
+        times[called] += 1
+        number = f".{times[called]}" if times[called] > 1 else ""
+        name = f"{where or 'forward'}:{called}{number}"
+        self._given(name, "function", found)
+        if written is not None:
+            self._given(f"{name}.whole", "function", written)
 
     def _given(self, name: str, kind: str, output: Tensor) -> None:
         self._busy = True
