@@ -154,7 +154,7 @@ def hash_state(state: Mapping[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=32)
     for name, value in state.items():
         if isinstance(value, Tensor):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode(errors="surrogatepass"))
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -187,9 +187,10 @@ def _unwrap(content: Any) -> dict[str, Any]:
         not isinstance(content, dict)
         or not content
         or not all(isinstance(v, (Tensor, Outline, Strange)) for v in content.values())
+        or not all(isinstance(key, str) for key in content)  # other keys may be of any size, and name no weight
     ):
         return {}
-    state = {str(key): value for key, value in content.items()}
+    state = dict(content)
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
