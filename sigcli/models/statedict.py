@@ -130,8 +130,13 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], path: str | Path,
         for key, value in state.items()
         if key in own and value.shape != own[key].shape
     ]
+    other += [
+        f"{key} complex instead of real"
+        for key, value in state.items()
+        if key in own and value.is_complex() and not own[key].is_complex()
+    ]
     if missing or extra or other:
-        found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape", other)]
+        found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape or type", other)]
         what = f"the weights are not those of {name}: {'; '.join(text for text in found if text)}"
         raise ModelError(what, given=path, hint="Name the network that they were trained with.")
 
