@@ -37,7 +37,10 @@ def number(value):
     return b"J" + struct.pack("<i", value)
 
 
-def tensor(kind="Float", count=4, size=number(4), stride=number(1), offset=number(0), key=text("0"), dtype=""):
+ZERO, ONE, FOUR, FIRST = number(0), number(1), number(4), text("0")
+
+
+def tensor(kind="Float", count=4, size=FOUR, stride=ONE, offset=ZERO, key=FIRST, dtype=""):
     """A tensor of a storage; `dtype` is that of `_rebuild_tensor_v3`."""
     storage = b"(" + text("storage") + f"ctorch\n{kind}Storage\n".encode() + key + text("cpu")
     storage += (number(count) if isinstance(count, int) else count) + b"tQ"
@@ -225,7 +228,6 @@ def test_values_in_a_header_have_a_type_and_a_range(tmp_path):
         path = header(tmp_path / "n.safetensors", place, value)
         with pytest.raises(ModelError, match=f"does not say how its network is built: .*{place[-1]}"):
             read_header(path)
-            pytest.fail(f"{place}: {value!r} was read")
 
 
 def test_nothing_may_lack_in_a_header(tmp_path):

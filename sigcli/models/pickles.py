@@ -20,6 +20,7 @@ _VIEW_LIMIT = 64 << 20  # bytes that a tensor may seem to have beyond its storag
 _COUNT_LIMIT = 1 << 62  # numbers and steps between them, which torch holds in 64 bits
 _AXES = 64  # of a tensor; torch's own loops take no more
 _KEY_PARTS = 1000  # of a table's key that is a tuple; hashing recurses without end
+_NO_SHAPE = "a tensor whose shape or strides are no numbers that a tensor can have"
 
 _OPCODES = (
     "PROTO", "FRAME", "STOP", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "MARK", "POP", "POP_MARK", "DUP",
@@ -84,7 +85,7 @@ class Outline:
         """Raise BrokenPickleError where it reaches outside `nbytes` bytes, or is far larger than these."""
         whole = (self.offset, *self.size, *self.stride)
         if not all(map(_is_count, whole)):  # such numbers are not shown: they may be of any type and length
-            raise BrokenPickleError("a tensor whose shape or strides are no numbers that a tensor can have")
+            raise BrokenPickleError(_NO_SHAPE)
         if len(self.size) != len(self.stride) or len(self.size) > _AXES:
             raise BrokenPickleError(f"a tensor with {len(self.size)} sizes and {len(self.stride)} strides")
         if prod(max(size, 1) for size in self.size) >= _COUNT_LIMIT:
@@ -233,7 +234,10 @@ class _Reader(pickle._Unpickler):
         dtype = next((m for m in more if isinstance(m, torch.dtype)), storage.dtype)
         if dtype not in _NUMBERS:
             return Strange(f"of type {dtype}")
-        made = Outline(storage, dtype, offset, tuple(size), tuple(stride))
+        size, stride = tuple(size), tuple(stride)
+        if not all(map(_is_count, (offset, *size, *stride))):
+            raise BrokenPickleError(_NO_SHAPE)
+        made = Outline(storage, dtype, offset, size, stride)
         self.outlines.append(made)
         return made
 

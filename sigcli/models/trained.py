@@ -164,7 +164,8 @@ def _read(found: Any) -> Trained:
 def _read_pixels(found: Any) -> Preprocess:
     _expect(isinstance(found, dict), "its preprocess is no table")
     names = [f.name for f in fields(Preprocess)]
-    _expect(set(found) == set(names), f"its preprocess does not have {', '.join(names)}")
+    odd = [*(name for name in names if name not in found), *(name for name in found if name not in names)]
+    _expect(not odd, f"its preprocess lacks, or has beside {', '.join(names)}: {', '.join(odd)}")
     mean, std = found["mean"], found["std"]
     for name, values in (("mean", mean), ("std", std)):
         listed = isinstance(values, list) and len(values) in (1, 3) and all(map(_is_number, values))
