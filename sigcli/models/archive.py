@@ -270,6 +270,8 @@ def _directory(path: Path, stream: Any) -> tuple[dict[str, Member], str]:
     root = first if all(name.startswith(first) and name != first for name in names) else ""
     found, last = {}, ("", 0)
     for info in sorted(infos, key=lambda info: info.header_offset):
+        if not 0 <= info.header_offset < end:
+            raise damaged(path, f"'{info.filename}' is not where the directory says")
         member = _located(path, stream, info, root)
         if info.header_offset < last[1]:
             raise refused(path, f"'{last[0]}' and '{member.name}' share bytes")
@@ -301,9 +303,9 @@ def _located(path: Path, stream: Any, info: zipfile.ZipInfo, root: str) -> Membe
         raise refused(path, f"'{name}' is encrypted, or packed in a way that torch never does")
     if info.compress_type == zipfile.ZIP_STORED and info.compress_size != info.file_size:
         raise damaged(path, f"'{name}' states two sizes")
-    stream.seek(max(info.header_offset, 0))
+    stream.seek(info.header_offset)
     head = stream.read(_LOCAL.size)
-    if info.header_offset < 0 or len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
+    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
         raise damaged(path, f"'{name}' is not where the directory says")
     method, length, extra = _LOCAL.unpack(head)[3], _LOCAL.unpack(head)[9], _LOCAL.unpack(head)[10]
     own = stream.read(length)

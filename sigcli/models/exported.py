@@ -14,8 +14,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from .expressions import is_arithmetic
 from .operators import target_objection
 
@@ -43,10 +41,10 @@ def clean_program(text: bytes) -> bytes:
         raise BrokenProgramError("its text is nested too deeply") from error
 
 
-def parse(text: bytes) -> Any:
-    """JSON of an archive; raises BrokenProgramError where it is none."""
+def parse(text: bytes | str) -> Any:
+    """JSON of an archive, or of a text in it; raises BrokenProgramError where it is none."""
     try:
-        return json.loads(text.decode("utf-8"))
+        return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
         raise BrokenProgramError("its text is not JSON") from error
 
@@ -57,20 +55,20 @@ def clean_payload(text: bytes, path_name: re.Pattern[str]) -> dict[str, dict[str
     Raises:
         OddProgramError: one is pickled, lies in a file of another name, or is described in another way than exports do.
     """
-    found = _record(config=_mapping(_text, _anything))(parse(text))["config"]
+    try:
+        return _payload(parse(text), path_name)
+    except RecursionError as error:
+        raise BrokenProgramError("its text is nested too deeply") from error
+
+
+def _payload(content: Any, path_name: re.Pattern[str]) -> dict[str, dict[str, Any]]:
+    found = _record(config=_mapping(_text, _anything))(content)["config"]
     if any(isinstance(entry, dict) and entry.get("use_pickle") for entry in found.values()):
         raise OddProgramError("pickles its weights as objects, which could run code")
     entry = _record(
         path_name=_matching(path_name, "file name"), is_param=_boolean, use_pickle=_boolean, tensor_meta=_META
     )
     return {_fqn(name): entry(value) for name, value in found.items()}
-
-
-def element_type(code: int) -> torch.dtype | None:
-    """The type of numbers that a program writes as `code`; None for none."""
-    from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
-
-    return _SERIALIZE_TO_TORCH_DTYPE.get(code)
 
 
 # --- the grammar: each reader returns what it read, cleaned, or raises ---------------------------------------------------
@@ -103,8 +101,22 @@ def _matching(pattern: re.Pattern[str], what: str) -> Reader:
     return read
 
 
-_boolean, _integer, _text = _instance(bool, "truth value"), _instance(int, "number"), _instance(str, "text")
+_boolean = _instance(bool, "truth value")
 _RESERVED = frozenset(["self", "torch", "device", "inf", "nan", "fx_pytree", "pytree", "math"])
+
+
+def _integer(value: Any) -> int:
+    """A whole number of 64 bits, with a sign or without: torch holds no other."""
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 64:
+        raise _fail("number", value)
+    return value
+
+
+def _text(value: Any) -> str:
+    """A text that can be written: JSON can also spell halves of characters (surrogates), which no encoding takes."""
+    if not isinstance(value, str) or any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise _fail("text", value)
+    return value
 
 
 def _name(value: Any) -> str:
@@ -128,9 +140,9 @@ def _fqn(value: Any) -> str:
 
 
 def _number(value: Any) -> Any:
-    if value in ("Infinity", "-Infinity", "NaN") or type(value) in (int, float):
+    if type(value) is float or (isinstance(value, str) and value in ("Infinity", "-Infinity", "NaN")):
         return value
-    raise _fail("number", value)
+    return _integer(value)
 
 
 def _listed(item: Reader) -> Reader:
@@ -198,9 +210,7 @@ def _symbolic(field: str, plain: Reader) -> Reader:
 # --- the schema of an exported program (torch/_export/serde/schema.py) -----------------------------------------------------
 
 
-_device = _record(
-    {"index": _or_none(_instance(int, "number"))}, type=_matching(re.compile("cpu|cuda|mps|xpu|hpu|mtia"), "device")
-)
+_device = _record({"index": _or_none(_integer)}, type=_matching(re.compile("cpu|cuda|mps|xpu|hpu|mtia"), "device"))
 _INT, _FLOAT, _BOOL = _symbolic("as_int", _integer), _symbolic("as_float", _number), _symbolic("as_bool", _boolean)
 _META = _record(
     dtype=_integer, sizes=_listed(_INT), requires_grad=_boolean, device=_device, strides=_listed(_INT), storage_offset=_INT,
@@ -284,7 +294,7 @@ _OUTPUT_SPEC = _union(
 
 def _tree(value: Any) -> str:
     """How inputs or outputs are nested, as JSON in text: tuples, lists and tables by names; torch imports others."""
-    version, node = _pair(parse(_text(value).encode()))
+    version, node = _pair(parse(_text(value)))
     return json.dumps([_integer(version), _tree_node(node)])
 
 
@@ -302,7 +312,7 @@ def _tree_node(value: Any) -> dict[str, Any]:
     if kind in ("builtins.tuple", "builtins.list") and context == "null":
         return made
     if kind in ("builtins.dict", "collections.OrderedDict") and isinstance(context, str):
-        return {**made, "context": json.dumps(_listed(_name)(parse(context.encode())))}
+        return {**made, "context": json.dumps(_listed(_name)(parse(context)))}
     raise OddProgramError(f"takes or returns a {kind}, which is none of tuple, list, dict or tensor")
 
 

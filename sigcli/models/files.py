@@ -199,7 +199,8 @@ def _batch_sizes(program: Any) -> tuple[int, int | None]:
     limits = program.range_constraints.get(values[0].shape[0].node.expr)
     if limits is None or not getattr(limits.upper, "is_Integer", False):
         return 1, None
-    return max(1, int(limits.lower)), int(limits.upper)
+    least = int(limits.lower) if getattr(limits.lower, "is_Integer", False) else 1
+    return max(1, least), int(limits.upper)
 
 
 def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | None, ...], int]:

@@ -54,10 +54,23 @@ def _is_table(lines: list[str]) -> bool:
 
 def _table(path: Path, lines: list[str], classes: int) -> list[str]:
     labels: dict[int, str] = {}
-    for row in csv.reader(io.StringIO("\n".join(lines)), skipinitialspace=True):
+    for row in _rows(path, lines):
         index = int(row[0])
         if index in labels or index >= classes:
             what = f"class {index} has two labels" if index in labels else f"there is no class {index}"
             raise ModelError(what, given=path, allowed=f"each index from 0 to {classes - 1} once")
         labels[index] = row[1].strip()
     return [labels[index] for index in sorted(labels)]
+
+
+def _rows(path: Path, lines: list[str]) -> list[list[str]]:
+    """Cells of a table, the first of each row a number of at most nine digits."""
+    try:
+        rows = list(csv.reader(io.StringIO("\n".join(lines)), skipinitialspace=True))
+    except csv.Error as error:
+        raise ModelError(f"the labels file cannot be read: {error}", given=path, allowed=_FORMS) from error
+    odd = next((row for row in rows if len(row) < 2 or not re.fullmatch(r"\d{1,9}", row[0].strip())), None)
+    if odd is not None:
+        first = odd[0][:40] if odd else ""
+        raise ModelError(f"the labels file has a line without index and label ('{first}')", given=path, allowed=_FORMS)
+    return rows

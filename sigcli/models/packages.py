@@ -17,7 +17,7 @@ import torch
 from sigcli.errors import ModelError
 
 from .archive import Archive, damaged, shown
-from .exported import BrokenProgramError, OddProgramError, clean_payload, clean_program, element_type
+from .exported import BrokenProgramError, OddProgramError, clean_payload, clean_program
 from .pickles import Outline, Storage
 from .saved import messages, of_archive
 
@@ -107,13 +107,21 @@ def _tensors_anew(archive: Archive, name: str, aside: Path | None) -> bytes | Pa
         content: Any = saved.content if isinstance(saved.content, dict) else None
         for key, value in (content or {}).items():
             if not isinstance(key, str) or not isinstance(value, Outline):
-                raise OddProgramError(f"keeps other things than tensors among its weights ({key})")
+                named = shown(key) if isinstance(key, str) else f"a {type(key).__name__} as its name"
+                raise OddProgramError(f"keeps other things than tensors among its weights ({named})")
             outlines[key] = value
         if content is None:
             raise damaged(archive.path, f"'{name}' holds no table of tensors")
         target = aside / f"{len(list(aside.iterdir()))}.pt"
         torch.save(saved.tensors(outlines), target)
         return target
+
+
+def element_type(code: int) -> torch.dtype | None:
+    """The type of numbers that a program writes as `code`; None for none."""
+    from torch._export.serde.serialize import _SERIALIZE_TO_TORCH_DTYPE
+
+    return _SERIALIZE_TO_TORCH_DTYPE.get(code)
 
 
 def _check_layout(archive: Archive, name: str, meta: dict[str, Any]) -> None:

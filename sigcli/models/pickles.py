@@ -8,15 +8,19 @@ made.
 from __future__ import annotations
 
 import pickle
-from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 _VIEW_LIMIT = 64 << 20  # bytes that a tensor may seem to have beyond its storage (by strides of zero)
+_COUNT_LIMIT = 1 << 62  # numbers and steps between them, which torch holds in 64 bits
+_AXES = 64  # of a tensor; torch's own loops take no more
+_KEY_PARTS = 1000  # of a table's key that is a tuple; hashing recurses without end
+_NO_SHAPE = "a tensor whose shape or strides are no numbers that a tensor can have"
 
 _OPCODES = (
     "PROTO", "FRAME", "STOP", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "NEWOBJ", "MARK", "POP", "POP_MARK", "DUP",
@@ -30,6 +34,10 @@ _STORAGES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
     "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
     "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
+}  # fmt: skip
+_NUMBERS = frozenset(_STORAGES.values()) | {
+    torch.uint16, torch.uint32, torch.uint64, torch.complex32, torch.float8_e4m3fn, torch.float8_e5m2,
+    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz,
 }  # fmt: skip
 _QUANTISED = {"QUInt8Storage": torch.uint8, "QInt8Storage": torch.int8, "QInt32Storage": torch.int32}
 _TORCHBIND = ("__torch__.torch.classes.quantized", "__torch__.torch.classes.rnn", "__torch__.torch.classes.sparse")
@@ -76,8 +84,12 @@ class Outline:
     def check_in(self, nbytes: int) -> None:
         """Raise BrokenPickleError where it reaches outside `nbytes` bytes, or is far larger than these."""
         whole = (self.offset, *self.size, *self.stride)
-        if any(type(n) is not int or not 0 <= n < 1 << 62 for n in whole) or len(self.size) != len(self.stride):
-            raise BrokenPickleError(f"a tensor of shape {self.size} and strides {self.stride}")
+        if not all(map(_is_count, whole)):  # such numbers are not shown: they may be of any type and length
+            raise BrokenPickleError(_NO_SHAPE)
+        if len(self.size) != len(self.stride) or len(self.size) > _AXES:
+            raise BrokenPickleError(f"a tensor with {len(self.size)} sizes and {len(self.stride)} strides")
+        if prod(max(size, 1) for size in self.size) >= _COUNT_LIMIT:
+            raise BrokenPickleError(f"a tensor of shape {self.size} is larger than any file")
         count, last = 1, self.offset
         for size, stride in zip(self.size, self.stride, strict=True):
             count, last = count * size, last + max(size - 1, 0) * stride
@@ -88,7 +100,8 @@ class Outline:
 
     def tensor(self, numbers: Tensor) -> Tensor:
         """The tensor, as a view of its storage's bytes (nbytes,) uint8."""
-        flat = numbers.view(self.dtype) if len(numbers) else torch.empty(0, dtype=self.dtype)
+        whole = numbers[: len(numbers) // self.dtype.itemsize * self.dtype.itemsize]
+        flat = whole.view(self.dtype) if len(whole) else torch.empty(0, dtype=self.dtype)
         laid = flat.as_strided(self.size, self.stride, self.offset)
         return torch.nn.Parameter(laid, requires_grad=self.gradient) if self.parameter else laid
 
@@ -123,24 +136,65 @@ def describe(stream: Any, *, script: bool = False) -> tuple[Any, list[Outline]]:
         raise BrokenPickleError("what it says of its tensors cannot be read") from error
 
 
+_ORIGINAL: dict[int, Any] = pickle._Unpickler.dispatch
+
+
 class _Reader(pickle._Unpickler):
     """Python's reader in Python, whose table of operations can be cut down to those that torch writes."""
 
     dispatch: ClassVar[dict[int, Any]] = {
-        ord(getattr(pickle, name)): pickle._Unpickler.dispatch[ord(getattr(pickle, name))] for name in _OPCODES
+        ord(getattr(pickle, name)): _ORIGINAL[ord(getattr(pickle, name))] for name in _OPCODES
     }
 
     def __init__(self, stream: Any, script: bool):
         super().__init__(stream, encoding="utf-8")
         self.script, self.outlines, self.classes = script, [], {}
 
+    @property
+    def _top(self) -> list[Any]:
+        """The values since the last mark; the reader of Python keeps them to itself."""
+        return vars(self)["stack"]
+
     def load_reduce(self) -> None:
         """Call a function; TorchScript hands an enumeration its bare value."""
-        stack: list[Any] = vars(self)["stack"]
+        stack = self._top
         arguments = stack.pop()
         stack[-1] = stack[-1](*(arguments if isinstance(arguments, tuple) or not self.script else (arguments,)))
 
     dispatch[ord(pickle.REDUCE)] = load_reduce
+
+    def load_build(self) -> None:
+        """Give an object its attributes: none of a table (torch notes versions of modules there), and of no tensor."""
+        state, made = self._top.pop(), self._top[-1]
+        if isinstance(made, _Inert):
+            made.state = state
+        elif type(made) is not dict:
+            raise BrokenPickleError("attributes of what has none")
+
+    dispatch[ord(pickle.BUILD)] = load_build
+
+    def load_setitem(self) -> None:
+        """Put one value into a table."""
+        _key(self._top[-2])
+        _ORIGINAL[ord(pickle.SETITEM)](self)
+
+    dispatch[ord(pickle.SETITEM)] = load_setitem
+
+    def load_setitems(self) -> None:
+        """Put values into a table."""
+        for key in self._top[::2]:
+            _key(key)
+        _ORIGINAL[ord(pickle.SETITEMS)](self)
+
+    dispatch[ord(pickle.SETITEMS)] = load_setitems
+
+    def load_additems(self) -> None:
+        """Put members into a set."""
+        for key in self._top:
+            _key(key)
+        _ORIGINAL[ord(pickle.ADDITEMS)](self)
+
+    dispatch[ord(pickle.ADDITEMS)] = load_additems
 
     def find_class(self, module: str, name: str, /) -> Any:
         module = "builtins" if module == "__builtin__" else module
@@ -167,18 +221,23 @@ class _Reader(pickle._Unpickler):
 
     def persistent_load(self, pid: Any, /) -> Storage:
         kind, dtype, key, _, count, *view = pid
-        if kind != "storage" or not isinstance(dtype, torch.dtype) or type(count) is not int or count < 0:
+        if kind != "storage" or dtype not in _NUMBERS or type(key) is not str or not _is_count(count):
             raise BrokenPickleError("a storage that is none")
         if any(v is not None for v in view):
             raise BrokenPickleError("storages inside storages, as torch wrote them before 0.4")
-        return Storage(str(key), dtype, count)
+        return Storage(key, dtype, count)
 
-    def outline(self, storage: Storage, offset: Any, size: Any, stride: Any, *more: Any) -> Outline:
+    def outline(self, storage: Storage, offset: Any, size: Any, stride: Any, *more: Any) -> Outline | Strange:
         """A tensor; `_rebuild_tensor_v3` states a type of its own in the end."""
         if not isinstance(storage, Storage) or (len(more) > 3 and isinstance(more[3], dict) and more[3]):
             raise BrokenPickleError("a tensor without a storage, or one that is conjugated")
         dtype = next((m for m in more if isinstance(m, torch.dtype)), storage.dtype)
-        made = Outline(storage, dtype, offset, tuple(size), tuple(stride))
+        if dtype not in _NUMBERS:
+            return Strange(f"of type {dtype}")
+        size, stride = tuple(size), tuple(stride)
+        if not all(map(_is_count, (offset, *size, *stride))):
+            raise BrokenPickleError(_NO_SHAPE)
+        made = Outline(storage, dtype, offset, size, stride)
         self.outlines.append(made)
         return made
 
@@ -187,10 +246,7 @@ class _Inert:
     """Stands for an object of a class in a TorchScript archive: keeps what it is given."""
 
     def __init__(self, *values: Any):
-        self.values = values
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+        self.values, self.state = values, None
 
 
 class _Maker:
@@ -208,6 +264,29 @@ class _Maker:
         return self._call(*arguments)
 
 
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < _COUNT_LIMIT
+
+
+def _key(value: Any) -> Any:
+    """A key of a table or member of a set that can be hashed: a deep tuple, or one that holds itself often, cannot."""
+    parts = [value]
+    for part in parts:
+        if isinstance(part, tuple):
+            parts.extend(part)
+        if len(parts) > _KEY_PARTS:
+            raise BrokenPickleError("a name in it is nested too deeply")
+        if isinstance(part, (Outline, Storage)):
+            raise BrokenPickleError("a tensor that is a name")
+    return value
+
+
+def _table(items: Any = ()) -> dict[Any, Any]:
+    """A dict of any sort: their own kinds have attributes and methods that a file could replace (BUILD)."""
+    pairs: Iterable[Any] = items.items() if isinstance(items, dict) else items
+    return {_key(key): value for key, value in pairs}
+
+
 def _torchbind(full: str) -> bool:
     return full.startswith("__torch__.torch.classes")
 
@@ -218,7 +297,11 @@ def _kept(*arguments: Any) -> Any:
 
 def _parameter(data: Any, gradient: Any = False, *_: Any) -> Any:
     """A parameter, which a state dict holds where somebody kept the module's own (`dict(net.named_parameters())`)."""
-    return replace(data, parameter=True, gradient=bool(gradient)) if isinstance(data, Outline) else data
+    if not isinstance(data, Outline):
+        return data
+    if type(gradient) is not bool or (gradient and not (data.dtype.is_floating_point or data.dtype.is_complex)):
+        raise BrokenPickleError(f"a parameter of {data.dtype} with a gradient")
+    return replace(data, parameter=True, gradient=gradient)
 
 
 def _with_type(function: Any, _kind: Any, arguments: Any, *_: Any) -> Any:
@@ -227,14 +310,14 @@ def _with_type(function: Any, _kind: Any, arguments: Any, *_: Any) -> Any:
 
 
 def _named(name: str) -> Callable[..., str]:
-    return lambda *arguments: f"{name}{arguments}"
+    return lambda *_: name
 
 
 _KNOWN: dict[str, Any] = {
-    "collections.OrderedDict": _Maker(OrderedDict),
-    "collections.Counter": _Maker(Counter),
+    "collections.OrderedDict": _Maker(_table),
+    "collections.Counter": _Maker(_table),
     "collections.defaultdict": _Maker(lambda *_: {}),
-    "builtins.set": _Maker(set),
+    "builtins.set": _Maker(lambda items=(): {_key(item) for item in items}),
     "builtins.complex": _Maker(complex),
     "torch.Size": _Maker(lambda items=(): tuple(items)),
     "torch.device": _Maker(_named("device")),

@@ -46,13 +46,16 @@ class Saved:
         """The tensors of these outlines; those that share a storage share it here.
 
         Raises:
-            BrokenPickleError: one reaches outside its storage.
+            BrokenPickleError: one reaches outside its storage, or two take one for numbers of different types.
         """
+        named: dict[str, Storage] = {}
         storages: dict[str, Tensor] = {}
         found = {}
         for name, outline in outlines.items():
             outline.check()
             key = outline.storage.key
+            if outline.storage.nbytes and named.setdefault(key, outline.storage) != outline.storage:
+                raise BrokenPickleError("two tensors take the same bytes for numbers of two types or lengths")
             if key not in storages or len(storages[key]) < outline.storage.nbytes:
                 storages[key] = self.numbers(outline.storage)
             outline.check_in(len(storages[key]))
@@ -121,11 +124,11 @@ def _legacy(path: Path, content: mmap.mmap) -> Saved:
     describe(content)  # of the machine that wrote it
     found, outlines = describe(content)
     keys, _ = describe(content)
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise BrokenPickleError("it does not say where its numbers are")
     widths = {outline.storage.key: outline.storage.dtype.itemsize for outline in outlines}
     places, at = {}, content.tell()
-    for key in map(str, keys):
+    for key in keys:
         count = struct.unpack("<q", content[at : at + 8])[0] if at + 8 <= length else -1
         places[key] = (at + 8, count * widths.get(key, 1))
         at = sum(places[key])

@@ -133,8 +133,13 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], path: str | Path,
         for key, value in state.items()
         if key in own and value.shape != own[key].shape
     ]
+    other += [
+        f"{key} complex instead of real"
+        for key, value in state.items()
+        if key in own and value.is_complex() and not own[key].is_complex()
+    ]
     if missing or extra or other:
-        found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape", other)]
+        found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape or type", other)]
         what = f"the weights are not those of {name}: {'; '.join(text for text in found if text)}"
         raise ModelError(what, given=path, hint="Name the network that they were trained with.")
 
@@ -157,7 +162,7 @@ def hash_state(state: Mapping[str, Any]) -> str:
     digest = hashlib.blake2b(digest_size=32)
     for name, value in state.items():
         if isinstance(value, Tensor):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode(errors="surrogatepass"))
             digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -190,9 +195,10 @@ def _unwrap(content: Any) -> dict[str, Any]:
         not isinstance(content, dict)
         or not content
         or not all(isinstance(v, (Tensor, Outline, Strange)) for v in content.values())
+        or not all(isinstance(key, str) for key in content)  # other keys may be of any size, and name no weight
     ):
         return {}
-    state = {str(key): value for key, value in content.items()}
+    state = dict(content)
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}

@@ -6,7 +6,7 @@ The file holds tensors and one JSON text, and nothing that could run.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,20 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torchvision.transforms import InterpolationMode
 
 from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.writing import write_aside
 
+from .archive import shown
 from .model import Source
-from .preprocess import Preprocess
+from .preprocess import COVER, LARGEST, Preprocess, Size
 from .statedict import State, check_fits, hash_file, load_into, read_state_dict
 
 HEADER = "sig-network"
 _VERSION = 1
+_LIMIT = 1e6  # of mean and, upside down, of std; beyond, float32 overflows in the first layers
 OWN = {
     "small-cnn": SmallCNN,
     "small-cnn-any": partial(SmallCNN, pool="any"),
@@ -124,14 +127,90 @@ def read_header(path: str | Path) -> Trained | None:
         return None
     try:
         found = json.loads(text)
-        pixels: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in found["preprocess"].items()}
-        return Trained(
-            str(found["arch"]), tuple(map(str, found["classes"])), bool(found["certainty"]), Preprocess(**pixels),
-            dict(found["figures"]),
-        )  # fmt: skip
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError, RecursionError) as error:
-        hint = "It may be of another version of sig, or was changed: train it again."
-        raise ModelError("the file does not say how its network is built", given=path, hint=hint) from error
+    except (ValueError, RecursionError) as error:
+        raise _untold(path, "its text is not JSON") from error
+    try:
+        return _read(found)
+    except _WrongError as error:
+        raise _untold(path, str(error)) from error
+    except UsageError as error:
+        raise _untold(path, error.what) from error
+
+
+class _WrongError(Exception):
+    """A header with a value of another type or range; `str` says which."""
+
+
+def _untold(path: str | Path, why: str) -> ModelError:
+    what = f"the file does not say how its network is built: {shown(why)}"
+    return ModelError(what, given=path, hint="It may be of another version of sig, or was changed: train it again.")
+
+
+def _read(found: Any) -> Trained:
+    _expect(isinstance(found, dict), "it is no table")
+    lacks = [key for key in ("version", *(f.name for f in fields(Trained))) if key not in found]
+    _expect(not lacks, f"it has no {', '.join(lacks)}")
+    _expect(type(found["version"]) is int and found["version"] == _VERSION, f"its version is not {_VERSION}")
+    _expect(_is_name(found["arch"]), "its arch is no name")
+    classes = found["classes"]
+    _expect(isinstance(classes, list) and len(classes) > 0 and all(map(_is_name, classes)), "its classes are no names")
+    _expect(isinstance(found["certainty"], bool), "its certainty is neither true nor false")
+    _expect(isinstance(found["figures"], dict) and _is_plain(found["figures"]), "its figures are no table of numbers")
+    return Trained(
+        found["arch"], tuple(classes), found["certainty"], _read_pixels(found["preprocess"]), found["figures"]
+    )
+
+
+def _read_pixels(found: Any) -> Preprocess:
+    _expect(isinstance(found, dict), "its preprocess is no table")
+    names = [f.name for f in fields(Preprocess)]
+    odd = [*(name for name in names if name not in found), *(name for name in found if name not in names)]
+    _expect(not odd, f"its preprocess lacks, or has beside {', '.join(names)}: {', '.join(odd)}")
+    mean, std = found["mean"], found["std"]
+    for name, values in (("mean", mean), ("std", std)):
+        listed = isinstance(values, list) and len(values) in (1, 3) and all(map(_is_number, values))
+        _expect(listed, f"its {name} is not 1 or 3 numbers up to {_LIMIT:.0e}")
+    _expect(len(mean) == len(std), "its mean and std have different lengths")
+    _expect(min(std) >= 1 / _LIMIT, f"its std is below {1 / _LIMIT:.0e}")
+    _expect(found["interpolation"] in tuple(mode.value for mode in InterpolationMode), "its interpolation is none")
+    resize = COVER if found["resize"] == COVER else _read_size("resize", found["resize"])
+    crop = _read_size("crop", found["crop"])
+    return Preprocess(resize, crop, tuple(map(float, mean)), tuple(map(float, std)), found["interpolation"])
+
+
+def _read_size(name: str, found: Any) -> Size | None:
+    if found is None:
+        return None
+    sides: list[Any] = found if isinstance(found, list) and len(found) == 2 else [found]
+    whole = all(type(side) is int and side >= 1 for side in sides)
+    _expect(whole, f"its {name} is neither a number of pixels, nor a pair of them, nor null")
+    _expect(max(sides) <= LARGEST, f"with a {name} above {LARGEST} pixels it cannot be built")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _expect(holds: bool, wrong: str) -> None:
+    if not holds:
+        raise _WrongError(wrong)
+
+
+def _is_name(value: Any) -> bool:
+    """A text that can be a file's name; halves of characters, which JSON can spell, cannot."""
+    try:
+        return isinstance(value, str) and bool(value.encode(errors="surrogateescape"))
+    except UnicodeEncodeError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) <= _LIMIT  # NaN is not
+
+
+def _is_plain(value: Any, depth: int = 3) -> bool:
+    """Measured values: numbers or null, by name, or a list of such tables (the training's points)."""
+    if isinstance(value, (dict, list)):
+        each = value.values() if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(item, depth - 1) for item in each)
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 1 << 63)
 
 
 def _check_size(made: Trained, state: State, path: Path) -> None:
@@ -165,7 +244,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         _check_size(made, state, path)
         module = build(made)
     except (UsageError, ValueError, RuntimeError, TypeError, ArithmeticError, MemoryError, AssertionError) as error:
-        what = f"the file names a network that cannot be built ({made.arch})"
+        what = f"the file names a network that cannot be built ({shown(made.arch)})"
         raise ModelError(what, given=path, hint="Train it again: sig train.") from error
     load_into(module, state, path, made.arch)
     return Source(
