@@ -31,10 +31,10 @@ from torch.nn import functional
 from sigcli.errors import SigError
 from sigcli.methods import METHODS
 from sigcli.methods.places import last_layer
-from sigcli.methods.running import attributions
+from sigcli.methods.run import attributions
 from sigcli.methods.trace import Trace
-from sigcli.models.prepare import prepare
-from sigcli.scorer import Scorer
+from sigcli.models.fold import prepare
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Subject
 
 SIDES = {"vit_*": 224, "maxvit*": 224, "inception*": 160}

@@ -21,20 +21,20 @@ import torch
 from common import machine, model, report
 from PIL import Image
 
-from sigcli.app.choices import Chosen, choose_methods
-from sigcli.app.inputs import ImageSet
-from sigcli.cli.memory import keep_freed_memory
-from sigcli.engine import Task, integrate
-from sigcli.images import find_images, read_image
+from sigcli.attribution.decoding import ImageSet
+from sigcli.attribution.select import Chosen, choose_methods
+from sigcli.engine.allocator import keep_freed_memory
+from sigcli.engine.integrate import Task, integrate
+from sigcli.inputs.images import find_images, read_image
 from sigcli.metrics.case import Case
 from sigcli.metrics.faithfulness import Plan, deletion, insertion
 from sigcli.metrics.localisation import relevance_mass, roc_auc
 from sigcli.metrics.removal import follow
-from sigcli.metrics.summary import bootstrap, paired
+from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.models.model import Model
 from sigcli.render import default_sigma, smooth
-from sigcli.scenarios import shapes
-from sigcli.scorer import Scorer
+from sigcli.scenarios.shapes import data as shapes
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Subject
 
 EVALUATIONS, STEPS, ROAD_STEPS = 128, 12, 6

@@ -19,10 +19,10 @@ import torch
 from captum.attr import IntegratedGradients
 from common import machine, model, report
 
-from sigcli.cli.memory import keep_freed_memory
-from sigcli.engine import Task, integrate
+from sigcli.engine.allocator import keep_freed_memory
+from sigcli.engine.integrate import Task, integrate
 from sigcli.methods import METHODS
-from sigcli.scorer import Score, Scorer
+from sigcli.scores.classifier import Score, Scorer
 from sigcli.types import Subject
 
 

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import sigcli.app.evaluate
-import sigcli.render.evaluation
+import sigcli.evaluation.evaluate
+import sigcli.render.plots.evaluation
 from sigcli.__main__ import main as sig
 
 COMMON = [
@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--command", choices=COMMANDS)
     parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
-    assert sigcli.app.evaluate, sigcli.render.evaluation
+    assert sigcli.evaluation.evaluate, sigcli.render.plots.evaluation
     failed = False
     for command in [options.command] if options.command else COMMANDS:
         with tempfile.TemporaryDirectory() as temporary:

@@ -15,14 +15,14 @@ import torch
 from common import ROOT, machine
 from torch import Tensor, nn
 
-from sigcli.engine import Task, integrate
-from sigcli.images import find_images, read_image
+from sigcli.engine.integrate import Task, integrate
+from sigcli.inputs.images import find_images, read_image
 from sigcli.methods import METHODS
 from sigcli.metrics.case import Case
 from sigcli.metrics.faithfulness import Plan
 from sigcli.metrics.removal import Steps, follow
 from sigcli.models.loading import load_model
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Subject
 
 BATCH = 64

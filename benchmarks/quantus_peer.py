@@ -27,15 +27,15 @@ from quantus_material import Material, alternating, gather, row
 from torch import Tensor, nn
 
 from sigcli import draws
-from sigcli.batching import auto_batch_size
-from sigcli.cli.memory import keep_freed_memory
+from sigcli.engine.allocator import keep_freed_memory
+from sigcli.engine.batch_size import auto_batch_size
 from sigcli.methods import METHODS
-from sigcli.methods.running import attributions
+from sigcli.methods.run import attributions
 from sigcli.metrics import complexity, faithfulness, localisation, robustness, subsets
 from sigcli.metrics.imputation import ROAD
 from sigcli.metrics.robustness import Explain
 from sigcli.players import parse
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Subject
 
 PLAIN = {"normalise": False, "abs": False, "disable_warnings": True}

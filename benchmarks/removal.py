@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from common import REAL, machine, model, report
 
-from sigcli.app.evaluate import carry_out, prepare_evaluation
-from sigcli.app.inputs import run_names
-from sigcli.app.measuring import BATCH
-from sigcli.cli.memory import keep_freed_memory
-from sigcli.images import find_images
-from sigcli.runs import save_array
-from sigcli.scorer import Scorer
+from sigcli.attribution.decoding import run_names
+from sigcli.engine.allocator import keep_freed_memory
+from sigcli.evaluation.evaluate import carry_out, prepare_evaluation
+from sigcli.evaluation.measure import BATCH
+from sigcli.inputs.images import find_images
+from sigcli.runs.folder import save_array
+from sigcli.scores.classifier import Scorer
 
 METRICS = "deletion,insertion,iaccuracy"
 

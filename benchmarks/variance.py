@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from common import machine, report
 
-from sigcli.engine import Task, integrate
-from sigcli.images import read_image
+from sigcli.engine.integrate import Task, integrate
+from sigcli.inputs.images import read_image
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Attribution, Subject
 
 VARIANTS = {

@@ -21,8 +21,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sigcli.models.shapes import MEAN, STD, load
-from sigcli.scenarios.shapes import CLASSES, ShapesPicture, draw
+from sigcli.models.networks.shapes import MEAN, STD, load
+from sigcli.scenarios.shapes.data import CLASSES, ShapesPicture, draw
 
 SEED = 2024
 PICTURES = {"fish": 11, "flower": 4, "heart": 5, "house": 13, "spiral": 15, "star": 3}
@@ -45,7 +45,7 @@ PAGE = """# Where the sample images come from
 
 ## Drawn
 
-Drawn by `sigcli.scenarios.shapes.draw` and written by `scripts/make_samples.py`; in `masks/` is, under the same name,
+Drawn by `sigcli.scenarios.shapes.data.draw` and written by `scripts/make_samples.py`; in `masks/` is, under the same name,
 the exact mask of the object: white where it covers at least half of the pixel. They belong to this project and have its
 licence.
 

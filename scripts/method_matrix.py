@@ -17,14 +17,14 @@ import torch
 import torchvision
 from torch import nn
 
+from sigcli.engine.passes import Passes
 from sigcli.errors import SigError
 from sigcli.methods import AXIOMS, METHODS
 from sigcli.methods.relevance import relevance
-from sigcli.methods.running import attributions
-from sigcli.models.aware import takes_certainty, takes_none
-from sigcli.models.prepare import prepare
-from sigcli.passes import Passes
-from sigcli.scorer import Scorer
+from sigcli.methods.run import attributions
+from sigcli.models.fold import prepare
+from sigcli.models.wrappers.certainty import takes_certainty, takes_none
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Subject
 
 NETWORKS = (

@@ -31,8 +31,8 @@ from torch.nn import functional
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sigcli.models.expression import MEAN, STD, ExpressionNet
-from sigcli.scenarios.expression import batch
+from sigcli.models.networks.expression import MEAN, STD, ExpressionNet
+from sigcli.scenarios.expression.data import batch
 
 FACES, KEPT, FRESH, BATCH, STEPS = 10_000, 1_500, 3_000, 32, 2_200
 RESERVE = 0.4  # minutes kept for the measurements at the end

@@ -2,7 +2,7 @@
 
     python scripts/train_shapes.py [--seed 0] [--minutes 14] [--out sigcli/data/shapes.safetensors]
 
-Most of every batch is whole, the rest is damaged as Integrated Certainty Gradients asks (sigcli/certainty/damage.py).
+Most of every batch is whole, the rest is damaged as Integrated Certainty Gradients asks (sigcli/training/damage.py).
 The first stages see crops around the object, which cost less, the last one whole pictures. Where the machine is slow or
 busy, the schedule is compressed to end within the minutes given.
 """
@@ -33,10 +33,10 @@ from torch.nn import functional
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sigcli.certainty.checks import information_absence, neutrality
-from sigcli.certainty.damage import training_damage
-from sigcli.models.shapes import MEAN, STD, ShapesNet
-from sigcli.scenarios.shapes import CLASSES, batch
+from sigcli.metrics.certainty import information_absence, neutrality
+from sigcli.models.networks.shapes import MEAN, STD, ShapesNet
+from sigcli.scenarios.shapes.data import CLASSES, batch
+from sigcli.training.damage import training_damage
 
 PICTURES, FRESH, BATCH = 20_000, 5_000, 32
 OCCLUDED, DAMAGED, UNKNOWN = 2, 12, 2  # of a batch: patches painted over; damaged; and, of these, nothing certain

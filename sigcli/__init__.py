@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from .version import __version__
+
 __all__ = ["Explanation", "ShapleyIntegratedGradients", "__version__", "explain"]
 
 if TYPE_CHECKING:
-    from .app.attribute import ShapleyIntegratedGradients
-    from .app.explain import explain
-    from .app.results import Explanation
+    from .attribution.captum import ShapleyIntegratedGradients
+    from .attribution.explain import explain
+    from .attribution.explanation import Explanation
 
 _PUBLIC = {
-    "explain": ".app.explain",
-    "ShapleyIntegratedGradients": ".app.attribute",
-    "Explanation": ".app.results",
+    "explain": ".attribution.explain",
+    "ShapleyIntegratedGradients": ".attribution.captum",
+    "Explanation": ".attribution.explanation",
 }
 
 

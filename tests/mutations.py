@@ -47,7 +47,7 @@ class Small(nn.Module):
 def seeds(folder: Path) -> list[Path]:
     """One good file of each format."""
     from sigcli.models.preprocess import Preprocess
-    from sigcli.models.trained import Trained, build, save
+    from sigcli.models.sources.trained import Trained, build, save
 
     torch.manual_seed(0)
     net = Small().eval()
@@ -186,7 +186,7 @@ def outcome(path: Path) -> str:
     """What sig makes of a file: `loaded`, `refused`, or `unexpected ...`."""
     from sigcli.errors import SigError
     from sigcli.models.loading import load_model
-    from sigcli.models.statedict import read_state_dict
+    from sigcli.models.sources.weights import read_state_dict
 
     try:
         with warnings.catch_warnings():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import sigcli
-from sigcli.app.explain import Options, prepare
-from sigcli.app.samples import sample_images
+from sigcli.attribution.explain import Options, prepare
 from sigcli.cli.explain import explain as command
 from sigcli.errors import UsageError
+from sigcli.inputs.samples import sample_images
 
 QUICK = {"write": False, "device": "cpu"}
 

@@ -13,10 +13,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sigcli
-from sigcli import arrays
-from sigcli.app.evaluate import prepare_evaluation
 from sigcli.cli.main import app
 from sigcli.errors import ImageError, UsageError
+from sigcli.evaluation.evaluate import prepare_evaluation
+from sigcli.inputs import arrays
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = (ROOT / "docs" / "arrays.md").read_text(encoding="utf-8")

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
-from sigcli.methods.running import attributions
-from sigcli.scorer import Scorer
+from sigcli.methods.run import attributions
+from sigcli.scores.classifier import Scorer
 
 from toys import attribute, relu_net, subject
 

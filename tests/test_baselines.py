@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sigcli.app.explain import explain
+from sigcli.attribution.explain import explain
 from sigcli.baselines import BASELINES
 from sigcli.baselines.learned import entropy
 from sigcli.baselines.single import baseline, gaussian_blur

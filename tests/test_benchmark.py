@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app.benchmark import benchmark_images, choose_counts, order_images
-from sigcli.app.benchmark_tables import Spent, benchmark_rows, spent
-from sigcli.app.evaluate import evaluate
-from sigcli.app.measuring import Figure
-from sigcli.app.results import Explanation
+from sigcli.attribution.explanation import Explanation
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
+from sigcli.evaluation.benchmark import benchmark_images, choose_counts, order_images
+from sigcli.evaluation.benchmark_tables import Spent, benchmark_rows, spent
+from sigcli.evaluation.evaluate import evaluate
+from sigcli.evaluation.measure import Figure
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
@@ -96,7 +96,7 @@ def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
 
 def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
     """A method that sleeps in every gradient is charged for it, and its cheap neighbour is not ([SIG] Fig. 9)."""
-    from sigcli.scorer import Scorer
+    from sigcli.scores.classifier import Scorer
 
     sizes, plain = [], Scorer.gradients
 
@@ -253,7 +253,7 @@ def test_names_in_the_figure_cover_neither_each_other_nor_the_points():
     from matplotlib.figure import Figure as Canvas
     from matplotlib.text import Text
 
-    from sigcli.render.labels import Mark, label_points
+    from sigcli.render.plots.names import Mark, label_points
 
     figure = Canvas(figsize=(4.0, 3.0), dpi=100)
     renderer = FigureCanvasAgg(figure).get_renderer()

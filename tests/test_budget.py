@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sigcli.methods import METHODS
-from sigcli.shapley import kernel_shap, permutation
+from sigcli.shapley.game import kernel_shap, permutation
 
 from toys import attribute, coalition_values, shapley, subject
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sigcli.engine.passes import Passes
 from sigcli.errors import AttributionError
 from sigcli.methods.relevance import relevance
-from sigcli.passes import Passes
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 
 from toys import attribute, subject
 

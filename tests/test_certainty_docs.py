@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app import shap_digits
 from sigcli.cli.main import app
+from sigcli.scenarios.shap_digits import study as shap_digits
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sigcli.app.choices import choose_device, choose_methods, choose_metrics, parse_target
-from sigcli.app.inputs import run_names
+from sigcli.attribution.decoding import run_names
+from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, parse_target
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.presets import PRESETS

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app.samples import sample_images
 from sigcli.cli.main import app
+from sigcli.inputs.samples import sample_images
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["--method", "ig,sig", "--set", "steps=2", "--set", "sig.steps=1", "--set", "samples=8", "--device", "cpu"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sigcli import coalitions as c
+from sigcli.shapley import coalitions as c
 
 
 @given(st.integers(1, 40), st.integers(1, 20))

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sigcli.certainty import checks
-from sigcli.certainty import damage as d
-from sigcli.memory import MemoryShortage
+from sigcli.engine.memory import MemoryShortage
+from sigcli.metrics import certainty as checks
+from sigcli.training import damage as d
 
 
 def seeded(seed=0):

@@ -11,8 +11,8 @@ from torch import nn
 import sigcli.methods.deeplift
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
-from sigcli.methods.running import attributions
-from sigcli.scorer import Scorer
+from sigcli.methods.run import attributions
+from sigcli.scores.classifier import Scorer
 
 from toys import SMALL, attribute, relu_net, subject
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from sigcli import draws
 from sigcli.cli.main import app
-from sigcli.effective import effective_shapley, sample_pool
 from sigcli.errors import AttributionError, BudgetError, UsageError
+from sigcli.shapley.effective import effective_shapley, sample_pool
 
 from toys import attribute, smooth_net, subject
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients
 
-from sigcli.batching import auto_batch_size
-from sigcli.coalitions import Coalitions
-from sigcli.engine import Task, integrate
+from sigcli.engine.batch_size import auto_batch_size
+from sigcli.engine.integrate import Task, integrate
+from sigcli.engine.plan import Plan, Reference, endpoints, straight
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
-from sigcli.paths import Plan, Reference, endpoints, straight
 from sigcli.players import parse
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
+from sigcli.shapley.coalitions import Coalitions
 
 from toys import attribute, smooth_net, subject
 

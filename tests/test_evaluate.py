@@ -14,15 +14,15 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
-from sigcli.app import measuring
-from sigcli.app.evaluate import carry_out, evaluate, prepare_evaluation
-from sigcli.app.explain import explain
+from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
+from sigcli.evaluation import measure as measuring
+from sigcli.evaluation.evaluate import carry_out, evaluate, prepare_evaluation
 from sigcli.metrics import METRICS
-from sigcli.metrics.summary import bootstrap, paired
+from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.models.loading import load_model
-from sigcli.render.table import supported_best
+from sigcli.render.plots.table import supported_best
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
@@ -344,7 +344,7 @@ def test_an_earlier_measurement_is_replaced_and_strangers_are_left(here):
 
 
 def test_anyones_arrays_and_what_is_wrong_with_them(here):
-    from sigcli.images import read_image
+    from sigcli.inputs.images import read_image
     from sigcli.models.loading import load_model
 
     net = load_model("shapes", device="cpu")
@@ -432,7 +432,7 @@ def test_a_mistake_leaves_the_earlier_measurement_alone(here, extra, says):
 
 
 def test_a_mistake_in_a_metric_costs_no_explanation(here, monkeypatch):
-    monkeypatch.setattr("sigcli.app.evaluate.stream", lambda *_, **__: pytest.fail("explained"))
+    monkeypatch.setattr("sigcli.evaluation.evaluate.stream", lambda *_, **__: pytest.fail("explained"))
     for name, value in (("deletion.imputation", "blurr"), ("irof.segments", 1), ("max-sensitivity.samples", 0)):
         with pytest.raises(UsageError):
             evaluate("in", method="gradient", metric=name.partition(".")[0], settings={name: value}, out=f"o-{name}")
@@ -497,10 +497,10 @@ def test_the_best_is_marked_only_where_intervals_support_it():
 
 def test_a_perfect_map_scores_one_in_localisation(here):
     """The mask itself as the map, through the whole chain of sizes and crops."""
-    from sigcli.app.choices import choose_metrics
-    from sigcli.app.explain import prepare
-    from sigcli.app.measuring import Measuring
-    from sigcli.app.results import Explanation
+    from sigcli.attribution.explain import prepare
+    from sigcli.attribution.explanation import Explanation
+    from sigcli.attribution.select import choose_metrics
+    from sigcli.evaluation.measure import Measuring
 
     session = prepare("in", method="gradient", write=False)
     masks = {path.stem: path for path in Path("in/masks").glob("*.png")}

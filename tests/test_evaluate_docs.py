@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sigcli.app.evaluate import FILES
 from sigcli.cli.main import app
+from sigcli.evaluation.evaluate import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")

@@ -11,14 +11,14 @@ import torch
 from typer.testing import CliRunner
 
 import sigcli
-from sigcli.app import expression as app
 from sigcli.cli.main import app as command
 from sigcli.errors import ModelError, UsageError
-from sigcli.models.expression import WEIGHTS, load
 from sigcli.models.loading import load_model
+from sigcli.models.networks.expression import WEIGHTS, load
 from sigcli.scenarios import SCENARIOS
-from sigcli.scenarios.expression import NAMES, PARTS, Face, draw
-from sigcli.scenarios.features import EXPRESSIONS, PARAMETERS
+from sigcli.scenarios.expression import study as app
+from sigcli.scenarios.expression.data import NAMES, PARTS, Face, draw
+from sigcli.scenarios.expression.face_parts import EXPRESSIONS, PARAMETERS
 
 ROOT = Path(__file__).resolve().parent.parent
 FAST = ["--method", "ig,sig", "--set", "ig.steps=4", "--set", "samples=8", "--device", "cpu"]

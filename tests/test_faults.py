@@ -14,19 +14,19 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app.evaluate import evaluate
-from sigcli.app.explain import explain
+from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
-from sigcli.engine import Task, integrate, outcomes
+from sigcli.engine.failures import contained
+from sigcli.engine.integrate import Task, integrate, outcomes
+from sigcli.engine.memory import Batches, is_out_of_memory
 from sigcli.errors import SigError, StoppedError
-from sigcli.failures import contained
-from sigcli.memory import Batches, is_out_of_memory
+from sigcli.evaluation.evaluate import evaluate
 from sigcli.methods import METHODS
-from sigcli.methods.running import checked
+from sigcli.methods.run import checked
 from sigcli.names import escaped, local, original, portable, printable
 from sigcli.records import json_text
-from sigcli.runs import append_row, cell_text, open_run, safe_cell
-from sigcli.scorer import Scorer
+from sigcli.runs.folder import append_row, cell_text, open_run, safe_cell
+from sigcli.scores.classifier import Scorer
 
 from toys import smooth_net, subject
 

@@ -12,10 +12,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from sigcli.metrics.classifier import reliability
-from sigcli.render import benchmark, evaluation, plots, table
-from sigcli.render import reliability as reliability_module
-from sigcli.render.colours import oklab_from_srgb
-from sigcli.render.looks import looks, spread
+from sigcli.render.maps.colours import oklab_from_srgb
+from sigcli.render.plots import benchmark, evaluation, table
+from sigcli.render.plots import panels as plots
+from sigcli.render.plots import reliability as reliability_module
+from sigcli.render.plots.looks import looks, spread
 
 MANY = [f"method-{i}" for i in range(24)]
 DEUTERANOPIA = np.array(

@@ -17,10 +17,10 @@ from sigcli import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, UsageError
 from sigcli.models.checks import probe_images
-from sigcli.models.fitting import fit
 from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess, Wishes, adapt, parse_size
 from sigcli.models.steadiness import check_steady
+from sigcli.models.wrappers.fitting import fit
 
 
 class Small(nn.Module):

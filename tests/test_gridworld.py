@@ -13,18 +13,18 @@ from PIL import Image
 from scipy import stats
 from typer.testing import CliRunner
 
-from sigcli.app.gridworld import gridworld
 from sigcli.cli.main import app
 from sigcli.errors import BudgetError, OutputError, UsageError
 from sigcli.gridworld import ESTIMATORS
 from sigcli.gridworld.estimators import least_budget
 from sigcli.gridworld.intervals import mean_interval
 from sigcli.gridworld.rewards import REWARDS
+from sigcli.gridworld.run import gridworld
 from sigcli.gridworld.segments import sample_segments
 from sigcli.gridworld.standin import Recipe, StandIns, coverage_codes, train
 from sigcli.gridworld.study import Condition, measure, prepare
 from sigcli.gridworld.world import World
-from sigcli.shapley import members_of
+from sigcli.shapley.game import members_of
 
 QUICK = Recipe(steps=150, batch=64)
 
@@ -307,7 +307,7 @@ def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
 
 @pytest.mark.parametrize("columns", [1, 2])
 def test_titles_lie_within_their_figure(columns, tmp_path):
-    from sigcli.render.plots import panels
+    from sigcli.render.plots.panels import panels
 
     title = "What each move is worth: exact Shapley values of the (cell, action) players, and more words than one line holds"
     with panels(tmp_path / "a.png", columns, size=(4.4, 3.0), title=title) as axes:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sigcli.app.gridworld import gridworld
 from sigcli.errors import UsageError
 from sigcli.gridworld import ESTIMATORS
 from sigcli.gridworld.paper import STEPS, from_pool
 from sigcli.gridworld.rewards import REWARDS
+from sigcli.gridworld.run import gridworld
 from sigcli.gridworld.standin import Recipe
 from sigcli.gridworld.study import Condition, measure, prepare
 from sigcli.gridworld.world import World

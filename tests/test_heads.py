@@ -11,12 +11,12 @@ from PIL import Image
 from torch import nn
 
 from sigcli import explain
-from sigcli.app.evaluate import evaluate
 from sigcli.baselines.learned import entropy
+from sigcli.evaluation.evaluate import evaluate
 from sigcli.heads import Head
 from sigcli.models.heads import probes, recognise
 from sigcli.models.loading import load_model
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 
 SIDE = 16
 

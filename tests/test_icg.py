@@ -10,16 +10,16 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from sigcli.app.explain import explain
-from sigcli.app.samples import sample_images
-from sigcli.certainty.networks import SmallCNN
+from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
-from sigcli.engine import Task, integrate
+from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import UsageError
-from sigcli.methods.certainty import icg
-from sigcli.models.aware import Aware, masked, takes_certainty
+from sigcli.inputs.samples import sample_images
+from sigcli.methods.certainty_gradients import icg
 from sigcli.models.loading import load_model
-from sigcli.scorer import Scorer
+from sigcli.models.networks.certainty import SmallCNN
+from sigcli.models.wrappers.certainty import Aware, masked, takes_certainty
+from sigcli.scores.classifier import Scorer
 
 from toys import attribute, smooth_net, subject
 

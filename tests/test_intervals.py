@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from sigcli.app.evaluate_tables import curve_rows, paired_rows, summary_rows
-from sigcli.app.figures import Figure
-from sigcli.app.scenario_maps import means_of
+from sigcli.evaluation.tables import curve_rows, paired_rows, summary_rows
+from sigcli.evaluation.value import Figure
 from sigcli.metrics import METRICS
-from sigcli.metrics.summary import bootstrap, paired
+from sigcli.metrics.statistics import bootstrap, paired
+from sigcli.scenarios.maps import means_of
 
 FRACTIONS = {
     "deletion", "insertion", "iaccuracy", "accuracy", "top-5-accuracy", "calibration-error", "information-absence",

@@ -116,7 +116,7 @@ def test_other_weights_make_another_copy():
 
 
 def test_layers_are_listed():
-    from sigcli.app.layers import model_layers
+    from sigcli.models.layers import model_layers
 
     found = model_layers("squeezenet1_1", weights="none", resize=64, crop=64)
     assert [layer.name for layer, default in found if default] == ["features"]
@@ -145,8 +145,8 @@ def test_explain_and_evaluate_take_direct_methods(tmp_path):
 
 def test_results_of_direct_methods_come_as_they_are_ready(tmp_path):
     """With direct methods only, the first result must not wait for the last image."""
-    from sigcli.app import work
-    from sigcli.app.explain import prepare, stream
+    from sigcli.attribution import pipeline as work
+    from sigcli.attribution.explain import prepare, stream
 
     session = prepare(["sample_images/star.png", "sample_images/fish.png"], method="gradcam", write=False)
     made, original = [], work.direct

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from sigcli.engine import Task, integrate
+from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 
 from toys import SMALL, attribute, aware, smooth_net, subject
 

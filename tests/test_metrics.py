@@ -10,21 +10,12 @@ from torch import nn
 
 from sigcli import draws
 from sigcli.errors import AttributionError, UsageError
-from sigcli.metrics import (
-    agreement,
-    classifier,
-    complexity,
-    faithfulness,
-    imputation,
-    localisation,
-    road,
-    robustness,
-    sanity,
-)
+from sigcli.metrics import classifier, complexity, faithfulness, imputation, localisation, road, robustness, sanity
+from sigcli.metrics import similarity as agreement
 from sigcli.metrics import subsets as sets
 from sigcli.metrics.case import Case
 from sigcli.metrics.removal import Removal, follow
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 
 from toys import smooth_net, subject
 

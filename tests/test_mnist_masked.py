@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sigcli.app import mnist_masked
 from sigcli.cli.main import app
+from sigcli.scenarios.mnist import masked as mnist_masked
 
 
 def test_the_area_is_the_upper_right_quarter_and_shares_are_of_sizes():

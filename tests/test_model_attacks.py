@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from sigcli.errors import ModelError
-from sigcli.models.expressions import is_arithmetic
-from sigcli.models.files import load_export, load_torchscript
-from sigcli.models.operators import target_objection
-from sigcli.models.scripts import text_objection
-from sigcli.models.statedict import read_state_dict
+from sigcli.models.inspection.expressions import is_arithmetic
+from sigcli.models.inspection.operators import target_objection
+from sigcli.models.inspection.scripts import text_objection
+from sigcli.models.sources.files import load_export, load_torchscript
+from sigcli.models.sources.weights import read_state_dict
 
 CPU = torch.device("cpu")
 

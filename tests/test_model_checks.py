@@ -9,12 +9,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sigcli.errors import ModelError
-from sigcli.models import shapes
-from sigcli.models.aware import Aware
 from sigcli.models.checks import check_classifier, plain_output
+from sigcli.models.fold import channels_last, fold_batch_norm, freeze, prepare
 from sigcli.models.loading import load_model
-from sigcli.models.prepare import channels_last, fold_batch_norm, freeze, prepare
+from sigcli.models.networks import shapes
 from sigcli.models.preprocess import Preprocess
+from sigcli.models.wrappers.certainty import Aware
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 

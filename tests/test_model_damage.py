@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 from sigcli.errors import ModelError
 from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess
-from sigcli.models.statedict import read_state_dict
-from sigcli.models.trained import HEADER, Trained, build, save
+from sigcli.models.sources.trained import HEADER, Trained, build, save
+from sigcli.models.sources.weights import read_state_dict
 
 
 @pytest.fixture(scope="module")

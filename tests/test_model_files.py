@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sigcli.errors import ModelError
-from sigcli.images import find_images, read_image
-from sigcli.models.files import FixedBatch
+from sigcli.inputs.images import find_images, read_image
 from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess
+from sigcli.models.sources.files import FixedBatch
 
 
 class Tiny(nn.Module):

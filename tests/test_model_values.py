@@ -11,12 +11,12 @@ from mutations import outcome
 from safetensors.torch import save_file
 
 from sigcli.errors import ModelError
-from sigcli.models.exported import BrokenProgramError, OddProgramError, clean_payload, clean_program
+from sigcli.models.inspection.exported import BrokenProgramError, OddProgramError, clean_payload, clean_program
+from sigcli.models.inspection.packages import _PARTS
 from sigcli.models.labels import read_labels
-from sigcli.models.packages import _PARTS
 from sigcli.models.preprocess import Preprocess
-from sigcli.models.statedict import hash_state, load_into, read_state_dict
-from sigcli.models.trained import HEADER, Trained, build, read_header
+from sigcli.models.sources.trained import HEADER, Trained, build, read_header
+from sigcli.models.sources.weights import hash_state, load_into, read_state_dict
 
 # --- pickles, written operation by operation ----------------------------------------------------------------------------
 

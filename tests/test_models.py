@@ -12,13 +12,14 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sigcli.errors import ModelError, UsageError
-from sigcli.images import read_image
-from sigcli.models import MODELS, names, vision
+from sigcli.inputs.images import read_image
+from sigcli.models import MODELS, names
 from sigcli.models.labels import read_labels
 from sigcli.models.loading import kind_of, load_model
 from sigcli.models.preprocess import IMAGENET_MEAN
-from sigcli.models.statedict import read_state_dict
-from sigcli.models.vision import fitting, preset
+from sigcli.models.sources import torchvision as vision
+from sigcli.models.sources.torchvision import fitting, preset
+from sigcli.models.sources.weights import read_state_dict
 
 
 @pytest.fixture(scope="module")

@@ -21,14 +21,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-import sigcli.app.evaluate
-import sigcli.app.explain
-import sigcli.app.results
-import sigcli.app.work
+import sigcli.attribution.explain
+import sigcli.attribution.explanation
+import sigcli.attribution.pipeline
+import sigcli.evaluation.evaluate
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, SigError, UsageError
-from sigcli.ledger import Entry
-from sigcli.runs import open_run, run_names
+from sigcli.runs.folder import open_run, run_names
+from sigcli.runs.ledger import Entry
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE = 16
@@ -70,11 +70,11 @@ def quick(options):
 
 
 def explain(images, **options):
-    return sigcli.app.explain.explain(images, **quick(options))
+    return sigcli.attribution.explain.explain(images, **quick(options))
 
 
 def evaluate(images, **options):
-    return sigcli.app.evaluate.evaluate(images, **quick(options))
+    return sigcli.evaluation.evaluate.evaluate(images, **quick(options))
 
 
 def sig(*arguments):
@@ -190,7 +190,7 @@ def test_arrays_that_a_run_does_not_own_are_not_measured_as_its_own(here):
 
 def test_an_overwriting_that_was_killed_says_which_run_the_folder_holds(here, monkeypatch):
     explain("in", method="ig", **QUICK, out="out")
-    monkeypatch.setattr("sigcli.runs._opened", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
+    monkeypatch.setattr("sigcli.runs.folder._opened", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
     with pytest.raises(RuntimeError):
         explain("in", method="gradient", **QUICK, out="out", overwrite=True)
     monkeypatch.undo()
@@ -270,7 +270,7 @@ def test_a_repeated_run_keeps_its_table_until_it_is_done(here, monkeypatch):
     explain("in", method="ig,gradient", **QUICK, out="out")
     explain("in", method="ig,gradient", **QUICK, out="whole")
     before = Path("out/results.csv").read_bytes()
-    draw, seen = sigcli.app.results.save_array, []
+    draw, seen = sigcli.attribution.explanation.save_array, []
 
     def interrupted(path, values):
         seen.append(Path("out/results.csv").read_bytes())
@@ -278,11 +278,11 @@ def test_a_repeated_run_keeps_its_table_until_it_is_done(here, monkeypatch):
             raise KeyboardInterrupt
         draw(path, values)
 
-    monkeypatch.setattr(sigcli.app.results, "save_array", interrupted)
+    monkeypatch.setattr(sigcli.attribution.explanation, "save_array", interrupted)
     done = sig("explain", "in", *LINE, "--method", "ig,gradient", "--set", "ig.steps=3", "--out", "out")
     assert done.exit_code == 130
     assert "finished work is kept" in said(done)
-    monkeypatch.setattr(sigcli.app.results, "save_array", draw)
+    monkeypatch.setattr(sigcli.attribution.explanation, "save_array", draw)
     assert seen[0] == before
     assert table("out") == table("whole")
     explain("in", method="ig,gradient", **QUICK, out="out", resume=True)
@@ -293,7 +293,7 @@ def test_a_repeated_measurement_keeps_its_tables_until_it_is_done(here, monkeypa
     evaluate("in", method="ig", metric="sparseness,entropy", **QUICK, out="out")
     names = ("metrics.csv", "summary.csv", "evaluation.json", "table.png", "results.csv", "metrics.jsonl")
     before = {name: Path("out", name).read_bytes() for name in names}
-    monkeypatch.setattr("sigcli.app.kept.Kept.add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("sigcli.evaluation.cache.Kept.add", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         evaluate("in", method="ig", metric="sparseness,entropy", **QUICK, out="out")
     found = {name: Path("out", name).read_bytes() for name in names}
@@ -332,9 +332,13 @@ def test_a_resumed_run_has_the_pictures_of_an_undisturbed_one(here):
 def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fails):
     options = {"method": "sig,ig", **QUICK}
     explain("in", **options, out="whole")
-    place, name = (sigcli.app.results.render, "save_png") if fails == "save_png" else (sigcli.app.results, fails)
+    place, name = (
+        (sigcli.attribution.explanation.render, "save_png")
+        if fails == "save_png"
+        else (sigcli.attribution.explanation, fails)
+    )
     if fails == "write_sheet":
-        place = sys.modules["sigcli.app.explain"]
+        place = sys.modules["sigcli.attribution.explain"]
     right = getattr(place, name)
     for stop in range(4):
         calls = iter(range(100))
@@ -594,8 +598,8 @@ def test_the_work_around_the_maps_is_linear(tmp_path):
 
 
 def test_places_of_rows_are_looked_up(here):
-    session = sigcli.app.explain.prepare("in", method="ig,gradient", **QUICK, out="out")
-    work = sigcli.app.work.Work(session)
+    session = sigcli.attribution.explain.prepare("in", method="ig,gradient", **QUICK, out="out")
+    work = sigcli.attribution.pipeline.Work(session)
     rows = [{"image": f"im{i}.png", "method": m, "target": "1"} for i in (0, 1) for m in ("ig", "gradient")]
     assert [work.place(row) for row in rows] == [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]
     work.names = None  # nothing is listed again for each row

@@ -15,15 +15,15 @@ from torch import nn
 from typer.testing import CliRunner
 
 import sigcli
-from sigcli.app.evaluate import prepare_evaluation
-from sigcli.app.samples import sample_images
 from sigcli.cli.main import app
-from sigcli.engine import Task, integrate
+from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import AttributionError, ModelError, UsageError
+from sigcli.evaluation.evaluate import prepare_evaluation
+from sigcli.inputs.samples import sample_images
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
-from sigcli.models.twins import Twin, inputs_of
-from sigcli.pairs import EmbeddingPairs, ImagePairs, cosine, euclidean
+from sigcli.models.wrappers.twins import Twin, inputs_of
+from sigcli.scores.distance import EmbeddingPairs, ImagePairs, cosine, euclidean
 
 from toys import Images, attribute, smooth_net, subject
 

@@ -10,11 +10,11 @@ from captum._utils.models.model import Model
 from captum.attr import FeatureAblation, LimeBase, Occlusion
 
 from sigcli import draws
-from sigcli.closedforms import linear_shap, low_order_shap, max_shap
 from sigcli.errors import AttributionError, BudgetError, UsageError
-from sigcli.methods.perturbing import ridge_fit
+from sigcli.methods.perturbation import ridge_fit
 from sigcli.players import parse
-from sigcli.shapley import exact, table
+from sigcli.shapley.closed_forms import linear_shap, low_order_shap, max_shap
+from sigcli.shapley.game import exact, table
 
 from toys import attribute, coalition_values, shapley, smooth_net, subject
 

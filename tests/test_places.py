@@ -9,12 +9,12 @@ import torchvision
 from torch import nn
 from torch.nn import functional
 
+from sigcli.engine.passes import Passes
 from sigcli.errors import AttributionError
-from sigcli.methods.layers import gradcam
-from sigcli.methods.modules import checked_copy, out_of_place, same_function
+from sigcli.methods.cam import gradcam
+from sigcli.methods.network_layers import checked_copy, out_of_place, same_function
 from sigcli.methods.places import last_layer, named_layer
-from sigcli.passes import Passes
-from sigcli.scorer import Scorer
+from sigcli.scores.classifier import Scorer
 
 from toys import attribute, relu_net, subject
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sigcli.errors import UsageError
 from sigcli.models.preprocess import Preprocess, Wishes, adapt
-from sigcli.models.vision import preset
+from sigcli.models.sources.torchvision import preset
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from sigcli import quadrature
+from sigcli.engine import quadrature
 from sigcli.errors import UsageError
 
 

@@ -54,7 +54,7 @@ def test_every_file_format_gives_the_same_map(real, weights, tmp_path):
 def test_ig_equals_captum_on_the_real_network(real, weights):
     from captum.attr import IntegratedGradients
 
-    from sigcli.images import read_image
+    from sigcli.inputs.images import read_image
     from sigcli.models.loading import load_model
 
     net = load_model("squeezenet1_1", weights=weights)

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sigcli.render import colours, layout, legend, maps
-from sigcli.render.figures import map_image, overlay_image, save_png, uncertainty_image
-from sigcli.render.sheets import PER_ROW, Panel, by_sign, compare_image
+from sigcli.render.maps import colours, layout, legend
+from sigcli.render.maps import paint as maps
+from sigcli.render.maps.sheet import PER_ROW, Panel, by_sign, compare_image
+from sigcli.render.maps.single import map_image, overlay_image, save_png, uncertainty_image
 
 LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sigcli.render import layout, legend
+from sigcli.render.maps import layout, legend
 
 LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sigcli.errors import OutputError
-from sigcli.ledger import Entry
-from sigcli.runs import free_folder, open_run, safe_cell, save_array
-from sigcli.table import COLUMNS
+from sigcli.runs.folder import free_folder, open_run, safe_cell, save_array
+from sigcli.runs.ledger import Entry
+from sigcli.runs.table import COLUMNS
 
 SPEC = {"spec": {"model": "a", "seed": 0}, "images": ["a.jpg"]}
 

@@ -10,10 +10,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import sigcli.app.results
-from sigcli.app import burnt_snacks, imagenette, local_minimum, mnist, mnist_in_space, mnist_masked, two_features
+import sigcli.attribution.explanation
 from sigcli.cli.main import app
-from sigcli.scenarios.digits import SIDE
+from sigcli.scenarios.burnt_snacks import study as burnt_snacks
+from sigcli.scenarios.imagenette import study as imagenette
+from sigcli.scenarios.local_minimum import study as local_minimum
+from sigcli.scenarios.mnist import in_space as mnist_in_space
+from sigcli.scenarios.mnist import masked as mnist_masked
+from sigcli.scenarios.mnist import study as mnist
+from sigcli.scenarios.mnist.data import SIDE
+from sigcli.scenarios.two_features import study as two_features
 
 QUICK = ["--images", 1, "--method", "zero=ig", "--set", "zero.steps=2", "--device", "cpu"]
 TRAINED = {
@@ -84,7 +90,7 @@ def test_a_repeated_scenario_keeps_its_tables_until_the_new_ones_stand(name, mon
     before = contents(files)
     assert set(before) == set(files)
     with monkeypatch.context() as patched:
-        patched.setattr(sigcli.app.results, "save_array", interrupted)
+        patched.setattr(sigcli.attribution.explanation, "save_array", interrupted)
         assert sig(*command(name)).exit_code == 130
     assert contents(files) == before
     again = sig(*command(name), "--no-pictures")

@@ -11,16 +11,19 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from sigcli.app import digit_nets, imagenette, mnist_in_space
-from sigcli.app import mnist as plain
-from sigcli.app.scenario import scenario
-from sigcli.certainty.networks import SmallCNN
-from sigcli.certainty.training import Point
 from sigcli.cli.main import app
 from sigcli.errors import UsageError
-from sigcli.metrics.summary import Summary
-from sigcli.scenarios import digits, shapes
-from sigcli.scenarios.digits import SIDE, Digits
+from sigcli.metrics.statistics import Summary
+from sigcli.models.networks.certainty import SmallCNN
+from sigcli.scenarios.imagenette import study as imagenette
+from sigcli.scenarios.mnist import data as digits
+from sigcli.scenarios.mnist import in_space as mnist_in_space
+from sigcli.scenarios.mnist import network as digit_nets
+from sigcli.scenarios.mnist import study as plain
+from sigcli.scenarios.mnist.data import SIDE, Digits
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.shapes import data as shapes
+from sigcli.training.loop import Point
 
 
 @pytest.fixture(scope="module")
@@ -392,9 +395,9 @@ class TestImagenette:
             assert bool(made.doubts()) == doubted
 
     def test_a_network_that_names_nothing_right(self, drawn, tmp_path):
-        from sigcli.app.folders import find_classes
-        from sigcli.models import trained
         from sigcli.models.preprocess import Preprocess
+        from sigcli.models.sources import trained
+        from sigcli.training.folders import find_classes
 
         made = trained.Trained("small-cnn", ("a", "b"), True, Preprocess(40, 40))
         net = trained.build(made).eval()

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from sigcli.app import burnt_snacks as burnt
-from sigcli.app import local_minimum as local
-from sigcli.app.scenario import scenario
 from sigcli.cli.main import app
 from sigcli.errors import UsageError
-from sigcli.scenarios.burnt_snacks import CELL, DARK, DARK_RANGE, EMPTY, LIGHT, LIGHT_RANGE, SIZE, batch
-from sigcli.scenarios.local_minimum import EXAMPLE, component_score
-from sigcli.scenarios.local_minimum import batch as inputs
+from sigcli.scenarios.burnt_snacks import study as burnt
+from sigcli.scenarios.burnt_snacks.data import CELL, DARK, DARK_RANGE, EMPTY, LIGHT, LIGHT_RANGE, SIZE, batch
+from sigcli.scenarios.local_minimum import study as local
+from sigcli.scenarios.local_minimum.data import EXAMPLE, component_score
+from sigcli.scenarios.local_minimum.data import batch as inputs
+from sigcli.scenarios.scenario import scenario
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +199,7 @@ class TestCommands:
         import torch
 
         from sigcli.models.loading import load_model
-        from sigcli.scorer import Scorer
+        from sigcli.scores.classifier import Scorer
 
         made = local.trained_network(tmp_path, seed=0, steps=4, device="cpu")
         scorer = Scorer(load_model(str(made.file)).module, "logit")

@@ -8,12 +8,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from sigcli.app.scenario import scenario
-from sigcli.app.two_features import two_features, values
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
 from sigcli.methods import METHODS
-from sigcli.scenarios.two_features import PAPER, POINTS, baseline_shap, conditional_shap, score, within
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.two_features.data import PAPER, POINTS, baseline_shap, conditional_shap, score, within
+from sigcli.scenarios.two_features.study import two_features, values
 
 NEAR = 0.01
 

@@ -7,9 +7,9 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from sigcli import draws
-from sigcli.app import shap_convergence
-from sigcli.app.scenario import scenario
 from sigcli.errors import UsageError
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.shap_convergence import study as shap_convergence
 
 from toys import shapley
 

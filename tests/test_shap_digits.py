@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from sigcli.app import shap_digits
-from sigcli.app.scenario import scenario
-from sigcli.app.scenario_net import NETWORK, Prepared
-from sigcli.app.shap_digits import as_many_at_random, ink_players, named_right, to_mask
-from sigcli.certainty.training import net_of
 from sigcli.cli.main import app
 from sigcli.errors import UsageError
-from sigcli.models import trained
 from sigcli.models.preprocess import Preprocess
-from sigcli.scenarios.digits import CLASSES, SIDE, Digits
+from sigcli.models.sources import trained
+from sigcli.scenarios.mnist.data import CLASSES, SIDE, Digits
+from sigcli.scenarios.network import NETWORK, Prepared
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.shap_digits import study as shap_digits
+from sigcli.scenarios.shap_digits.study import as_many_at_random, ink_players, named_right, to_mask
+from sigcli.training.loop import net_of
 
 BOX = (slice(7, 21), slice(7, 21))
 """All ink lies within it: 196 pixels, more than a fifth of the picture."""

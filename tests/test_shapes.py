@@ -9,10 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sigcli.certainty import checks
 from sigcli.errors import ModelError, UsageError
-from sigcli.models import shapes as model
-from sigcli.scenarios.shapes import CLASSES, batch, draw
+from sigcli.metrics import certainty as checks
+from sigcli.models.networks import shapes as model
+from sigcli.scenarios.shapes.data import CLASSES, batch, draw
 
 SEED = 987_654  # of no picture that the network was trained on
 

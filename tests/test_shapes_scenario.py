@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sigcli.app.scenario import scenario
-from sigcli.app.shapes_verdict import DEFAULTS, MEASURES, METHODS
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS as CATALOGUE
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.shapes.study import DEFAULTS, MEASURES, METHODS
 
 FEW = {"images": 3, "method": "black=ig,gradient", "settings": {"black.steps": "8"}, "device": "cpu", "pictures": False}
 

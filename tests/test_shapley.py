@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from sigcli import draws
-from sigcli.coalitions import size_weights
-from sigcli.effective import Pool, draw_effective, effective_shapley, sample_pool
 from sigcli.errors import BudgetError, UsageError
-from sigcli.shapley import _kernel_coalitions, exact, kernel_shap, members_of, permutation, table
+from sigcli.shapley.coalitions import size_weights
+from sigcli.shapley.effective import Pool, draw_effective, effective_shapley, sample_pool
+from sigcli.shapley.game import _kernel_coalitions, exact, kernel_shap, members_of, permutation, table
 
 SAMPLED = [permutation, kernel_shap]
 ALL = [*SAMPLED, effective_shapley]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from sigcli.app.scenario import scenario
-from sigcli.app.shapley_regression import retrained
 from sigcli.errors import UsageError
-from sigcli.shapley import exact
+from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.shapley_regression.study import retrained
+from sigcli.shapley.game import exact
 
 
 def data(columns=4, rows=30):

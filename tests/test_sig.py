@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from sigcli import draws
-from sigcli.coalitions import orders as random_orders
-from sigcli.coalitions import size_weights, sizes_algorithm1
+from sigcli.engine.quadrature import RULES
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.players import parse
-from sigcli.quadrature import RULES
+from sigcli.shapley.coalitions import orders as random_orders
+from sigcli.shapley.coalitions import size_weights, sizes_algorithm1
 
 from toys import attribute, coalition_values, shapley, smooth_net, subject
 

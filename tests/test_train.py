@@ -15,17 +15,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from sigcli.app.explain import explain
-from sigcli.app.folders import Decoded, batches, find_classes
-from sigcli.app.train import train_folder
-from sigcli.certainty.networks import CertaintyAware, Components, PixelCNN, SmallCNN
-from sigcli.certainty.training import Held, Recipe, _level, _partly_damaged, _stops, net_of, preset_recipe, train
+from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, OutputError, UsageError
-from sigcli.models import trained
 from sigcli.models.loading import load_model
+from sigcli.models.networks.certainty import CertaintyAware, Components, PixelCNN, SmallCNN
 from sigcli.models.preprocess import Preprocess
-from sigcli.models.trained import HEADER, Trained
+from sigcli.models.sources import trained
+from sigcli.models.sources.trained import HEADER, Trained
+from sigcli.training.folders import Decoded, batches, find_classes
+from sigcli.training.loop import Held, Recipe, _level, _partly_damaged, _stops, net_of, preset_recipe, train
+from sigcli.training.train import train_folder
 
 SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
 ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]

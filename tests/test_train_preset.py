@@ -11,12 +11,12 @@ from torch import nn
 from typer.testing import CliRunner
 
 from sigcli import draws
-from sigcli.certainty.damage import training_damage
-from sigcli.certainty.training import Held, net_of, preset_recipe, start_by_xavier, train
 from sigcli.cli.main import app
-from sigcli.models import trained
 from sigcli.models.preprocess import Preprocess
-from sigcli.models.trained import Trained
+from sigcli.models.sources import trained
+from sigcli.models.sources.trained import Trained
+from sigcli.training.damage import training_damage
+from sigcli.training.loop import Held, net_of, preset_recipe, start_by_xavier, train
 
 MADE = Trained("components", ("dark", "light"), True, Preprocess(4, 4, (0.5,), (0.25,)))
 

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from sigcli.app.feature_results import write_table
-from sigcli.app.results import Explanation
+from sigcli.attribution.explanation import Explanation
+from sigcli.attribution.samples.features import write_table
 from sigcli.render.words import coloured_words
 
 

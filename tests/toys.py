@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.methods import METHODS
-from sigcli.methods.running import attributions
-from sigcli.scorer import Scorer
+from sigcli.methods.run import attributions
+from sigcli.scores.classifier import Scorer
 from sigcli.types import Attribution, Subject
 
 SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 image

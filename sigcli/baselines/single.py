@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import draws
 from ..errors import AttributionError, UsageError, unknown
-from ..images import read_image
+from ..inputs.images import read_image
 from ..types import Peers, Subject
 from . import BASELINES
 

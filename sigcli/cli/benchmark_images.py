@@ -1,4 +1,4 @@
-"""`sig benchmark images`: parse, call `sigcli.app.benchmark`, show progress and a table."""
+"""`sig benchmark images`: parse, call `sigcli.evaluation.benchmark`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.allocator import keep_freed_memory
 from . import options as o
 from .answers import answers
 from .evaluate import Imputation, Labels, Masks, Metric, Smooth, print_failures
 from .guard import FAILED, console, guarded
-from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.benchmark import Benchmark
+    from ..evaluation.benchmark import Benchmark
 
 Counts = Annotated[
     str | None,
@@ -82,8 +82,8 @@ def images(
       sig benchmark images photos/ -m resnet50 --method black=ig,mean=ig,sig --set mean.baseline=mean
     """
     with guarded(debug), answers(as_json) as results:
-        from ..app.benchmark import carry_out_benchmark, prepare_benchmark
-        from ..app.samples import sample_images
+        from ..evaluation.benchmark import carry_out_benchmark, prepare_benchmark
+        from ..inputs.samples import sample_images
         from .progress import Reporter
 
         keep_freed_memory()

@@ -1,4 +1,4 @@
-"""`sig benchmark scenario`: parse, call `sigcli.app.scenario`, show progress and a table."""
+"""`sig benchmark scenario`: parse, call `sigcli.scenarios.scenario`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.allocator import keep_freed_memory
 from . import options as o
 from .answers import answers
 from .guard import FAILED, console, guarded
-from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.scenario import Verdict
+    from ..scenarios.scenario import Verdict
 
 _SCENARIO = "Scenario"
 _WIDE = 120  # columns of a table in a pipe
@@ -121,7 +121,7 @@ def scenario(
       sig benchmark scenario expression --pairs 6 --method sig,ig --margin 2
     """
     with guarded(debug), answers(as_json) as results:
-        from ..app.scenario import scenario as carry_out
+        from ..scenarios.scenario import scenario as carry_out
         from .progress import Stages
 
         keep_freed_memory()

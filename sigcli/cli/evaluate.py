@@ -1,4 +1,4 @@
-"""`sig evaluate`: parse, call `sigcli.app.evaluate`, show progress and a table."""
+"""`sig evaluate`: parse, call `sigcli.evaluation.evaluate`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.allocator import keep_freed_memory
 from ..names import printable
 from . import options as o
 from .answers import Answers, answers
 from .guard import FAILED, RESUME, console, guarded, traces
-from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.evaluate import Evaluation
-    from ..app.labelled import Labelled
+    from ..evaluation.evaluate import Evaluation
+    from ..evaluation.labelled import Labelled
 
 _METRIC = "Metric"
 Paths = Annotated[
@@ -124,8 +124,8 @@ def evaluate(
       sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
     with guarded(debug, kept="nothing was measured yet") as guard, answers(as_json) as results:
-        from ..app.evaluate import carry_out, prepare_evaluation
-        from ..app.samples import sample_images
+        from ..evaluation.evaluate import carry_out, prepare_evaluation
+        from ..inputs.samples import sample_images
         from .progress import Reporter
 
         keep_freed_memory()
@@ -143,7 +143,7 @@ def evaluate(
 
 
 def _report(found: Evaluation, results: Answers, *, debug: bool) -> int:
-    from ..app.evaluate_tables import metric_row
+    from ..evaluation.tables import metric_row
 
     screen = console()
     for figure in found.figures:
@@ -185,7 +185,7 @@ def _of_model(model: Labelled) -> list[str]:
 
 def _table(found: Evaluation) -> Table:
     """Means with their intervals, methods by metrics."""
-    from ..app.evaluate_tables import measures
+    from ..evaluation.tables import measures
     from ..metrics import METRICS
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))

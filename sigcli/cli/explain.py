@@ -1,4 +1,4 @@
-"""`sig explain`: parse, call `sigcli.app.explain`, show progress and a table."""
+"""`sig explain`: parse, call `sigcli.attribution.explain`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from ..engine.allocator import keep_freed_memory
 from ..names import printable
 from . import options as o
 from .answers import Answers, answers
 from .guard import FAILED, RESUME, console, guarded, traces
-from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.results import Explanation
-    from ..app.work import Session
+    from ..attribution.explanation import Explanation
+    from ..attribution.pipeline import Session
 
 _SHOWN = 40
 
@@ -68,8 +68,8 @@ def explain(
       sig explain photos/ -m resnet50 --method sig,sig-walk,ig,eg --set samples=512
     """
     with guarded(debug, kept="nothing was explained yet") as guard, answers(as_json) as results:
-        from ..app.explain import prepare
-        from ..app.samples import sample_images
+        from ..attribution.explain import prepare
+        from ..inputs.samples import sample_images
 
         keep_freed_memory()
         screen, paths_given = console(), bool(paths)
@@ -99,7 +99,7 @@ def explain(
 
 def _carry_out(session: Session, results: Answers, *, debug: bool) -> int:
     """Stream the session's explanations to the screen; returns how many failed."""
-    from ..app.explain import stream
+    from ..attribution.explain import stream
     from .progress import Reporter
 
     failed = 0

@@ -1,4 +1,4 @@
-"""`sig gridworld`: parse, call `sigcli.app.gridworld`, show progress and a table."""
+"""`sig gridworld`: parse, call `sigcli.gridworld.run`, show progress and a table."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def gridworld(
     """
     kept = "finished work is kept; the tables hold every condition that was finished"
     with guarded(debug, kept=kept), answers(as_json) as results:
-        from ..app.gridworld import gridworld as play
+        from ..gridworld.run import gridworld as play
         from .progress import Stages
 
         with Stages() as stages:
@@ -196,7 +196,7 @@ def _times(study: Study) -> Table:
 
 
 def _write_json(study: Study, results: Answers) -> None:
-    from ..app.gridworld_tables import summary_rows
+    from ..gridworld.tables import summary_rows
 
     for case in study.cases:
         for row in summary_rows(case):

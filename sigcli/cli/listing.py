@@ -72,7 +72,7 @@ def listing(
 def _layers(
     model: str, weights: str | None, size: str | None, resize: int | None, crop: int | None, results: Answers | None
 ) -> None:
-    from ..app.layers import model_layers
+    from ..models.layers import model_layers
 
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("layer", "class", "output of one image", ""):

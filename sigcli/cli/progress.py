@@ -12,7 +12,7 @@ from typing_extensions import Self
 from .guard import console
 
 if TYPE_CHECKING:
-    from ..app.results import Explanation
+    from ..attribution.explanation import Explanation
 
 _EVERY = 5.0
 

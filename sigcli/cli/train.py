@@ -1,4 +1,4 @@
-"""`sig train`: parse, call `sigcli.app.train`, show progress and what came out."""
+"""`sig train`: parse, call `sigcli.training.train`, show progress and what came out."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ..engine.allocator import keep_freed_memory
 from . import options as o
 from .answers import answers
 from .guard import FAILED, console, guarded
-from .memory import keep_freed_memory
 
 if TYPE_CHECKING:
-    from ..app.train import Training
-    from ..certainty.training import Point
+    from ..training.loop import Point
+    from ..training.train import Training
 
 _TRAIN = "Training"
 Folder = Annotated[
@@ -83,7 +83,7 @@ def train(
       sig train digits/ --arch small-cnn --grey --size 28 --no-flip --preset icg      as [ICG] trains its networks
     """
     with guarded(debug), answers(as_json) as results:
-        from ..app.train import train_folder
+        from ..training.train import train_folder
         from .progress import Stages
 
         keep_freed_memory()
@@ -114,7 +114,7 @@ def _told(point: Point, steps: int, seconds: float) -> str:
 
 
 def _report(found: Training, screen: Console) -> None:
-    from ..app.scenario_net import checks_told
+    from ..training.report import checks_told
 
     figures = found.figures
     screen.print(f"{len(found.classes)} classes, held-out accuracy {figures['accuracy']:.1%}", markup=False)

@@ -15,16 +15,17 @@ import torch
 from jaxtyping import Float64, Int
 from torch import Tensor
 
-from .. import draws, shapley
-from ..coalitions import Coalitions
-from ..effective import draw_effective, effective_shapley, sample_pool
-from ..engine import Task, integrate
+from .. import draws
+from ..engine.integrate import Task, integrate
+from ..engine.plan import Plan, Reference
 from ..errors import BudgetError
 from ..methods import METHODS
 from ..methods.sig import through
-from ..paths import Plan, Reference
 from ..players import parse
-from ..shapley import Estimate, members_of
+from ..shapley import game as shapley
+from ..shapley.coalitions import Coalitions
+from ..shapley.effective import draw_effective, effective_shapley, sample_pool
+from ..shapley.game import Estimate, members_of
 from ..types import Subject
 from .standin import StandIns
 

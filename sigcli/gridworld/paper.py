@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int
 
-from .. import draws, quadrature
-from ..coalitions import Coalitions, size_weights
+from .. import draws
+from ..engine import quadrature
+from ..engine.plan import Reference
 from ..methods.common import units
 from ..methods.sig import through
-from ..paths import Reference
 from ..players import parse
-from ..shapley import Estimate, members_of
+from ..shapley.coalitions import Coalitions, size_weights
+from ..shapley.game import Estimate, members_of
 from .estimators import Trial, along, follow
 
 STEPS = 50

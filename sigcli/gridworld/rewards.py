@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from ..errors import UsageError, unknown
-from ..ownmodules import import_from_here
+from ..user_modules import import_from_here
 
 Cell = tuple[int, int]
 LARGEST = 1e6

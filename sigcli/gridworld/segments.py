@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float64, Int
 
 from .. import draws
-from ..coalitions import Coalitions, of_sizes
-from ..engine import Task, integrate
-from ..paths import Plan, Reference
+from ..engine.integrate import Task, integrate
+from ..engine.plan import Plan, Reference
+from ..engine.quadrature import rule
 from ..players import parse
-from ..quadrature import rule
+from ..shapley.coalitions import Coalitions, of_sizes
 from .estimators import Trial
 
 STEPS = (1, 50)

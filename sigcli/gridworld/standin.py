@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
 from .. import draws
-from ..shapley import members_of
+from ..shapley.game import members_of
 
 HIDDEN = (64, 32)
 _CHUNK = 1 << 14

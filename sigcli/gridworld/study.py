@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy import stats
 
 from .. import draws
-from ..shapley import Estimate, exact_fractions
+from ..shapley.game import Estimate, exact_fractions
 from . import ESTIMATORS, load_paper
 from .estimators import SampledCoalitions, Trial, exact
 from .rewards import Reward

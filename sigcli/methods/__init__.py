@@ -2,7 +2,7 @@
 
 Properties:
     kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
-        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.passes`).
+        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.engine.passes`).
     needs: of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
     cost: passes of the model, in terms of the options.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
@@ -71,22 +71,24 @@ METHODS = Catalog(
             "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
             {**_SHAPLEY, "linear": "players", "cost": "orders × players", "quantity": "Shapley value"},
         ),
-        Entry("ig", "methods.straight:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH),
+        Entry(
+            "ig", "methods.integrated_gradients:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH
+        ),
         Entry(
             "eg",
-            "methods.straight:eg",
+            "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
             {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps"},
         ),
         Entry(
             "agn",
-            "methods.straight:agn",
+            "methods.integrated_gradients:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
             {**_PATH, "sampled": True, "cost": "samples × steps"},
         ),
         Entry(
             "icg",
-            "methods.certainty:icg",
+            "methods.certainty_gradients:icg",
             "Integrated Certainty Gradients, for networks that take a certainty per pixel [ICG 2022]",
             {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps"},
         ),
@@ -142,17 +144,17 @@ METHODS = Catalog(
         ),
         Entry(
             "gradcam",
-            "methods.layers:gradcam",
+            "methods.cam:gradcam",
             "the map of the last place that everything passes, weighted by gradients [Selvaraju 2017]",
             _LAYER,
         ),
         Entry(
             "gradcam-counterfactual",
-            "methods.layers:gradcam_counterfactual",
+            "methods.cam:gradcam_counterfactual",
             "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
             {**_LAYER, "unit": "counterfactual Grad-CAM, no unit"},
         ),
-        Entry("cam", "methods.layers:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
+        Entry("cam", "methods.cam:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
         Entry(
             "guided-backprop",
             "methods.backprop:guided_backprop",
@@ -191,7 +193,7 @@ METHODS = Catalog(
         ),
         Entry(
             "occlusion",
-            "methods.perturbing:occlusion",
+            "methods.perturbation:occlusion",
             "what the score loses without a player [Zeiler 2014]",
             {
                 **_SCORES,
@@ -203,7 +205,7 @@ METHODS = Catalog(
         ),
         Entry(
             "rise",
-            "methods.perturbing:rise",
+            "methods.perturbation:rise",
             "mean score of the randomly masked images that keep a pixel [Petsiuk 2018]",
             {
                 **_SCORES,
@@ -216,7 +218,7 @@ METHODS = Catalog(
         ),
         Entry(
             "lime",
-            "methods.perturbing:lime",
+            "methods.perturbation:lime",
             "a local linear model of players [Ribeiro 2016]",
             {
                 **_SCORES,
@@ -230,25 +232,25 @@ METHODS = Catalog(
         ),
         Entry(
             "bshap",
-            "methods.shap:bshap",
+            "methods.shapley_values:bshap",
             "Shapley value per player, exact where 2^n fits the budget [Sundararajan 2020]",
             _GAME,
         ),
         Entry(
             "shapley-sampling",
-            "methods.shap:shapley_sampling",
+            "methods.shapley_values:shapley_sampling",
             "Shapley value per player by random orders [Castro 2009]",
             {**_GAME, "cost": "orders × players"},
         ),
         Entry(
             "kernelshap",
-            "methods.shap:kernelshap",
+            "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
             {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
         ),
         Entry(
             "low-order-shap",
-            "methods.shap:low_order_shap",
+            "methods.shapley_values:low_order_shap",
             "exact Shapley value of at most 16 players [Lundberg 2017]",
             {**_GAME, "sampled": False, "cost": "2^players"},
         ),
@@ -278,7 +280,7 @@ METHODS = Catalog(
         ),
         Entry(
             "qii",
-            "methods.shap:qii",
+            "methods.shapley_values:qii",
             "influence of players replaced by those of other images [Datta 2016]",
             {
                 **_GAME,

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..engine.passes import Passes
 from ..errors import AttributionError
-from ..passes import Passes
 from ..types import Attribution, Subject
+from .cam import gradcam
 from .caps import Moving, capped
 from .carrying import carried
-from .layers import gradcam
 from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
 from .tracing import Step, agreed, replay, traced
 
@@ -63,7 +63,7 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
     Args:
         passes: of the model.
         subject: what is explained.
-        layer: of the Grad-CAM, see `sigcli.methods.layers.gradcam`.
+        layer: of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
 
     Raises:
         AttributionError: a network without ReLU, without a layer that has a map, or that cannot be looked into.

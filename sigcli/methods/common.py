@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from .. import draws, quadrature
+from .. import draws
+from ..engine import quadrature
 from ..errors import UsageError, unknown
 
 REPLICATES, REPLICATE_SIZE = 8, 16

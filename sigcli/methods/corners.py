@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import draws
-from ..coalitions import Coalitions, size_weights
-from ..coalitions import orders as random_orders
-from ..paths import Marginals, Plan, Reference
+from ..engine.plan import Marginals, Plan, Reference
 from ..players import Players
+from ..shapley.coalitions import Coalitions, size_weights
+from ..shapley.coalitions import orders as random_orders
 from ..types import Subject
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..baselines.single import baseline as single_baseline
 from ..baselines.single import gaussian_blur
+from ..engine.passes import Passes
 from ..errors import UsageError
-from ..passes import Passes
 from ..types import Attribution, Subject
 from .common import at_least, positive
 

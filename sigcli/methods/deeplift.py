@@ -9,8 +9,8 @@ from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..memory import Batches
-from ..passes import Passes
+from ..engine.memory import Batches
+from ..engine.passes import Passes
 from ..types import Attribution, Subject
 from .common import at_least, one_of
 from .operators import check

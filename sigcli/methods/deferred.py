@@ -9,13 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..accumulation import Task
 from ..catalog import Entry
-from ..passes import Passes
-from ..paths import Plan
+from ..engine.accumulate import Task
+from ..engine.passes import Passes
+from ..engine.plan import Plan
 from ..players import Players
-from ..scorer import Score
-from ..shapley import Game
+from ..scores.classifier import Score
+from ..shapley.game import Game
 from ..types import Subject
 
 

@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from .. import draws
-from ..coalitions import Coalitions
-from ..effective import draw_effective, least_pool, sample_pool
-from ..effective import effective_shapley as estimated
+from ..engine.passes import Passes
 from ..errors import AttributionError, BudgetError
-from ..passes import Passes
 from ..players import parse
-from ..shapley import Game
+from ..shapley.coalitions import Coalitions
+from ..shapley.effective import draw_effective, least_pool, sample_pool
+from ..shapley.effective import effective_shapley as estimated
+from ..shapley.game import Game
 from ..types import Attribution, Subject
 from .common import REPLICATES, at_least
-from .shap import per_pixel
+from .shapley_values import per_pixel
 
 _GOLDEN = 0.6180339887498949
 

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..paths import Plan, Reference, straight
+from ..engine.plan import Plan, Reference, straight
 from ..types import Subject
 from .common import at_least, positive
-from .straight import noisy
+from .integrated_gradients import noisy
 
 _ONE = np.ones((1, 1))
 

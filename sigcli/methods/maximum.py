@@ -9,14 +9,14 @@ from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..closedforms import max_shap as closed_form
+from ..engine.passes import Passes
 from ..errors import AttributionError
-from ..passes import Passes
 from ..players import Players, parse
-from ..shapley import members_of
+from ..shapley.closed_forms import max_shap as closed_form
+from ..shapley.game import members_of
 from ..types import Attribution, Subject
 from .common import at_least
-from .shap import per_pixel
+from .shapley_values import per_pixel
 
 _EXACT = 1e-4
 """Share of the spread of the scores by which a maximum may miss one."""

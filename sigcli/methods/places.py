@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from ..errors import AttributionError, UsageError, unknown
 from .coordinates import Grid, forms
-from .modules import check_layers, kept
+from .network_layers import check_layers, kept
 from .trace import Cut, Key, Result, Trace, cuts
 
 _WORKS = re.compile(

@@ -7,7 +7,7 @@ import torch
 
 from .. import draws
 from ..baselines.single import other_images, peers, resized_to, uniform_noise
-from ..paths import Reference
+from ..engine.plan import Reference
 from ..types import Subject
 
 

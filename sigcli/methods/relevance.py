@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from ..engine.passes import Passes
 from ..errors import AttributionError
-from ..passes import Passes
 from ..types import Attribution, Subject
 from .caps import Moving, capped
 from .carrying import carried

@@ -8,14 +8,15 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from .. import draws, quadrature
+from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..coalitions import Coalitions, all_proper, antithetic, of_sizes, sizes_algorithm1
-from ..effective import least_pool
+from ..engine import quadrature
+from ..engine.plan import Plan, Reference
 from ..errors import UsageError
-from ..paths import Plan, Reference
 from ..players import Players, parse
-from ..shapley import Game
+from ..shapley.coalitions import Coalitions, all_proper, antithetic, of_sizes, sizes_algorithm1
+from ..shapley.effective import least_pool
+from ..shapley.game import Game
 from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, units
 from .deferred import Deferred
@@ -70,7 +71,7 @@ def sig(
             normalisation: same ratios in expectation, less variance; completeness then holds before the division, and no
             standard error is claimed for the ratio).
         pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or
-            n(n + 3)/2 where that is more, which buys one coalition of each size. See `sigcli.effective.sample_pool`.
+            n(n + 3)/2 where that is more, which buys one coalition of each size. See `sigcli.shapley.effective.sample_pool`.
         tolerance: effective: share of the greatest difference in the pool up to which a coalition makes none.
         bins: effective: classes of differences.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import draws
-from ..coalitions import Coalitions, all_proper
+from ..shapley.coalitions import Coalitions, all_proper
 
 _GOLDEN = 0.6180339887498949
 _BLOCKS, _BLOCK_SIZE = 8, 2
@@ -38,7 +38,7 @@ def strata(n: int, nodes: int, key: int) -> tuple[Coalitions, np.ndarray, np.nda
 
     Returns:
         coalitions (k), α (k,), and the unit of each node (k,): 2b in the first half and 2b + 1 in the second where it lies
-        in part b of the line (see `sigcli.paths.Plan`, `paired`).
+        in part b of the line (see `sigcli.engine.plan.Plan`, `paired`).
     """
     every, probability = all_proper(n)
     place = np.argsort(every.sizes(), kind="stable")

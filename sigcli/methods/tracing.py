@@ -21,11 +21,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from ..engine.passes import Passes
 from ..errors import AttributionError
-from ..passes import Passes
-from ..scorer import Scorer
+from ..scores.classifier import Scorer
 from ..types import Subject
-from .modules import check_layers, kept
+from .network_layers import check_layers, kept
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 _FRESH = frozenset([

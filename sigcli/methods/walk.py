@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from .. import draws, quadrature
+from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..coalitions import Coalitions
-from ..coalitions import orders as random_orders
+from ..engine import quadrature
+from ..engine.plan import Plan, Reference
 from ..errors import UsageError
-from ..paths import Plan, Reference
 from ..players import Players, parse
+from ..shapley.coalitions import Coalitions
+from ..shapley.coalitions import orders as random_orders
 from ..types import Subject
 from .common import at_least, line_nodes, one_of
 from .corners import all_corners, sampled_corners

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from ..engine.failures import attempted
+from ..engine.memory import Batches
 from ..errors import SigError
-from ..failures import attempted
 from ..heads import LOGITS, Head
-from ..memory import Batches
 from .case import Outputs
 
 Fill = Callable[[Bool[Tensor, "m h w"]], Float[Tensor, "m c h w"]]

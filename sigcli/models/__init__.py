@@ -9,49 +9,49 @@ MODELS = Catalog(
     [
         Entry(
             "shapes",
-            "models.bundled:load",
+            "models.sources.bundled:load",
             "the small bundled network of drawn shapes, works offline (the default)",
             {"form": "shapes", "example": "--model shapes"},
         ),
         Entry(
             "expression",
-            "models.bundled:load_expression",
+            "models.sources.bundled:load_expression",
             "the small bundled embedding of drawn faces, for pairs of them: what does a face express?",
             {"form": "expression", "example": "--model expression --partner other.png"},
         ),
         Entry(
             "torchvision",
-            "models.vision:load",
+            "models.sources.torchvision:load",
             "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",
             {"form": "NAME", "example": "--model resnet50 --weights IMAGENET1K_V2"},
         ),
         Entry(
             "torchscript",
-            "models.files:load_torchscript",
+            "models.sources.files:load_torchscript",
             "a TorchScript program, as saved by torch.jit.save",
             {"form": "FILE.pt", "example": "--model net.pt"},
         ),
         Entry(
             "export",
-            "models.files:load_export",
+            "models.sources.files:load_export",
             "an exported program, as saved by torch.export.save",
             {"form": "FILE.pt2", "example": "--model net.pt2"},
         ),
         Entry(
             "trained",
-            "models.trained:load",
+            "models.sources.trained:load",
             "a network that `sig train` made, with or without a certainty per pixel",
             {"form": "FILE.safetensors", "example": "--model sig-train/network.safetensors"},
         ),
         Entry(
             "timm",
-            "models.external:load_timm",
+            "models.sources.external:load_timm",
             "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",
             {"form": "timm/NAME", "example": "--model timm/vit_tiny_patch16_224"},
         ),
         Entry(
             "factory",
-            "models.external:load_factory",
+            "models.sources.external:load_factory",
             "your own function that returns a torch.nn.Module",
             {"form": "PACKAGE.MODULE:FUNCTION", "example": "--model mynets.small:build --weights net.safetensors"},
         ),
@@ -65,6 +65,6 @@ def names() -> list[str]:
     >>> "squeezenet1_1" in names()
     True
     """
-    from .vision import architectures
+    from .sources.torchvision import architectures
 
     return architectures()

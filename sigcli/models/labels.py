@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sigcli.errors import ModelError
 
-from .statedict import check_file
+from .sources.weights import check_file
 
 _HEADER = re.compile(r"[\"']?[a-z_ ]*(index|id|class)[a-z_ ]*[\"']?\s*,", re.IGNORECASE)
 _FORMS = "one label per line, or lines of index,label"

@@ -11,20 +11,21 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS
 
-from . import MODELS, files, names
-from .aware import Aware, takes_certainty
+from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
-from .files import FixedBatch
-from .fitting import refusal
+from .fold import freeze, prepare
 from .heads import PICTURES, probes, recognise
 from .labels import read_labels
 from .model import Model, Source
-from .prepare import freeze, prepare
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
-from .statedict import is_there
-from .twins import Twin, check_twin, fitted, inputs_of
-from .vision import imagenet_labels
+from .sources import files
+from .sources.files import FixedBatch
+from .sources.torchvision import imagenet_labels
+from .sources.weights import is_there
+from .wrappers.certainty import Aware, takes_certainty
+from .wrappers.fitting import refusal
+from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
 _LOGITS = ("torchvision", "timm", "bundled", "trained")

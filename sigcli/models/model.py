@@ -56,7 +56,7 @@ class Model:
         device: where the module is.
         notes: what was assumed, one sentence each, to be shown to the user.
         certainty: whether it takes a certainty per pixel; then the module also takes (N, C+1, H, W), with the certainty as
-            the last channel (see `sigcli.models.aware`).
+            the last channel (see `sigcli.models.wrappers.certainty`).
         mask: (H, W), True where the certainty of every image is 0, or None.
         head: what the outputs are: logits, probabilities, a single logit, ….
         lacks: what methods may need of a model and this one cannot give ("gradients", "hooks"), with the reason.

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from sigcli.errors import ImageError, ModelError
-from sigcli.images import read_image
+from sigcli.inputs.images import read_image
 
 from .checks import device_error, probe_images
-from .fitting import fit, refusal
 from .preprocess import COVER, Preprocess, Wishes, adapt, describe
+from .wrappers.fitting import fit, refusal
 
 Shape = tuple[int | None, int | None, int | None]
 

@@ -1,8 +1,8 @@
 """Pictures of attributions, drawn with numpy and Pillow alone: pure functions that run in threads beside the models."""
 
-from .figures import map_image, overlay_image, save_png, uncertainty_image
-from .maps import default_sigma, describe, reduce_channels, smooth, symmetric_limit
-from .sheets import Panel, by_sign, compare_image
+from .maps.paint import default_sigma, describe, reduce_channels, smooth, symmetric_limit
+from .maps.sheet import Panel, by_sign, compare_image
+from .maps.single import map_image, overlay_image, save_png, uncertainty_image
 
 __all__ = [
     "Panel",

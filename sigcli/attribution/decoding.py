@@ -1,0 +1,135 @@
+"""The images of a run: names, decoding beside the computation, and the set that means and references come from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor
+
+from ..baselines.single import resized_to
+from ..engine.failures import attempted
+from ..errors import ImageError, SigError
+from ..inputs.images import Picture, read_image
+from ..models.preprocess import Preprocess
+from ..runs.filenames import run_names
+
+__all__ = ["ImageSet", "Loaded", "decoded", "run_names"]
+
+_CACHED = 256
+_AHEAD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """One decoded image, ready for the model.
+
+    Args:
+        name: its name in the run, relative to the folder that all images share, as `sigcli.names.escaped` writes it.
+        folder: the folder of its results within the run folder.
+        path: of the file.
+        x: (C, H, W) float32 in the model's input space, on the CPU.
+        picture: what was decoded.
+    """
+
+    name: str
+    folder: str
+    path: Path
+    x: Tensor
+    picture: Picture
+
+
+def decoded(
+    paths: Sequence[Path],
+    names: Sequence[tuple[str, str]],
+    preprocess: Preprocess,
+    workers: int,
+    read: Callable[[Path], Picture] = read_image,
+) -> Iterator[Loaded | SigError]:
+    """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
+
+    def load(index: int) -> Loaded:
+        picture = read(paths[index])
+        return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
+
+    with ThreadPoolExecutor(max(1, workers), "decode") as pool:
+        waiting: deque[Future[Loaded | SigError]] = deque()
+        try:
+            for index in range(len(paths)):
+                waiting.append(pool.submit(attempted, partial(load, index)))
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class ImageSet:
+    """The images that means and references are drawn from, read when first needed; unreadable ones are left out.
+
+    Fulfils `sigcli.types.Peers`.
+    """
+
+    def __init__(self, paths: Sequence[Path], preprocess: Preprocess, read: Callable[[Path], Picture] = read_image):
+        self._paths = list(paths)
+        self._preprocess = preprocess
+        self._read = read
+        self._shape: tuple[int, ...] | None = None
+        self._keys: list[int] | None = None
+        self._readable: list[Path] = []
+        self._mean: Tensor | None = None
+        self._cache: OrderedDict[int, Tensor] = OrderedDict()
+
+    def _scan(self) -> list[int]:
+        """Read every image once: its content key, and the running mean of all, in bounded memory."""
+        if self._keys is not None:
+            return self._keys
+        keys: list[int] = []
+        total: Tensor | None = None
+        for path in self._paths:
+            try:
+                picture = self._read(path)
+            except ImageError:
+                continue  # it is reported where it is to be explained
+            x = self._fitted(picture)
+            total = x.double() if total is None else total + x
+            keys.append(picture.key)
+            self._readable.append(path)
+        self._keys = keys
+        self._mean = None if total is None else (total / len(keys)).float()
+        return keys
+
+    def _fitted(self, picture: Picture) -> Tensor:
+        x = self._preprocess(picture.pixels)
+        # Without a crop images keep their own size; a mean needs one size, that of the first.
+        self._shape = self._shape or tuple(x.shape)
+        return resized_to(x, self._shape)
+
+    def __len__(self) -> int:
+        return len(self._scan())
+
+    def keys(self) -> Sequence[int]:
+        """Content key of each image."""
+        return self._scan()
+
+    def image(self, index: int) -> Tensor:
+        """(C, H, W) of one image; the last 256 are kept."""
+        self._scan()
+        if index not in self._cache:
+            self._cache[index] = self._fitted(self._read(self._readable[index]))
+            if len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(index)
+        return self._cache[index]
+
+    def mean(self) -> Tensor:
+        """Mean over all images, (C, H, W)."""
+        self._scan()
+        if self._mean is None:
+            raise ImageError("none of the reference images can be read")
+        return self._mean

@@ -1,0 +1,163 @@
+"""Attributions that were made before, by a run of ours or by anyone: arrays in a folder, one or several for each image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import ImageError, UsageError, unknown
+from ..files import holds
+from ..inputs.images import read_image
+from ..names import original
+from ..runs.filenames import methods_of
+from ..runs.folder import read_manifest, read_rows, run_names, safe_cell
+from ..runs.ledger import Ledger
+from .explanation import Explanation
+from .pipeline import Session
+
+ONE = "map"
+"""What a method is called whose array stands beside the image's name without a name of its own."""
+
+
+def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> None:
+    """Raise UsageError unless the folder is there and holds an array of some image, of every method that was named."""
+    if not folder.is_dir():
+        raise UsageError("the folder of attributions is not there", given=folder)
+    there = _Arrays(folder)
+    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem)}
+    for name in only or ():
+        if name not in here:
+            raise unknown("method of these arrays", name, sorted(here))
+    if not here:
+        raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
+
+
+def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
+    """How many explanations `saved` yields: one for each image and method, whether there is an array or not."""
+    return len(session.paths) * len(_methods(session, _Arrays(folder), only))
+
+
+def _methods(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[str]:
+    """Every method that some image has an array of: as they were named, as the run has them, else by name."""
+    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem, only)}
+    ordered = [*(only or ()), *methods_of(there.manifest)]
+    return [*dict.fromkeys(name for name in ordered if name in here), *sorted(here.difference(ordered))]
+
+
+def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> Iterator[Explanation]:
+    """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
+
+    A target that was named holds for all. Otherwise targets come from the folder's `results.csv` or a name like
+    `sig.class5.npy`, else the predicted class is taken.
+
+    Args:
+        session: its images and model.
+        folder: of the arrays.
+        only: names of methods, or None for all.
+    """
+    named = session.target if isinstance(session.target, int) else None
+    there = _Arrays(folder)
+    targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
+    for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
+        files = there.of(name, stem, only)
+        top = _Top(session, path)
+        for method in methods:
+            if method not in files:
+                yield Explanation(name, method, folder=stem, status="failed", error="there is no array for this image")
+                continue
+            if there.damaged(files[method]):
+                error = f"the array {files[method].name} is damaged: it is not as the run wrote it"
+                yield Explanation(name, method, folder=stem, status="failed", error=error)
+                continue
+            told, content = targets.get((safe_cell(name), method), (None, ""))
+            yield replace(_read(name, method, files[method], told if named is None else named, top), content=content)
+
+
+def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:
+    numbered = re.search(r"[.]class([0-9]+)$", method)
+    try:
+        values = np.load(file, allow_pickle=False)
+        if values.dtype.kind not in "fiu":
+            raise ValueError(f"its type is {values.dtype}, not numbers")
+        if target is None:
+            target = int(numbered[1]) if numbered else top()
+    except (OSError, ValueError, ImageError) as error:
+        text = " ".join(str(error).split())
+        if "pickle" in text:
+            text = "it is damaged, or holds Python objects and no numbers"
+        return Explanation(name, method, status="failed", error=f"the array {file.name} cannot be used: {text}")
+    return Explanation(
+        name, method, target, values=values.astype(np.float32 if values.dtype.itemsize < 8 else np.float64)
+    )
+
+
+class _Top:
+    """The predicted class of an image, found when it is asked for."""
+
+    def __init__(self, session: Session, path: Path):
+        self.session, self.path = session, path
+
+    def __call__(self) -> int:
+        model = self.session.model
+        x = model.preprocess(read_image(self.path).pixels).to(model.device)
+        return int(self.session.classifier.outputs(x[None])[0].argmax())
+
+
+class _Arrays:
+    """The arrays of a folder: of a run those that it owns, else all of anyone's."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.manifest = folder, read_manifest(folder) or {}
+        self.ledger = Ledger.read(folder) if self.manifest else None
+        self._owned = (
+            None
+            if self.ledger is None
+            else {folder / e.folder / n: k for e in self.ledger.entries.values() for n, k in e.files.items()}
+        )
+        self._rows = _rows_of(folder) if self.manifest and self.ledger is None and methods_of(self.manifest) else None
+
+    def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
+        """Method → array of one image, by its name and folder in the run."""
+        every: dict[str, Path] = {}
+        for place in dict.fromkeys((original(stem), stem)):  # as anyone names it, and as a run does
+            folder, single = self.folder / place, self.folder / f"{place}.npy"
+            found = {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.stem.endswith(".stderr")}
+            every |= {**({ONE: single} if single.exists() else {}), **found}
+        return {
+            method: file for method, file in every.items()
+            if (only is None or method in only) and self._counts(name, method, file)
+        }  # fmt: skip
+
+    def _counts(self, name: str, method: str, file: Path) -> bool:
+        """Whether a file is of the run: what another run left, or anyone put there, is not."""
+        if self._owned is not None:
+            return file in self._owned
+        if self._rows is not None:  # of an older version, whose table is all that tells
+            return (safe_cell(name), re.sub(r"[.]class[0-9]+$", "", method)) in self._rows
+        return True
+
+    def damaged(self, file: Path) -> bool:
+        """Whether an array of the run is not as it was written."""
+        return self._owned is not None and not holds(file, self._owned[file])
+
+
+def _rows_of(folder: Path) -> set[tuple[str, str]]:
+    return {(row["image"], row["method"]) for row in read_rows(folder)[0] if row["status"] == "ok"}
+
+
+def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], tuple[int, str]]:
+    """(image, method) → target and the image's hash, as far as the run's ledger or the folder's table says."""
+    if ledger is not None:
+        told = [(safe_cell(one.image), one.method, one.target, one.content) for one in ledger.entries.values()]
+    else:
+        rows = [row for row in read_rows(folder)[0] if row["status"] == "ok"]
+        told = [(row["image"], row["method"], row["target"], row["content"]) for row in rows]
+    several: dict[tuple[str, str], set[tuple[int, str]]] = {}
+    for image, method, target, content in told:
+        if re.fullmatch(r"[0-9]+", target):
+            several.setdefault((image, method), set()).add((int(target), content))
+    return {key: next(iter(values)) for key, values in several.items() if len(values) == 1}

@@ -1,0 +1,341 @@
+"""Turn what a user typed into what the library needs: methods with their options, targets, devices."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..catalog import Catalog, Entry, convert
+from ..errors import UsageError, unknown
+from ..methods import METHODS
+from ..methods.presets import PRESETS
+from ..metrics import METRICS
+from ..models.model import Model
+from ..models.wrappers.twins import Twin
+from ..scores.classifier import Scorer
+from ..scores.distance import DISTANCES, EmbeddingPairs, ImagePairs, Partners
+
+_LARGEST = 4096
+PEERS = ("mean", "random")
+"""Baselines that are made of the other images."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A method with the options it will be called with (those of its signature that were set).
+
+    Args:
+        entry: of the catalogue.
+        options: option name → typed value, only those that were set.
+        alias: what the user calls it, so that one method can stand beside itself with other options.
+    """
+
+    entry: Entry
+    options: Mapping[str, Any] = field(default_factory=dict)
+    alias: str = ""
+
+    @property
+    def name(self) -> str:
+        """In tables and file names."""
+        return self.alias or self.entry.name
+
+    def resolved(self) -> dict[str, Any]:
+        """Every option with the value in force, for the manifest."""
+        defaults = {name: p.default for name, p in self.entry.options().items()}
+        return {name: _plain(value) for name, value in {**defaults, **self.options}.items()}
+
+    @property
+    def uses_peers(self) -> bool:
+        """Whether the result depends on the other images of the run."""
+        options = self.resolved()
+        return str(options.get("baseline")) in PEERS or options.get("baselines") == "images"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def split_settings(settings: Mapping[str, Any], metric: str | Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings of methods, and those of metrics: the ones whose text begins with a metric's name and a dot.
+
+    >>> split_settings({"samples": "9", "deletion.steps": "20", "d.steps": "5"}, "d=deletion")
+    ({'samples': '9'}, {'deletion.steps': '20', 'd.steps': '5'})
+    """
+    owners = {*METRICS, *(alias for alias, _ in _named(metric) if alias)}
+    for_metrics = {key: value for key, value in settings.items() if key.rpartition(".")[0] in owners}
+    return {key: value for key, value in settings.items() if key not in for_metrics}, for_metrics
+
+
+def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings: Mapping[str, Any]) -> list[Chosen]:
+    """The chosen metrics with their options, those that impute once for each imputation asked for.
+
+    Args:
+        metric: names or `alias=name`, or one text of them with commas.
+        imputation: names with commas, or None for each metric's own.
+        settings: `metric.option` → value.
+
+    Raises:
+        UsageError: unknown metric or option, a value of the wrong type, or one that only `explain` reports.
+    """
+    chosen: list[Chosen] = []
+    wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
+    every = _chosen(METRICS, "metric", metric, settings)
+    if wanted and not any("imputation" in one.entry.options() for one in every):
+        raise UsageError("no chosen metric removes anything", given=f"--imputation {imputation}", hint="Leave it out.")
+    for one in every:
+        if one.entry.properties["kind"] == "labels":
+            raise UsageError(
+                f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."
+            )
+        if not wanted or "imputation" not in one.entry.options():
+            chosen.append(one)
+            continue
+        if "imputation" in one.options:
+            raise UsageError(f"{one.name} has two imputations", given=f"--imputation and --set {one.name}.imputation")
+        chosen += [replace(one, options={**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
+    return chosen
+
+
+def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any], preset: str | None = None) -> list[Chosen]:
+    """The chosen methods with their options.
+
+    Args:
+        method: names or `alias=name` ("black=ig" is ig under the name black), or one text of them with commas.
+        settings: `option` for every chosen method that has it, or `name.option` for one; texts are converted to the
+            type in the method's signature.
+        preset: name in `sigcli.methods.presets.PRESETS`; settings come before it.
+
+    Raises:
+        UsageError: unknown method or option, a value of the wrong type, the same method twice, or none.
+
+    >>> [(c.entry.name, dict(c.options)) for c in choose_methods("ig,gradient", {"steps": "20"})]
+    [('ig', {'steps': 20}), ('gradient', {})]
+    """
+    if preset is not None and preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    before = PRESETS[preset][1] if preset is not None else {}
+    chosen = _chosen(METHODS, "method", method, settings)
+    if before and not any(one.entry.name in before for one in chosen):
+        raise UsageError(f"the preset {preset} says nothing of these methods", allowed=", ".join(before))
+    return [replace(one, options={**before.get(one.entry.name, {}), **one.options}) for one in chosen]
+
+
+def method_names(named: str | Sequence[str]) -> tuple[str, ...]:
+    """What the methods are called, which need not be in the catalogue: arrays may be anyone's."""
+    return tuple(alias or name for alias, name in _named(named))
+
+
+def _named(named: str | Sequence[str]) -> list[tuple[str, str]]:
+    """(alias or empty, name in the catalogue) of every item."""
+    parts = [named] if isinstance(named, str) else list(named)
+    items = [item.strip() for part in parts for item in part.split(",") if item.strip()]
+    return [(alias.strip(), name.strip()) if equals else ("", alias) for alias, equals, name in map(_halves, items)]
+
+
+def _halves(item: str) -> tuple[str, str, str]:
+    return item.partition("=")
+
+
+def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
+    items = _named(named)
+    if not items:
+        raise UsageError(f"no {kind} was named", allowed=", ".join(catalog))
+    chosen = [Chosen(catalog[name], {}, _alias(alias, name, catalog, kind)) for alias, name in items]
+    names = [one.name for one in chosen]
+    if len({name.casefold() for name in names}) < len(names):
+        hint = f"To have it with other options beside, give it a name of its own: mine={items[0][1]}."
+        raise UsageError(f"a {kind} was named twice", given=",".join(names), hint=hint)
+    given: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
+        for one in _receivers(key, chosen, kind):
+            given[one.name][key.rpartition(".")[2]] = value
+    return [replace(one, options=_typed(one.entry, given[one.name])) for one in chosen]
+
+
+def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
+    """The alias, which becomes a file name and a cell of the tables."""
+    if not alias or alias == name:
+        return ""
+    if alias in catalog:
+        raise UsageError(f"'{alias}' is a {kind} itself and cannot be another's name", given=f"{alias}={name}")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}", alias):
+        raise UsageError(
+            f"'{alias}' cannot be the name of a {kind}", allowed="letters, digits, - + and _, at most 40 of them"
+        )
+    return alias
+
+
+def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
+    owner, dot, option = key.rpartition(".")
+    if dot:
+        named = [one for one in chosen if one.name == owner]
+        if not named:
+            raise unknown(f"{kind} in --set {key}: it is not among those chosen", owner, [one.name for one in chosen])
+        if option not in named[0].entry.options():
+            raise unknown(f"option of {owner}", option, named[0].entry.options())
+        return named
+    having = [one for one in chosen if key in one.entry.options()]
+    if not having:
+        every = sorted({option for one in chosen for option in one.entry.options()})
+        raise unknown(f"option of {', '.join(dict.fromkeys(one.entry.name for one in chosen))}", key, every)
+    return having
+
+
+def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    typed = {name: value for name, value in given.items() if not isinstance(value, str)}
+    hints = typing.get_type_hints(entry.load()) if typed else {}
+    for name, value in typed.items():
+        kinds = tuple(k for k in (typing.get_args(hints[name]) or (hints[name],)) if isinstance(k, type))
+        accepted = (*kinds, int) if float in kinds else kinds
+        if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in kinds):
+            raise UsageError(
+                f"option {name} of {entry.name} has the wrong type",
+                given=repr(value),
+                allowed=" or ".join(k.__name__ for k in kinds) or str(hints[name]),
+            )
+    return {**convert(entry, texts), **typed}
+
+
+def check_pair(partner: object, model: str, output: str, target: str | int) -> None:
+    """Raise UsageError where a second image and the other options do not fit together.
+
+    Args:
+        partner: the second image or images, or None.
+        model: as the user named it.
+        output: as the user named it; "logit", which is the default, stands for the distance where there is a second image.
+        target: as the user named it.
+    """
+    if partner is None:
+        if output in DISTANCES or model == "expression":
+            what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
+            raise UsageError(
+                f"{what} needs a second image",
+                hint="Name it with --partner FILE (--references are images for means and random baselines).",
+            )
+        return
+    if output not in ("logit", *DISTANCES):
+        raise UsageError("a pair of images has a distance and no classes", given=output, allowed=", ".join(DISTANCES))
+    if str(target) != "top":
+        raise UsageError("a pair of images has a distance and no target", given=target, hint="Leave --target out.")
+
+
+def choose_scorer(
+    model: Model, output: str, precision: str, partners: Partners | None
+) -> Scorer | EmbeddingPairs | ImagePairs:
+    """The score of a model: of its classes, or of pairs where there are second images.
+
+    Raises:
+        UsageError: an output that the model does not have.
+    """
+    if partners is None:
+        return Scorer(model.module, model.head.in_force(output), precision, model.head)
+    distance = "distance" if output == "logit" else output
+    if isinstance(model.module, Twin):
+        if distance != "distance":
+            raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
+        return ImagePairs(model.module, partners, precision)
+    return EmbeddingPairs(model.module, partners, distance, precision)
+
+
+def check_numbers(
+    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
+) -> None:
+    """Raise UsageError for a number that is out of its range. Arguments as in `explain`."""
+    if smooth is not None and not 0 <= smooth < 1000:
+        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+    if batch_size is not None and batch_size < 1:
+        raise UsageError("batch size must be at least 1, or auto", given=batch_size)
+    for name, size in (("resize", resize), ("crop", crop)):
+        if size is not None and size > _LARGEST:
+            raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
+    if check not in ("sampled", "all"):
+        raise UsageError("unknown check", given=check, allowed="sampled or all")
+
+
+def check_signs(signs: str) -> None:
+    """Raise UsageError for a way of showing positive and negative values that does not exist."""
+    if signs not in ("together", "apart"):
+        raise unknown("value of --signs", signs, ("together", "apart"))
+
+
+def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None, *, pair: bool = False) -> Model:
+    """The model, with the certainty of an area masked where that was asked for.
+
+    Raises:
+        UsageError: it takes no certainty (nor do pairs) and a method or the mask needs it, or the mask names no area.
+    """
+    from ..models.wrappers.certainty import masked, takes_none
+
+    if pair and mask is not None:
+        raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {mask}")
+    for one in methods:
+        if one.entry.properties.get("certainty") and not model.certainty:
+            raise takes_none(f"the method {one.name}", model.name)
+    return model if mask is None else masked(model, mask)
+
+
+def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:
+    """What is explained: a class index, or ("top", K) for the K classes of highest score.
+
+    Args:
+        target: `top`, `top:K`, a class index, or a label.
+        labels: the model's labels, where it has them.
+        classes: number of classes.
+
+    Raises:
+        UsageError: an index out of range, K below 1 or above the number of classes, or an unknown label.
+
+    >>> parse_target("top", None, 10), parse_target("star", ["ring", "star"], 2)
+    (('top', 1), 1)
+    """
+    text = str(target).strip()
+    if match := re.fullmatch(r"top(?::(\d+))?", text):
+        count = int(match[1] or 1)
+        if not 1 <= count <= classes:
+            raise UsageError("target top:K is out of range", given=text, allowed=f"K from 1 to {classes}")
+        return "top", count
+    if re.fullmatch(r"[+-]?\d+", text):
+        if not 0 <= int(text) < classes:
+            raise UsageError("target is out of range", given=text, allowed=f"0 to {classes - 1}")
+        return int(text)
+    if not labels:
+        raise UsageError(
+            "the model has no class names",
+            given=text,
+            allowed=f"top, top:K or an index 0 to {classes - 1}",
+            hint="Name a file with --class-names.",
+        )
+    folded = [label.casefold() for label in labels]
+    found = [i for i, label in enumerate(folded) if label == text.casefold()]
+    if len(found) > 1:
+        raise UsageError("several classes have this label", given=text, allowed=f"one of the indices {found}")
+    if not found:
+        raise unknown("target", text, labels)
+    return found[0]
+
+
+def choose_device(device: str) -> str:
+    """`auto` → cuda, mps or cpu; any other name is checked.
+
+    Raises:
+        UsageError: a device this machine does not have.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", device)
+    if not match:
+        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
+    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[match[1]]
+    if int(match[2] or 0) >= count:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        raise UsageError("this machine has no such device", given=device, allowed=f"auto, {', '.join(here)}")
+    return device

@@ -1,0 +1,184 @@
+"""What a plan's points add up to: weighted gradients, replicate by replicate, and the players' exact marginals.
+
+Sums run point by point in the plan's order: sums in floating point depend on their grouping, and this one never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import SigError
+from ..types import Subject
+from .plan import Plan, with_certainty
+
+_SMALL = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make."""
+
+    subject: Subject
+    plan: Plan
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Run:
+    """What has been accumulated for one task; or the error that ended it."""
+
+    task: Task
+    total: Tensor
+    open: Tensor
+    mean: Tensor | None = None
+    spread: Tensor | None = None
+    share: float = 0.0
+    done: int = 0
+    seconds: float = 0.0
+    fixed: tuple[Tensor, Tensor] | None = field(default=None)
+    omegas: np.ndarray = field(default_factory=lambda: np.ones(1))
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+    opened: int = 0
+    error: SigError | None = None
+
+    @staticmethod
+    def start(task: Task) -> Run:
+        """Nothing accumulated yet."""
+        x, plan = task.subject.x, task.plan
+        dtype = torch.promote_types(x.dtype, torch.float32)
+
+        def zeros() -> Tensor:
+            return torch.zeros(x.shape, dtype=dtype, device=x.device)
+
+        run = Run(task, zeros(), zeros(), seconds=task.seconds)
+        if plan.marginals is not None:
+            run.scores = np.zeros(len(plan))
+        if plan.unit is not None and plan.units > 1:
+            run.mean, run.spread = zeros(), zeros()
+            run.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
+        if plan.reference.constant:
+            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
+            run.fixed = reference, run.movement(reference)
+        return run
+
+    def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
+        draw = self.task.plan.draw
+        return self.drawn(segments if draw is None else draw[segments])
+
+    def drawn(self, draw: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Reference and x - reference of some draws, each (k or 1, C, H, W)."""
+        if self.fixed is not None:
+            return self.fixed
+        x = self.task.subject.x
+        reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
+        return reference, self.movement(reference)
+
+    def movement(self, reference: Tensor) -> Tensor:
+        """End of the path minus its reference, (k, C, H, W): x - x', or certainty alone."""
+        x = self.task.subject.x
+        if self.task.plan.certainty:
+            return with_certainty(torch.zeros_like(x[:-1]), 1.0)[None]
+        return x[None] - reference
+
+
+@dataclass(eq=False)
+class Piece:
+    """Some consecutive points of one run, as part of a batch."""
+
+    run: Run
+    points: slice
+    movement: Tensor
+    delta: Tensor
+
+
+def accumulate(piece: Piece, gradient: Tensor) -> None:
+    """Add a piece's weighted gradients to its run, closing each replicate that ends in it.
+
+    Point by point, in the plan's order: sums in floating point depend on their grouping, and this one never changes.
+    """
+    run, plan = piece.run, piece.run.task.plan
+    if plan.multiply and not plan.reference.constant:
+        gradient = gradient * piece.delta
+    if gradient[0].numel() <= _SMALL and gradient.device.type == "cpu":
+        _accumulate_rows(run, gradient * piece.movement)
+        return
+    if run.done == 0 and plan.players is None:
+        run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
+    weights = plan.weight[piece.points].tolist()
+    for one, movement, weight in zip(gradient, piece.movement, weights, strict=True):
+        if plan.players is None:
+            run.open.add_(one, alpha=weight)
+        else:
+            run.open.addcmul_(one, movement)
+        run.done += 1
+        if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
+            _close_unit(run)
+
+
+def _accumulate_rows(run: Run, terms: Tensor) -> None:
+    """The same for inputs of a few features, where a call per point would cost more than the network: rows in turn."""
+    unit = run.task.plan.unit
+    first = 0
+    while first < len(terms):
+        left = len(terms) - first
+        if unit is not None:
+            left = min(left, int(np.searchsorted(unit, unit[run.done], side="right")) - run.done)
+        rows = torch.cat([run.open[None], terms[first : first + left]]).numpy()
+        run.open.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
+        run.done, first = run.done + left, first + left
+        if run.done == len(run.task.plan) or (unit is not None and unit[run.done] != unit[run.done - 1]):
+            _close_unit(run)
+
+
+def _close_unit(run: Run) -> None:
+    """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
+    plan = run.task.plan
+    if run.fixed is not None and plan.multiply:
+        run.open *= run.fixed[1][0]
+    if plan.marginals is not None:
+        _correct(run)
+    run.total += run.open
+    if run.mean is not None and run.spread is not None and plan.paired:
+        if plan.unit is not None and plan.unit[run.done - 1] % 2 == 0:
+            run.mean.copy_(run.open)
+        else:
+            run.spread += (run.open - run.mean).square()
+    elif run.mean is not None and run.spread is not None and plan.unit is not None:
+        omega = float(run.omegas[plan.unit[run.done - 1]])
+        value = run.open / omega
+        run.share += omega
+        step = value - run.mean
+        run.mean += step * (omega / run.share)
+        run.spread += omega * step * (value - run.mean)
+    run.open.zero_()
+    run.opened = run.done
+
+
+def _correct(run: Run) -> None:
+    """Make each player's sum over the open replicate its exact marginals.
+
+    How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
+    the same total weight, so that a linear score needs no correction. What is then missing goes to the player's values in
+    proportion to their magnitude, the least change relative to them; where all are zero (a gradient that vanishes at every
+    corner), to its pixels in proportion to |x - x'|.
+    """
+    plan = run.task.plan
+    players, marginals = plan.players, plan.marginals
+    if players is None or marginals is None or run.fixed is None:
+        raise ValueError("marginals need players and one reference")
+    points, like = slice(run.opened, run.done), run.open
+    omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[run.opened]])
+    level = omega / (plan.weight[points] @ plan.served(points))
+    run.open *= players.spread(torch.from_numpy(level)[None].to(like))[0]
+    share = run.open.abs()
+    flat = (players.totals(share) == 0)[None].to(share)
+    share += players.spread(flat)[0] * run.fixed[1][0].abs()
+    exact = torch.from_numpy(marginals.of(points, run.scores, players.n)).to(like.device)
+    missing = exact - players.totals(run.open)
+    factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
+    run.open += share * players.spread(factor[None].to(share))[0]

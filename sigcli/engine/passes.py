@@ -1,0 +1,150 @@
+"""The model's passes for one explanation: in batches, halved where the device runs out of memory, and counted.
+
+Methods that follow no plan (`kind` "direct") get one of these instead of a bare scorer. It never keeps more than one batch
+of images, so that memory does not depend on how many a method asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..baselines.single import baseline as single_baseline
+from ..errors import AttributionError
+from ..heads import LOGITS, Head
+from ..players import Players
+from ..scores.classifier import Score, Scorer
+from ..shapley.game import Game
+from ..types import Subject
+from .memory import Batches
+
+Images = Callable[[slice], Tensor]
+"""Some of a sequence of images: a slice of it → (m, C, H, W)."""
+
+
+@dataclass(eq=False)
+class Passes:
+    """A score with a batch size, and how many images went through it.
+
+    Args:
+        scorer: the score F.
+        batch_size: images per pass; halved for good when the device runs out of memory.
+        progress: called with the number of images of each batch.
+        evaluations: images that were passed through the model so far, with or without a backward pass.
+        unscored: how many of the images that were scored have no finite score.
+    """
+
+    scorer: Score
+    batch_size: int = 16
+    progress: Callable[[int], None] | None = None
+    evaluations: int = 0
+    unscored: int = 0
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, for methods that look into it.
+
+        Raises:
+            AttributionError: the score is of a function, not of a network.
+        """
+        model = self.scorer.model if isinstance(self.scorer, Scorer) else None
+        if not isinstance(model, nn.Module):
+            raise AttributionError(
+                "the method looks into the layers of a classifier, and this score is of a function or of a pair of images",
+                hint="Methods of scores and gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
+            )
+        return getattr(model, "looked_into", model)  # of a wrapper, what it wraps (models.aware)
+
+    @property
+    def output(self) -> str:
+        """What the score is of the model's outputs: logit, prob or logprob."""
+        return self.scorer.output if isinstance(self.scorer, Scorer) else "logit"
+
+    @property
+    def head(self) -> Head:
+        """What the model's outputs are."""
+        return self.scorer.head if isinstance(self.scorer, Scorer) else LOGITS
+
+    def needs_logit(self, method: str) -> None:
+        """Raise AttributionError unless the score is a logit."""
+        if self.head.output != "logit":
+            hint = "Give it without its last softmax or sigmoid, for example by a function --model package.module:function."
+            raise AttributionError(f"{method} explains logits only, and the network's outputs are none", hint=hint)
+        if self.output != "logit":
+            raise AttributionError(f"{method} explains logits only", given=self.output, hint="Use --output logit.")
+
+    def precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """In which the network is to be run where a method runs it itself."""
+        return self.scorer.autocast(device) if isinstance(self.scorer, Scorer) else nullcontext()
+
+    def select(self, outputs: Float[Tensor, "n k"], subject: Subject) -> Float[Tensor, " n"]:
+        """The score in each row of outputs of a network that a method ran itself."""
+        targets = _targets(subject, len(outputs))
+        if isinstance(self.scorer, Scorer):
+            return self.scorer.select(outputs, targets)
+        return outputs.gather(1, targets[:, None])[:, 0]
+
+    def spent(self, images: int) -> None:
+        """Count images that a method passed through the network itself."""
+        self.evaluations += images
+        if self.progress:
+            self.progress(images)
+
+    def score(self, subject: Subject) -> float:
+        """F(x); not counted, as the engine does not count it."""
+        return float(self.scorer.scores(subject.x[None], _targets(subject, 1))[0])
+
+    def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
+        """F of some images at the subject's target, (count,) float64 on its device. One evaluation each."""
+        found = torch.empty(count, dtype=torch.float64, device=subject.x.device)
+        passed = self._batches(
+            images, count, tuple(subject.x.shape), lambda x: self.scorer.scores(x, _targets(subject, len(x)))
+        )
+        for part, scores in passed:
+            found[part] = scores.double()
+        self.unscored += int((~torch.isfinite(found)).sum())
+        return found
+
+    def gradients(self, images: Images, count: int, subject: Subject) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """(which, F of these images, (m,), their gradients, (m, C, H, W)), batch by batch. One evaluation each."""
+        passed = self._batches(
+            images, count, tuple(subject.x.shape), lambda x: self.scorer.gradients(x, _targets(subject, len(x)))
+        )
+        for part, (scores, gradients) in passed:
+            yield part, scores, gradients
+
+    def game(self, subject: Subject, players: Players, baseline: str | Tensor) -> Game:
+        """v(S) = F(b_S): the image on the members of S and the baseline elsewhere."""
+        reference = single_baseline(baseline, subject)
+
+        def play(members: np.ndarray) -> np.ndarray:
+            def images(part: slice) -> Tensor:
+                there = players.spread(torch.from_numpy(members[part].astype(np.float32)).to(subject.x.device))
+                return torch.where(there[:, None] > 0, subject.x, reference)
+
+            return self.scores(images, len(members), subject).cpu().numpy()
+
+        return play
+
+    def _batches(
+        self,
+        images: Images,
+        count: int,
+        shape: tuple[int, ...],
+        run: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]],
+    ) -> Iterator:
+        room = Batches(self.batch_size)
+        for part, found in room.parts(count, shape, lambda part: run(images(part))):
+            self.batch_size = room.size
+            yield part, found
+            self.spent(part.stop - part.start)
+
+
+def _targets(subject: Subject, count: int) -> Tensor:
+    return torch.full((count,), subject.target, device=subject.x.device)

@@ -1,0 +1,148 @@
+"""Figures that an earlier measurement of the same folder left, so that `--resume` measures nothing twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..attribution.decoding import ImageSet
+from ..attribution.pipeline import Session
+from ..attribution.select import PEERS, Chosen
+from ..metrics.case import Case
+from ..runs.folder import append_whole, going_on, save_text
+from .value import Figure
+
+FILE = "metrics.jsonl"
+"""One object per figure, with its curve and the digest of all that it depends on."""
+
+
+def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, peers: ImageSet) -> str:
+    """Of everything that a figure depends on: the map, the image, the model, the metric with its options.
+
+    Args:
+        session: its model, score and seed.
+        case: map, image, target and mask.
+        metric: with its options.
+        method: for metrics that run it again.
+        peers: the images that a mean or random imputation comes from.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for array in (case.relevance, case.subject.x, case.mask):
+        if array is not None:
+            found.update(np.ascontiguousarray(array.cpu().numpy()).tobytes())
+    model, score, subject = session.model, session.scorer, case.subject
+    facts: list[Any] = [
+        metric.entry.name, metric.resolved(), method and [method.entry.name, method.resolved()], subject.target,
+        subject.key, session.seed, model.weights_hash, score.output, score.precision,
+    ]  # fmt: skip
+    if model.head.kind != "logits":
+        facts.append(model.head.kind)
+    if any(one.uses_peers or one.resolved().get("imputation") in PEERS for one in (metric, method) if one):
+        facts.append(list(peers.keys()))
+    found.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    return found.hexdigest()
+
+
+class Kept:
+    """The figures of `metrics.jsonl`, and the file itself.
+
+    Args:
+        folder: of the evaluation.
+        resume: take over what is there; else all is measured, and what is there is replaced when that is done.
+
+    `notes` says what of the file could not be read.
+    """
+
+    def __init__(self, folder: Path, *, resume: bool):
+        self._path = folder / FILE
+        before, damaged = _read(self._path)
+        self._before = before
+        self._found = dict(before) if resume else {}
+        self._begun = False
+        self.notes = (
+            [f"{FILE} has {damaged} damaged lines; what they held is measured again."] if damaged and resume else []
+        )
+
+    def known(self, blank: Figure) -> Figure | None:
+        """The figure with the value that it has already, or None."""
+        row = self._found.get(blank.digest)
+        if row is None:
+            return None
+        at, curve = (None if row[name] is None else np.array(row[name], float) for name in ("at", "curve"))
+        return replace(blank, value=float(row["value"]), at=at, curve=curve)
+
+    def add(self, figure: Figure) -> None:
+        """Keep one more figure; one that failed is not kept, and is tried again."""
+        if figure.value is None or not figure.digest or figure.digest in self._found:
+            return
+        row = {
+            "digest": figure.digest, "image": figure.image, "method": figure.method, "target": figure.target,
+            "metric": figure.metric, "imputation": figure.imputation, "value": figure.value,
+            "at": None if figure.at is None else figure.at.tolist(),
+            "curve": None if figure.curve is None else figure.curve.tolist(),
+        }  # fmt: skip
+        self._found[figure.digest] = row
+        if not self._begun:  # without a torn or damaged line, and what comes next begins a line
+            self._begun = True
+            self._write(self._before)
+        with going_on(self._path):
+            append_whole(self._path, json.dumps(row) + "\n")
+
+    def settle(self, figures: Sequence[Figure], images: Collection[str]) -> None:
+        """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.
+
+        Args:
+            figures: all of this measurement.
+            images: names of those of the run.
+        """
+        order = [figure.digest for figure in figures if figure.digest in self._found]
+        measured = {figure.key for figure in figures}
+        others = {
+            name: row for name, row in self._found.items() if _key(row) not in measured and row["image"] in images
+        }
+        self._write({name: self._found[name] for name in dict.fromkeys([*order, *others])})
+
+    def _write(self, rows: Mapping[str, dict[str, Any]]) -> None:
+        if rows or self._path.exists():
+            save_text(self._path, "".join(json.dumps(row) + "\n" for row in rows.values()))
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
+    return row["image"], row["method"], str(row["target"]), row["metric"], row["imputation"]
+
+
+def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
+    """Rows by digest, and how many lines cannot be used; a last line that was cut short is left out without a word."""
+    try:
+        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    except OSError:
+        return {}, 0
+    rows: dict[str, dict[str, Any]] = {}
+    damaged = 0
+    for line in lines[:-1]:
+        try:
+            row = json.loads(line)
+            _check(row)
+            rows[row["digest"]] = row
+        except (ValueError, TypeError, KeyError, RecursionError):
+            damaged += bool(line.strip())
+    return rows, damaged
+
+
+def _check(row: dict[str, Any]) -> None:
+    """Raise an error of some kind for a row that `add` would not have written."""
+    if not all(isinstance(row[name], str) for name in ("digest", "image", "method", "metric", "imputation")):
+        raise TypeError("a name is no text")
+    numbers = [row["value"], *(row["at"] or []), *(row["curve"] or [])]
+    if not np.isfinite(np.array(numbers, float)).all() or (row["at"] is None) != (row["curve"] is None):
+        raise ValueError("a figure is no number")
+    if row["at"] is not None and len(row["at"]) != len(row["curve"]):
+        raise ValueError("the curve is not whole")
+    if not isinstance(row["target"], int | None):
+        raise TypeError("the target is no number")

@@ -1,0 +1,244 @@
+"""From explanations to figures: one stream of perturbed images for the model, and what comes back in the same order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .. import render
+from ..attribution.decoding import ImageSet, run_names
+from ..attribution.explanation import Explanation
+from ..attribution.pipeline import Session
+from ..attribution.select import Chosen
+from ..engine.failures import attempted, contained
+from ..errors import AttributionError, SigError, UsageError
+from ..inputs.images import Picture, read_image
+from ..methods.run import attributions
+from ..metrics.case import Case, Measurement
+from ..metrics.faithfulness import Plan
+from ..metrics.removal import Perturbation, Steps, follow
+from ..models.wrappers.certainty import looked_into
+from ..types import Subject
+from .cache import Kept, digest
+from .masks import Box, drawn
+from .value import Figure
+
+BATCH = 64
+"""Images per forward pass."""
+
+
+@dataclass(eq=False)
+class _Place:
+    """A place in the order of figures; `finish` waits for the model."""
+
+    figure: Figure
+    finish: Callable[[Any], Measurement] | None = None
+
+
+@dataclass(eq=False)
+class Measuring:
+    """The figures of a session's explanations, in order.
+
+    Args:
+        session: whose explanations are measured.
+        metrics: with their options.
+        masks: image stem → file of its mask, white where the object is, or its boxes.
+        smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
+        kept: figures of an earlier measurement.
+    """
+
+    session: Session
+    metrics: list[Chosen]
+    masks: Mapping[str, Path | list[Box]] = field(default_factory=dict)
+    smooth: float = 0.0
+    kept: Kept | None = None
+    _waiting: deque[_Place] = field(default_factory=deque)
+    _image: tuple[str, Subject, Picture] | None = None
+    _cases: tuple[Explanation, dict[bool, Case]] | None = None
+    _made: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        session = self.session
+        self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
+        references = session.paths if session.references is None else session.references
+        self._peers = ImageSet(references, session.model.preprocess)
+
+    def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
+        """Measure explanations as they come; yields figures in their order."""
+        scorer = self.session.classifier
+        removals = self._perturbations(explanations)
+        for steps in follow(scorer, removals, batch_size=BATCH, head=scorer.head, filled=True, contain=True):
+            yield from self._ready()
+            yield _filled(self._waiting.popleft(), steps)
+        yield from self._ready()
+
+    def _ready(self) -> Iterator[Figure]:
+        while self._waiting and self._waiting[0].finish is None:
+            yield self._waiting.popleft().figure
+
+    def _perturbations(self, explanations: Iterator[Explanation]) -> Iterator[Perturbation]:
+        for item in explanations:
+            for metric in self.metrics:
+                options = metric.resolved()
+                blank = Figure(
+                    item.image, item.method, item.target, metric.name, str(options.get("imputation", "")),
+                    measure=metric.entry.name,
+                )  # fmt: skip
+                if item.status != "ok":
+                    self._waiting.append(
+                        _Place(replace(blank, error=f"no explanation: {item.error}", cause=item.cause))
+                    )
+                    continue
+                blank, found = self._attempt(blank, item, metric)
+                if isinstance(found, Plan):
+                    self._waiting.append(_Place(blank, found.finish))
+                    yield found.removal
+                else:
+                    self._waiting.append(_Place(found))
+
+    def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> tuple[Figure, Plan | Figure]:
+        try:
+            if metric.entry.properties["kind"] == "reported":
+                return blank, _with(blank, _reported(item, metric.entry.name))
+            case, again = self._case(item, metric), metric.entry.properties["kind"] in ("rerun", "model")
+            method = next(c for c in self.session.methods if c.name == item.method) if again else None
+            blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
+            known = self.kept and self.kept.known(blank)
+            if known:
+                return blank, known
+            found = metric.entry.load()(case, *self._again(case, metric, method), **metric.options)
+        except Exception as error:
+            # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
+            if isinstance(error, UsageError) and metric.name not in self._made:
+                raise
+            return blank, _failed(blank, error)
+        self._made.add(metric.name)
+        return blank, found if isinstance(found, Plan) else _with(blank, found)
+
+    def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
+        """What a metric takes that runs the method again: the method, and the model's modules or number of classes."""
+        if method is None:
+            return []
+        model, explainer = self.session.model, self._explainer(method, case.subject)
+        if metric.entry.properties["kind"] == "rerun":
+            return [explainer]
+        return [explainer, model.classes if metric.entry.name == "random-logit" else model.module]
+
+    def _case(self, item: Explanation, metric: Chosen) -> Case:
+        if self._image is None or self._image[0] != item.image:
+            self._image = (item.image, *self._loaded(item.image))
+        if item.target is None:
+            raise AttributionError("the explanation names no target")
+        _, subject, picture = self._image
+        if item.content and item.content != f"{picture.key:016x}":
+            raise AttributionError("the image is another one than when its map was made")
+        if subject.target != item.target:
+            subject = replace(subject, target=item.target)
+            self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
+        needs = metric.entry.properties["needs"] == "mask"
+        if self._cases is None or self._cases[0] is not item:
+            self._cases = item, {}
+        known = self._cases[1]
+        if needs not in known:  # one for all metrics of a map, since it keeps the order of the pixels
+            mask = self._mask(item.image, picture) if needs else None
+            known[needs] = Case(subject, torch.from_numpy(self._smoothed(item)), mask)
+        return known[needs]
+
+    def _smoothed(self, item: Explanation) -> np.ndarray:
+        values = self._values(item)
+        smooth = self.smooth and values.ndim in (2, 3) and np.isfinite(values).all()
+        return blurred(values, self.smooth) if smooth else values
+
+    def _values(self, item: Explanation) -> np.ndarray:
+        if item.values is not None:
+            return item.values
+        if self.session.run is None:
+            raise AttributionError("the explanation has no array")
+        return np.load(self.session.run.path / item.folder / f"{item.name}.npy")
+
+    def _loaded(self, image: str) -> tuple[Subject, Picture]:
+        session = self.session
+        preprocess, device = session.model.preprocess, session.model.device
+        picture = read_image(self._paths[image])
+        x = preprocess(picture.pixels).to(device)
+        low, high = preprocess.low.to(device), preprocess.high.to(device)
+        of_model = (looked_into(session.model), session.model.head)
+        return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
+
+    def _mask(self, image: str, picture: Picture) -> Tensor:
+        """The image's mask, brought through the same resizing and crop."""
+        stem = Path(image).with_suffix("").as_posix()
+        file = self.masks.get(stem, self.masks.get(stem.replace("\\\\", "\\")))
+        if file is None:
+            raise AttributionError("the image has no mask", given=image)
+        mask = drawn(file, (picture.pixels.shape[0], picture.pixels.shape[1]))
+        name = f"mask {file.name}" if isinstance(file, Path) else "box"
+        seen = torch.from_numpy(self.session.model.preprocess.display(mask).max(-1) > 127)
+        if not bool(seen.any()):
+            white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
+            raise AttributionError(f"the {name} shows nothing white in the part that the model sees{white}")
+        if bool(seen.all()):
+            raise AttributionError(f"the {name} covers all that the model sees, so that there is nothing to locate")
+        return seen
+
+    def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
+        session = self.session
+
+        def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:
+            scorer = session.classifier
+            if model is not None:
+                scorer = replace(scorer, model=model)
+            near = (
+                replace(subject, x=x, target=target, model=subject.model if model is None else model) for x in images
+            )
+            found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
+            maps = torch.stack([a.values for a in found])
+            return torch.from_numpy(blurred(maps.cpu().numpy(), self.smooth)).to(maps) if self.smooth else maps
+
+        return explain
+
+
+def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
+    """(…, H, W) maps under a Gaussian of sigma pixels, as they are drawn."""
+    planes = values.reshape(-1, *values.shape[-2:])
+    return np.stack([render.smooth(plane, sigma) for plane in planes]).reshape(values.shape).astype(values.dtype)
+
+
+def _reported(item: Explanation, name: str) -> Measurement:
+    """A figure that the explanation itself brings."""
+    value = getattr(item, name.replace("-", "_"))
+    if value is None:
+        raise AttributionError(f"{item.method} reports none, or the map was made before: see the run's results.csv")
+    return Measurement(float(value))
+
+
+def _with(blank: Figure, found: Measurement) -> Figure:
+    if not np.isfinite(found.value):
+        return _failed(blank, AttributionError("the metric is not a finite number for this image"))
+    return replace(blank, value=found.value, at=found.at, curve=found.curve)
+
+
+def _failed(blank: Figure, error: Exception) -> Figure:
+    cause = contained(error)
+    return replace(blank, error=" ".join(str(cause).split()), cause=cause)
+
+
+def _filled(place: _Place, steps: Steps) -> Figure:
+    """A figure from what the model says of the altered images."""
+    assert place.finish is not None
+    if steps.error is not None:
+        return _failed(place.figure, steps.error)
+    unscored = int((~torch.isfinite(steps.score)).sum())
+    if unscored:
+        forms = "one altered form" if unscored == 1 else f"{unscored} altered forms"
+        return _failed(place.figure, AttributionError(f"the model's score of {forms} of this image is NaN or infinite"))
+    found = attempted(partial(place.finish, steps))
+    return _failed(place.figure, found) if isinstance(found, SigError) else _with(place.figure, found)

@@ -1,0 +1,67 @@
+"""Metrics tried on a made-up image before anything is computed, so that mistakes in a command cost nothing. No printing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..attribution.select import Chosen
+from ..errors import AttributionError
+from ..metrics.case import Case
+from ..models.model import Model
+from ..types import Subject
+
+_FREE = 256  # side of the image for models that take any size
+_KINDS = ("model", "certainty", "reported")
+"""Metrics that need the model itself, which is not at hand here."""
+
+
+class _Grey:
+    """Stands in for the other images."""
+
+    def __init__(self, image: Tensor):
+        self._image = image
+
+    def __len__(self) -> int:
+        return 3
+
+    def keys(self) -> list[int]:
+        return [1, 2, 3]
+
+    def image(self, index: int) -> Tensor:  # noqa: ARG002
+        return self._image
+
+    def mean(self) -> Tensor:
+        return self._image
+
+
+def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
+    """Make every metric once for an image of the model's size, as far as that takes no pass of the model.
+
+    Args:
+        metrics: with their options.
+        model: whose input is imitated.
+
+    Raises:
+        UsageError: an option that fits no image: an unknown imputation, a count below 1.
+    """
+    height, width = model.preprocess.size or (_FREE, _FREE)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(model.preprocess.channels, height, width, generator=generator)
+    level = torch.zeros(model.preprocess.channels, 1, 1)
+    subject = Subject(x, 0, level, level + 1, 1, 0, _Grey(x.flip(-1)))
+    half = torch.arange(width).expand(height, width) < width // 2
+
+    def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:  # noqa: ARG001
+        return images
+
+    for metric in metrics:
+        kind, needs = metric.entry.properties["kind"], metric.entry.properties["needs"]
+        if kind in _KINDS:
+            continue
+        case = Case(subject, x, half if needs == "mask" else None)
+        with contextlib.suppress(AttributionError):  # of the made-up image: others may do better
+            metric.entry.load()(case, *((explain,) if kind == "rerun" else ()), **metric.options)

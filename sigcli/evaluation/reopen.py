@@ -1,0 +1,68 @@
+"""A run folder as the input of an evaluation: its images, its model and its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..models.model import Model
+from ..names import local
+from ..runs.folder import MANIFEST, read_manifest
+
+
+def run_folder(images: str | Path | Sequence[str | Path]) -> Path | None:
+    """The run folder, where that is all that was named."""
+    named = [images] if isinstance(images, (str, Path)) else list(images)
+    if len(named) != 1:
+        return None
+    folder = Path(named[0])
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    return folder if manifest is not None and "methods" in manifest.get("spec", {}) else None
+
+
+def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """Images of a run, and the options of `explain` that its model was loaded and its scores were made with.
+
+    Raises:
+        UsageError: its images are no longer where they were, or it was made before runs kept their options.
+    """
+    manifest: Mapping[str, Any] = read_manifest(folder) or {}
+    options = manifest.get("options")
+    if "partners" in manifest or "arrays" in manifest:
+        raise UsageError(
+            "only explanations of classified images can be measured", given=folder,
+            hint="A pair has a distance and no classes; an array has no pixels.",
+        )  # fmt: skip
+    if not isinstance(options, dict):
+        raise UsageError(
+            "the run does not say how its model was loaded", given=folder,
+            hint=f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}.",
+        )  # fmt: skip
+    images = [Path(local(name)) for name in manifest["images"] if isinstance(name, str)]
+    lost = [path for path in images if not path.exists()]
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise UsageError(
+            "images of the run are no longer there", given=f"{lost[0]}{more}",
+            hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
+        )  # fmt: skip
+    return images, {key: _given(value) for key, value in options.items()}
+
+
+def _given(value: Any) -> Any:
+    """An option as `explain` takes it, from how a manifest holds it."""
+    if isinstance(value, str):
+        return local(value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def check_model(folder: Path, model: Model) -> None:
+    """Raise UsageError where the run was made with other weights."""
+    spec = (read_manifest(folder) or {}).get("spec", {})
+    if spec.get("weights_hash") != model.weights_hash:
+        raise UsageError(
+            "the model's weights are not those of the run", given=f"{model.name}, {model.weights}",
+            hint="To measure its arrays with another model, name the images and --attributions.",
+        )  # fmt: skip

@@ -1,0 +1,126 @@
+"""Class activation maps: what a layer sees where, weighted by how much the score depends on it.
+
+A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and shared out
+equally among the channels, so that the sum over channels is the map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..engine.passes import Passes
+from ..errors import AttributionError
+from ..types import Attribution, Subject
+from .network_layers import check_layers
+from .places import Layer, activations, named_layer, pooled_linearly, uniform
+
+
+def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu: bool = True) -> Attribution:
+    """Grad-CAM, Selvaraju et al. 2017, Eq. 1 and 2: ReLU(Σ_k α_k A_k), α_k the mean over places of ∂F/∂A_k.
+
+    Args:
+        passes: of the model.
+        subject: what is explained.
+        layer: its name (`sig list layers --model …`: dotted, `layer:function` for what is a function's); by default the last
+            place with extent in the image that everything passes, see `sigcli.methods.places.last_layer`.
+        relu: leave out what speaks against the class, as the paper does.
+
+    Raises:
+        AttributionError: no layer with a map, or a network that cannot be looked into.
+        UsageError: no such layer.
+    """
+    return _gradcam(passes, subject, layer, relu=relu, sign=1.0)
+
+
+def gradcam_counterfactual(
+    passes: Passes, subject: Subject, *, layer: str | None = None, relu: bool = True
+) -> Attribution:
+    """Grad-CAM's counterfactual form, Selvaraju et al. 2017, section 3.3: α_k the mean of -∂F/∂A_k.
+
+    High values mark what, once gone, would make the network surer of the class: evidence against it.
+
+    Args:
+        passes: of the model.
+        subject: what is explained.
+        layer: as in `gradcam`.
+        relu: leave out what speaks for the class.
+
+    Raises:
+        AttributionError: no layer with a map, or a network that cannot be looked into.
+        UsageError: no such layer.
+    """
+    return _gradcam(passes, subject, layer, relu=relu, sign=-1.0)
+
+
+def _gradcam(passes: Passes, subject: Subject, name: str | None, *, relu: bool, sign: float) -> Attribution:
+    layer = named_layer(passes.module, name, tuple(subject.x.shape))
+    activation, gradient, score = _layer_gradient(passes, layer, subject)
+    weights = sign * gradient.mean((2, 3), keepdim=True)
+    found = (weights * activation).sum(1, keepdim=True)
+    note = _early(layer) if name is None else ""
+    if not bool(found.any()):
+        note = f"the map is 0 everywhere: so are the weights or the values of the layer '{layer.name}'"
+    elif relu and not bool((found > 0).any()):
+        what = "against" if sign > 0 else "for"
+        note = f"the map is 0 everywhere: each place speaks {what} the class, and relu=true leaves that out"
+    return Attribution(on_pixels(found.relu() if relu else found, subject), score, passes.evaluations, note=note)
+
+
+def _early(layer: Layer) -> str:
+    """A note where most of the network's work on the image comes after its default place, in streams of their own."""
+    if layer.after <= 0.5:
+        return ""
+    return (
+        f"the default layer '{layer.name}' is early, with {layer.after:.0%} of the network's work on the image after it: "
+        "there is no later place that everything passes (others: sig list layers, --set layer=NAME)"
+    )
+
+
+def _layer_gradient(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tensor, Tensor, float]:
+    """A layer's map (1, C, h, w), the gradient of the score by it, and the score, all of the network as it is."""
+    x = subject.x[None]
+    with torch.enable_grad(), passes.precision(x.device):
+        activation, edge, outputs = activations(passes.module, layer, x)
+        score = passes.select(outputs.to(x.dtype), subject)
+        (gradient,) = torch.autograd.grad(score.sum(), edge, allow_unused=True)
+    passes.spent(1)
+    if gradient is None or layer.grid is None:
+        raise AttributionError(f"the score does not depend on the layer '{layer.name}'")
+    score = float(score.detach()[0])
+    return layer.grid.map(activation.to(x.dtype)), layer.grid.map(gradient.detach().to(x.dtype)), score
+
+
+def on_pixels(found: Tensor, subject: Subject) -> Tensor:
+    """A map (1, 1, h, w) on the image's pixels, in equal shares for the channels: (C, H, W)."""
+    scaled = functional.interpolate(found, tuple(subject.x.shape[-2:]), mode="bilinear", align_corners=False)[0]
+    return (scaled / subject.x.shape[0]).expand_as(subject.x).contiguous()
+
+
+def cam(passes: Passes, subject: Subject) -> Attribution:
+    """Class activation map, Zhou et al. 2016, Eq. 2: Σ_k w_k A_k, for networks that end in pooling and a linear layer.
+
+    A is what the pooling averages and w the linear layer's row of the class, which is the gradient of the logit by the
+    average: Grad-CAM with relu=false is this map up to a factor. A network that ends in pooling alone, after a 1×1
+    convolution (SqueezeNet), has the class's map in A already. Values are divided by the number of pixels, so that they
+    are in the logit's unit: their sum is the logit without its bias (up to the scaling of the map where its side does not
+    divide the image's).
+
+    Args:
+        passes: of the model.
+        subject: what is explained.
+
+    Raises:
+        AttributionError: the network ends in something else or cannot be looked into, or the score is no logit.
+    """
+    passes.needs_logit("CAM")
+    check_layers(passes.module)
+    layer = pooled_linearly(passes.module, tuple(subject.x.shape))
+    activation, gradient, score = _layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
+    if gradient is None or not uniform(gradient):
+        raise AttributionError(
+            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam has no such need."
+        )
+    of_class = (gradient.sum((2, 3), keepdim=True) * activation).sum(1, keepdim=True)
+    return Attribution(on_pixels(of_class, subject) / subject.x[0].numel(), score, passes.evaluations)

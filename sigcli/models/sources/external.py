@@ -1,0 +1,184 @@
+"""Models from elsewhere: timm by name, and the user's own functions."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sigcli.errors import ModelError, unknown
+from sigcli.user_modules import import_from_here
+
+from ..checks import one_line
+from ..model import Source
+from ..preprocess import Preprocess
+from .torchvision import imagenet_labels, seeded
+from .weights import State, hash_file, hash_state, load_into, read_state_dict
+
+
+class Function(nn.Module):
+    """A plain function of images as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Any]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Any:
+        """(N, C, H, W) → whatever the function returns."""
+        return self.function(images)
+
+
+def load_timm(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
+    """Build a timm model with the preprocessing of its data configuration.
+
+    Args:
+        spec: `timm/NAME`, also with a weights tag (`timm/resnet50.a1_in1k`).
+        weights: None or `DEFAULT` for timm's own, `none` for random ones, or a file.
+        device: where it will run.
+
+    Raises:
+        ModelError: timm is not installed, an unknown name, no pretrained weights, or a download that failed.
+    """
+    timm = _timm()
+    name = spec.removeprefix("timm/")
+    _check_timm_name(timm, name)
+    random = weights is not None and weights.lower() == "none"
+    state = None if weights is None or random or weights.upper() == "DEFAULT" else read_state_dict(weights)
+    module = _create_timm(timm, name, pretrained=not random and state is None, classes=_timm_classes(timm, name, state))
+    if state is not None:
+        load_into(module, state, weights or "", name)
+    config = timm.data.resolve_model_data_config(module)
+    preprocess, notes = _timm_preprocess(config)
+    if random:
+        notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
+    classes = getattr(module, "num_classes", None)
+    return Source(
+        module,
+        kind="timm",
+        weights=weights or (getattr(module, "pretrained_cfg", None) or {}).get("tag") or "DEFAULT",
+        weights_hash=hash_state(module.state_dict()) if state is None else hash_file(weights or ""),
+        preprocess=preprocess,
+        labels=imagenet_labels() if classes == 1000 and not random else None,
+        notes=notes,
+    )
+
+
+def load_factory(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
+    """Call the user's function and take the module that it returns.
+
+    Args:
+        spec: `package.module:function`; the working directory is importable.
+        weights: None for what the function loads itself, or a file to fill the module from.
+        device: where it will run.
+
+    Raises:
+        ModelError: the module or function is not there, it fails, or it returns neither a module nor a function.
+    """
+    module_name, _, attribute = spec.partition(":")
+    module = _called(spec, _imported(spec, module_name), attribute)
+    notes: tuple[str, ...] = ()
+    if weights is not None:
+        load_into(module, read_state_dict(weights), weights, spec)
+    elif not module.state_dict():
+        notes = (f"{spec} returns no torch module with weights: they cannot be fingerprinted for the manifest",)
+    return Source(
+        module,
+        kind="factory",
+        weights=weights or "from the function",
+        weights_hash=hash_file(weights) if weights else hash_state(module.state_dict()),
+        notes=notes,
+    )
+
+
+def _timm() -> ModuleType:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        hint = "Install it: pip install 'sigcli[timm]'."
+        raise ModelError(f"timm cannot be imported: {one_line(error)}", hint=hint) from error
+
+
+def _check_timm_name(timm: ModuleType, name: str) -> None:
+    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+        return
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        raise unknown("timm model", architecture, timm.list_models(), ModelError)
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    if "." in name and name not in tagged:
+        raise unknown(f"weights tag of timm/{architecture}", name, tagged, ModelError)
+
+
+def _timm_classes(timm: ModuleType, name: str, state: State | None) -> int | None:
+    """How many classes a weights file was trained for, from its final layer; None for the architecture's own number."""
+    if state is None:
+        return None
+    config: Any = timm.get_pretrained_cfg(name.partition(".")[0], allow_unregistered=True)
+    head = config and config.classifier
+    weight = state.get(f"{head}.weight") if isinstance(head, str) else None
+    return None if weight is None else int(weight.shape[0])
+
+
+def _create_timm(timm: ModuleType, name: str, pretrained: bool, classes: int | None) -> nn.Module:
+    options = {} if classes is None else {"num_classes": classes}
+    try:
+        with seeded():
+            return timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # timm and its hub raise all sorts of exceptions
+        raise ModelError(
+            f"timm cannot make {name}{' with pretrained weights' if pretrained else ''}: {one_line(error)}",
+            hint="Try again with a connection, or use --weights FILE, or --weights none (random).",
+        ) from error
+
+
+def _timm_preprocess(config: dict[str, Any]) -> tuple[Preprocess, tuple[str, ...]]:
+    _, height, width = config["input_size"]
+    scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
+    mode = config["crop_mode"]
+    square = height == width
+    resize = scaled if mode == "squash" or not square else scaled[0]
+    interpolation = config["interpolation"] if config["interpolation"] != "random" else "bilinear"
+    notes = (f"timm's '{mode}' crop is replaced by a central one",) if mode not in ("center", "squash") else ()
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    return Preprocess(resize, height if square else (height, width), mean, std, interpolation), notes
+
+
+def _imported(spec: str, module_name: str) -> ModuleType:
+    here = os.getcwd()
+    try:
+        return import_from_here(module_name)
+    except ModuleNotFoundError as error:
+        missing = f"no module named '{error.name}'"
+        hint = f"Run sig in the folder that holds it (now {here}), or install it."
+        raise ModelError(f"the model's module cannot be imported: {missing}", given=spec, hint=hint) from error
+    except Exception as error:  # the user's code raises what it likes
+        what = f"importing {module_name} failed: {type(error).__name__}: {one_line(error)}"
+        raise ModelError(what, given=spec, hint=f'See it alone: python -c "import {module_name}".') from error
+
+
+def _called(spec: str, module: ModuleType, attribute: str) -> nn.Module:
+    if not hasattr(module, attribute):
+        public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+        raise unknown(f"function of {module.__name__}", attribute, public, ModelError)
+    made = getattr(module, attribute)
+    if not isinstance(made, nn.Module):
+        if not callable(made):
+            raise ModelError("not a function that returns a torch.nn.Module", given=spec, hint="Name a function.")
+        try:
+            with seeded():
+                made = made()
+        except Exception as error:  # the user's code raises what it likes
+            what = f"{spec} failed: {type(error).__name__}: {one_line(error)}"
+            raise ModelError(what, hint="It is called without arguments and must return a torch.nn.Module.") from error
+    if isinstance(made, nn.Module):
+        return made
+    if callable(made):
+        return Function(made)
+    given = f"{spec} returned a {type(made).__name__}"
+    raise ModelError("the function must return a torch.nn.Module", given=given, hint="Return the network itself.")

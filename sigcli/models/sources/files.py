@@ -1,0 +1,222 @@
+"""Whole programs in files: TorchScript and `torch.export`.
+
+Both run what their author wrote: TorchScript any torch operator, an exported program any operator and whatever its
+loader makes of the expressions in it. Pickled objects and compiled native code inside a `.pt2` are refused, but neither
+format was made for files from strangers: load only what you trust.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sigcli.errors import ModelError
+
+from ..checks import one_line
+from ..inspection import packages, scripts
+from ..inspection.archive import Archive
+from ..inspection.packages import RE_EXPORT
+from ..model import Source
+from . import trained
+from .torchvision import fitting
+from .weights import hash_file, read_state_dict, sniff
+
+
+class FixedBatch(nn.Module):
+    """A program made for some batch sizes, for any: cut into pieces of the largest, the last one filled up to the least.
+
+    Args:
+        program: (batch, C, H, W) → (batch, classes).
+        batch: the largest size that it takes.
+        least: the smallest, None where it takes one size only.
+    """
+
+    def __init__(self, program: nn.Module, batch: int, least: int | None = None):
+        super().__init__()
+        self.program, self.batch, self.least = program, batch, batch if least is None else least
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """(N, C, H, W), or two of these, → (N, classes) for any N."""
+        count = len(inputs[0])
+        lack = max(0, self.least - (count % self.batch or self.batch))
+        filled = [torch.cat([x, x[-1:].expand(lack, *x.shape[1:])]) if lack else x for x in inputs]
+        outputs = [self.program(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
+        if not all(isinstance(output, Tensor) for output in outputs):
+            return outputs[0]
+        return torch.cat(outputs)[:count]
+
+
+def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
+    """Load a program file by its content, whatever its suffix; one that need not take pictures where not `pictures`.
+
+    Raises:
+        ModelError: no such file, weights instead of a program, a pickled module, or `--weights` given as well.
+    """
+    path = Path(spec)
+    kind = sniff(path)
+    if kind == "torchscript":
+        return load_torchscript(spec, weights, device)
+    if kind == "export":
+        return load_export(spec, weights, device, pictures=pictures)
+    if kind == "safetensors" and trained.read_header(path) is not None:
+        return trained.load(spec, weights, device)
+    if kind == "unknown":
+        allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
+        raise ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
+    names = fitting(read_state_dict(path))
+    name = names[0] if names else "NAME"
+    fits = f" (it fits {' or '.join(names)})" if names else ""
+    raise ModelError(
+        f"the file holds weights (a state dict) without their network{fits}",
+        given=path,
+        hint=f"Name the network: --model {name} --weights '{path}'.",
+    )
+
+
+def load_torchscript(spec: str, weights: str | None, device: torch.device) -> Source:
+    """Load a TorchScript program onto `device`, wherever it was saved; its text and graphs are inspected first.
+
+    Raises:
+        ModelError: the file is damaged, reaches outside tensors, needs operators that are not installed, or `--weights` was
+            given.
+    """
+    _no_weights(weights)
+    path = Path(spec)
+    with Archive(path) as archive, _copied(archive, scripts.clean_members(archive)) as copy:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
+                module = torch.jit.load(str(copy), map_location=device)
+        except Exception as error:  # torch's readers in C++ raise all sorts of exceptions on a broken program
+            hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
+            raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
+    scripts.check_graphs(path, module)
+    if not module._c._has_method("forward"):
+        raise ModelError("the TorchScript program has no forward method", given=path, hint="Save the whole module.")
+    return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
+
+
+def load_export(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
+    """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
+
+    Raises:
+        ModelError: the file is damaged, holds pickled objects or native code, calls what reaches outside tensors, takes
+            other inputs than one batch of images, or `--weights` was given.
+    """
+    _no_weights(weights)
+    path = Path(spec)
+    program, module = _read_export(path, device)
+    shape, inputs = _input_shape(path, program, pictures)
+    notes: tuple[str, ...] = ()
+    least, most = (shape[0], shape[0]) if shape[0] is not None else _batch_sizes(program)
+    if most is not None:
+        module = FixedBatch(module, most, least)
+        sizes = f"{most}" if least == most else f"{least} to {most}"
+        notes = (f"the program was exported for batches of {sizes}: others are cut or filled up to that",)
+    return Source(
+        module,
+        kind="export",
+        weights="in the file",
+        weights_hash=hash_file(path),
+        shape=(shape[1], shape[2], shape[3]) if pictures else (None, None, None),
+        notes=notes,
+        inputs=inputs,
+    )
+
+
+def _read_export(path: Path, device: torch.device) -> tuple[Any, nn.Module]:
+    with Archive(path) as archive, tempfile.TemporaryDirectory(prefix="sig-") as aside:
+        copy = Path(aside) / "model.pt2"
+        root, members = packages.clean_members(archive, Path(aside))
+        archive.copy(copy, members, root)
+        reasons: list[BaseException] = []
+        try:
+            with _no_tracebacks(reasons):
+                program = _moved(torch.export.load(str(copy)), device)
+                return program, program.module()
+        except Exception as error:  # the loader raises all sorts of exceptions on broken or foreign archives
+            first = reasons[0] if reasons and root else error
+            what = f"torch.export cannot load the file: {one_line(first)}"
+            raise ModelError(what, given=path, hint=RE_EXPORT) from error
+
+
+@contextmanager
+def _copied(archive: Archive, members: Mapping[str, bytes | str]) -> Iterator[Path]:
+    """An archive of these members and no others, for as long as the context lasts: torch reads that, and not the file."""
+    with tempfile.TemporaryDirectory(prefix="sig-") as aside:
+        archive.copy(Path(aside) / "model.pt", members)
+        yield Path(aside) / "model.pt"
+
+
+@contextmanager
+def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
+    """`torch.export.load` logs the reason with a traceback, tries the older format and gives up with another one."""
+
+    def kept(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            reasons.append(record.exc_info[1])
+        return False
+
+    logs = [logging.getLogger(name) for name in ("torch.export", "torch.export.pt2_archive._package")]
+    for log in logs:
+        log.addFilter(kept)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="This version of file is deprecated")
+            yield
+    finally:
+        for log in logs:
+            log.removeFilter(kept)
+
+
+def _no_weights(weights: str | None) -> None:
+    if weights is not None:
+        raise ModelError(
+            "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
+        )
+
+
+def _moved(program: Any, device: torch.device) -> Any:
+    places = {value.device.type for value in [*program.state_dict.values(), *program.constants.values()]}
+    if places <= {device.type}:
+        return program
+    from torch.export.passes import move_to_device_pass
+
+    return move_to_device_pass(program, device)
+
+
+def _batch_sizes(program: Any) -> tuple[int, int | None]:
+    """The least and largest batch that a program says it takes; None where it sets no limit."""
+    names = program.graph_signature.user_inputs
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    limits = program.range_constraints.get(values[0].shape[0].node.expr)
+    if limits is None or not getattr(limits.upper, "is_Integer", False):
+        return 1, None
+    least = int(limits.lower) if getattr(limits.lower, "is_Integer", False) else 1
+    return max(1, least), int(limits.upper)
+
+
+def _input_shape(path: Path, program: Any, pictures: bool) -> tuple[tuple[int | None, ...], int]:
+    """The shape of what a program takes, None for what is free: (N, C, H, W) of pictures; and how many of them."""
+    names = program.graph_signature.user_inputs
+    nodes = [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+    values = [node.meta.get("val") for node in nodes]
+    if not pictures and values and all(isinstance(value, Tensor) and value.ndim > 0 for value in values):
+        return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)
+    if len(values) not in (1, 2) or any(not isinstance(value, Tensor) or value.ndim != 4 for value in values):
+        given = ", ".join(str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in values)
+        what = "the program does not take one batch of images"
+        allowed = "one tensor (N, C, H, W), or two for a distance of images"
+        raise ModelError(what, given=given or "no input", allowed=allowed, hint=RE_EXPORT)
+    for value in values:
+        if value.dtype != torch.float32:
+            raise ModelError("the program does not take float32 images", given=f"{path}: {value.dtype}", hint=RE_EXPORT)
+    return tuple(size if isinstance(size, int) else None for size in values[0].shape), len(values)

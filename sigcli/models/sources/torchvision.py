@@ -1,0 +1,254 @@
+"""torchvision's classifiers by name, with weights downloaded, read from a file, or random."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+
+from sigcli.errors import ModelError, unknown
+
+from ..checks import one_line
+from ..model import Source
+from ..preprocess import Preprocess
+from .weights import State, hash_file, hash_state, is_there, load_into, read_state_dict
+
+_TIMEOUT = 30.0
+_NO_WEIGHTS = "none"
+
+
+def architectures() -> list[str]:
+    """The names of torchvision's image classifiers, sorted."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1,000 class names of ImageNet-1k in torchvision's order."""
+    return tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+def load(name: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
+    """Build a torchvision classifier.
+
+    Args:
+        name: as `torchvision.models.list_models` spells it.
+        weights: None or `DEFAULT`, a torchvision weights name, `none` for random ones, or a file.
+        device: where it will run.
+
+    Raises:
+        ModelError: unknown name or weights, a download that failed, or a file with another network's weights.
+    """
+    if name not in architectures():
+        raise unknown("torchvision model", name, architectures(), ModelError)
+    choice = (weights or "DEFAULT").rsplit("::", 1)[-1]
+    if choice.lower() == _NO_WEIGHTS:
+        return _random(name)
+    member = _member(name, choice)
+    return _from_file(name, Path(choice)) if member is None else _pretrained(name, member)
+
+
+def preset(weights: Any) -> Preprocess:
+    """The preprocessing that a torchvision weights entry asks for."""
+    transform = weights.transforms()
+    return Preprocess(
+        resize=transform.resize_size[0],
+        crop=transform.crop_size[0],
+        mean=tuple(transform.mean),
+        std=tuple(transform.std),
+        interpolation=transform.interpolation.value,
+    )
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Random initial weights that are the same every time, and leave the caller's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def fitting(state: State) -> list[str]:
+    """The torchvision classifiers that a state dict fits, apart from the number of classes."""
+    count = sum(value.numel() for key, value in state.items() if not key.endswith(("running_mean", "running_var")))
+    sizes = {name: _entries(name).DEFAULT.meta["num_params"] for name in architectures()}
+    near = [name for name in sizes if count / 2 < sizes[name] < count * 2]
+    nearest = sorted(near, key=lambda name: abs(sizes[name] - count))[:12]
+    return [name for name in nearest if _fits(name, state)]
+
+
+def _entries(name: str) -> Any:
+    return torchvision.models.get_model_weights(name)
+
+
+def _member(name: str, choice: str) -> Any:
+    """The torchvision weights entry of that name, or None when `choice` is a file."""
+    members = _entries(name).__members__
+    short = choice.rsplit(".", 1)[-1] if choice.startswith(f"{_entries(name).__name__}.") else choice
+    for key, member in members.items():
+        if key.lower() == short.lower():
+            return member
+    if is_there(choice) or "/" in choice or re.search(r"\.\w+$", choice):
+        return None
+    raise unknown(f"weights of {name}", choice, [*members, _NO_WEIGHTS, "FILE"], ModelError)
+
+
+def _build(name: str, classes: int = 1000, **options: Any) -> nn.Module:
+    if name in ("inception_v3", "googlenet"):
+        options = {"init_weights": False, **options}
+    with seeded():
+        return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+
+
+def _random(name: str) -> Source:
+    module = _build(name, **({"init_weights": True} if name in ("inception_v3", "googlenet") else {}))
+    note = "the weights are random (--weights none, always the same): maps of this network mean nothing"
+    return Source(
+        module,
+        kind="torchvision",
+        weights="none",
+        weights_hash=hash_state(module.state_dict()),
+        preprocess=preset(_entries(name).DEFAULT),
+        labels=None,
+        notes=(note,),
+    )
+
+
+def _pretrained(name: str, weights: Any) -> Source:
+    categories = weights.meta["categories"]
+    if not categories:
+        others = ", ".join(member for member in _entries(name).__members__ if member != weights.name)
+        raise ModelError(f"the weights {weights.name} of {name} have no classifier, only features", allowed=others)
+    state = _renamed(name, _download(name, weights))
+    module = _build(name, **_options(name, state))
+    load_into(module, state, weights.url, name)
+    return Source(
+        module,
+        kind="torchvision",
+        weights=weights.name,
+        weights_hash=hash_state(state),
+        preprocess=preset(weights),
+        labels=tuple(categories),
+    )
+
+
+def _download(name: str, weights: Any) -> State:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_TIMEOUT)  # torch.hub sets none: a dead connection would hang for ever
+    try:
+        return weights.get_state_dict(
+            progress=sys.stderr.isatty(), check_hash=True, weights_only=True, map_location="cpu"
+        )
+    except (OSError, HTTPException, RuntimeError, EOFError) as error:
+        reason = getattr(error, "reason", None) or one_line(error)
+        raise ModelError(
+            f"the weights {weights.name} of {name} could not be downloaded: {reason}",
+            given=weights.url,
+            hint="Try again with a connection, or use --weights FILE, or --weights none (random).",
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _from_file(name: str, path: Path) -> Source:
+    state = _renamed(name, read_state_dict(path))
+    options = _options(name, state)
+    classes = _classes(_outline(name, options), state)
+    module = _build(name, classes or 1000, **options)
+    try:
+        load_into(module, state, path, name)
+    except ModelError as error:
+        raise ModelError(error.what, given=path, hint=_advice(state) or error.hint) from None
+    known = _recognise(name, path)
+    ready = preset(known or _by_size(name, options))
+    notes = [] if known else [f"the weights file states no preprocessing: that of {name}'s torchvision weights is used"]
+    if not known and options.get("transform_input"):
+        notes.append("the input is rescaled to -1..1 inside the network, as torchvision's own weights expect")
+    return Source(
+        module,
+        kind="torchvision",
+        weights=str(path),
+        weights_hash=hash_file(path),
+        preprocess=ready,
+        labels=imagenet_labels() if classes == 1000 else None,
+        notes=tuple(notes),
+    )
+
+
+def _outline(name: str, options: dict[str, Any]) -> nn.Module:
+    """The architecture for its names and shapes only."""
+    try:
+        with torch.device("meta"):
+            return _build(name, **options)
+    except NotImplementedError:  # RegNet computes its widths with tensors, which meta tensors cannot
+        return _build(name, **options)
+
+
+def _options(name: str, state: State) -> dict[str, Any]:
+    """Building options that weights imply: auxiliary heads, Inception's input scale, a transformer's image size."""
+    if name in ("inception_v3", "googlenet"):
+        return {"aux_logits": any(key.lower().startswith("aux") for key in state), "transform_input": True}
+    positions, patch = state.get("encoder.pos_embedding"), state.get("conv_proj.weight")
+    if name.startswith("vit_") and positions is not None and patch is not None:
+        return {"image_size": round((positions.shape[1] - 1) ** 0.5) * patch.shape[-1]}
+    return {}
+
+
+def _classes(module: nn.Module, state: State) -> int | None:
+    """How many classes the file was trained for: shapes may differ only as one other number against 1000."""
+    found = set()
+    for key, own in module.state_dict().items():
+        theirs = state.get(key)
+        if theirs is not None and theirs.shape != own.shape:
+            if theirs.shape[1:] != own.shape[1:] or len(own.shape) == 0 or own.shape[0] != 1000:
+                return None
+            found.add(theirs.shape[0])
+    return found.pop() if len(found) == 1 else (None if found else 1000)
+
+
+def _fits(name: str, state: State) -> bool:
+    try:
+        module = _outline(name, _options(name, state))
+    except (RuntimeError, AssertionError, ValueError):  # options read off a foreign file may be nonsense
+        return False
+    own = {key for key in module.state_dict() if not key.endswith("num_batches_tracked")}
+    theirs = {key for key in state if not key.endswith("num_batches_tracked")}
+    return own == theirs and _classes(module, state) is not None
+
+
+def _advice(state: State) -> str | None:
+    names = fitting(state)
+    return f"They fit {' or '.join(names)}: try --model {names[0]}." if names else None
+
+
+def _recognise(name: str, path: Path) -> Any:
+    """The torchvision entry that a file is a copy of: its address ends in the start of the file's SHA-256."""
+    digest = hash_file(path, "sha256")
+    for member in _entries(name):
+        match = re.search(r"-([0-9a-f]{8,})\.pth$", member.url)
+        if match and digest.startswith(match.group(1)):
+            return member
+    return None
+
+
+def _by_size(name: str, options: dict[str, Any]) -> Any:
+    """The entry whose crop is the transformer's image size, else the default one."""
+    entries = _entries(name)
+    fits: Callable[[Any], bool] = lambda member: member.transforms().crop_size[0] == options.get("image_size")  # noqa: E731
+    return next(filter(fits, entries), entries.DEFAULT)
+
+
+def _renamed(name: str, state: State) -> State:
+    """Rename: torchvision's published DenseNet files still have names from before 2018 (`norm.1` for `norm1`)."""
+    if not name.startswith("densenet"):
+        return state
+    old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$")
+    return {old.sub(r"\1\2", key): value for key, value in state.items()}

@@ -1,0 +1,173 @@
+"""Models of arrays: from what a user typed after `--model` to a checked network that takes rows of features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sigcli.errors import ImageError, ModelError
+
+from ..checks import WRAP, attempt, check_classifier, one_line, plain_output
+from ..fold import freeze
+from ..heads import recognise
+from ..labels import read_labels
+from ..loading import kind_of, place_of
+from ..model import Model, Source
+from ..preprocess import Preprocess, Size
+from ..sources.external import load_factory
+from ..sources.files import FixedBatch
+from .fitting import fit
+from .twins import inputs_of
+
+_SPREADS = (0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 1000.0, 1000.0)
+_TRIALS = 1 + len(_SPREADS)
+"""A sample, and how far others are from it that a network is tried with."""
+
+
+@dataclass(frozen=True)
+class ArrayInput(Preprocess):
+    """How an array becomes the network's input: as it is, laid out as (1, 1, F); it stands where images have `Preprocess`.
+
+    Arrays have no range: 0 and 1 stand for low and high, so that a share of the range is a number in the array's unit.
+
+    Args:
+        shapes: number of features F → the shape of samples that have so many.
+    """
+
+    resize: Size | None = None
+    crop: Size | None = None
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    shapes: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def __call__(self, pixels: np.ndarray) -> Tensor:
+        """An array of any shape → float32 (1, 1, F)."""
+        if self.shapes.get(pixels.size) != pixels.shape:
+            raise ImageError("the sample's shape changed since the run began", given=pixels.shape)
+        return torch.from_numpy(pixels).reshape(1, 1, -1)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(1, F) of the longest sample."""
+        return 1, max(self.shapes)
+
+
+class Rows(nn.Module):
+    """A network of arrays as one of rows of features.
+
+    Args:
+        inner: (N, *shape) → (N, K), or (N,) for a single output.
+        shapes: number of features → shape of a sample.
+    """
+
+    def __init__(self, inner: nn.Module, shapes: Mapping[int, tuple[int, ...]]):
+        super().__init__()
+        self.inner, self.shapes = inner, dict(shapes)
+
+    def forward(self, rows: Tensor) -> Any:
+        """(N, 1, 1, F) → (N, K)."""
+        found = self.inner(rows.reshape(len(rows), *self.shapes[rows[0].numel()]))
+        single = isinstance(found, Tensor) and tuple(found.shape) == (len(rows),)
+        return found[:, None] if single else found
+
+
+def load_array_model(
+    spec: str,
+    samples: Sequence[Tensor],
+    shapes: Mapping[int, tuple[int, ...]],
+    *,
+    weights: str | None = None,
+    device: torch.device | str = "cpu",
+    class_names: str | Path | None = None,
+) -> Model:
+    """Load a network of arrays and check it on true samples.
+
+    Args:
+        spec: a TorchScript or `.pt2` file, or `package.module:function`.
+        samples: (1, 1, F) arrays of one shape to try it with.
+        shapes: number of features → shape of a sample.
+        weights: see `load_factory`.
+        device: where to run.
+        class_names: a file with the names of the outputs.
+
+    Raises:
+        ModelError: a network of pictures, or none that gives differentiable scores for such samples.
+    """
+    kind = kind_of(spec)
+    if kind not in ("file", "factory"):
+        raise ModelError(
+            f"{spec} is a network of pictures and cannot explain arrays",
+            allowed="a TorchScript or .pt2 file, or package.module:function",
+        )
+    place = place_of(device)
+    source = _source(spec, kind, weights, place)
+    inner = source.module.to(place)
+    freeze(inner)
+    inputs = source.inputs or inputs_of(inner)
+    if inputs != 1:
+        raise ModelError("the network must take one array", given=f"{inputs} inputs", hint=WRAP)
+    noise = torch.randn((_TRIALS - 1, *samples[0].shape), generator=torch.Generator().manual_seed(0))
+    sizes = torch.tensor(_SPREADS)[:, None, None, None]
+    trials = torch.cat([samples[0][None], samples[0] + sizes * noise]).to(place)
+    batch = trials[:2]
+    shape = shapes[math.prod(batch.shape[1:])]
+    inner, fitted, _ = fit(inner, batch.reshape(len(batch), *shape), columns=False)
+    module = Rows(inner, shapes)
+    _check_shape(module, batch, shapes)
+    network, notes = plain_output(module, batch)
+    verdict = check_classifier(network, batch)
+    classes = verdict.classes
+    head, read = recognise(network, trials, usual=2)
+    lacks = dict(verdict.lacks)
+    if lacks or isinstance(inner, FixedBatch):
+        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
+    return Model(
+        name=spec,
+        module=network,
+        preprocess=ArrayInput(shapes=shapes),
+        labels=None if class_names is None else read_labels(class_names, classes),
+        classes=classes,
+        weights_hash=source.weights_hash,
+        kind=source.kind,
+        weights=source.weights,
+        device=place,
+        notes=(*source.notes, *fitted, *notes, *verdict.notes, *(() if head.kind == "logit" else read)),
+        head=head,
+        lacks=lacks,
+    )
+
+
+def _source(spec: str, kind: str, weights: str | None, place: torch.device) -> Source:
+    if kind == "factory":
+        return load_factory(spec, weights, place)
+    from ..sources import files
+
+    try:
+        return files.load(spec, weights, place, pictures=False)
+    except (RuntimeError, NotImplementedError) as error:
+        raise ModelError(f"the network cannot be loaded: {one_line(error)}", given=spec, hint=WRAP) from error
+
+
+def _check_shape(module: nn.Module, batch: Tensor, shapes: Mapping[int, tuple[int, ...]]) -> None:
+    """Say it in the words of the user's array where the network does not take it: nobody typed (N, 1, 1, F)."""
+    shape = shapes[math.prod(batch.shape[1:])]
+    output, reason = attempt(module, batch)
+    if reason is not None and "in-place" not in reason:
+        raise ModelError(
+            f"the network does not take samples of shape {shape}: {reason}", given=f"(2, {', '.join(map(str, shape))})",
+            hint="A batch has one axis more than a sample: sample.npy holds x, and the network is given x[None].",
+        )  # fmt: skip
+    if isinstance(output, Tensor) and (output.ndim != 2 or len(output) != 2):
+        raise ModelError(
+            "the network does not return one row of scores per sample",
+            given=f"shape {tuple(output.shape)} for 2 samples of {shape}",
+            allowed="(2, K), or (2,) for one score",
+            hint=WRAP,
+        )

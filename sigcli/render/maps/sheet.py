@@ -1,0 +1,239 @@
+"""The sheet that sets methods side by side: the picture, then a column per method, on scales that say whose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, draw_block, wrap
+from .legend import ENDS, colour_bar
+from .paint import PERCENTILE, as_rgb, checked, overlay, paint, symmetric_limit
+from .single import framed
+
+PER_ROW = 6
+"""Methods beside each other; more begin another row of columns."""
+
+_WIDTH = 1840  # aimed at for the whole sheet
+_COLUMN = (260, 400)  # narrowest and widest
+_GAP, _ROW_GAP = 18, 18
+_HEADING = 30
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One method's column in a sheet.
+
+    Args:
+        name: the method.
+        map: (H, W), channels summed and smoothed as it is to be shown, in `unit`.
+        player_map: (H, W), each pixel with the sum of its player, in `player_unit`; None for methods without players.
+        lines: short facts under the name, for example ('goldfish 12.3', 'gap 0.3 % · 256 evals').
+        group: panels of one group share one scale; give methods in another unit (a bare gradient) a group of their own.
+        unit: of the colour bar, for example 'logit per pixel'.
+        player_unit: of the colour bar of the player maps.
+    """
+
+    name: str
+    map: np.ndarray
+    player_map: np.ndarray | None = None
+    lines: tuple[str, ...] = ()
+    group: str = ""
+    unit: str = ""
+    player_unit: str = "sum per player"
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """What all columns have in common: the picture, a column's width, its pictures' size, the limits of each group.
+
+    Pairs also have a second picture, in a column of its own.
+    """
+
+    picture: np.ndarray
+    title: tuple[Line, ...]
+    width: int
+    size: tuple[int, int]
+    limits: dict[str, float]
+    player_limits: dict[str, float]
+    second: tuple[np.ndarray, tuple[Line, ...]] | None = None
+    ends: tuple[str, str] = ENDS
+    apart: bool = False
+
+
+def _groups(panels: Iterable[Panel]) -> dict[str, list[Panel]]:
+    """Panels by scale group, in order of appearance."""
+    groups: dict[str, list[Panel]] = {}
+    for panel in panels:
+        groups.setdefault(panel.group, []).append(panel)
+    return groups
+
+
+def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
+    """One colour bar per group of these panels; where there are several, each names the methods it is for."""
+    limits = sheet.player_limits if players else sheet.limits
+    bars = []
+    for group, members in _groups(p for p in panels if p.player_map is not None or not players).items():
+        unit = members[0].player_unit if players else members[0].unit
+        notes = "scale of " + ", ".join(panel.name for panel in members) if len(limits) > 1 else ""
+        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes, ends=sheet.ends))
+    return bars
+
+
+def _stack(images: Sequence[Image.Image], gap: int = 14) -> Image.Image:
+    """Pictures one under another on white."""
+    height = sum(image.height for image in images) + gap * max(0, len(images) - 1)
+    page, y = blank(max((image.width for image in images), default=1), max(1, height)), 0
+    for image in images:
+        page.paste(image, (0, y))
+        y += image.height + gap
+    return page
+
+
+def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The positive and the negative part of a map ([SIG] Fig. 5, [ES] Fig. 4); their sum is the map.
+
+    >>> [part.tolist() for part in by_sign(np.array([[1.0, -2.0]]))]
+    [[[1.0, 0.0]], [[0.0, -2.0]]]
+    """
+    return values.clip(min=0), values.clip(max=0)
+
+
+def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
+    """The pictures of one method from top to bottom: over the picture, alone, and its players' sums."""
+    limit = sheet.limits[panel.group]
+    overlaid = by_sign(panel.map) if sheet.apart else (panel.map,)
+    rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
+    rows.append(paint(panel.map, limit, sheet.size))
+    if panel.player_map is not None:
+        rows.append(paint(panel.player_map, sheet.player_limits[panel.group], sheet.size, blocky=True))
+    return [framed(row) for row in rows]
+
+
+def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
+    """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
+    rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
+    if sheet.apart:
+        told = ("Above: positive values only, in red.", "Here: negative values only, in blue.")
+        lines = [Line(text, BODY, GREY) for one in told for text in wrap(one, BODY, sheet.width)]
+        note = blank(sheet.width, block_height(lines))
+        draw_block(note, (0, 0), lines, sheet.width)
+        rows.append(note)
+    for players in (False, True):
+        bars = _bars(panels, sheet, players=players)
+        rows += [_stack(bars)] if bars else []
+    return rows
+
+
+def _header(name: str, facts: Sequence[str], width: int) -> tuple[Line, ...]:
+    """A column's name, and below it its facts, on two lines each if need be."""
+    lines = (text for fact in facts for text in wrap(fact, BODY, width, 2))
+    return (Line(name, TITLE, INK), *(Line(text, BODY, GREY) for text in lines))
+
+
+def _row_block(panels: Sequence[Panel], sheet: _Sheet) -> Image.Image:
+    """The key column and up to PER_ROW methods, rows level with each other."""
+    width = sheet.width
+    headers = [sheet.title, *(_header(panel.name, panel.lines, width) for panel in panels)]
+    columns = [_key(panels, sheet), *(_column(panel, sheet) for panel in panels)]
+    if sheet.second is not None:
+        photo = as_rgb(sheet.second[0]).resize(sheet.size, Image.Resampling.BICUBIC)
+        headers.insert(1, sheet.second[1])
+        columns.insert(1, [framed(photo)])
+    depth = max(len(column) for column in columns)
+    heights = [max(column[row].height for column in columns if row < len(column)) for row in range(depth)]
+    top = max(block_height(lines) for lines in headers) + 8
+    page = blank(len(columns) * (width + _GAP) - _GAP, top + sum(heights) + _ROW_GAP * (depth - 1))
+    for index, (lines, column) in enumerate(zip(headers, columns, strict=True)):
+        x, y = index * (width + _GAP), top
+        draw_block(page, (x, 0), lines, width)
+        for row, image in enumerate(column):
+            page.paste(image, (x, y))
+            y += heights[row] + _ROW_GAP
+    return page
+
+
+def _measures(shape: tuple[int, ...], columns: int) -> tuple[int, tuple[int, int]]:
+    """The width of each of so many columns, and the size of its pictures: in proportion, at most 1.5 times as tall."""
+    width = (_WIDTH - 2 * MARGIN + _GAP) // columns - _GAP
+    width = min(max(width, _COLUMN[0]), _COLUMN[1])
+    factor = min(width / shape[1], 1.5 * width / shape[0])
+    size = max(1, round(shape[1] * factor)), max(1, round(shape[0] * factor))
+    return max(size[0], _COLUMN[0]), size
+
+
+def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float], dict[str, float]]:
+    """For each group the limit of its maps and of its player maps (which are few and not clipped).
+
+    The limit is the lower median of the maps' own limits: pooled, one map of strong noise would turn all others pale.
+    """
+    limits, player_limits = {}, {}
+    for group, members in _groups(panels).items():
+        own = sorted(limit for limit in (symmetric_limit(panel.map, percentile) for panel in members) if limit > 0)
+        limits[group] = own[(len(own) - 1) // 2] if own else 0.0
+        spread = [panel.player_map for panel in members if panel.player_map is not None]
+        if spread:
+            player_limits[group] = symmetric_limit(spread, 100)
+    return limits, player_limits
+
+
+def _checked_panels(panels: Sequence[Panel]) -> None:
+    if not panels:
+        raise ValueError("a sheet needs at least one panel")
+    for panel in panels:
+        for values in (panel.map, panel.player_map):
+            if values is not None:
+                try:
+                    checked(values)
+                except ValueError as error:
+                    raise ValueError(f"panel '{panel.name}': {error}") from error
+
+
+def compare_image(
+    picture: np.ndarray,
+    panels: Sequence[Panel],
+    *,
+    heading: str = "",
+    caption: str = "",
+    picture_lines: Sequence[str] = (),
+    percentile: float = PERCENTILE,
+    second: tuple[np.ndarray, Sequence[str]] | None = None,
+    ends: tuple[str, str] = ENDS,
+    apart: bool = False,
+) -> Image.Image:
+    """All methods side by side: the picture first, then per method overlay, map and players' sums, one scale per group.
+
+    Args:
+        picture: uint8 (h, w, 3), (h, w, 1) or (h, w), of the maps' field of view.
+        panels: one per method, in the order shown; more than PER_ROW continue below.
+        heading: across the top, for example 'goldfish.jpg, resnet50'.
+        caption: small grey lines below; `describe` says what was smoothed and clipped.
+        picture_lines: facts under 'input', for example the file's name and the label.
+        percentile: of |value| at which a map's own scale would end; a group's scale is the lower median of these, and
+            players' sums are not clipped.
+        second: of a pair, the picture that is held fixed, and facts about it.
+        ends: the words of the colour bars for blue and red.
+        apart: overlay positive and negative values apart, one under the other, on one scale.
+
+    Raises:
+        ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
+    """
+    _checked_panels(panels)
+    blocks = -(-len(panels) // PER_ROW)
+    per_block = -(-len(panels) // blocks)
+    width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
+    partner = None if second is None else (second[0], _header("second image", second[1], width))
+    title, limits = _header("input", [line for line in picture_lines if line], width), _limits(panels, percentile)
+    sheet = _Sheet(picture, title, width, size, *limits, partner, ends, apart)
+    body = _stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
+    above = [Line(text, _HEADING, INK) for text in wrap(heading, _HEADING, body.width, 2)]
+    below = [Line(text, BODY, GREY) for line in caption.splitlines() for text in wrap(line, BODY, body.width)]
+    top = MARGIN + block_height(above) + (14 if above else 0)
+    caption_top = top + body.height + (18 if below else 0)
+    page = blank(body.width + 2 * MARGIN, caption_top + block_height(below) + MARGIN)
+    draw_block(page, (MARGIN, MARGIN - 4), above, body.width)
+    page.paste(body, (MARGIN, top))
+    draw_block(page, (MARGIN, caption_top), below, body.width)
+    return page

@@ -1,0 +1,324 @@
+"""The run folder: manifest, results, arrays and pictures; complete at any moment, so that a run can be resumed.
+
+Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand,
+and then the line of `files.jsonl` that owns them. When the run ends, both are put into the order of the inputs, and what an
+earlier run of the folder owned and this one does not is removed: a resumed run leaves the same files as an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..files import (
+    append_row,
+    append_whole,
+    cell_text,
+    figure,
+    going_on,
+    holds,
+    remove_leftovers,
+    safe_cell,
+    save_array,
+    save_table,
+    save_text,
+    stamp,
+    stopped,
+    write_aside,
+    write_text,
+    writing,
+)
+from .claims import (
+    MANIFEST,
+    FolderLock,
+    claim_folder,
+    free_folder,
+    manifest_or_none,
+    output_folder,
+    owned,
+    read_manifest,
+    refuse,
+    refuse_strangers,
+    remove_files,
+    standing,
+    take,
+)
+from .filenames import folders_of, item_files, methods_of, run_names
+from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
+from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text
+
+__all__ = [
+    "COLUMNS",
+    "LEDGER",
+    "MANIFEST",
+    "RESULTS",
+    "FolderLock",
+    "RunFolder",
+    "append_row",
+    "append_whole",
+    "cell_text",
+    "claim_folder",
+    "figure",
+    "free_folder",
+    "going_on",
+    "manifest_or_none",
+    "open_run",
+    "output_folder",
+    "owned",
+    "read_manifest",
+    "read_rows",
+    "refuse_strangers",
+    "row_key",
+    "run_names",
+    "safe_cell",
+    "save_array",
+    "save_table",
+    "save_text",
+    "stopped",
+    "take",
+    "write_aside",
+]  # fmt: skip
+
+_SHOWN = 3
+_NUMBERS = ("score", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error")
+ARRAYS, PICTURES = (".npy", ".csv", ".html"), (".png",)
+Order = Callable[[Mapping[str, str]], Any]
+
+
+@dataclass(eq=False)
+class RunFolder:
+    """One run on disk.
+
+    Args:
+        path: the folder.
+        ledger: what it owns.
+        rows: rows of its table by (image, method, target), images as the table shows them.
+        again: all is made anew, and the table of before stands until the run ends.
+        notes: what the user must know of the folder's state.
+        lock: held until the run ends.
+    """
+
+    path: Path
+    ledger: Ledger
+    rows: dict[Key, dict[str, str]] = field(default_factory=dict)
+    again: bool = False
+    notes: list[str] = field(default_factory=list)
+    lock: FolderLock | None = None
+    _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    _done: set[Key] = field(default_factory=set)
+    _sheets: set[str] = field(default_factory=set)
+    _lost: list[str] = field(default_factory=list)
+    _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, row: Mapping[str, Any], entry: Entry | None = None) -> None:
+        """Append one row of `results.csv`, and what its item owns; safe from several threads."""
+        cells = self.keep(row)
+        if not self.again:
+            with self._guard:
+                self.check()
+                append_whole(self.path / RESULTS, table_text([cells], header=False))
+        if entry is not None:
+            self.own(entry)
+
+    def check(self) -> None:
+        """Raise FileNotFoundError where the folder was taken away since the run began: none is made anew in its place."""
+        if not (self.path / MANIFEST).exists():
+            raise FileNotFoundError(errno.ENOENT, "it was removed or renamed", str(self.path))
+
+    def keep(self, row: Mapping[str, Any]) -> dict[str, str]:
+        """An item is done, with this row; returns its cells."""
+        cells = cells_of(row)
+        with self._guard:
+            self.rows[row_key(cells)] = cells
+            self._done.add(row_key(cells))
+        return cells
+
+    def own(self, entry: Entry) -> None:
+        """Write down what an item owns, and remove what it owned before and does not now."""
+        before = self.ledger.entries.get(entry.key)
+        if before is not None:
+            new = {self.path / entry.folder / name for name in entry.files}
+            old = {self.path / before.folder / name for name in before.files}
+            remove_files(self.path, old - new)
+        self.ledger.add(entry)
+
+    def see(self, image: str, content: str, targets: Iterable[str]) -> None:
+        """What the image of that name is now, and the targets it is explained for: rows of another are no longer true."""
+        with self._guard:
+            self._seen[safe_cell(image)] = content, set(targets)
+
+    def finished(self, image: str, method: str, target: str, content: str) -> tuple[Entry, str] | None:
+        """What an earlier run did of an item whose arrays still stand as they were written, and its seconds as text."""
+        entry = self.ledger.entries.get((image, method, target))
+        if self.again or entry is None or entry.content != content:
+            return None
+        seconds = self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
+        if not seconds or not self.ledger.whole(entry, ARRAYS):
+            self._lost.append(f"{image} {method}")
+            return None
+        return entry, seconds
+
+    def drawn(self, entry: Entry, of: str) -> bool:
+        """Whether the pictures of an item are those that would be drawn now, and as they were written."""
+        return entry.drawn == of and self.ledger.whole(entry, PICTURES)
+
+    def sheet_stands(self, name: str, of: str | None) -> bool:
+        """Whether a sheet is there as it was written and, where `of` is given, as it would be drawn now."""
+        sheet = self.ledger.sheets.get(name)
+        if sheet is None or of not in (None, sheet.of) or not holds(self.path / name, sheet.file):
+            return False
+        self._sheets.add(name)
+        return True
+
+    def add_sheet(self, name: str, of: str) -> None:
+        """A sheet was drawn; safe from several threads."""
+        self._sheets.add(name)
+        self.ledger.add(Sheet(name, of, stamp(self.path / name)))
+
+    def settle(self, order: Order, *, whole: bool = True) -> None:
+        """Put table and ledger in order; once all is done, drop what the run does not own.
+
+        Args:
+            order: of the rows.
+            whole: everything was done; otherwise what was not reached stays.
+        """
+        with self._guard, going_on(self.path):
+            self.check()
+            self.rows = {key: row for key, row in self.rows.items() if self._holds(key, row, whole)}
+            text = table_text(sorted(self.rows.values(), key=order), header=True)
+            write_aside(self.path / RESULTS, lambda aside: write_text(aside, text))
+            if whole:
+                self._drop()
+            self.ledger.settle(lambda entry: order({**_row_of(entry, ""), "image": safe_cell(entry.image)}))
+            if self._lost:
+                shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
+                self.notes.append(
+                    f"{len(self._lost)} explanations were made again: a file or row was gone or damaged: {shown}."
+                )
+                self._lost.clear()
+
+    def _holds(self, key: Key, row: Mapping[str, str], whole: bool) -> bool:
+        if whole or key in self._done:
+            return key in self._done
+        content, targets = self._seen.get(key[0], (row["content"], {key[2]}))
+        return row["content"] == content and key[2] in targets
+
+    def _drop(self) -> None:
+        """Remove entries, sheets and files of an earlier run that belong to nothing that this one did or found done."""
+        done = {key for key in self._done if self.rows[key]["status"] == "ok"}
+        ledger = self.ledger
+        before = {*ledger.files(), *ledger.left()}
+        ledger.begun.clear()
+        ledger.entries = {key: one for key, one in ledger.entries.items() if (safe_cell(key[0]), *key[1:]) in done}
+        ledger.sheets = {name: one for name, one in ledger.sheets.items() if name in self._sheets}
+        remove_files(self.path, before.difference(ledger.files()))
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self.lock is not None:
+            self.lock.release()
+
+
+def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
+    """The row of an item that is done, but for what no ledger keeps, its seconds."""
+    facts = entry.facts
+    evaluations = facts.get("gradient_evaluations")
+    return {
+        "image": entry.image, "method": entry.method, "target": entry.target, "label": entry.label, "output": entry.output,
+        "seconds": seconds, "gradient_evaluations": "" if evaluations is None else str(evaluations), "status": "ok",
+        "error": str(facts.get("error") or ""),
+        "content": entry.content, **{name: figure(facts.get(name)) for name in _NUMBERS},
+    }  # fmt: skip
+
+
+def open_run(
+    path: Path,
+    manifest: Mapping[str, Any],
+    *,
+    resume: bool,
+    overwrite: bool = False,
+    images: Sequence[tuple[str, str]] = (),
+) -> RunFolder:
+    """Make the folder of a run, or open it to go on with it or to make it anew.
+
+    Args:
+        path: the folder, made where it does not exist.
+        manifest: what will be written; its "spec" must equal that of the run being resumed.
+        resume: take over what is done.
+        overwrite: replace another run.
+        images: (name, folder) of each image.
+
+    Raises:
+        OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
+    """
+    folders, methods = [folder for _, folder in images], methods_of(manifest)
+    lock = FolderLock(path)
+    try:
+        earlier, _ = standing(path, manifest, resume=resume, overwrite=overwrite)
+        if resume and earlier is not None and "owns" not in earlier and (path / RESULTS).exists():
+            raise OutputError(
+                f"{path} holds a run of an older version of sig, which did not write down its files",
+                hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
+            )
+        _refuse_items(path, earlier, folders, methods, overwrite=overwrite)
+        same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
+        with writing(path):
+            run = _opened(path, digest_of(manifest["spec"]), again=same and not resume, places=(folders, methods))
+            remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
+    except BaseException:
+        lock.release()
+        raise
+    run.lock = lock
+    return run
+
+
+def _refuse_items(
+    path: Path, earlier: Mapping[str, Any] | None, folders: Sequence[str], methods: Sequence[str], *, overwrite: bool
+) -> None:
+    """Raise OutputError where the folders of images hold files of our names that no run has written.
+
+    Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
+    """
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    ledger = Ledger.read(path)
+    mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
+    if earlier is not None and (ledger is None or ledger.unreadable):
+        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods]))
+    blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
+    strange = (file.relative_to(path).as_posix() for file in item_files(path, folders, methods) if file not in mine)
+    refuse(path, (*blocked, *strange), overwrite=overwrite)
+
+
+def _opened(path: Path, name: str, *, again: bool, places: tuple[Sequence[str], Sequence[str]]) -> RunFolder:
+    """A folder that was claimed, with what its ledger says and its table tells; places are folders and methods."""
+    ledger, notes = Ledger.read(path), list[str]()
+    damaged = ledger is None or bool(ledger.unreadable)
+    if ledger is not None and ledger.run != name:  # another run was being replaced
+        remove_files(path, {*ledger.files(), *ledger.left()})
+        ledger = None
+    elif ledger is None and (path / RESULTS).exists():
+        notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
+    seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
+    ledger = ledger or Ledger(path, name)
+    if damaged:  # strangers' files were refused, so what is there was left by the run
+        known = set(ledger.files())
+        ledger.begun |= {file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in known}
+    if ledger.unreadable:
+        notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they spoke of is made again.")
+    if not untouched:
+        notes.append(f"{RESULTS} was changed by another program or damaged; it is written anew from {LEDGER}.")
+    rows: dict[Key, dict[str, str]] = {}
+    for entry in ledger.entries.values():
+        cells = cells_of(_row_of(entry, ""))
+        rows[row_key(cells)] = cells | {"seconds": seconds.get(row_key(cells), "")}
+    ledger.settle(lambda _: 0)
+    if not (again and untouched and (path / RESULTS).exists()):
+        text = table_text(rows.values(), header=True)
+        write_aside(path / RESULTS, lambda aside: write_text(aside, text))
+    return RunFolder(path, ledger, rows, again, notes)

@@ -1,0 +1,256 @@
+"""`files.jsonl`: what a run of explanations owns, one line for each item that is done, with size and digest of its files.
+
+A line is appended once the files it speaks of stand. So what a killed process left is known: a file that no line names, or
+that is not as its line says, counts as not made. A line that cannot be read, for whatever reason, counts as not written.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ..files import Stamp, append_whole, holds, write_aside, write_text
+from .filenames import ENDINGS
+
+LEDGER = "files.jsonl"
+Key = tuple[str, str, str]
+"""Image, method, target."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item that is done.
+
+    Args:
+        image: its name in the run.
+        method: as the user named it.
+        target: as text.
+        content: hash of the image's pixels.
+        folder: of its files, relative to the run folder.
+        label: of the target.
+        output: what the score is.
+        facts: its figures, in full precision.
+        files: name within the folder → size and digest.
+        drawn: of all that its pictures depend on, empty where none were drawn.
+        players: digest of its partition, empty where it has none.
+    """
+
+    image: str
+    method: str
+    target: str
+    content: str
+    folder: str
+    label: str
+    output: str
+    facts: Mapping[str, float | int | None]
+    files: Mapping[str, Stamp]
+    drawn: str = ""
+    players: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What makes it one item."""
+        return self.image, self.method, self.target
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One picture of all methods of an image and target.
+
+    Args:
+        sheet: its file, relative to the run folder.
+        of: digest of all that it depends on.
+        file: size and digest.
+    """
+
+    sheet: str
+    of: str
+    file: Stamp
+
+
+def digest_of(*facts: object) -> str:
+    """A digest of anything that JSON or text can show."""
+    return hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(eq=False)
+class Ledger:
+    """The lines of a run's `files.jsonl`.
+
+    Args:
+        path: the run folder.
+        run: digest of the run's spec; lines of another run are `former`.
+        begun: what a process has begun to write, and may have left without a line of its own: `folder/method` for the files
+            of an item, `folder/compare` for a sheet, or the name of a file.
+    """
+
+    path: Path
+    run: str
+    entries: dict[Key, Entry] = field(default_factory=dict)
+    sheets: dict[str, Sheet] = field(default_factory=dict)
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    unreadable: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @staticmethod
+    def read(path: Path) -> Ledger | None:
+        """The ledger of a folder, or None where there is none that `sig` has written."""
+        try:
+            lines = (path / LEDGER).read_bytes().split(b"\n")
+        except OSError:
+            return None
+        head = _object(lines[0].removeprefix(b"\xef\xbb\xbf"))
+        if not isinstance(head.get("run"), str) or head.get("sig") != 1:
+            return None
+        found = Ledger(path, head["run"])
+        for line in lines[1:]:
+            if line and not found._take(_object(line)):
+                found.unreadable += 1
+        return found
+
+    def _take(self, line: dict[str, Any]) -> bool:
+        """Keep what a line says; whether it says anything."""
+        try:
+            if "image" in line:
+                entry = _entry(line)
+                self.entries[entry.key] = entry
+            elif "sheet" in line:
+                sheet = Sheet(_inside(line["sheet"]), str(line["of"]), _stamp(line["file"]))
+                self.sheets[sheet.sheet] = sheet
+            elif "begins" in line:
+                self.begun.add(_inside(line["begins"]))
+            elif isinstance(line["players"], str):
+                self.labels[line["players"]] = line
+        except (KeyError, TypeError, ValueError):
+            return False
+        return bool(line)
+
+    def add(self, line: Entry | Sheet) -> None:
+        """Append a line; safe from several threads."""
+        with self._lock:
+            if isinstance(line, Entry):
+                self.entries[line.key] = line
+            else:
+                self.sheets[line.sheet] = line
+            self._append(asdict(line))
+
+    def begin(self, what: str) -> None:
+        """Write down that files of an item or sheet are about to be written, see `begun`; safe from several threads."""
+        with self._lock:
+            if what not in self.begun:
+                self.begun.add(what)
+                self._append({"begins": what})
+
+    def left(self) -> Iterator[Path]:
+        """Files of what was begun, as far as they are there."""
+        for what in sorted(self.begun):
+            for ending in ("",) if what.endswith(ENDINGS) else ENDINGS:
+                file = self.path / (what + ending)
+                if file.is_file():
+                    yield file
+
+    def keep_players(self, players: np.ndarray | None) -> str:
+        """Keep a partition, once for all items that share it; returns its digest."""
+        if players is None:
+            return ""
+        flat = np.diff(players.ravel().astype("<i4"), prepend=np.int32(0)).astype("<i4")  # of a grid mostly 0
+        name = hashlib.blake2b(flat.tobytes() + str(players.shape).encode(), digest_size=8).hexdigest()
+        with self._lock:
+            if name not in self.labels:
+                text = base64.b64encode(zlib.compress(flat.tobytes(), 6)).decode()
+                self.labels[name] = {"players": name, "shape": list(players.shape), "labels": text}
+                self._append(self.labels[name])
+        return name
+
+    def players(self, name: str) -> np.ndarray | None:
+        """A partition that was kept, or None where it was not or cannot be read."""
+        try:
+            line = self.labels[name]
+            flat = np.frombuffer(zlib.decompress(base64.b64decode(line["labels"])), "<i4")
+            return np.cumsum(flat, dtype=np.int64).reshape(line["shape"])
+        except (KeyError, TypeError, ValueError, zlib.error):
+            return None
+
+    def _append(self, line: Mapping[str, Any]) -> None:
+        append_whole(self.path / LEDGER, json.dumps(line) + "\n")
+
+    def whole(self, entry: Entry, suffixes: tuple[str, ...]) -> bool:
+        """Whether all files of an item with one of these suffixes are as they were written."""
+        named = [name for name in entry.files if name.endswith(suffixes)]
+        return all(holds(self.path / entry.folder / name, entry.files[name]) for name in named)
+
+    def files(self) -> Iterator[Path]:
+        """Every file of an item or sheet."""
+        for entry in self.entries.values():
+            for name in entry.files:
+                yield self.path / entry.folder / name
+        for sheet in self.sheets.values():
+            yield self.path / sheet.sheet
+
+    def folders(self) -> set[Path]:
+        """The folders that these are in."""
+        return {file.parent for file in self.files()}
+
+    def settle(self, order: Callable[[Entry], Any]) -> None:
+        """Write all anew: the head, then partitions, items and sheets in an order that no interruption changes."""
+        entries = sorted(self.entries.values(), key=order)
+        used = dict.fromkeys(entry.players for entry in entries if entry.players in self.labels)
+        places = {entry.folder: i for i, entry in enumerate(entries)}
+        sheets = sorted(
+            self.sheets.values(), key=lambda s: (places.get(str(PurePosixPath(s.sheet).parent), -1), s.sheet)
+        )
+        lines: Iterable[Any] = (
+            {"sig": 1, "run": self.run}, *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets),
+            *({"begins": what} for what in sorted(self.begun)),
+        )  # fmt: skip
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        with self._lock:
+            write_aside(self.path / LEDGER, lambda aside: write_text(aside, text))
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The JSON object of a line, empty where it is none."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _entry(line: dict[str, Any]) -> Entry:
+    texts = {field.name: line[field.name] for field in fields(Entry) if field.name not in ("facts", "files")}
+    if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(fields(Entry)):
+        raise ValueError("the line is of another kind")
+    facts = {str(name): value for name, value in line["facts"].items()}
+    numbers = [value for name, value in facts.items() if name != "error"]
+    if not all(value is None or isinstance(value, (int, float)) for value in numbers):
+        raise ValueError("a figure is no number")
+    files = {_inside(name): _stamp(known) for name, known in line["files"].items()}
+    _inside(line["folder"])
+    return Entry(**{**texts, "facts": facts, "files": files})
+
+
+def _inside(name: str) -> str:
+    """A name below the run folder: what a ledger says may be removed must be nowhere else."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or (os.sep in name and os.sep != "/") or not path.parts:
+        raise ValueError("the name leads out of the run folder")
+    return name
+
+
+def _stamp(known: Any) -> Stamp:
+    size, digest = known
+    if not isinstance(size, int) or not isinstance(digest, str):
+        raise ValueError("no size and digest")
+    return size, digest

@@ -1,0 +1,94 @@
+"""`results.csv`: one row for each item of a run; how it is written, and how it is read back whoever has saved it since."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..files import safe_cell
+from .ledger import Key
+
+RESULTS = "results.csv"
+COLUMNS = (
+    "image",
+    "method",
+    "target",
+    "label",
+    "score",
+    "output",
+    "seconds",
+    "gradient_evaluations",
+    "completeness_gap",
+    "relative_gap",
+    "standard_error",
+    "relative_standard_error",
+    "status",
+    "error",
+    "content",
+)
+_TEXTS = ("image", "label", "error")
+
+
+def row_key(row: Mapping[str, str]) -> Key:
+    """What makes a row one item: image, method, target."""
+    return row["image"], row["method"], row["target"]
+
+
+def cells_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """A row as the table shows it."""
+    cells = {name: str(row.get(name, "")) for name in COLUMNS}
+    return cells | {name: safe_cell(cells[name]) for name in _TEXTS}
+
+
+def table_text(rows: Iterable[Mapping[str, str]], *, header: bool) -> str:
+    """Rows as lines of CSV."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list[str](COLUMNS), lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
+    """Rows of a folder's table, and whether it is as a run leaves it; a last line that was cut short is no damage.
+
+    A table that a spreadsheet has saved (byte order mark, other separators and line ends, columns in another order) is read
+    all the same. Rows without image and method are left out.
+    """
+    try:
+        text = (path / RESULTS).read_bytes().decode("utf-8", errors="replace")
+    except OSError:
+        return [], True
+    plain = text.removeprefix("\ufeff").replace("\0", "")
+    separator = max(",;\t", key=plain.partition("\n")[0].count)
+    rows = _parsed(plain, separator)
+    whole = text[: text.rfind("\n") + 1]
+    as_written = table_text(_parsed(whole, ","), header=True) == whole
+    return [row for row in rows if row["image"] and row["method"]], as_written
+
+
+def _parsed(text: str, separator: str) -> list[dict[str, str]]:
+    limit = csv.field_size_limit(max(len(text), 1))
+    try:
+        lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        return [{name: line.get(name) or "" for name in COLUMNS} for line in lines]
+    except csv.Error:
+        return []
+    finally:
+        csv.field_size_limit(limit)
+
+
+def read_seconds(path: Path) -> tuple[dict[Key, str], bool]:
+    """Seconds of each item by a folder's table, and whether that is as a run leaves it."""
+    rows, as_written = read_rows(path)
+    found: dict[Key, str] = {}
+    for row in rows:
+        seconds = row["seconds"].replace(",", ".")
+        if re.fullmatch(r"[0-9]+([.][0-9]+)?", seconds):
+            found[row_key(row)] = f"{float(seconds):.3f}"
+    return found, as_written
