@@ -150,6 +150,7 @@ def prepare(  # noqa: PLR0913 - the whole command, as keywords
         paths, loaded, chosen, scorer, aim, seed,
         batch_size or _batch_size(scorer, loaded),
         run, Drawing(smooth, pictures, signs), reference_paths, uncertainty, 1 if check == "all" else CHECK_SHARE, partners,
+        most=batch_size,
     )  # fmt: skip
 
 

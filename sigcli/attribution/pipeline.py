@@ -57,6 +57,7 @@ class Session:
         check: see `sigcli.engine.integrate.integrate`.
         partners: the second images, or None where single images are explained.
         alone: no two explanations share a batch, so that each has wall time of its own.
+        most: images that any pass of the model may hold, where the user has said so.
     """
 
     paths: list[Path]
@@ -73,6 +74,11 @@ class Session:
     check: int = CHECK_SHARE
     partners: Partners | None = None
     alone: bool = False
+    most: int | None = None
+
+    def passed(self, usual: int) -> int:
+        """Images per forward pass where the usual number is this: fewer where the user has asked for smaller batches."""
+        return usual if self.most is None else min(usual, self.most)
 
     @property
     def read(self) -> Callable[[Path], Picture]:

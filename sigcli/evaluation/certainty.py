@@ -51,12 +51,12 @@ def judge_certainty(
         raise takes_none(f"the metric {chosen[0].name}", session.model.name)
     network = _on_device(session.model.module.inner, session.model.device)
     x, labels, failed = _inputs(session, truth)
-    rows = []
+    size, rows = session.passed(checks.BATCH), []
     for one in chosen:
         if one.entry.name == "neutrality":
-            value = checks.neutrality(network, x, _shares(session, x, labels), session.model.head)
+            value = checks.neutrality(network, x, _shares(session, x, labels), session.model.head, size)
         else:
-            value = checks.information_absence(network, x, session.model.head)
+            value = checks.information_absence(network, x, session.model.head, size)
         entry = METRICS[one.entry.name].properties
         rows.append({
             "method": "", "minus": "", "metric": one.name, "imputation": "", "unit": entry["unit"], "better": "lower",
@@ -94,7 +94,7 @@ def _shares(session: Session, x: Tensor, labels: Sequence[int]) -> Tensor:
     head, device = session.model.head, session.model.device
     if labels:
         return torch.bincount(torch.tensor(labels), minlength=head.classes(session.model.classes)) / len(labels)
-    passed = Batches(checks.BATCH).parts(
+    passed = Batches(session.passed(checks.BATCH)).parts(
         len(x), tuple(x.shape[1:]), lambda part: head.answers(session.classifier.outputs(x[part].to(device))).to(x)
     )
     return torch.cat([found for _, found in passed]).mean(0)

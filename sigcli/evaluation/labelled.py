@@ -101,7 +101,8 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     missing: dict[str, str] = {}
     short = [escaped(path.name) for path in session.paths]
     alike = Counter(short)
-    batches, waiting = Batches(_BATCH), list[_Waiting]()
+    size, waiting = session.passed(_BATCH), list[_Waiting]()
+    batches = Batches(size)
     for (name, _), own, path in zip(run_names(session.paths), short, session.paths, strict=True):
         label = _known(truth, name) if alike[own] > 1 or _known(truth, name) is not None else _known(truth, own)
         if label is None:
@@ -112,7 +113,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
         if isinstance(x, SigError):
             missing[name] = " ".join(str(x).split())
             continue
-        if waiting and (len(waiting) == _BATCH or waiting[0][2].shape != x.shape):
+        if waiting and (len(waiting) == size or waiting[0][2].shape != x.shape):
             rows += _answers(session, waiting, batches, missing)
             waiting = []
         waiting.append((name, label, x))

@@ -75,7 +75,8 @@ class Measuring:
         """Measure explanations as they come; yields figures in their order."""
         scorer = self.session.classifier
         removals = self._perturbations(explanations)
-        for steps in follow(scorer, removals, batch_size=BATCH, head=scorer.head, filled=True, contain=True):
+        size = self.session.passed(BATCH)
+        for steps in follow(scorer, removals, batch_size=size, head=scorer.head, filled=True, contain=True):
             yield from self._ready()
             yield _filled(self._waiting.popleft(), steps)
         yield from self._ready()
