@@ -55,7 +55,7 @@ def more(name):
     if METHODS[name].properties["sampled"]:
         enough = {"samples": 100, "orders": 40, "budget": 400}
         return {option: count for option, count in enough.items() if option in options}
-    steps = 100 if name == "guided-ig" else 400  # its steps cannot share a batch
+    steps = 200 if name == "guided-ig" else 400  # its steps cannot share a batch
     return {"steps": steps} if "steps" in options else {}
 
 
@@ -69,7 +69,7 @@ def test_declared_axioms_are_known_and_agree_with_the_other_properties(name):
 
 
 def mean_over_seeds(name, model, measure):
-    """Mean of a measure over draws of their own, and four standard errors of that mean; of one map where nothing is drawn."""
+    """Mean of a measure over seeds, and four standard errors of that mean; of one map where nothing is drawn."""
     seeds = range(8) if METHODS[name].properties["sampled"] else [0]
     found = [measure(explain(name, Games(), MODELS.index(model), seed=seed, **more(name))) for seed in seeds]
     noise = 4 * np.std(found, ddof=1) / len(found) ** 0.5 if len(found) > 1 else 0.0
