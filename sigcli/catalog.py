@@ -25,12 +25,14 @@ class Entry:
         target: `module:function`, relative to the package `sigcli`.
         summary: one line for `sig list`.
         properties: facts that other code and the tests read (for example `sampled`, `complete`).
+        aliases: other names in use for it, which a user may type; results bear `name`.
     """
 
     name: str
     target: str
     summary: str
     properties: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
 
     def load(self) -> Callable[..., Any]:
         """Import the function (this may import torch)."""
@@ -44,23 +46,28 @@ class Entry:
 
 
 class Catalog(Mapping[str, Entry]):
-    """A read-only table of entries by name; two entries of one name are an error, not an overwrite."""
+    """A read-only table of entries by name; two entries of one name are an error, not an overwrite.
+
+    An alias finds its entry. Iteration gives the names alone.
+    """
 
     def __init__(self, kind: str, entries: list[Entry]):
         self.kind = kind
-        self._entries: dict[str, Entry] = {}
+        self._entries = {entry.name: entry for entry in entries}
+        self._known: dict[str, Entry] = {}
         for entry in entries:
-            if entry.name in self._entries:
-                raise ValueError(f"two {kind}s are named '{entry.name}'")
-            self._entries[entry.name] = entry
+            for name in (entry.name, *entry.aliases):
+                if name in self._known:
+                    raise ValueError(f"two {kind}s are named '{name}'")
+                self._known[name] = entry
 
     def __getitem__(self, name: str) -> Entry:
-        if name not in self._entries:
-            raise unknown(self.kind, name, self._entries)
-        return self._entries[name]
+        if name not in self._known:
+            raise unknown(self.kind, name, self._known)
+        return self._known[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._known
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

@@ -6,6 +6,7 @@ from sigcli.attribution.select import choose_device, choose_methods, choose_metr
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.presets import PRESETS
+from sigcli.metrics import METRICS
 
 
 def test_options_reach_the_methods_that_have_them():
@@ -104,3 +105,24 @@ def test_names_are_unique_and_safe(tmp_path):
     assert len({f.casefold() for f in folders}) == len(folders)
     assert names[0][0] == "a/x.jpg"
     assert not {"manifest.json", "results.csv"} & set(folders)
+
+
+@pytest.mark.parametrize("catalog", [METHODS, METRICS])
+def test_names_of_other_tools_find_their_entry(catalog):
+    aliases = {alias: entry for entry in catalog.values() for alias in entry.aliases}
+    assert len(aliases) > 3
+    for alias, entry in aliases.items():
+        assert alias in catalog
+        assert alias not in list(catalog)
+        assert catalog[alias] is entry
+
+
+def test_results_bear_the_name_of_the_catalogue():
+    (one,) = choose_methods("integrated-gradients", {"integrated-gradients.steps": "3"})
+    assert (one.name, one.options) == ("ig", {"steps": 3})
+    (own,) = choose_methods("saliency=gradient", {})
+    assert own.name == "gradient"  # the same method, not a name of one's own
+    with pytest.raises(UsageError, match="is a method itself"):
+        choose_methods("saliency=ig", {})
+    with pytest.raises(UsageError, match="named twice"):
+        choose_methods("saliency,gradient", {})

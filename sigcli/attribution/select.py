@@ -158,7 +158,7 @@ def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: M
 
 def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
     """The alias, which becomes a file name and a cell of the tables."""
-    if not alias or alias == name:
+    if not alias or (alias in catalog and catalog[alias] is catalog[name]):
         return ""
     if alias in catalog:
         raise UsageError(f"'{alias}' is a {kind} itself and cannot be another's name", given=f"{alias}={name}")
@@ -172,7 +172,7 @@ def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
 def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
     owner, dot, option = key.rpartition(".")
     if dot:
-        named = [one for one in chosen if one.name == owner]
+        named = [one for one in chosen if owner == one.name or (not one.alias and owner in one.entry.aliases)]
         if not named:
             raise unknown(f"{kind} in --set {key}: it is not among those chosen", owner, [one.name for one in chosen])
         if option not in named[0].entry.options():

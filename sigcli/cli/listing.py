@@ -98,6 +98,7 @@ def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
     record: dict[str, object] = {
         "name": shown,
         "summary": entry.summary,
+        **({"aliases": list(entry.aliases)} if entry.aliases else {}),
         **({"kind": catalog.kind} if not form else {}),
     }
     if catalog is METHODS:
@@ -146,7 +147,9 @@ def _show(entries: list[dict[str, object]]) -> None:
         table.add_column(f"{fact} (passes)" if fact == "cost" else fact)
     for entry in entries:
         cells = [escape(_initials(entry[fact]) if fact == "axioms" else str(entry[fact])) for fact in facts]
-        table.add_row(escape(str(entry["name"])), escape(str(entry["summary"])), *cells)
+        also = ", ".join(cast(list[str], entry.get("aliases", [])))
+        summary = f"{entry['summary']}{f' (also: {also})' if also else ''}"
+        table.add_row(escape(str(entry["name"])), escape(summary), *cells)
     console = Console(highlight=False, emoji=False)
     console.print(table)
     if "axioms" in facts:

@@ -72,13 +72,18 @@ METHODS = Catalog(
             {**_SHAPLEY, "linear": "players", "cost": "orders × players", "quantity": "Shapley value"},
         ),
         Entry(
-            "ig", "methods.integrated_gradients:ig", "Integrated Gradients from one baseline [Sundararajan 2017]", _PATH
+            "ig",
+            "methods.integrated_gradients:ig",
+            "Integrated Gradients from one baseline [Sundararajan 2017]",
+            _PATH,
+            aliases=("integrated-gradients",),
         ),
         Entry(
             "eg",
             "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
             {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps"},
+            aliases=("expected-gradients",),
         ),
         Entry(
             "agn",
@@ -91,13 +96,24 @@ METHODS = Catalog(
             "methods.certainty_gradients:icg",
             "Integrated Certainty Gradients, for networks that take a certainty per pixel [ICG 2022]",
             {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps"},
+            aliases=("integrated-certainty-gradients",),
         ),
-        Entry("gradient", "methods.gradients:gradient", "the gradient of the score [Simonyan 2014]", _GRADIENT),
+        Entry(
+            "gradient",
+            "methods.gradients:gradient",
+            "the gradient of the score [Simonyan 2014]",
+            _GRADIENT,
+            aliases=(
+                "saliency",
+                "vanilla-gradient",
+            ),
+        ),
         Entry(
             "input-x-gradient",
             "methods.gradients:input_x_gradient",
             "input times gradient [Shrikumar 2016]",
             {**_GRADIENT, "multiplied": True},
+            aliases=("gradient-x-input",),
         ),
         Entry(
             "smoothgrad",
@@ -147,6 +163,7 @@ METHODS = Catalog(
             "methods.cam:gradcam",
             "the map of the last place that everything passes, weighted by gradients [Selvaraju 2017]",
             _LAYER,
+            aliases=("grad-cam",),
         ),
         Entry(
             "gradcam-counterfactual",
@@ -160,18 +177,21 @@ METHODS = Catalog(
             "methods.backprop:guided_backprop",
             "gradient, only positive ones through active ReLUs [Springenberg 2015]",
             _RULED,
+            aliases=("guided-backpropagation",),
         ),
         Entry(
             "deconvolution",
             "methods.backprop:deconvolution",
             "gradient, only positive ones through all ReLUs [Zeiler 2014]",
             _RULED,
+            aliases=("deconvnet",),
         ),
         Entry(
             "guided-gradcam",
             "methods.backprop:guided_gradcam",
             "guided backpropagation times Grad-CAM [Selvaraju 2017]",
             {**_LAYER, "unit": "guided Grad-CAM, no unit", "axioms": ("dummy",), "cost": "2"},
+            aliases=("guided-grad-cam",),
         ),
         Entry(
             "deeplift",
@@ -184,6 +204,7 @@ METHODS = Catalog(
             "methods.deeplift:deepshap",
             "DeepLIFT averaged over other images or noise [Lundberg 2017]",
             {**_DIRECT, "complete": True, "sampled": True, "axioms": ("completeness", "dummy"), "cost": "2 × samples"},
+            aliases=("deep-shap",),
         ),
         Entry(
             "lrp",
@@ -202,6 +223,7 @@ METHODS = Catalog(
                 "axioms": ("dummy", "linearity", "symmetry", "invariance"),
                 "cost": "players",
             },
+            aliases=("feature-ablation",),
         ),
         Entry(
             "rise",
@@ -241,12 +263,14 @@ METHODS = Catalog(
             "methods.shapley_values:shapley_sampling",
             "Shapley value per player by random orders [Castro 2009]",
             {**_GAME, "cost": "orders × players"},
+            aliases=("shapley-value-sampling",),
         ),
         Entry(
             "kernelshap",
             "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
             {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
+            aliases=("kernel-shap",),
         ),
         Entry(
             "low-order-shap",

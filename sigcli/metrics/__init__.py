@@ -45,14 +45,17 @@ _OWN_RANGES = {  # where the unit does not tell
 _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, the value what it leaves of 1
 
 
-def _entry(name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "") -> Entry:  # noqa: PLR0917
+def _entry(  # noqa: PLR0917
+    name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "",
+    *, aliases: tuple[str, ...] = (),
+) -> Entry:  # fmt: skip
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
     range_ = _OWN_RANGES.get(name) or _RANGES.get(unit, _FREE)
     properties = {
         "kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_),
     }  # fmt: skip
-    return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties)
+    return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties, aliases)
 
 
 METRICS = Catalog(
@@ -75,7 +78,8 @@ METRICS = Catalog(
                "removal", "probability", True),
         _entry("morf", "faithfulness:morf",
                "pixel-flipping, most relevant first: mean drop of the probability (AOPC) [Samek 2017]",
-               "removal", "probability", True),
+               "removal", "probability", True,
+               aliases=("pixel-flipping",)),
         _entry("lerf", "faithfulness:lerf",
                "pixel-flipping, least relevant first: mean drop of the probability [Samek 2017]",
                "removal", "probability", False),
@@ -98,10 +102,12 @@ METRICS = Catalog(
         _entry("avg-sensitivity", "robustness:avg_sensitivity",
                "mean relative change of the map near the image [Bhatt 2020]", "rerun", "ratio", False),
         _entry("sparseness", "complexity:sparseness", "Gini index of |attribution| [Chalasani 2020]", "map", "index", True),
-        _entry("entropy", "complexity:entropy", "entropy of the shares of |attribution| [Bhatt 2020]", "map", "nats", False),
+        _entry("entropy", "complexity:entropy", "entropy of the shares of |attribution| [Bhatt 2020]", "map", "nats", False,
+               aliases=("complexity",)),
         _entry("parameter-randomisation", "sanity:parameter_randomisation",
                "similarity with the map of the model whose layers are random (MPRT) [Adebayo 2018]",
-               "model", "correlation", False),
+               "model", "correlation", False,
+               aliases=("mprt", "parameter-randomization",)),
         _entry("random-logit", "sanity:random_logit",
                "similarity with the map of another class [Sixt 2020]", "model", "correlation", False),
         _entry("accuracy", "classifier:accuracy", "share of the images whose class the model names; comes with --labels",
@@ -110,7 +116,8 @@ METRICS = Catalog(
                "share of the images whose class is among the model's first five; comes with --labels",
                "labels", "share", True),
         _entry("calibration-error", "classifier:calibration_error",
-               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "labels", "probability", False),
+               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "labels", "probability", False,
+               aliases=("ece",)),
         _entry("information-absence", "metrics.certainty:information_absence",
                "mean change of what the network predicts at a certainty of 0, total variation [ICG 2022 A.3.1]",
                "certainty", "probability", False),

@@ -19,7 +19,7 @@ BATCH = 64
 def unknowing(
     model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS, size: int = BATCH
 ) -> Float[Tensor, "n k"]:
-    """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), without gradients, from batches of a size.
+    """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), from batches of a size.
 
     Raises:
         MemoryShortage: not even one image fits the device.
