@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sigcli.attribution.decoding import run_names
-from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, parse_target
+from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, parse_target, split_settings
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.presets import PRESETS
@@ -126,3 +126,10 @@ def test_results_bear_the_name_of_the_catalogue():
         choose_methods("saliency=ig", {})
     with pytest.raises(UsageError, match="named twice"):
         choose_methods("saliency,gradient", {})
+
+
+def test_settings_of_a_metric_go_to_it_under_every_name():
+    methods, metrics = split_settings({"pixel-flipping.steps": "4", "steps": "9"}, "pixel-flipping")
+    assert (methods, metrics) == ({"steps": "9"}, {"pixel-flipping.steps": "4"})
+    (one,) = choose_metrics("pixel-flipping", None, metrics)
+    assert (one.name, one.options) == ("morf", {"steps": 4})

@@ -65,7 +65,8 @@ def split_settings(settings: Mapping[str, Any], metric: str | Sequence[str]) -> 
     >>> split_settings({"samples": "9", "deletion.steps": "20", "d.steps": "5"}, "d=deletion")
     ({'samples': '9'}, {'deletion.steps': '20', 'd.steps': '5'})
     """
-    owners = {*METRICS, *(alias for alias, _ in _named(metric) if alias)}
+    own = (alias for alias, _ in _named(metric) if alias)
+    owners = {name for entry in METRICS.values() for name in (entry.name, *entry.aliases)}.union(own)
     for_metrics = {key: value for key, value in settings.items() if key.rpartition(".")[0] in owners}
     return {key: value for key, value in settings.items() if key not in for_metrics}, for_metrics
 

@@ -89,7 +89,7 @@ class Ledger:
 
     Args:
         path: the run folder.
-        run: digest of the run's spec; lines of another run are `former`.
+        run: digest of the run's spec.
         begun: what a process has begun to write, and may have left without a line of its own: `folder/method` for the files
             of an item, `folder/compare` for a sheet, or the name of a file.
     """
