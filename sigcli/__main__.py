@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command line."""
     import warnings
 
-    from .cli.guard import flushed
+    from .cli.console import flushed
     from .cli.main import app
 
     # Oversized and damaged pictures are refused with a message of our own; Pillow's warnings would stand beside it.

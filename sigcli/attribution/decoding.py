@@ -14,7 +14,8 @@ from torch import Tensor
 from ..baselines.single import resized_to
 from ..engine.failures import attempted
 from ..errors import ImageError, SigError
-from ..inputs.images import Picture, read_image
+from ..inputs.images import read_image
+from ..inputs.picture import Picture
 from ..models.preprocess import Preprocess
 from ..runs.filenames import run_names
 

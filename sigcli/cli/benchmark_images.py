@@ -11,8 +11,8 @@ from rich.table import Table
 from ..engine.allocator import keep_freed_memory
 from . import options as o
 from .answers import answers
+from .console import FAILED, console, guarded
 from .evaluate import Imputation, Labels, Masks, Metric, Smooth, print_failures
-from .guard import FAILED, console, guarded
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark

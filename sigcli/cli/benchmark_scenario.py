@@ -11,7 +11,7 @@ from rich.table import Table
 from ..engine.allocator import keep_freed_memory
 from . import options as o
 from .answers import answers
-from .guard import FAILED, console, guarded
+from .console import FAILED, console, guarded
 
 if TYPE_CHECKING:
     from ..scenarios.scenario import Verdict

@@ -13,7 +13,7 @@ from ..engine.allocator import keep_freed_memory
 from ..names import printable
 from . import options as o
 from .answers import Answers, answers
-from .guard import FAILED, RESUME, console, guarded, traces
+from .console import FAILED, RESUME, console, guarded, traces
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from . import options as o
 from .answers import Answers, answers
-from .guard import console, guarded
+from .console import console, guarded
 
 if TYPE_CHECKING:
     from ..gridworld.results import Study

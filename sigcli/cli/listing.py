@@ -20,7 +20,7 @@ from ..models import MODELS
 from ..scenarios import SCENARIOS
 from . import options as o
 from .answers import Answers, answers
-from .guard import guarded
+from .console import guarded
 
 CATALOGS: dict[str, Catalog] = {
     "models": MODELS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import Self
 
-from .guard import console
+from .console import console
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation

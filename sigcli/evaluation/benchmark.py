@@ -17,7 +17,8 @@ from ..attribution.explanation import Explanation
 from ..attribution.pipeline import Session
 from ..engine.integrate import Task, integrate
 from ..errors import ImageError, SigError, UsageError, unknown
-from ..inputs.images import Picture, find_images, read_image
+from ..inputs.images import find_images, read_image
+from ..inputs.picture import Picture
 from ..methods import METHODS
 from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject

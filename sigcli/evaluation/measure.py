@@ -20,7 +20,8 @@ from ..attribution.pipeline import Session
 from ..attribution.select import Chosen
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError, UsageError
-from ..inputs.images import Picture, read_image
+from ..inputs.images import read_image
+from ..inputs.picture import Picture
 from ..methods.run import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan

@@ -19,7 +19,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..errors import ImageError, UsageError
-from .images import Picture, nearest_name
+from .given import Given, Source
+from .images import nearest_name
+from .picture import Picture
 
 SUFFIX = ".npy"
 PLAYERS = (
@@ -30,8 +32,12 @@ _PAIRS = r"pairs:(-?\d+),(-?\d+)"
 _RUN_FILES = ("manifest.json", "results.csv")
 
 
-def is_array_path(path: str | Path) -> bool:
-    """Whether a user means arrays: a `.npy` or `.npz` file or pattern, or a folder that holds `.npy` files and no images."""
+def is_array_path(path: str | Source) -> bool:
+    """Whether a user means arrays: a `.npy` or `.npz` file or pattern, a folder that holds `.npy` files and no images, or a
+    sample of features in memory.
+    """
+    if isinstance(path, Given):
+        return path.array
     text = str(path)
     if text.lower().endswith((".npy", ".npz")):
         return True
@@ -44,24 +50,16 @@ def is_array_path(path: str | Path) -> bool:
     return bool(suffixes & {".npy", ".npz"}) and not suffixes & set(IMAGE_SUFFIXES)
 
 
-def find_arrays(paths: Sequence[str | Path]) -> list[Path]:
+def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
     """The `.npy` files that files, folders and patterns stand for, each once; a folder is not searched further down.
 
     Raises:
         UsageError: no such file, a `.npz`, something else than a `.npy`, or a pattern without a match.
     """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        if path.is_dir():
-            here = [item for item in sorted(path.iterdir()) if item.suffix.lower() in (".npy", ".npz")]
-        elif not path.exists() and any(mark in str(path) for mark in "*?["):
-            here = sorted(path.parent.glob(path.name))
-        else:
-            here = [path]
-        if not here:
-            raise UsageError("no arrays there", given=path, allowed="files that end in .npy")
-        found.update(dict.fromkeys(here))
-    for path in found:
+    found: dict[Source, None] = {}
+    for path in paths:
+        found.update(dict.fromkeys(_there(path)))
+    for path in (one for one in found if isinstance(one, Path)):
         if path.suffix.lower() == ".npz":
             hint = "Save each sample alone: numpy.save('sample.npy', x)."
             raise UsageError("a .npz holds several arrays, and which is the sample is not known", given=path, hint=hint)
@@ -73,12 +71,31 @@ def find_arrays(paths: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def read_array(path: str | Path) -> Picture:
+def _there(path: str | Source) -> list[Source]:
+    """The arrays that one path stands for."""
+    if isinstance(path, Given):
+        if not path.array:
+            raise UsageError("arrays and pictures cannot be explained in one run", given=path.name)
+        return [path]
+    path = Path(path)
+    here = [path]
+    if path.is_dir():
+        here = [item for item in sorted(path.iterdir()) if item.suffix.lower() in (".npy", ".npz")]
+    elif not path.exists() and any(mark in str(path) for mark in "*?["):
+        here = sorted(path.parent.glob(path.name))
+    if not here:
+        raise UsageError("no arrays there", given=path, allowed="files that end in .npy")
+    return [*here]
+
+
+def read_array(path: str | Source) -> Picture:
     """One sample: its values as float32, of the shape they have in the file, and a key that follows the content.
 
     Raises:
         ImageError: unreadable, pickled, no floats, empty, a single number, or with NaN or infinity.
     """
+    if isinstance(path, Given):
+        return path.picture
     path = Path(path)
     try:
         values = np.load(path, allow_pickle=False)
@@ -97,8 +114,10 @@ def read_array(path: str | Path) -> Picture:
     return Picture(path, values, int.from_bytes(digest, "little"))
 
 
-def shape_of(path: Path) -> tuple[int, ...] | None:
+def shape_of(path: Source) -> tuple[int, ...] | None:
     """The shape of a file's array, from its header alone; None where it cannot be read."""
+    if isinstance(path, Given):
+        return path.picture.pixels.shape
     try:
         return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
     except (OSError, ValueError, EOFError):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import difflib
 import glob
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError, UsageError
+from .given import Given, Source
+from .picture import Picture, content_key, rgb
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
@@ -22,35 +21,9 @@ IMAGE_SUFFIXES = (
 MAX_PIXELS = 100_000_000
 
 _RUN_FILES = ("manifest.json", "results.csv")
-_ORIENTATION = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """One decoded image.
-
-    Args:
-        path: where it came from.
-        pixels: uint8 array (H, W, 3), RGB, upright.
-        key: 64-bit number that depends on shape and pixels only, so that random draws follow the content and not the
-            file's name or format.
-    """
-
-    path: Path
-    pixels: np.ndarray
-    key: int
-
-
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
+def find_images(paths: Sequence[str | Path | Given]) -> list[Source]:
     """List the image files that files, folders and glob patterns stand for.
 
     A file is taken whatever its suffix. A folder is searched recursively, in sorted order, for `IMAGE_SUFFIXES`; hidden
@@ -58,7 +31,7 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     `results.csv`), whose maps are not photographs. A pattern's matches are treated like a folder's content.
 
     Args:
-        paths: files, folders and patterns (`*`, `?`, `[...]`, `**`), in any mixture.
+        paths: files, folders and patterns (`*`, `?`, `[...]`, `**`), and pictures in memory, in any mixture.
 
     Returns:
         Paths as typed, in the order given, each file once.
@@ -68,15 +41,15 @@ def find_images(paths: Sequence[str | Path]) -> list[Path]:
     """
     if not paths:
         raise UsageError("no images given", hint="Name a file, a folder or a pattern such as 'photos/*.jpg'.")
-    found: dict[str, Path] = {}
+    found: dict[str, Source] = {}
     for path in paths:
-        for item in _expand(path):
+        for item in [path] if isinstance(path, Given) else _expand(path):
             found.setdefault(os.path.abspath(item), item)
     return list(found.values())
 
 
-def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """Decode one image file into upright 8-bit RGB.
+def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Decode one image file into upright 8-bit RGB; a picture in memory is returned as it is.
 
     The content decides the format, not the suffix. EXIF orientation is applied, transparency is laid on white, 16-bit
     greys are scaled to 8 bits (not clipped), colour profiles are ignored as torchvision ignores them, and of an
@@ -92,14 +65,15 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         ImageError: the file is absent, unreadable, empty, not an image, truncated, too large, or has 32-bit pixels.
     """
+    if isinstance(path, Given):
+        return path.picture
     path = Path(path)
     _check_file(path)
     try:
         with Image.open(path) as image:
             _check_size(path, image.size, max_pixels)
             image.load()
-            upright = _upright(image)
-            pixels = np.array(_to_rgb(path, upright, image.format))
+            pixels = rgb(image, image.format, path)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -116,18 +90,6 @@ def read_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             f"the image is damaged: {reason}", given=path, hint="Fetch or save the file again, or leave it out."
         ) from error
     return Picture(path, pixels, content_key(pixels))
-
-
-def content_key(pixels: np.ndarray) -> int:
-    """A 64-bit number from the shape and bytes of a uint8 array.
-
-    >>> import numpy as np
-    >>> content_key(np.zeros((2, 3, 3), np.uint8)) == content_key(np.zeros((3, 2, 3), np.uint8))
-    False
-    """
-    digest = hashlib.blake2b(np.asarray(pixels.shape, "<i8").tobytes(), digest_size=8)
-    digest.update(np.ascontiguousarray(pixels).tobytes())
-    return int.from_bytes(digest.digest(), "little")
 
 
 def nearest_name(path: str | Path) -> str | None:
@@ -218,29 +180,3 @@ def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
 def _too_large(path: Path, max_pixels: int, size: str = "") -> ImageError:
     what = "the image has too many pixels" + (f" ({size})" if size else "")
     return ImageError(what, given=path, allowed=f"up to {max_pixels / 1e6:g} million", hint="Scale it down first.")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block is no reason to refuse sound pixels."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001  the EXIF parser raises all sorts of exceptions on broken bytes
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
-
-
-def _to_rgb(path: Path, image: Image.Image, container: str | None) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and container in ("PNG", "PPM")):
-        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ImageError(
-            f"the image has 32-bit pixels (mode {image.mode}), whose range is not defined", given=path,
-            hint="Save it with 8 or 16 bits per channel.",
-        )  # fmt: skip
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    front = image.convert("RGBA")
-    white = Image.new("RGBA", front.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, front).convert("RGB")

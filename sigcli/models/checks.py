@@ -18,7 +18,7 @@ from .steadiness import check_steady
 WRAP = (
     "Wrap it in a function that returns a module giving one tensor (images, classes): --model package.module:function."
 )
-SIZES = "Set the input size that it was trained with: --size HEIGHTxWIDTH."
+SIZES = "Set the input size that it was trained with: --image-size HEIGHTxWIDTH."
 
 
 class Logits(nn.Module):

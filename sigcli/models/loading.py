@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS
+from sigcli.inputs.given import Source as Sample
 
 from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
@@ -20,6 +21,7 @@ from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources import files
+from .sources.external import given_network
 from .sources.files import FixedBatch
 from .sources.torchvision import imagenet_labels
 from .sources.weights import is_there
@@ -35,7 +37,7 @@ _FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 def load_model(
-    spec: str = "shapes",
+    spec: str | nn.Module = "shapes",
     *,
     weights: str | None = None,
     device: torch.device | str = "cpu",
@@ -46,13 +48,13 @@ def load_model(
     size: str | Size | None = None,
     class_names: str | Path | None = None,
     pair: bool = False,
-    picture: str | Path | None = None,
+    picture: str | Sample | None = None,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
     Args:
         spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
-            `package.module:function`.
+            `package.module:function`; or a network, of which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
@@ -63,7 +65,7 @@ def load_model(
             that, or to `resize`, and cropped at its centre. In place of `crop`.
         class_names: a file with class names: one per line, or lines of `index,name`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
-        picture: a file; its size is tried where the network takes no usual size.
+        picture: the first that will be explained; its size is tried where the network takes no usual size.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -90,7 +92,7 @@ def load_model(
         preprocess, notes = adapt(source.preprocess, wishes)
     else:
         module, preprocess, notes = settle(
-            module, source.shape, wishes, place, None if picture is None else Path(picture)
+            module, source.shape, wishes, place, Path(picture) if isinstance(picture, str) else picture
         )
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
@@ -112,7 +114,7 @@ def load_model(
     certainty = not pair and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, classes, class_names)
     return Model(
-        name=spec,
+        name=name_of(spec),
         module=Aware(module, preprocess.channels) if certainty else module,
         preprocess=preprocess,
         labels=names,
@@ -134,7 +136,7 @@ def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishe
     if reason is not None:
         raise device_error(reason, sample.device) or ModelError(
             f"the network does not take images of the size asked for: {reason}", given="×".join(map(str, sample.shape[1:])),
-            hint=f"Its weights ask for {describe(own)}: leave --size, --resize and --crop out.",
+            hint=f"Its weights ask for {describe(own)}: leave --image-size, --resize and --crop out.",
         )  # fmt: skip
 
 
@@ -164,7 +166,14 @@ def kind_of(spec: str) -> str:
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
 
-def _source(spec: str, weights: str | None, device: torch.device) -> Source:
+def name_of(spec: str | nn.Module) -> str:
+    """What a model is called: as the user named it, or by the class of a network that was given."""
+    return spec if isinstance(spec, str) else type(spec).__name__
+
+
+def _source(spec: str | nn.Module, weights: str | None, device: torch.device) -> Source:
+    if isinstance(spec, nn.Module):
+        return given_network(spec, weights)
     kind = kind_of(spec)
     loader = files.load if kind == "file" else MODELS[kind].load()
     return loader(spec, weights, device)
@@ -187,6 +196,6 @@ def _labels(source: Source, classes: int, path: str | Path | None) -> tuple[tupl
         return read_labels(path, classes), ()
     if source.labels is not None and len(source.labels) == classes:
         return source.labels, ()
-    if source.kind in ("torchscript", "export", "factory") and classes == 1000:
+    if source.kind in ("torchscript", "export", "factory", "module") and classes == 1000:
         return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--class-names FILE for others)",)
     return None, ()

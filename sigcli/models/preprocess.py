@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from sigcli.errors import UsageError
+from sigcli.errors import ImageError, UsageError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -62,13 +62,26 @@ class Preprocess:
             raise UsageError("--std must be above zero", given=self.std)
 
     def __call__(self, pixels: np.ndarray) -> Tensor:
-        """Normalise one picture: uint8 (H, W, 3) → float32 (C, h, w)."""
+        """Normalise one picture: uint8 (H, W, 3) → float32 (C, h, w).
+
+        A float array (C, h, w) is the network's input already, given by a program, and is taken as it is; raises ImageError
+        where the network takes another shape.
+        """
+        if pixels.dtype.kind == "f":
+            return torch.from_numpy(self._ready(pixels))
         image = self._geometry(pixels)
         values = torch.from_numpy(np.array(image)).reshape(image.height, image.width, -1).permute(2, 0, 1)
         return values.float().div(255).sub(self._column(self.mean)).div(self._column(self.std)).contiguous()
 
     def display(self, pixels: np.ndarray) -> np.ndarray:
-        """What the network sees, as a picture: uint8 (H, W, 3) → uint8 (h, w, 3), grey networks in grey."""
+        """What the network sees, as a picture: uint8 (H, W, 3) → uint8 (h, w, 3), grey networks in grey.
+
+        Of a float array, which is the network's input, the mean and standard deviation are taken back; what lies outside the
+        range of pixels is clipped.
+        """
+        if pixels.dtype.kind == "f":
+            seen = self.denormalise(torch.from_numpy(self._ready(pixels))).clamp(0, 1).mul(255).round().byte()
+            return seen.permute(1, 2, 0).expand(-1, -1, 3).numpy().copy()
         return np.array(self._geometry(pixels).convert("RGB"))
 
     def denormalise(self, images: Tensor) -> Tensor:
@@ -89,7 +102,7 @@ class Preprocess:
 
     @property
     def text(self) -> str:
-        """The size of the input as `--size` takes it: 224 or 60x80."""
+        """The size of the input as `--image-size` takes it: 224 or 60x80."""
         height, width = self.size or (0, 0)
         return str(height) if height == width else f"{height}x{width}"
 
@@ -102,6 +115,15 @@ class Preprocess:
     def high(self) -> Tensor:
         """What pixel value 1 (white) is in normalised space: float32 (C, 1, 1)."""
         return (1 - self._column(self.mean)) / self._column(self.std)
+
+    def _ready(self, values: np.ndarray) -> np.ndarray:
+        height, width = self.size or values.shape[-2:]
+        if values.shape != (self.channels, height, width):
+            allowed = f"({self.channels}, {height}, {width}), or (N, {self.channels}, {height}, {width})"
+            raise ImageError(
+                "the tensor does not have the shape of the network's input", given=values.shape, allowed=allowed
+            )
+        return values
 
     def _geometry(self, pixels: np.ndarray) -> Image.Image:
         image: Any = Image.fromarray(pixels).convert("L" if self.channels == 1 else "RGB")
@@ -166,7 +188,7 @@ def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ..
     if wishes.size is not None:
         if wishes.crop is not None:
             raise UsageError(
-                "--size and --crop both name the input's size", given=wishes.crop, hint="Leave --crop out."
+                "--image-size and --crop both name the input's size", given=wishes.crop, hint="Leave --crop out."
             )
         crop = wishes.size if isinstance(wishes.size, int) or wishes.size[0] != wishes.size[1] else wishes.size[0]
         resize = wishes.resize or (crop if isinstance(crop, int) else COVER)
@@ -198,7 +220,7 @@ def parse_size(size: str | Size | None) -> Size | None:
     sides = [int(side) for side in found.groups() if side is not None] if found else []
     if not sides or not all(1 <= side <= LARGEST for side in sides):
         raise UsageError(
-            "--size must be a number of pixels, or HEIGHTxWIDTH",
+            "--image-size must be a number of pixels, or HEIGHTxWIDTH",
             given=size,
             allowed=f"such as 224 or 60x80, 1 to {LARGEST}",
         )

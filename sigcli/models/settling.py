@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from sigcli.errors import ImageError, ModelError
+from sigcli.inputs.given import Given, Source
 from sigcli.inputs.images import read_image
 
 from .checks import device_error, probe_images
@@ -29,7 +29,7 @@ ARRAYS = "Save the samples as float arrays (C, H, W), one .npy file each: sig ex
 
 
 def settle(
-    module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device, picture: Path | None = None
+    module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device, picture: Source | None = None
 ) -> tuple[nn.Module, Preprocess, tuple[str, ...]]:
     """Find preprocessing that a network accepts: the user's options first, then its stated shape, then what is usual.
 
@@ -68,7 +68,12 @@ def settle(
     )
 
 
-def _candidates(shape: Shape, wishes: Wishes, picture: Path | None) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
+def _candidates(shape: Shape, wishes: Wishes, picture: Source | None) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
+    given = picture.picture.pixels if isinstance(picture, Given) else None
+    if given is not None and given.dtype.kind == "f" and given.shape[0] in _USUAL:  # the network's input itself
+        usual = _USUAL[given.shape[0]]
+        yield adapt(Preprocess(None, (given.shape[1], given.shape[2]), usual.mean, usual.std), wishes)
+        return
     channels = (shape[0],) if shape[0] else _order(wishes)
     for count in channels:
         yield adapt(_sized(_USUAL[count], shape, wishes), wishes)
@@ -76,16 +81,17 @@ def _candidates(shape: Shape, wishes: Wishes, picture: Path | None) -> Iterator[
     if own is not None:
         for count in channels:
             preset, notes = adapt(Preprocess(COVER, own, _USUAL[count].mean, _USUAL[count].std), wishes)
-            taken = f"the first picture's size is taken, {preset.text} (--size names another)"
+            taken = f"the first picture's size is taken, {preset.text} (--image-size names another)"
             yield preset, (*notes, f"the network does not take the usual size: {taken}")
 
 
-def _size_of(picture: Path | None) -> tuple[int, int] | None:
+def _size_of(picture: Source | None) -> tuple[int, int] | None:
     """(H, W) of a picture, or None where it cannot be read, which is said where it is explained."""
     try:
         if picture is None:
             return None
-        height, width, _ = read_image(picture).pixels.shape
+        pixels = read_image(picture).pixels
+        height, width = pixels.shape[-2:] if pixels.dtype.kind == "f" else pixels.shape[:2]
         return height, width
     except ImageError:
         return None
@@ -125,7 +131,9 @@ def _assumed(
         if refusal(module, _probe(grey, device)) is not None:
             return ()
         return ("the network takes grey and colour input: colour is used, with the one mean and std for each channel",)
-    return (f"{kind} input prepared with {describe(preset)} (--size, --resize, --crop, --mean and --std change that)",)
+    return (
+        f"{kind} input prepared with {describe(preset)} (--image-size, --resize, --crop, --mean and --std change that)",
+    )
 
 
 def _no_picture(channels: int | None) -> ModelError:
@@ -145,7 +153,7 @@ def _way_out(
         usual = _USUAL[channels]
         for size in _sizes(reasons, picture):
             if fit(module, _probe(Preprocess(None, size, usual.mean, usual.std), device))[2] is None:
-                text = f"It takes {channels}×{size[0]}×{size[1]}: try --size {Preprocess(None, size).text}"
+                text = f"It takes {channels}×{size[0]}×{size[1]}: try --image-size {Preprocess(None, size).text}"
                 text += "" if wishes.crop is None else " without --crop"
                 grey = channels == 1 and all(reason.startswith("3") for reason in reasons)
                 return f"{text} with one number each for --mean and --std." if grey else f"{text}."
@@ -154,7 +162,10 @@ def _way_out(
             height, width = (int(side) for side in re.findall(r"\d+", reason.partition(":")[0])[1:3])
             if fit(module, probe_images((channels, height, width), device))[2] is None:
                 raise _no_picture(channels)
-    return "Name the size that it was trained with: --size HEIGHTxWIDTH. If it has no size of its own, mend the error above."
+    return (
+        "Name the size that it was trained with: --image-size HEIGHTxWIDTH. "
+        "If it has no size of its own, mend the error above."
+    )
 
 
 def _sizes(reasons: list[str], picture: tuple[int, int] | None) -> Iterator[tuple[int, int]]:

@@ -112,7 +112,7 @@ def decode(
     """
     if len(items) * channels * side * side > _ROOM:
         most = int((_ROOM / len(items) / channels) ** 0.5)
-        what, hint = "the images do not fit 4 GiB of memory at this size", f"Try --size {most * 8 // 9}."
+        what, hint = "the images do not fit 4 GiB of memory at this size", f"Try --image-size {most * 8 // 9}."
         raise UsageError(what, given=f"{side} pixels", hint=hint)
     shape = Preprocess(side, side, (0.0,) * channels, (1.0,) * channels)
 

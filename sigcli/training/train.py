@@ -154,7 +154,7 @@ def _built(made: Trained, size: int, seed: int) -> nn.Module:
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         what = f"{made.arch} cannot take pictures of {size} pixels: {' '.join(str(error).split())}"
         raise UsageError(
-            what, given=f"--size {size}", hint="Try --size 224, for which most networks are made."
+            what, given=f"--image-size {size}", hint="Try --image-size 224, for which most networks are made."
         ) from error
     return module.train()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import math
 import os
@@ -94,6 +95,20 @@ def load_factory(spec: str, weights: str | None, device: torch.device) -> Source
         weights_hash=hash_file(weights) if weights else hash_state(module.state_dict()),
         notes=notes,
     )
+
+
+def given_network(network: nn.Module, weights: str | None) -> Source:
+    """A network that a program gives: a copy of it, since what follows freezes it and folds its layers.
+
+    Args:
+        network: as it is; it is not changed.
+        weights: None for its own, or a file to fill the copy from.
+    """
+    own = copy.deepcopy(network)
+    if weights is not None:
+        load_into(own, read_state_dict(weights), weights, type(network).__name__)
+    digest = hash_file(weights) if weights else hash_state(own.state_dict())
+    return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest)
 
 
 def _timm() -> ModuleType:

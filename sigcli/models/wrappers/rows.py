@@ -18,10 +18,10 @@ from ..checks import WRAP, attempt, check_classifier, one_line, plain_output
 from ..fold import freeze
 from ..heads import recognise
 from ..labels import read_labels
-from ..loading import kind_of, place_of
+from ..loading import kind_of, name_of, place_of
 from ..model import Model, Source
 from ..preprocess import Preprocess, Size
-from ..sources.external import load_factory
+from ..sources.external import given_network, load_factory
 from ..sources.files import FixedBatch
 from .fitting import fit
 from .twins import inputs_of
@@ -79,7 +79,7 @@ class Rows(nn.Module):
 
 
 def load_array_model(
-    spec: str,
+    spec: str | nn.Module,
     samples: Sequence[Tensor],
     shapes: Mapping[int, tuple[int, ...]],
     *,
@@ -90,7 +90,7 @@ def load_array_model(
     """Load a network of arrays and check it on true samples.
 
     Args:
-        spec: a TorchScript or `.pt2` file, or `package.module:function`.
+        spec: a TorchScript or `.pt2` file, `package.module:function`, or a network, of which a copy is taken.
         samples: (1, 1, F) arrays of one shape to try it with.
         shapes: number of features → shape of a sample.
         weights: see `load_factory`.
@@ -100,8 +100,8 @@ def load_array_model(
     Raises:
         ModelError: a network of pictures, or none that gives differentiable scores for such samples.
     """
-    kind = kind_of(spec)
-    if kind not in ("file", "factory"):
+    kind = kind_of(spec) if isinstance(spec, str) else "module"
+    if kind not in ("file", "factory", "module"):
         raise ModelError(
             f"{spec} is a network of pictures and cannot explain arrays",
             allowed="a TorchScript or .pt2 file, or package.module:function",
@@ -129,7 +129,7 @@ def load_array_model(
     if lacks or isinstance(inner, FixedBatch):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
     return Model(
-        name=spec,
+        name=name_of(spec),
         module=network,
         preprocess=ArrayInput(shapes=shapes),
         labels=None if class_names is None else read_labels(class_names, classes),
@@ -144,7 +144,9 @@ def load_array_model(
     )
 
 
-def _source(spec: str, kind: str, weights: str | None, place: torch.device) -> Source:
+def _source(spec: str | nn.Module, kind: str, weights: str | None, place: torch.device) -> Source:
+    if isinstance(spec, nn.Module):
+        return given_network(spec, weights)
     if kind == "factory":
         return load_factory(spec, weights, place)
     from ..sources import files

@@ -1,4 +1,7 @@
-"""Exceptions to messages and exit codes: 0 all done, 1 some items failed, 2 wrong usage, 130 interrupted."""
+"""The screen: console and tables; errors to messages and exit codes.
+
+0 all done, 1 some items failed, 2 wrong usage, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from ..errors import SigError, StoppedError
@@ -29,6 +33,21 @@ def console() -> Console:
     if not screen.is_terminal:  # nobody's window is narrow there: tables keep their words whole
         screen.width = max(screen.width, _PIPE)
     return screen
+
+
+def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> Table:
+    """An empty table as all commands print it.
+
+    Args:
+        columns: their headings; the first is never wrapped.
+        right: headings of those whose cells stand at the right, as numbers do.
+        title: above it.
+    """
+    made = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), title=title)
+    made.title_style, made.title_justify = "italic", "left"
+    for number, heading in enumerate(columns):
+        made.add_column(heading, justify="right" if heading in right else "left", no_wrap=number == 0)
+    return made
 
 
 @dataclass(eq=False)

@@ -1,0 +1,132 @@
+"""The options of `sig explain`, and those that other commands share with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Union
+
+from ..options import COMPUTE, METHOD, MODEL, OUTPUT, ComputeOptions, ResumeOptions, assignments, numbers, option
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Tensor, nn
+
+Sample = Union[str, Path, "Tensor", "np.ndarray", "Image"]
+"""What is explained: a file, a folder or a pattern; or a picture in memory, see `sigcli.inputs.given`."""
+Samples = Union[Sample, Sequence[Sample]]  # noqa: UP007  of texts there is no |
+_INPUTS = "Images, or arrays of floats .npy; folders or glob patterns; without any, the bundled sample images."
+
+
+@dataclass(frozen=True, repr=False)
+class ModelOptions(ComputeOptions):
+    """The model, and how a picture is brought to it."""
+
+    model: "str | nn.Module" = option(
+        "shapes",
+        "shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory.",
+        panel=MODEL, flags=("--model", "-m"), kind=str, kept=True,
+    )  # fmt: skip
+    weights: str | None = option(
+        None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors).",
+        panel=MODEL, flags=("--weights", "-w"), kept=True,
+    )  # fmt: skip
+    class_names: str | Path | None = option(
+        None,
+        "File of the classes' names: one a line, or CSV index,name.",
+        panel=MODEL,
+        kind=Path,
+        shown=False,
+        kept=True,
+    )
+    image_size: str | int | tuple[int, int] | None = option(
+        None, "The network's input in pixels: the picture is scaled to fill it and cropped at its centre.",
+        panel=MODEL, kind=str, shown=False, metavar="SIDE|HEIGHTxWIDTH", kept=True, was=("--size",),
+    )  # fmt: skip
+    resize: int | None = option(None, "Shorter side in pixels before the crop.", panel=MODEL, kept=True)
+    crop: int | None = option(None, "Side of the centre crop; or use --image-size.", panel=MODEL, kept=True)
+    mean: tuple[float, ...] | None = option(
+        None, "Normalisation, for example 0.485,0.456,0.406; one number for all channels.",
+        panel=MODEL, kind=str, read=numbers("mean"), kept=True,
+    )  # fmt: skip
+    std: tuple[float, ...] | None = option(
+        None, "Normalisation, for example 0.229,0.224,0.225; one number for all channels.",
+        panel=MODEL, kind=str, read=numbers("std"), kept=True,
+    )  # fmt: skip
+    precision: str = option("fp32", "fp32, tf32, bf16 or fp16.", panel=COMPUTE, kept=True)
+
+
+@dataclass(frozen=True, repr=False)
+class MethodOptions(ModelOptions):
+    """Methods, and the score that they explain."""
+
+    method: str | Sequence[str] = option(
+        "sig", "One or several, with commas; see 'sig list methods'. NAME=METHOD gives one a name of its own.",
+        panel=METHOD, kind=str,
+    )  # fmt: skip
+    settings: Mapping[str, Any] | None = option(
+        None,
+        "An option of the methods, for all that have it or as METHOD.NAME=VALUE; of a metric as METRIC.NAME=VALUE; "
+        "repeatable.",
+        panel=METHOD, flags=("--set",), kind=list[str], read=assignments, metavar="NAME=VALUE", shown=False,
+    )  # fmt: skip
+    preset: str | None = option(
+        None, "Settings that go together: 'paper' runs SIG, the walk and IG as the papers do. --set overrides it.",
+        panel=METHOD, shown=False,
+    )  # fmt: skip
+    players: str | None = option(
+        None,
+        "Parts of the input that are credited: 80x80, grid:7x7, superpixels:N, pixels or a label map .npy; "
+        "axis:N or features of arrays.",
+        panel=METHOD,
+    )  # fmt: skip
+    baseline: str | None = option(
+        None, "Baseline x', which stands for a missing input; see 'sig list baselines'.", panel=METHOD
+    )
+    target: str | int = option("top", "top, top:K, a class index or a label.", panel=METHOD, kind=str)
+    output: str = option(
+        "logit", "logit, prob or logprob; distance or cosine-distance of a pair.", panel=METHOD, kept=True
+    )
+    references: Samples | None = option(
+        None, "Images for eg and the mean and random baselines instead of those explained; repeatable.",
+        panel=METHOD, kind=list[str], shown=False,
+    )  # fmt: skip
+    mask_certainty: str | Path | None = option(
+        None,
+        "Set the certainty of an area to 0, for certainty-aware models: LEFT,TOP,RIGHT,BOTTOM as fractions of the image, "
+        "or an image that is white there.",
+        panel=METHOD, kind=str, shown=False, metavar="AREA", kept=True,
+    )  # fmt: skip
+    check: str = option(
+        "sampled", "Completeness check: sampled (cheap) or all end points.", panel=COMPUTE,
+        flags=("--completeness-check",), was=("--check",),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class RunOptions(MethodOptions, ResumeOptions):
+    """A run: images, a model, methods and a run folder."""
+
+    images: Samples | None = option(
+        None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
+    )
+    uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
+    smooth: float | None = option(
+        None, "Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw.", panel=OUTPUT, shown=False
+    )
+    signs: str = option(
+        "together", "together, or apart: also pictures of positive and of negative values alone.", panel=OUTPUT
+    )
+
+
+@dataclass(frozen=True, repr=False)
+class ExplainOptions(RunOptions):
+    """The options of `sig explain`."""
+
+    partner: str | Path | None = option(
+        None, "The second image of a pair, held fixed: one for all, or a folder with one of the same name for each.",
+        panel=METHOD, flags=("--partner", "--reference"), kind=Path, shown=False,
+    )  # fmt: skip
+    write: bool | None = option(
+        None, "Write files. By default only where all images are named by files, or `out` is given.", command_line=False
+    )

@@ -1,0 +1,142 @@
+"""A command line from a dataclass of options: parsing, errors, exit codes and results, the same for every command."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from ..engine.allocator import keep_freed_memory
+from ..errors import UsageError
+from ..options import OUTPUT, Option, Options, flags, table
+from .answers import Answers, answers
+from .console import FAILED, RESUME, Guard, console, guarded
+
+O = TypeVar("O", bound=Options)  # noqa: E741
+_WAS = "__was"
+JSON = Option("One JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
+DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
+
+
+@dataclass(eq=False)
+class Screen:
+    """Where a command shows things.
+
+    Args:
+        console: standard error, for people.
+        results: standard output, for programs; takes nothing unless `--json` was given.
+        guard: what is said where the command is interrupted.
+        debug: tracebacks are wanted.
+    """
+
+    console: Console
+    results: Answers
+    guard: Guard
+    debug: bool
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A line as it is, without markup."""
+        self.console.print(text, markup=False, style=style)
+
+
+def command(
+    options: type[O], *, kept: str = RESUME
+) -> Callable[[Callable[[O, Screen], int | None]], Callable[..., None]]:
+    """Make a command of a function that takes options and a screen and returns how many items failed.
+
+    Args:
+        options: the dataclass from which the command line follows.
+        kept: what is said to stand where the command is interrupted; the function may change it as it goes.
+    """
+
+    def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
+        def run(context: typer.Context, as_json: bool, debug: bool, **values: Any) -> None:
+            with guarded(debug, kept=kept) as guard, answers(as_json) as results:
+                keep_freed_memory()
+                screen = Screen(console(), results, guard, debug)
+                failed = function(_read(options, context, values, screen), screen)
+            if failed:
+                raise typer.Exit(FAILED)
+
+        parameters = list(_parameters(options))
+        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+def _parameters(options: type[Options]) -> Iterator[inspect.Parameter]:
+    """What typer reads: one parameter for each option, and a hidden one for each old name."""
+    by_name = inspect.Parameter.KEYWORD_ONLY
+    yield inspect.Parameter("context", by_name, annotation=typer.Context)
+    for name, (known, field) in table(options).items():
+        if not known.command_line:
+            continue
+        kind, default = known.kind or _plain(field), _shown(known, field.default)
+        for number, old in enumerate(known.was):
+            hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
+            yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
+        annotation = Annotated[kind | None if default is None else kind, _described(name, known)]
+        yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
+    for name, known in (("as_json", JSON), ("debug", DEBUG)):
+        yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(name, known)])
+
+
+def _plain(field: dataclasses.Field[Any]) -> type:
+    """The type of a field that is a plain one, or a plain one or None."""
+    kinds = [kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)]
+    if len(kinds) != 1 or not isinstance(kinds[0], type):
+        raise TypeError(f"the option {field.name} needs a kind for the command line; its type is {field.type}")
+    return kinds[0]
+
+
+def _shown(known: Option, default: Any) -> Any:
+    """The default as the command line has it: plain values only, and texts where it reads a text."""
+    if known.read is not None:
+        return known.shown if isinstance(known.shown, str) else None
+    return default if isinstance(default, (str, int, float, bool)) else None
+
+
+def _described(name: str, known: Option) -> Any:
+    shown = True if known.read is not None and isinstance(known.shown, str) else known.shown
+    if known.argument:
+        return typer.Argument(help=known.help, metavar=known.metavar, show_default=shown)
+    panel = known.panel or None
+    names = flags(name, known)
+    return typer.Option(*names, help=known.help, metavar=known.metavar, rich_help_panel=panel, show_default=shown)
+
+
+def _read(options: type[O], context: typer.Context, values: dict[str, Any], screen: Screen) -> O:
+    """The options that were typed, as the library takes them; those left out keep their defaults.
+
+    Raises:
+        UsageError: a text that cannot be read, or an option typed under two names.
+    """
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if _source(context, name) in ("DEFAULT", "DEFAULT_MAP") or value is None:
+            continue
+        now, old, number = name.partition(_WAS)
+        known = table(options)[now][0]
+        if old:
+            screen.say(
+                f"note: {known.was[int(number)]} is now {flags(now, known)[0]}; the old name goes with the next version."
+            )
+        if now in given:
+            raise UsageError(f"{flags(now, known)[0]} was given twice", hint="Leave its old name out.")
+        given[now] = value if known.read is None else known.read(value)
+    return options(**given)
+
+
+def _source(context: typer.Context, name: str) -> str:
+    """Where a value came from; by name, since typer may bring a click of its own."""
+    source = context.get_parameter_source(name)
+    return "DEFAULT" if source is None else source.name

@@ -1,0 +1,100 @@
+"""Samples that a program has in memory: pictures of Pillow and numpy, tensors of a network's input, rows of features."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError, UsageError
+from .picture import Picture, content_key, rgb
+
+ALLOWED = (
+    "a file, folder or pattern; a PIL image; a uint8 array (H, W), (H, W, 3) or (N, H, W, 3); a float tensor (C, H, W) or "
+    "(N, C, H, W) of the network's input; or a float array of one or two axes, which is one sample of a table"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Given(os.PathLike[str]):
+    """A sample in memory. It stands where the path of a file does, and its name is that of a file in this folder.
+
+    Args:
+        name: in tables and of its folder.
+        picture: what was given.
+        array: it is a sample of features, and no picture.
+    """
+
+    name: str
+    picture: Picture
+    array: bool = False
+
+    def __fspath__(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = Path | Given
+"""A file, or a sample in memory."""
+
+
+def listed(images: Any) -> list[str | Path | Given]:
+    """What was named or given, one by one: texts and paths as they are, samples in memory numbered in their order.
+
+    Raises:
+        UsageError: something that is none of `ALLOWED`.
+    """
+    every = list(images) if isinstance(images, Sequence) and not isinstance(images, (str, bytes)) else [images]
+    found: list[str | Path | Given] = []
+    for one in every:
+        if isinstance(one, (str, Path, Given)):
+            found.append(one)
+            continue
+        for pixels, array in _samples(one):
+            number = 1 + sum(isinstance(other, Given) for other in found)
+            name = f"{'sample' if array else 'image'}-{number}"
+            found.append(Given(name, Picture(Path(name), pixels, content_key(pixels)), array))
+    return found
+
+
+def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
+    """Pixels or values of one thing that was given, and whether they are an array of features."""
+    if isinstance(value, Image.Image):
+        yield _picture(value), False
+        return
+    tensor = type(value).__module__.partition(".")[0] == "torch"
+    values = value.detach().cpu().numpy() if tensor else value
+    if not isinstance(values, np.ndarray):
+        raise UsageError("images cannot be used", given=f"a {type(value).__name__}", allowed=ALLOWED)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UsageError("a sample holds NaN or infinity", given=_form(values))
+    if values.dtype.kind == "f" and values.size and (values.ndim in (1, 2) or (tensor and values.ndim in (3, 4))):
+        values = np.ascontiguousarray(values, np.float32)
+        yield from ((one, values.ndim < 3) for one in (values if values.ndim == 4 else values[None]))
+        return
+    if values.dtype == np.uint8 and values.size and not tensor:
+        if values.ndim == 2:
+            yield np.repeat(values[..., None], 3, 2), False
+            return
+        if values.ndim in (3, 4) and values.shape[-1] == 3:
+            yield from ((np.ascontiguousarray(one), False) for one in (values if values.ndim == 4 else values[None]))
+            return
+    raise UsageError("images cannot be used", given=_form(values, tensor=tensor), allowed=ALLOWED)
+
+
+def _form(values: np.ndarray, *, tensor: bool = False) -> str:
+    return f"{'a tensor' if tensor else 'an array'} of {values.dtype}, shape {values.shape}"
+
+
+def _picture(image: Image.Image) -> np.ndarray:
+    try:
+        return rgb(image, image.format)
+    except ImageError as error:
+        raise UsageError(error.what, given=f"a PIL image of mode {image.mode}", hint=error.hint) from error

@@ -1,0 +1,89 @@
+"""A decoded picture: its pixels, and the key that random draws follow."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import ImageError
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One decoded image.
+
+    Args:
+        path: where it came from.
+        pixels: uint8 array (H, W, 3), RGB, upright; float32 of any shape where a sample of features was read, and
+            (C, H, W) where a program gave the network's input itself.
+        key: 64-bit number that depends on shape and pixels only, so that random draws follow the content and not the
+            file's name or format.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    key: int
+
+
+def content_key(pixels: np.ndarray) -> int:
+    """A 64-bit number from the shape and bytes of a uint8 array.
+
+    >>> import numpy as np
+    >>> content_key(np.zeros((2, 3, 3), np.uint8)) == content_key(np.zeros((3, 2, 3), np.uint8))
+    False
+    """
+    digest = hashlib.blake2b(np.asarray(pixels.shape, "<i8").tobytes(), digest_size=8)
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> np.ndarray:
+    """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3); raises ImageError for 32-bit pixels.
+
+    Args:
+        image: whose pixels are loaded.
+        container: its format, as Pillow names it.
+        path: of its file, for the message.
+    """
+    return np.array(_converted(_upright(image), container, path))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; a damaged EXIF block is no reason to refuse sound pixels."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001  the EXIF parser raises all sorts of exceptions on broken bytes
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _converted(image: Image.Image, container: str | None, path: Path | None) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and container in ("PNG", "PPM")):
+        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError(
+            f"the image has 32-bit pixels (mode {image.mode}), whose range is not defined", given=path,
+            hint="Save it with 8 or 16 bits per channel.",
+        )  # fmt: skip
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    front = image.convert("RGBA")
+    white = Image.new("RGBA", front.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, front).convert("RGB")

@@ -1,0 +1,241 @@
+"""Options of commands: a dataclass each, from which command line, Python signature, manifest and docs follow.
+
+Adding an option is one line in one dataclass:
+
+    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE)
+
+No torch is imported here: `sig --help` stays fast. Types of options are real objects, not texts, since typer needs them.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from typing_extensions import Self
+
+from .errors import UsageError, unknown
+from .listener import SILENT, Listener
+
+P = ParamSpec("P")
+O = TypeVar("O", bound="Options")  # noqa: E741
+R = TypeVar("R")
+MODEL, METHOD, METRIC, COMPUTE, OUTPUT = "Model", "Method", "Metric", "Computation", "Output"
+PANELS = (MODEL, METHOD, METRIC, COMPUTE, OUTPUT)
+"""Panels of `--help`, in their order; a command's own panel stands before them."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of an option beside its name, type and default.
+
+    Args:
+        help: one or two sentences, for `--help`, the docs and the docstring of the Python function.
+        panel: heading of `--help` under which it stands.
+        flags: its names on the command line; by default `--name`, with dashes.
+        kind: its type on the command line, where that is not the field's: a type, or None for the field's own.
+        read: turns what was typed into the field's value; raises UsageError.
+        metavar: placeholder of its value in `--help`.
+        shown: how `--help` shows the default: a text, False for not at all, True as it is.
+        kept: whether the manifest of a run keeps it, so that the run's model and score can be had again.
+        argument: it is an argument of the command line, without a flag.
+        command_line: False for an option that only Python has.
+        was: names that it had in the version before; they still work, with a note.
+    """
+
+    help: str
+    panel: str = ""
+    flags: tuple[str, ...] = ()
+    kind: Any = None
+    read: Callable[[Any], Any] | None = None
+    metavar: str | None = None
+    shown: str | bool = True
+    kept: bool = False
+    argument: bool = False
+    command_line: bool = True
+    was: tuple[str, ...] = ()
+
+
+def option(default: Any, help: str, *, keyword_only: bool = True, **known: Any) -> Any:  # noqa: A002
+    """A field of an options dataclass.
+
+    Args:
+        default: its value where it is not given.
+        help: see `Option`.
+        keyword_only: False for what Python code may name by its place alone.
+        known: further arguments of `Option`.
+    """
+    return field(default=default, kw_only=keyword_only, metadata={"option": Option(help, **known)})
+
+
+class Options:
+    """Base of all options dataclasses. An instance knows which of its options were given, and which are defaults."""
+
+    if not TYPE_CHECKING:  # the constructor's signature is the dataclass's
+
+        def __new__(cls, *args: Any, **given: Any) -> Self:  # noqa: D102
+            made = object.__new__(cls)
+            by_place = [one.name for one in dataclasses.fields(cls) if not one.kw_only]
+            object.__setattr__(made, "_given", frozenset([*by_place[: len(args)], *given]))
+            return made
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, with their values: those left out are not in it."""
+        known: frozenset[str] = self._given  # type: ignore[attr-defined]
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name in known}  # type: ignore[arg-type]
+
+    def but(self, **changes: Any) -> Self:
+        """The same options with some of them given anew."""
+        return type(self)(**{**self.given, **changes})
+
+    def into(self, kind: type[O], **changes: Any) -> O:
+        """Those given that another command has, too, as its options."""
+        has = {one.name for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        return kind(**{name: value for name, value in {**self.given, **changes}.items() if name in has})
+
+    def kept(self) -> dict[str, Any]:
+        """The options that the manifest of a run keeps, with their values."""
+        return {name: getattr(self, name) for name, (one, _) in table(type(self)).items() if one.kept}
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
+        return f"{type(self).__name__}({given})"
+
+
+def table(options: type[Options]) -> dict[str, tuple[Option, dataclasses.Field[Any]]]:
+    """Every option of a command by its name, panel by panel: what is known of it, and its field."""
+    every = [(one.metadata["option"], one) for one in dataclasses.fields(options)]  # type: ignore[arg-type]
+    every.sort(key=lambda item: PANELS.index(item[0].panel) if item[0].panel in PANELS else -1)
+    return {one.name: (known, one) for known, one in every}
+
+
+def flags(name: str, known: Option) -> tuple[str, ...]:
+    """The names of an option on the command line."""
+    return known.flags or (f"--{name.replace('_', '-')}",)
+
+
+class Door(Generic[P, O, R]):
+    """A command as a Python function: `do(options, listener)`, or `do(…)` with the options as arguments.
+
+    Args:
+        options: the dataclass of its options.
+        function: what it does with them.
+    """
+
+    def __init__(self, options: Callable[P, O], function: Callable[[O, Listener], R]):
+        self.options, self.function = options, function
+        self.__name__, self.__qualname__, self.__module__ = (
+            function.__name__,
+            function.__qualname__,
+            function.__module__,
+        )
+        self.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nOptions:\n{described(options)}"  # type: ignore[arg-type]
+        self.__signature__ = inspect.signature(options)
+
+    @overload
+    def __call__(self, options: O, listener: Listener = SILENT, /) -> R: ...
+    @overload
+    def __call__(self, *arguments: P.args, **options: P.kwargs) -> R: ...
+    def __call__(self, *arguments: Any, **options: Any) -> R:
+        """Carry out the command."""
+        if arguments and isinstance(arguments[0], Options):
+            return self.function(*_with_listener(*arguments, **options))  # type: ignore[arg-type]
+        known = table(self.options)  # type: ignore[arg-type]
+        for name in options:
+            if name not in known:
+                raise unknown(f"option of {self.__name__}", name, known)
+        return self.function(self.options(*arguments, **options), SILENT)
+
+    def __repr__(self) -> str:
+        return f"<function sigcli.{self.__name__}>"
+
+
+def _with_listener(options: Options, listener: Listener = SILENT) -> tuple[Options, Listener]:
+    return options, listener
+
+
+def door(options: Callable[P, O]) -> Callable[[Callable[[O, Listener], R]], Door[P, O, R]]:
+    """Make a function of (options, listener) callable with the options as arguments, too."""
+    return lambda function: Door(options, function)
+
+
+def described(options: type[Options]) -> str:
+    """The options as a docstring tells them, a line or two for each."""
+    lines = []
+    for name, (known, one) in table(options).items():
+        default = "" if one.default is MISSING or one.default is None else f" (default {one.default!r})"
+        lines.append(f"    {name}: {one.type}{default}\n        {known.help}")
+    return "\n".join(lines)
+
+
+def numbers(name: str) -> Callable[[str | None], tuple[float, ...] | None]:
+    """Reads numbers separated by commas; the function raises UsageError where they are none."""
+
+    def read(text: str | None) -> tuple[float, ...] | None:
+        if text is None:
+            return None
+        try:
+            return tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise UsageError(f"--{name} needs numbers separated by commas", given=text) from None
+
+    return read
+
+
+def integer_or_auto(text: str) -> int | None:
+    """An integer of at least 1, or None for `auto`; raises UsageError otherwise."""
+    if text == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError("--batch-size must be an integer of at least 1, or auto", given=text)
+    return int(text)
+
+
+def assignments(texts: list[str] | None) -> dict[str, str]:
+    """`--set` texts as name → value; raises UsageError for a text without `=`."""
+    pairs = [text.partition("=") for text in texts or []]
+    for text, (name, equals, _) in zip(texts or [], pairs, strict=True):
+        if not equals or not name.strip():
+            raise UsageError("--set needs NAME=VALUE", given=text)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def folder_name(text: str) -> str:
+    """The folder of `--out`; raises UsageError for an empty name, which would be the current folder."""
+    if not text.strip():
+        raise UsageError("--out names no folder", given=text, hint="For example --out sig-out.")
+    return text
+
+
+@dataclass(frozen=True, repr=False)
+class ComputeOptions(Options):
+    """Where and how a command computes."""
+
+    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
+    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE, kept=True)
+    batch_size: int | None = option(
+        None, "Images per pass of the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
+        shown="auto",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False)
+class FolderOptions(Options):
+    """Where a command writes."""
+
+    out: str | Path | None = option(
+        None, "Run folder; by default sig-out, or the next free sig-out-N.", panel=OUTPUT, flags=("--out", "-o"),
+        kind=str, read=folder_name, metavar="PATH", shown=False,
+    )  # fmt: skip
+    overwrite: bool = option(False, "Replace another run in --out.", panel=OUTPUT)
+    pictures: bool = option(True, "Draw PNGs.", panel=OUTPUT, flags=("--pictures/--no-pictures",))
+
+
+@dataclass(frozen=True, repr=False)
+class ResumeOptions(FolderOptions):
+    """Where a command writes that can go on with an interrupted run."""
+
+    resume: bool = option(False, "Continue an interrupted run.", panel=OUTPUT)
