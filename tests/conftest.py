@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 
 

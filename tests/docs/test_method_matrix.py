@@ -2,14 +2,13 @@
 
 import importlib.util
 import re
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from sigcli.methods import METHODS
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
 
 
 def script():

@@ -24,7 +24,8 @@ from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.models.loading import load_model
 from sigcli.render.plots.table import supported_best
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
 QUICK_IG = {"ig.steps": 3}
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]

@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,8 @@ from typer.testing import CliRunner
 from sigcli.cli.main import app
 from sigcli.scenarios.shap_digits import study as shap_digits
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
 CHEAP = {

@@ -30,7 +30,8 @@ from sigcli.errors import OutputError, SigError, UsageError
 from sigcli.runs.folder import open_run, run_names
 from sigcli.runs.ledger import Entry
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 SIDE = 16
 NET = """
 import torch

@@ -3,7 +3,6 @@
 import ast
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +13,8 @@ from sigcli.metrics import METRICS
 from sigcli.models import MODELS
 from sigcli.scenarios import SCENARIOS
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 PACKAGE = ROOT / "sigcli"
 CATALOGUES = {
     "baselines": BASELINES,

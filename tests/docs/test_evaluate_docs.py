@@ -7,7 +7,6 @@ import json
 import re
 import shlex
 import shutil
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +14,8 @@ from typer.testing import CliRunner
 from sigcli.cli.main import app
 from sigcli.evaluation.evaluate import FILES
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 DOCS = (ROOT / "docs" / "evaluate.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"<!-- example: (.*?) -->\n```\w+\n(.*?)\n```", DOCS, re.S)
 TABLES = ["metrics.csv", "summary.csv", "curves.csv", "agreement.csv", "model.csv"]

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 
 from sigcli.metrics.case import Case
 
+from repository import ROOT
 from toys import smooth_net, subject
 
 SIDE = 24
-BENCHMARKS = str(Path(__file__).resolve().parent.parent / "benchmarks")
+BENCHMARKS = str(ROOT / "benchmarks")
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Quantus's own, at import

@@ -4,7 +4,6 @@ import ast
 import csv
 import json
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +25,8 @@ from sigcli.models.sources.trained import HEADER, Trained
 from sigcli.training.folders import Decoded, batches, find_classes
 from sigcli.training.loop import Held, Recipe, _level, _partly_damaged, _stops, net_of, preset_recipe, train
 from sigcli.training.train import train_folder
+
+from repository import ROOT
 
 SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
 ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]
@@ -363,7 +364,7 @@ def test_folders_and_sizes_that_cannot_be_trained_on(tmp_path):
 
 
 def test_the_package_never_calls_torch_load():
-    for file in (Path(__file__).resolve().parent.parent / "sigcli").rglob("*.py"):
+    for file in (ROOT / "sigcli").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func)
             assert called != "torch.load", f"{file}, line {node.lineno}"

@@ -20,7 +20,8 @@ from sigcli.scenarios.expression import study as app
 from sigcli.scenarios.expression.data import NAMES, PARTS, Face, draw
 from sigcli.scenarios.expression.face_parts import EXPRESSIONS, PARAMETERS
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 FAST = ["--method", "ig,sig", "--set", "ig.steps=4", "--set", "samples=8", "--device", "cpu"]
 
 

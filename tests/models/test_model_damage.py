@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mutations import mutated, outcome, seeds
 from safetensors.torch import save_file
 
 from sigcli.errors import ModelError
@@ -20,6 +19,8 @@ from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.sources.trained import HEADER, Trained, build, save
 from sigcli.models.sources.weights import read_state_dict
+
+from mutations import mutated, outcome, seeds
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from sigcli.cli.main import app
 from sigcli.inputs.samples import sample_images
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 FAST = ["--method", "ig,sig", "--set", "steps=2", "--set", "sig.steps=1", "--set", "samples=8", "--device", "cpu"]
 
 

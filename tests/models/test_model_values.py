@@ -7,7 +7,6 @@ import zipfile
 
 import pytest
 import torch
-from mutations import outcome
 from safetensors.torch import save_file
 
 from sigcli.errors import ModelError
@@ -17,6 +16,8 @@ from sigcli.models.labels import read_labels
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.sources.trained import HEADER, Trained, build, read_header
 from sigcli.models.sources.weights import hash_state, load_into, read_state_dict
+
+from mutations import outcome
 
 # --- pickles, written operation by operation ----------------------------------------------------------------------------
 

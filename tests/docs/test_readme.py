@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,8 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning"),

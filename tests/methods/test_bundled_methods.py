@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,9 @@ import pytest
 from sigcli import explain
 from sigcli.methods import METHODS
 
-STAR = Path(__file__).resolve().parent.parent / "sample_images" / "star.png"
+from repository import ROOT
+
+STAR = ROOT / "sample_images" / "star.png"
 CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2}
 TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
 """These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""

@@ -18,7 +18,8 @@ from sigcli.errors import ImageError, UsageError
 from sigcli.evaluation.evaluate import prepare_evaluation
 from sigcli.inputs import arrays
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 DOCS = (ROOT / "docs" / "arrays.md").read_text(encoding="utf-8")
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning"),

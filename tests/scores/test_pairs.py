@@ -25,6 +25,7 @@ from sigcli.models.loading import load_model
 from sigcli.models.wrappers.twins import Twin, inputs_of
 from sigcli.scores.distance import EmbeddingPairs, ImagePairs, cosine, euclidean
 
+from repository import ROOT
 from toys import Images, attribute, smooth_net, subject
 
 pytestmark = [
@@ -387,7 +388,7 @@ def test_evaluate_refuses_pairs(here):
 
 
 def test_every_command_of_the_docs_runs(here):
-    text = (Path(__file__).resolve().parent.parent / "docs" / "pairs.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "pairs.md").read_text(encoding="utf-8")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]
     assert len(commands) == 6
     shutil.copy("nets.py", "mynets.py")

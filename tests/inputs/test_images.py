@@ -15,6 +15,8 @@ from PIL import Image
 from sigcli.errors import ImageError, SigError, UsageError
 from sigcli.inputs.images import content_key, find_images, read_image
 
+from repository import ROOT
+
 RED, BLUE = (200, 30, 10), (10, 40, 220)
 
 
@@ -290,8 +292,7 @@ def test_pixels_without_a_defined_range_are_refused(tmp_path):
 
 def test_importing_images_and_the_table_of_models_imports_no_torch():
     code = "import sys, sigcli.inputs.images, sigcli.models; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).resolve().parent.parent
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_masks_beside_pictures_are_not_pictures_unless_named(tmp_path):

@@ -26,7 +26,8 @@ from sigcli.evaluation.benchmark_tables import Spent, benchmark_rows, spent
 from sigcli.evaluation.evaluate import evaluate
 from sigcli.evaluation.measure import Figure
 
-ROOT = Path(__file__).resolve().parent.parent
+from repository import ROOT
+
 DOCS = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8")
 NAMES = ("star", "heart", "house", "fish", "flower")
 OPTIONS = {
