@@ -1,7 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain` does what `sig explain` does; `ShapleyIntegratedGradients` takes the place of a captum method. Both import torch
-when they are first used, and not before.
+`explain`, `evaluate`, `benchmark`, `train`, `run_gridworld` and `run_scenario` do what the commands do, each as one call:
+with options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` takes the place of a
+captum method. All import torch when they are first used, and not before.
 """
 
 from __future__ import annotations
@@ -10,17 +11,41 @@ from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
-__all__ = ["Explanation", "ShapleyIntegratedGradients", "__version__", "explain"]
+__all__ = [
+    "BenchmarkOptions",
+    "EvaluateOptions",
+    "ExplainOptions",
+    "Explanation",
+    "Listener",
+    "ShapleyIntegratedGradients",
+    "__version__",
+    "benchmark",
+    "evaluate",
+    "explain",
+    "iter_explain",
+]
 
 if TYPE_CHECKING:
     from .attribution.captum import ShapleyIntegratedGradients
-    from .attribution.explain import explain
+    from .attribution.explain import explain, iter_explain
     from .attribution.explanation import Explanation
+    from .attribution.options import ExplainOptions
+    from .evaluation.benchmark import benchmark
+    from .evaluation.evaluate import evaluate
+    from .evaluation.options import BenchmarkOptions, EvaluateOptions
+    from .listener import Listener
 
 _PUBLIC = {
     "explain": ".attribution.explain",
+    "iter_explain": ".attribution.explain",
+    "evaluate": ".evaluation.evaluate",
+    "benchmark": ".evaluation.benchmark",
     "ShapleyIntegratedGradients": ".attribution.captum",
     "Explanation": ".attribution.explanation",
+    "ExplainOptions": ".attribution.options",
+    "EvaluateOptions": ".evaluation.options",
+    "BenchmarkOptions": ".evaluation.options",
+    "Listener": ".listener",
 }
 
 
@@ -30,3 +55,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(_PUBLIC[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

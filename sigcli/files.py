@@ -209,3 +209,9 @@ def _cell(value: object) -> str:
     if isinstance(value, (float, np.floating)):
         return figure(float(value))
     return "" if value is None else str(value)
+
+
+def file_digest(name: str | Path) -> str:
+    """A digest of a file's content; a text that names no file as it is."""
+    path = Path(name)
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else str(name)

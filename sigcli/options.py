@@ -9,7 +9,10 @@ No torch is imported here: `sig --help` stays fast. Types of options are real ob
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+import re
+import typing
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -117,6 +120,16 @@ def flags(name: str, known: Option) -> tuple[str, ...]:
     return known.flags or (f"--{name.replace('_', '-')}",)
 
 
+def renamed(options: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by the names that they have now, where some are given by those of an older version."""
+    now = {
+        old.removeprefix("--").replace("-", "_"): name
+        for name, (known, _) in table(options).items()
+        for old in known.was
+    }
+    return {now.get(name, name): value for name, value in given.items()}
+
+
 class Door(Generic[P, O, R]):
     """A command as a Python function: `do(options, listener)`, or `do(…)` with the options as arguments.
 
@@ -144,6 +157,10 @@ class Door(Generic[P, O, R]):
         if arguments and isinstance(arguments[0], Options):
             return self.function(*_with_listener(*arguments, **options))  # type: ignore[arg-type]
         known = table(self.options)  # type: ignore[arg-type]
+        before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
+        for old in before.keys() - options.keys():
+            message = f"{self.__name__}({old}=…) has another name now and will stop working with the next version"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
         for name in options:
             if name not in known:
                 raise unknown(f"option of {self.__name__}", name, known)
@@ -167,8 +184,17 @@ def described(options: type[Options]) -> str:
     lines = []
     for name, (known, one) in table(options).items():
         default = "" if one.default is MISSING or one.default is None else f" (default {one.default!r})"
-        lines.append(f"    {name}: {one.type}{default}\n        {known.help}")
+        lines.append(f"    {name}: {_type_text(one.type)}{default}\n        {known.help}")
     return "\n".join(lines)
+
+
+def _type_text(kind: Any) -> str:
+    """A type as a reader knows it."""
+    text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
+    text = re.sub(
+        r"ForwardRef\('([^']*)'\)|Union\[(.*)\]", lambda found: found[1] or found[2], text.replace("typing.", "")
+    )
+    return re.sub(r"collections\.abc\.|pathlib\.", "", text).replace(", NoneType", " | None")
 
 
 def numbers(name: str) -> Callable[[str | None], tuple[float, ...] | None]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from torch import Tensor
 
 from ..baselines.single import resized_to
 from ..engine.failures import attempted
 from ..errors import ImageError, SigError
+from ..inputs.given import Source
 from ..inputs.images import read_image
 from ..inputs.picture import Picture
 from ..models.preprocess import Preprocess
@@ -39,17 +39,17 @@ class Loaded:
 
     name: str
     folder: str
-    path: Path
+    path: Source
     x: Tensor
     picture: Picture
 
 
 def decoded(
-    paths: Sequence[Path],
+    paths: Sequence[Source],
     names: Sequence[tuple[str, str]],
     preprocess: Preprocess,
     workers: int,
-    read: Callable[[Path], Picture] = read_image,
+    read: Callable[[Source], Picture] = read_image,
 ) -> Iterator[Loaded | SigError]:
     """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
 
@@ -76,13 +76,13 @@ class ImageSet:
     Fulfils `sigcli.types.Peers`.
     """
 
-    def __init__(self, paths: Sequence[Path], preprocess: Preprocess, read: Callable[[Path], Picture] = read_image):
+    def __init__(self, paths: Sequence[Source], preprocess: Preprocess, read: Callable[[Source], Picture] = read_image):
         self._paths = list(paths)
         self._preprocess = preprocess
         self._read = read
         self._shape: tuple[int, ...] | None = None
         self._keys: list[int] | None = None
-        self._readable: list[Path] = []
+        self._readable: list[Source] = []
         self._mean: Tensor | None = None
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 

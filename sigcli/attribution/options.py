@@ -1,6 +1,6 @@
 """The options of `sig explain`, and those that other commands share with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Sample = Union[str, Path, "Tensor", "np.ndarray", "Image"]
 """What is explained: a file, a folder or a pattern; or a picture in memory, see `sigcli.inputs.given`."""
+Method = str | Callable[..., Any]
+"""A name in the catalogue, or a function (model, inputs, targets) → attributions."""
 Samples = Union[Sample, Sequence[Sample]]  # noqa: UP007  of texts there is no |
 _INPUTS = "Images, or arrays of floats .npy; folders or glob patterns; without any, the bundled sample images."
 
@@ -60,7 +62,7 @@ class ModelOptions(ComputeOptions):
 class MethodOptions(ModelOptions):
     """Methods, and the score that they explain."""
 
-    method: str | Sequence[str] = option(
+    method: str | Sequence[Method] | Mapping[str, Method] = option(
         "sig", "One or several, with commas; see 'sig list methods'. NAME=METHOD gives one a name of its own.",
         panel=METHOD, kind=str,
     )  # fmt: skip
@@ -97,9 +99,9 @@ class MethodOptions(ModelOptions):
         "or an image that is white there.",
         panel=METHOD, kind=str, shown=False, metavar="AREA", kept=True,
     )  # fmt: skip
-    check: str = option(
-        "sampled", "Completeness check: sampled (cheap) or all end points.", panel=COMPUTE,
-        flags=("--completeness-check",), was=("--check",),
+    completeness_check: str = option(
+        "sampled", "How many end points the completeness check looks at: sampled (cheap) or all.", panel=COMPUTE,
+        was=("--check",),
     )  # fmt: skip
 
 
@@ -123,7 +125,7 @@ class RunOptions(MethodOptions, ResumeOptions):
 class ExplainOptions(RunOptions):
     """The options of `sig explain`."""
 
-    partner: str | Path | None = option(
+    partner: Sample | None = option(
         None, "The second image of a pair, held fixed: one for all, or a folder with one of the same name for each.",
         panel=METHOD, flags=("--partner", "--reference"), kind=Path, shown=False,
     )  # fmt: skip

@@ -11,13 +11,14 @@ import numpy as np
 
 from ..errors import ImageError, UsageError, unknown
 from ..files import holds
+from ..inputs.given import Source
 from ..inputs.images import read_image
 from ..names import original
 from ..runs.filenames import methods_of
 from ..runs.folder import read_manifest, read_rows, run_names, safe_cell
 from ..runs.ledger import Ledger
 from .explanation import Explanation
-from .pipeline import Session
+from .session import Session
 
 ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
@@ -98,7 +99,7 @@ def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> 
 class _Top:
     """The predicted class of an image, found when it is asked for."""
 
-    def __init__(self, session: Session, path: Path):
+    def __init__(self, session: Session, path: Source):
         self.session, self.path = session, path
 
     def __call__(self) -> int:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..baselines import uses_peers
 from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
+from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
 from ..metrics import METRICS
-from ..models.model import Model
-from ..models.wrappers.twins import Twin
-from ..scores.classifier import Scorer
-from ..scores.distance import DISTANCES, EmbeddingPairs, ImagePairs, Partners
 
+if TYPE_CHECKING:
+    from .options import RunOptions
+
+Methods = str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | Mapping[str, str | Callable[..., Any]]
+"""Names of methods, functions, or a mapping of names to either."""
+Target = int | tuple[str, int]
+"""A class index, or ("top", K)."""
+CHECKS = ("sampled", "all")
+SIGNS = ("together", "apart")
 _LARGEST = 4096
-PEERS = ("mean", "random")
-"""Baselines that are made of the other images."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,15 @@ class Chosen:
     def resolved(self) -> dict[str, Any]:
         """Every option with the value in force, for the manifest."""
         defaults = {name: p.default for name, p in self.entry.options().items()}
+        if isinstance(self.entry, GivenMethod):
+            defaults = {"function": self.entry.target, "source": self.entry.source}
         return {name: _plain(value) for name, value in {**defaults, **self.options}.items()}
 
     @property
     def uses_peers(self) -> bool:
         """Whether the result depends on the other images of the run."""
         options = self.resolved()
-        return str(options.get("baseline")) in PEERS or options.get("baselines") == "images"
+        return uses_peers(options.get("baseline")) or options.get("baselines") == "images"
 
 
 def _plain(value: Any) -> Any:
@@ -88,7 +94,7 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     if wanted and not any("imputation" in one.entry.options() for one in every):
         raise UsageError("no chosen metric removes anything", given=f"--imputation {imputation}", hint="Leave it out.")
     for one in every:
-        if one.entry.properties["kind"] == "labels":
+        if "labels" in one.entry.properties["takes"] or "right" in one.entry.properties["takes"]:
             raise UsageError(
                 f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."
             )
@@ -101,11 +107,12 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     return chosen
 
 
-def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any], preset: str | None = None) -> list[Chosen]:
+def choose_methods(method: Methods, settings: Mapping[str, Any], preset: str | None = None) -> list[Chosen]:
     """The chosen methods with their options.
 
     Args:
-        method: names or `alias=name` ("black=ig" is ig under the name black), or one text of them with commas.
+        method: names or `alias=name` ("black=ig" is ig under the name black), or one text of them with commas; functions
+            (model, inputs, targets) → attributions; or a mapping of names to either.
         settings: `option` for every chosen method that has it, or `name.option` for one; texts are converted to the
             type in the method's signature.
         preset: name in `sigcli.methods.presets.PRESETS`; settings come before it.
@@ -119,14 +126,39 @@ def choose_methods(method: str | Sequence[str], settings: Mapping[str, Any], pre
     if preset is not None and preset not in PRESETS:
         raise unknown("preset", preset, PRESETS)
     before = PRESETS[preset][1] if preset is not None else {}
-    chosen = _chosen(METHODS, "method", method, settings)
+    named, functions = _parted(method)
+    chosen = _chosen(METHODS, "method", named, settings, functions)
     if before and not any(one.entry.name in before for one in chosen):
         raise UsageError(f"the preset {preset} says nothing of these methods", allowed=", ".join(before))
     return [replace(one, options={**before.get(one.entry.name, {}), **one.options}) for one in chosen]
 
 
-def method_names(named: str | Sequence[str]) -> tuple[str, ...]:
+def _parted(method: Methods) -> tuple[list[str], dict[str, Entry]]:
+    """Texts that name methods, in order, and the functions among them by the names that stand for them in the texts."""
+    pairs = method.items() if isinstance(method, Mapping) else [("", one) for one in _listed(method)]
+    texts: list[str] = []
+    functions: dict[str, Entry] = {}
+    for name, one in pairs:
+        if not callable(one):
+            texts.append(f"{name}={one}" if name else one)
+            continue
+        own = name or getattr(one, "__name__", type(one).__name__).strip("<>")
+        if own in METHODS or own in functions:
+            what = "is a method of the catalogue" if own in METHODS else "names two functions"
+            hint = "Name the function: method={'mine': function}."
+            raise UsageError(f"'{own}' {what}", given=f"method={own}", hint=hint)
+        functions[own] = given_method(own, one)
+        texts.append(own)
+    return texts, functions
+
+
+def _listed(method: Any) -> list[Any]:
+    return list(method) if isinstance(method, Sequence) and not isinstance(method, str) else [method]
+
+
+def method_names(named: Methods) -> tuple[str, ...]:
     """What the methods are called, which need not be in the catalogue: arrays may be anyone's."""
+    named, _ = _parted(named)
     return tuple(alias or name for alias, name in _named(named))
 
 
@@ -141,11 +173,20 @@ def _halves(item: str) -> tuple[str, str, str]:
     return item.partition("=")
 
 
-def _chosen(catalog: Catalog, kind: str, named: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
-    items = _named(named)
+def _chosen(
+    catalog: Catalog,
+    kind: str,
+    named: str | Sequence[str],
+    settings: Mapping[str, Any],
+    functions: Mapping[str, Entry] | None = None,
+) -> list[Chosen]:
+    items, own = _named(named), functions or {}
     if not items:
         raise UsageError(f"no {kind} was named", allowed=", ".join(catalog))
-    chosen = [Chosen(catalog[name], {}, _alias(alias, name, catalog, kind)) for alias, name in items]
+    chosen = [
+        Chosen(own[name]) if name in own else Chosen(catalog[name], {}, _alias(alias, name, catalog, kind))
+        for alias, name in items
+    ]
     names = [one.name for one in chosen]
     if len({name.casefold() for name in names}) < len(names):
         hint = f"To have it with other options beside, give it a name of its own: mine={items[0][1]}."
@@ -202,85 +243,23 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
     return {**convert(entry, texts), **typed}
 
 
-def check_pair(partner: object, model: str, output: str, target: str | int) -> None:
-    """Raise UsageError where a second image and the other options do not fit together.
-
-    Args:
-        partner: the second image or images, or None.
-        model: as the user named it.
-        output: as the user named it; "logit", which is the default, stands for the distance where there is a second image.
-        target: as the user named it.
-    """
-    if partner is None:
-        if output in DISTANCES or model == "expression":
-            what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
-            raise UsageError(
-                f"{what} needs a second image",
-                hint="Name it with --partner FILE (--references are images for means and random baselines).",
-            )
-        return
-    if output not in ("logit", *DISTANCES):
-        raise UsageError("a pair of images has a distance and no classes", given=output, allowed=", ".join(DISTANCES))
-    if str(target) != "top":
-        raise UsageError("a pair of images has a distance and no target", given=target, hint="Leave --target out.")
-
-
-def choose_scorer(
-    model: Model, output: str, precision: str, partners: Partners | None
-) -> Scorer | EmbeddingPairs | ImagePairs:
-    """The score of a model: of its classes, or of pairs where there are second images.
-
-    Raises:
-        UsageError: an output that the model does not have.
-    """
-    if partners is None:
-        return Scorer(model.module, model.head.in_force(output), precision, model.head)
-    distance = "distance" if output == "logit" else output
-    if isinstance(model.module, Twin):
-        if distance != "distance":
-            raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
-        return ImagePairs(model.module, partners, precision)
-    return EmbeddingPairs(model.module, partners, distance, precision)
-
-
-def check_numbers(
-    smooth: float | None, batch_size: int | None, resize: int | None, crop: int | None, check: str
-) -> None:
-    """Raise UsageError for a number that is out of its range. Arguments as in `explain`."""
+def check_values(options: RunOptions) -> None:
+    """Raise UsageError for an option that is out of its range, as far as it alone tells."""
+    smooth, batch_size = options.smooth, options.batch_size
     if smooth is not None and not 0 <= smooth < 1000:
         raise UsageError("smooth must be a number of pixels from 0", given=smooth)
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
-    for name, size in (("resize", resize), ("crop", crop)):
+    for name, size in (("resize", options.resize), ("crop", options.crop)):
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    if check not in ("sampled", "all"):
-        raise UsageError("unknown check", given=check, allowed="sampled or all")
+    if options.completeness_check not in CHECKS:
+        raise UsageError("unknown completeness check", given=options.completeness_check, allowed=" or ".join(CHECKS))
+    if options.signs not in SIGNS:
+        raise unknown("value of --signs", options.signs, SIGNS)
 
 
-def check_signs(signs: str) -> None:
-    """Raise UsageError for a way of showing positive and negative values that does not exist."""
-    if signs not in ("together", "apart"):
-        raise unknown("value of --signs", signs, ("together", "apart"))
-
-
-def certain(model: Model, methods: Sequence[Chosen], mask: str | Path | None, *, pair: bool = False) -> Model:
-    """The model, with the certainty of an area masked where that was asked for.
-
-    Raises:
-        UsageError: it takes no certainty (nor do pairs) and a method or the mask needs it, or the mask names no area.
-    """
-    from ..models.wrappers.certainty import masked, takes_none
-
-    if pair and mask is not None:
-        raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {mask}")
-    for one in methods:
-        if one.entry.properties.get("certainty") and not model.certainty:
-            raise takes_none(f"the method {one.name}", model.name)
-    return model if mask is None else masked(model, mask)
-
-
-def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> int | tuple[str, int]:
+def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> Target:
     """What is explained: a class index, or ("top", K) for the K classes of highest score.
 
     Args:

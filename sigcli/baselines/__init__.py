@@ -1,4 +1,10 @@
-"""Baselines: the default sample x' that stands for "missing". A table of text; the functions import torch when used."""
+"""Baselines: the sample x' that stands for "missing". A table of text; the functions import torch when used.
+
+Properties:
+    peers: made of the other images of the run.
+    arrays: also of arrays, whose values have no range.
+    argument: what may follow its name and a colon; `default` where it may be left out.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +17,31 @@ BASELINES = Catalog(
     [
         Entry("black", f"{_M}:black", "black pixels (0 before normalisation)"),
         Entry("white", f"{_M}:white", "white pixels (1 before normalisation)"),
-        Entry("zero", f"{_M}:zero", "zero in the model's normalised space (the training set's mean colour)"),
-        Entry("constant", f"{_M}:constant", "constant:VALUE, every pixel VALUE in 0..1", {"argument": "VALUE"}),
+        Entry(
+            "zero",
+            f"{_M}:zero",
+            "zero in the model's normalised space (the training set's mean colour)",
+            {"arrays": True},
+        ),
+        Entry(
+            "constant",
+            f"{_M}:constant",
+            "constant:VALUE, every pixel VALUE in 0..1",
+            {"argument": "VALUE", "arrays": True},
+        ),
         Entry("middle", f"{_M}:middle", "the middle of the pixel range"),
-        Entry("mean", f"{_M}:mean", "mean of the images being explained, or of --references"),
-        Entry("random", f"{_M}:random", "one random image of those, never the image itself"),
+        Entry(
+            "mean",
+            f"{_M}:mean",
+            "mean of the images being explained, or of --references",
+            {"peers": True, "arrays": True},
+        ),
+        Entry(
+            "random",
+            f"{_M}:random",
+            "one random image of those, never the image itself",
+            {"peers": True, "arrays": True},
+        ),
         Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range"),
         Entry("max-distance", f"{_M}:max_distance", "for every value the end of the pixel range farther from it"),
         Entry(
@@ -38,3 +64,16 @@ BASELINES = Catalog(
         ),
     ],
 )
+
+
+def uses_peers(spec: object) -> bool:
+    """Whether a baseline is made of the other images of the run.
+
+    Args:
+        spec: as a user names it, for example "blur:3"; anything else than a text is none of them.
+
+    >>> uses_peers("mean"), uses_peers("blur:3"), uses_peers(None)
+    (True, False, False)
+    """
+    name = spec.partition(":")[0] if isinstance(spec, str) else ""
+    return name in BASELINES and bool(BASELINES[name].properties.get("peers"))

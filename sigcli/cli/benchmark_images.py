@@ -1,76 +1,24 @@
-"""`sig benchmark images`: parse, call `sigcli.evaluation.benchmark`, show progress and a table."""
+"""`sig benchmark images`: parse, call `sigcli.benchmark`, show progress and a table."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
 from rich.table import Table
 
-from ..engine.allocator import keep_freed_memory
-from . import options as o
-from .answers import answers
-from .console import FAILED, console, guarded
-from .evaluate import Imputation, Labels, Masks, Metric, Smooth, print_failures
+from ..evaluation.options import BenchmarkOptions
+from .command import Screen, command
+from .console import table
+from .evaluate import say_failures
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
 
-Counts = Annotated[
-    str | None,
-    typer.Option(
-        "--counts", show_default="an eighth, a quarter, half and all",
-        help="Numbers of images, increasing, with commas; each count is the first so many of one random order.",
-    ),
-]  # fmt: skip
-Timing = Annotated[
-    str,
-    typer.Option(
-        "--timing",
-        help="alone: each explanation in batches of its own, with its own seconds. shared: faster, batches and time shared.",
-    ),
-]
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
-def images(
-    context: typer.Context,
-    paths: o.Paths = None,
-    counts: Counts = None,
-    timing: Timing = "alone",
-    model: o.Model = "shapes",
-    weights: o.Weights = None,
-    method: o.Method = "sig,ig",
-    metric: Metric = "deletion,insertion,iaccuracy,sparseness",
-    imputation: Imputation = None,
-    smooth: Smooth = None,
-    masks: Masks = None,
-    labels: Labels = None,
-    settings: o.Set = None,
-    preset: o.Preset = None,
-    players: o.Players = None,
-    baseline: o.Baseline = None,
-    target: o.Target = "top",
-    output: o.OutputKind = "logit",
-    references: o.References = None,
-    class_names: o.ClassNames = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "fp32",
-    batch_size: o.BatchSize = "auto",
-    seed: o.Seed = 0,
-    out: o.Out = None,
-    resume: o.Resume = False,
-    overwrite: o.Overwrite = False,
-    pictures: o.Pictures = True,
-    as_json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
+@command(BenchmarkOptions)
+def images(options: BenchmarkOptions, screen: Screen) -> int:
     """What does each method cost, and what does it give? Time and metrics over growing numbers of images.
 
     The largest count is explained and measured once; smaller ones are statistics of the first images of the same random
@@ -81,54 +29,41 @@ def images(
 
       sig benchmark images photos/ -m resnet50 --method black=ig,mean=ig,sig --set mean.baseline=mean
     """
-    with guarded(debug), answers(as_json) as results:
-        from ..evaluation.benchmark import carry_out_benchmark, prepare_benchmark
-        from ..inputs.samples import sample_images
-        from .progress import Reporter
+    from ..evaluation.benchmark import benchmark
+    from .progress import Reporter
 
-        keep_freed_memory()
-        prepared = prepare_benchmark(paths or [str(sample_images())], **o.typed(context))
-        screen = console()
-        for note in prepared.evaluation.notes:
-            screen.print(f"note: {note}", markup=False)
-        with Reporter(prepared.evaluation.items) as reporter:
-            found = carry_out_benchmark(prepared, progress=reporter.evaluations, explained=reporter.done)
-        for row in found.rows:
-            results.add(row)
-        _show(found, screen)
-        failed = print_failures(found.evaluation, screen, debug=debug)
-    if failed:
-        raise typer.Exit(FAILED)
+    with Reporter(screen) as reporter:
+        found = benchmark(options, reporter)
+    for row in found.rows:
+        screen.results.add(row)
+    _show(found, screen)
+    return say_failures(found.evaluation, screen)
 
 
-def _show(found: Benchmark, screen: Console) -> None:
+def _show(found: Benchmark, screen: Screen) -> None:
     """A table on a terminal, a line for each count and method in a pipe."""
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for row in found.rows:
         groups.setdefault((row["count"], row["method"]), []).append(row)
-    if screen.is_terminal:
-        screen.print(_table(groups))
+    if screen.console.is_terminal:
+        screen.console.print(_table(groups))
         return
     for (count, method), rows in groups.items():
         seconds, each, rate, evaluations = _cost(rows[0])
         cost = f"{seconds} s, {each} s/image, {rate} images/s, {evaluations} gradient evaluations"
         told = "; ".join(f"{_kind(row)} {_mean(row)}" + _span(row, " ({})") + _known(row, count) for row in rows)
-        screen.print(f"{count} images, {method}: {cost}; {told}", markup=False)
+        screen.say(f"{count} images, {method}: {cost}; {told}")
 
 
 def _table(groups: dict[tuple[int, str], list[dict[str, Any]]]) -> Table:
     """Counts and methods by cost and metrics."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("images", justify="right")
-    table.add_column("method", no_wrap=True)
-    for heading in ("seconds", "s/image", "images/s", "gradient\nevaluations"):
-        table.add_column(heading, justify="right")
-    for row in next(iter(groups.values())):
-        table.add_column(_kind(row), justify="right")
+    kinds = [_kind(row) for row in next(iter(groups.values()))]
+    numbers = ("images", "seconds", "s/image", "images/s", "gradient\nevaluations", *kinds)
+    made = table("images", "method", *numbers[1:], right=numbers)
     for (count, method), rows in groups.items():
         cells = [f"{_mean(row)}{_known(row, count)}" + _span(row, "\n{}") for row in rows]
-        table.add_row(str(count), method, *_cost(rows[0]), *cells)
-    return table
+        made.add_row(str(count), method, *_cost(rows[0]), *cells)
+    return made
 
 
 def _cost(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -1,113 +1,23 @@
-"""`sig evaluate`: parse, call `sigcli.evaluation.evaluate`, show progress and a table."""
+"""`sig evaluate`: parse, call `sigcli.evaluate`, show progress and a table."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
 from rich.table import Table
 
-from ..engine.allocator import keep_freed_memory
+from ..evaluation.options import EvaluateOptions
 from ..names import printable
-from . import options as o
-from .answers import Answers, answers
-from .console import FAILED, RESUME, console, guarded, traces
+from .command import Screen, command
+from .console import table, traces
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
     from ..evaluation.labelled import Labelled
 
-_METRIC = "Metric"
-Paths = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[PATHS]...", show_default=False,
-        help="Images, folders or glob patterns, or the folder of a run; without any, the bundled sample images.",
-    ),
-]  # fmt: skip
-Metric = Annotated[
-    str, typer.Option("--metric", rich_help_panel=_METRIC, help="One or several, with commas; see 'sig list metrics'.")
-]
-Imputation = Annotated[
-    str | None,
-    typer.Option(
-        "--imputation", rich_help_panel=_METRIC, show_default="each metric's own",
-        help="What stands in for removed pixels: black, mean, blur, road or another baseline; several with commas.",
-    ),
-]  # fmt: skip
-Masks = Annotated[
-    Path | None,
-    typer.Option(
-        "--masks",
-        rich_help_panel=_METRIC,
-        show_default=False,
-        help="Folder of masks named as the images, of their size, white on the object; or CSV image,x0,y0,x1,y1 of boxes.",
-    ),
-]
 
-Attributions = Annotated[
-    Path | None,
-    typer.Option(
-        "--attributions", rich_help_panel=_METRIC, show_default=False,
-        help="Measure arrays made before instead: a run folder, or anyone's <image>/<method>.npy or <image>.npy.",
-    ),
-]  # fmt: skip
-
-
-Labels = Annotated[
-    Path | None,
-    typer.Option(
-        "--labels", rich_help_panel=_METRIC, show_default=False,
-        help="CSV image,label of the images' true classes: also the model's accuracy and calibration.",
-    ),
-]  # fmt: skip
-Smooth = Annotated[
-    float | None,
-    typer.Option(
-        "--smooth", rich_help_panel=_METRIC, show_default="arrays as they are",
-        help="Blur the maps by so many pixels before they are measured (and drawn).",
-    ),
-]  # fmt: skip
-
-
-def evaluate(
-    context: typer.Context,
-    paths: Paths = None,
-    model: o.Model = "shapes",
-    weights: o.Weights = None,
-    method: o.Method = "sig,ig",
-    metric: Metric = "deletion,insertion,iaccuracy,sparseness",
-    imputation: Imputation = None,
-    smooth: Smooth = None,
-    masks: Masks = None,
-    labels: Labels = None,
-    attributions: Attributions = None,
-    settings: o.Set = None,
-    preset: o.Preset = None,
-    players: o.Players = None,
-    baseline: o.Baseline = None,
-    target: o.Target = "top",
-    output: o.OutputKind = "logit",
-    references: o.References = None,
-    class_names: o.ClassNames = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    mean: o.Mean = None,
-    std: o.Std = None,
-    device: o.Device = "auto",
-    precision: o.Precision = "fp32",
-    batch_size: o.BatchSize = "auto",
-    seed: o.Seed = 0,
-    out: o.Out = None,
-    resume: o.Resume = False,
-    overwrite: o.Overwrite = False,
-    pictures: o.Pictures = True,
-    as_json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:  # the options reach the library through the context
+@command(EvaluateOptions, kept="nothing was measured yet")
+def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     """Is the map any good? Explain images and measure the explanations, with intervals and paired differences.
 
     Examples:
@@ -123,53 +33,35 @@ def evaluate(
 
       sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
-    with guarded(debug, kept="nothing was measured yet") as guard, answers(as_json) as results:
-        from ..evaluation.evaluate import carry_out, prepare_evaluation
-        from ..inputs.samples import sample_images
-        from .progress import Reporter
-
-        keep_freed_memory()
-        # Only what was typed is passed on: a run folder brings its own model and settings.
-        prepared = prepare_evaluation(paths or [str(sample_images())], **o.typed(context))
-        guard.kept = RESUME
-        screen = console()
-        for note in prepared.notes:
-            screen.print(f"note: {note}", markup=False)
-        with Reporter(prepared.items) as reporter:
-            found = carry_out(prepared, progress=reporter.evaluations, explained=reporter.done)
-        failed = _report(found, results, debug=debug)
-    if failed:
-        raise typer.Exit(FAILED)
-
-
-def _report(found: Evaluation, results: Answers, *, debug: bool) -> int:
+    from ..evaluation.evaluate import evaluate as carry_out
     from ..evaluation.tables import metric_row
+    from .progress import Reporter
 
-    screen = console()
-    for figure in found.figures:
-        results.add(metric_row(figure))
+    with Reporter(screen) as reporter:
+        found = carry_out(options, reporter)
+    for value in found.values:
+        screen.results.add(metric_row(value))
     if found.summary:
-        screen.print(_table(found))
+        screen.console.print(_table(found))
     for row in found.checks:
-        screen.print(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images", markup=False)
-    if found.model is not None:
-        for line in _of_model(found.model):
-            screen.print(line, markup=False)
-    return print_failures(found, screen, debug=debug)
+        screen.say(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images")
+    for line in _of_model(found.model) if found.model is not None else ():
+        screen.say(line)
+    return say_failures(found, screen)
 
 
-def print_failures(found: Evaluation, screen: Console, *, debug: bool = False) -> int:
+def say_failures(found: Evaluation, screen: Screen) -> int:
     """Name each failure and its reason, then how many there are and where all is; returns how many."""
-    failed = [figure for figure in found.figures if figure.error]
+    failed = [value for value in found.values if value.error]
     reasons: dict[tuple[str, str], list[str]] = {}
-    for figure in failed:
-        reasons.setdefault((figure.image, figure.error), []).append(f"{figure.method} {figure.metric}")
+    for value in failed:
+        reasons.setdefault((value.image, value.error), []).append(f"{value.method} {value.metric}")
     for (image, error), which in reasons.items():
-        screen.print(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", markup=False, style="red")
-    if debug:
-        traces((figure.cause for figure in failed), screen)
-    done = len(found.figures) - len(failed)
-    screen.print(f"{done} figures, {len(failed)} failed; written to {printable(str(found.folder))}/", markup=False)
+        screen.say(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", "red")
+    if screen.debug:
+        traces((value.cause for value in failed), screen.console)
+    done = len(found.values) - len(failed)
+    screen.say(f"{done} values, {len(failed)} failed; written to {printable(str(found.folder))}/")
     return len(failed)
 
 
@@ -179,7 +71,7 @@ def _of_model(model: Labelled) -> list[str]:
         between = "" if row["ci_low"] is None else f" ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
         lines.append(f"model: {row['metric']} {row['mean']:.3f}{between}, {row['n']} images")
     for image, reason in model.missing.items():
-        lines.append(f"left out of the model's figures: {image}: {reason}")
+        lines.append(f"left out of the model's values: {image}: {reason}")
     return lines
 
 
@@ -188,13 +80,13 @@ def _table(found: Evaluation) -> Table:
     from ..evaluation.tables import measures
     from ..metrics import METRICS
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("method", no_wrap=True)
     kinds = list(dict.fromkeys((metric, imputation) for _, metric, imputation in found.summary))
-    names = measures(found.figures)
+    names = measures(found.values)
+    headings = []
     for metric, imputation in kinds:
         arrow = {True: " ↑", False: " ↓", None: ""}[METRICS[names[metric]].properties["higher_is_better"]]
-        table.add_column(f"{metric}{arrow}" + (f"\n{imputation}" if imputation else ""), justify="right")
+        headings.append(f"{metric}{arrow}" + (f"\n{imputation}" if imputation else ""))
+    made = table("method", *headings, right=headings)
     for method in dict.fromkeys(method for method, _, _ in found.summary):
         cells = []
         for kind in kinds:
@@ -205,5 +97,5 @@ def _table(found: Evaluation) -> Table:
                 cells.append(f"{summary.mean:.3f}")
             else:
                 cells.append(f"{summary.mean:.3f}\n{summary.low:.3f} to {summary.high:.3f}")
-        table.add_row(method, *cells)
-    return table
+        made.add_row(method, *cells)
+    return made

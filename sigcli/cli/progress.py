@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import Self
 
-from .console import console
+from ..listener import Listener
+from .command import Screen
+from .console import RESUME, console
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation
@@ -53,35 +57,57 @@ class Stages(_Shown):
             self._console.print(f"{stage}: {done}/{total}", markup=False)
 
 
-class Reporter(_Shown):
-    """Counts explanations and gradient evaluations of a run.
+class Reporter(Listener, _Shown):
+    """Shows notes as a command begins, then counts explanations and gradient evaluations.
 
     Args:
-        total: number of explanations to come.
+        screen: of the command; what it says of an interruption changes once finished work is kept.
+
+    `folder` is the run folder, once it is open.
     """
 
-    def __init__(self, total: int):
-        self._console = console()
-        self._total, self._done, self._spent, self._resumed = total, 0, 0, 0
+    def __init__(self, screen: Screen):
+        self._screen, self._console = screen, screen.console
+        self._total, self._done, self._spent, self._resumed = 0, 0, 0, 0
         self._begun = self._spoken = time.perf_counter()
-        if self._console.is_terminal:
+        self._notes: list[str] = []
+        self.folder: Path | None = None
+
+    def begin(self, items: int, notes: Sequence[str], folder: Path | None) -> None:
+        """Show the notes, and a bar on a terminal."""
+        self._total, self.folder = items, folder
+        self._screen.guard.kept = RESUME
+        for note in notes:
+            self._screen.say(f"note: {note}")
+        self._begun = self._spoken = time.perf_counter()
+        if self._console.is_terminal and items:
             columns = (
                 TextColumn("explaining"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
                 TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
             )  # fmt: skip
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=total, rate="")
+            self._task = self._bar.add_task("", total=items, rate="")
+            self._bar.start()
 
-    def evaluations(self, count: int) -> None:
+    def evaluated(self, images: int) -> None:
         """A batch of that many gradient evaluations is done."""
-        self._spent += count
+        self._spent += images
         self._show()
 
-    def done(self, item: Explanation) -> None:
+    def explained(self, item: Explanation) -> None:
         """One explanation is finished and written."""
         self._done += 1
         self._resumed += item.resumed
         self._show(force=self._done == self._total)
+
+    def note(self, text: str) -> None:
+        """Keep it until the results are shown."""
+        self._notes.append(text)
+
+    def say_notes(self) -> None:
+        """Say what came up while the command ran."""
+        for note in self._notes:
+            self._screen.say(f"note: {note}")
 
     def _rate(self) -> str:
         elapsed = max(time.perf_counter() - self._begun, 1e-9)
@@ -92,4 +118,4 @@ class Reporter(_Shown):
             self._bar.update(self._task, completed=self._done, rate=self._rate())
         elif force or time.perf_counter() - self._spoken > _EVERY:
             self._spoken = time.perf_counter()
-            self._console.print(f"{self._done}/{self._total} maps, {self._rate()}")
+            self._screen.say(f"{self._done}/{self._total} maps, {self._rate()}")

@@ -1,4 +1,4 @@
-"""The use case behind `sig benchmark images`: time and quality of each method over growing numbers of images. No printing.
+"""`sig benchmark images` as a library: time and quality of each method over growing numbers of images. No printing.
 
 One pass serves all counts: the images stand in an order fixed by the seed, the largest count is explained and measured once,
 and every smaller count is a statistic of the first so many images ([SIG] Figs 9 and 12).
@@ -6,24 +6,31 @@ and every smaller count is a statistic of the first so many images ([SIG] Figs 9
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+
+from PIL import Image
 
 from .. import draws
 from ..attribution.explanation import Explanation
-from ..attribution.pipeline import Session
-from ..engine.integrate import Task, integrate
+from ..attribution.session import Session
 from ..errors import ImageError, SigError, UsageError, unknown
+from ..inputs.given import Source, listed
 from ..inputs.images import find_images, read_image
 from ..inputs.picture import Picture
+from ..inputs.samples import sample_images
+from ..listener import SILENT, Listener
 from ..methods import METHODS
+from ..methods.run import attributions
+from ..options import door
 from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
-from .evaluate import Evaluation, Prepared, carry_out, prepare_evaluation
+from .evaluate import Evaluation, carry_out
+from .options import BenchmarkOptions
+from .prepare import Prepared, prepare_evaluation
 from .tables import Row
 
 TABLE = "benchmark.csv"
@@ -33,20 +40,7 @@ TIMINGS = ("alone", "shared")
 _HALVINGS = 3
 
 
-@dataclass(frozen=True, eq=False)
-class PreparedBenchmark:
-    """A benchmark that is ready to start; `carry_out_benchmark` does it.
-
-    Args:
-        evaluation: of the largest count, its images in the order of the benchmark.
-        counts: numbers of images, increasing.
-    """
-
-    evaluation: Prepared
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Benchmark:
     """What a benchmark finds.
 
@@ -64,86 +58,79 @@ class Benchmark:
     evaluation: Evaluation
     folder: Path
 
+    def plot(self, path: str | Path | None = None) -> Image.Image:
+        """Seconds of each method against the number of images; also written to `path` where that is given.
 
-def benchmark_images(
-    images: str | Path | Sequence[str | Path],
-    *,
-    counts: str | Sequence[int] | None = None,
-    timing: str = "alone",
-    **options: Any,
-) -> Benchmark:
+        Raises:
+            UsageError: no explanation was timed.
+        """
+        from ..render.plots.benchmark import plot_time
+
+        if not any(row["seconds"] for row in self.rows):
+            raise UsageError("the benchmark has no times to plot", hint="No explanation succeeded.")
+        return plot_time(self.rows, path)
+
+    def __repr__(self) -> str:
+        methods = ", ".join(dict.fromkeys(row["method"] for row in self.rows))
+        return f"<Benchmark of {methods} over {', '.join(map(str, self.counts))} images>"
+
+
+@door(BenchmarkOptions)
+def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchmark:
     """Running time and metrics of each method over growing numbers of images.
 
-    Args:
-        images: a path, a folder, a glob pattern, or several of these.
-        counts: numbers of images, increasing ("300,500,800,1000" or [300, 500, 800, 1000]); by default an eighth, a quarter,
-            half and all of the images.
-        timing: "alone" gives each explanation batches of its own, so that its seconds are its own ([SIG] Fig. 9); "shared"
-            lets methods and images share batches, which is faster, and divides the time of a batch by gradient evaluations.
-        options: those of `sigcli.evaluation.evaluate.evaluate`, but for `attributions`, whose making nobody timed.
+    Called with options as arguments, or with a `BenchmarkOptions` and a `Listener`:
+
+        benchmark("photos/", model="resnet50", method="sig,ig", counts=[10, 20, 40])
+
+    Each count is the first so many images of one order, which depends on the seed and the images' names only, so that the
+    sets are nested and each is a fair sample. With `timing="alone"` each explanation has batches of its own, so that its
+    seconds are its own ([SIG] Fig. 9). Means and random baselines are taken over the images of the largest count, or over
+    `references`. Times are those of the explanations, without decoding, drawing and measuring. With `resume`, explanations
+    of an earlier run are read, with the time they took then.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
         ModelError: a model that cannot be loaded or is no differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
-
-    Each count is the first so many images of one order, which depends on the seed and the images' names only, so that the
-    sets are nested and each is a fair sample. Means and random baselines are taken over the images of the largest count,
-    or over `references`. Times are those of the explanations, without decoding, drawing and measuring. Reads explanations of
-    an earlier run with `resume`, with the time they took then.
     """
-    return carry_out_benchmark(prepare_benchmark(images, counts=counts, timing=timing, **options))
+    if options.timing not in TIMINGS:
+        raise unknown("timing", options.timing, TIMINGS)
+    if options.out is not None:
+        refuse_strangers(output_folder(options.out), FILES, overwrite=options.overwrite)
+    found = find_images(listed(sample_images() if options.images is None else options.images))
+    counts = choose_counts(options.counts, len(found))
+    prepared = prepare_evaluation(options.but(images=order_images(found, options.seed)[: counts[-1]]))
+    take(prepared.folder, FILES)
+    prepared = replace(prepared, session=replace(prepared.session, alone=options.timing == "alone"))
+    listener.begin(prepared.items, prepared.notes, prepared.folder)
+    return _carried_out(prepared, counts, listener)
 
 
-def prepare_benchmark(
-    images: str | Path | Sequence[str | Path],
-    *,
-    counts: str | Sequence[int] | None = None,
-    timing: str = "alone",
-    **options: Any,
-) -> PreparedBenchmark:
-    """Check everything that can be checked, load the model and open the run folder. Arguments as in `benchmark_images`."""
-    if timing not in TIMINGS:
-        raise unknown("timing", timing, TIMINGS)
-    if options.get("attributions") is not None:
-        raise UsageError("a benchmark makes its attributions, to know what they cost", given="attributions")
-    if options.get("out") is not None:
-        refuse_strangers(output_folder(options["out"]), FILES, overwrite=bool(options.get("overwrite")))
-    found = find_images([images] if isinstance(images, (str, Path)) else list(images))
-    chosen = choose_counts(counts, len(found))
-    ordered = order_images(found, options.get("seed", 0))
-    evaluation = prepare_evaluation(ordered[: chosen[-1]], **options)
-    take(evaluation.folder, FILES)
-    session = replace(evaluation.session, alone=timing == "alone")
-    return PreparedBenchmark(replace(evaluation, session=session), chosen)
+class _Costs(Listener):
+    """Notes what each explanation costs, and tells all to another listener."""
 
+    def __init__(self, listener: Listener):
+        self._listener, self.found = listener, list[Spent]()
 
-def carry_out_benchmark(
-    prepared: PreparedBenchmark,
-    *,
-    progress: Callable[[int], None] | None = None,
-    explained: Callable[[Explanation], None] | None = None,
-) -> Benchmark:
-    """Do a benchmark; its tables and figures stand when it returns.
+    def evaluated(self, images: int) -> None:
+        """A batch is done."""
+        self._listener.evaluated(images)
 
-    Args:
-        prepared: from `prepare_benchmark`.
-        progress: called with the number of gradient evaluations of each batch.
-        explained: called with each explanation.
-    """
-    session, folder = prepared.evaluation.session, prepared.evaluation.folder
-    _warm_up(session)
-    costs: list[Spent] = []
-
-    def watch(item: Explanation) -> None:
+    def explained(self, item: Explanation) -> None:
+        """An explanation is done."""
         cost = spent(item)
-        costs.extend([] if cost is None else [cost])
-        if explained is not None:
-            explained(item)
+        self.found.extend([] if cost is None else [cost])
+        self._listener.explained(item)
 
-    evaluation = carry_out(prepared.evaluation, progress=progress, explained=watch)
+
+def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener) -> Benchmark:
+    session, folder = prepared.session, prepared.folder
+    _warm_up(session)
+    costs = _Costs(listener)
+    evaluation = carry_out(prepared, costs)
     names = [name for name, _ in run_names(session.paths)]
-    rows = benchmark_rows(evaluation.figures, costs, names, prepared.counts, session.seed)
+    rows = benchmark_rows(evaluation.values, costs.found, names, counts, session.seed)
     save_table(folder / TABLE, rows)
     for name in FILES[1:]:  # an earlier benchmark of this run stands until then
         (folder / name).unlink(missing_ok=True)
@@ -151,7 +138,7 @@ def carry_out_benchmark(
         from ..render.plots.benchmark import draw_benchmark
 
         draw_benchmark(rows, folder)
-    return Benchmark(rows, prepared.counts, names, evaluation, folder)
+    return Benchmark(rows, counts, names, evaluation, folder)
 
 
 def _warm_up(session: Session) -> None:
@@ -163,22 +150,22 @@ def _warm_up(session: Session) -> None:
     if picture is None:
         return
     low, high = preprocess.low.to(device), preprocess.high.to(device)
-    subject = Subject(preprocess(picture.pixels).to(device), 0, low, high, picture.key, session.seed)
-    plan = METHODS["ig"].load()(subject, steps=2 * session.batch_size)
+    size = session.batch_size
     try:
-        list(integrate(session.scorer, [Task(subject, plan)], batch_size=session.batch_size))
+        subject = Subject(preprocess(picture.pixels).to(device), 0, low, high, picture.key, session.seed)
+        list(attributions(METHODS["ig"], {"steps": 2 * size}, session.scorer, [subject], batch_size=size))
     except (SigError, RuntimeError, ValueError):
         return  # whatever is wrong with this image or model is said where the image is explained
 
 
-def _readable(path: Path) -> Picture | None:
+def _readable(path: Source) -> Picture | None:
     try:
         return read_image(path)
     except ImageError:
         return None
 
 
-def order_images(paths: Sequence[Path], seed: int) -> list[Path]:
+def order_images(paths: Sequence[Source], seed: int) -> list[Source]:
     """The images in a random order that depends on the seed and their names only.
 
     Each image gets a random key of its own and they stand in the order of their keys. So the order in which files were

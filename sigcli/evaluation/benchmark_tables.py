@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..attribution.explanation import Explanation
-from .measure import Figure
+from .measure import MetricValue
 from .tables import Row, summary_rows
 
 
@@ -36,7 +36,7 @@ def spent(item: Explanation) -> Spent | None:
 
 
 def benchmark_rows(
-    figures: Sequence[Figure], costs: Sequence[Spent], names: Sequence[str], counts: Sequence[int], seed: int
+    figures: Sequence[MetricValue], costs: Sequence[Spent], names: Sequence[str], counts: Sequence[int], seed: int
 ) -> list[Row]:
     """Rows of `benchmark.csv`: for each count the statistics of the first so many images.
 

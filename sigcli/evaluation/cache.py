@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..attribution.decoding import ImageSet
-from ..attribution.pipeline import Session
-from ..attribution.select import PEERS, Chosen
+from ..attribution.select import Chosen
+from ..attribution.session import Session
+from ..baselines import uses_peers
 from ..metrics.case import Case
 from ..runs.folder import append_whole, going_on, save_text
-from .value import Figure
+from .value import MetricValue
 
 FILE = "metrics.jsonl"
 """One object per figure, with its curve and the digest of all that it depends on."""
@@ -43,7 +44,7 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
     ]  # fmt: skip
     if model.head.kind != "logits":
         facts.append(model.head.kind)
-    if any(one.uses_peers or one.resolved().get("imputation") in PEERS for one in (metric, method) if one):
+    if any(one.uses_peers or uses_peers(one.resolved().get("imputation")) for one in (metric, method) if one):
         facts.append(list(peers.keys()))
     found.update(json.dumps(facts, sort_keys=True, default=str).encode())
     return found.hexdigest()
@@ -69,7 +70,7 @@ class Kept:
             [f"{FILE} has {damaged} damaged lines; what they held is measured again."] if damaged and resume else []
         )
 
-    def known(self, blank: Figure) -> Figure | None:
+    def known(self, blank: MetricValue) -> MetricValue | None:
         """The figure with the value that it has already, or None."""
         row = self._found.get(blank.digest)
         if row is None:
@@ -77,7 +78,7 @@ class Kept:
         at, curve = (None if row[name] is None else np.array(row[name], float) for name in ("at", "curve"))
         return replace(blank, value=float(row["value"]), at=at, curve=curve)
 
-    def add(self, figure: Figure) -> None:
+    def add(self, figure: MetricValue) -> None:
         """Keep one more figure; one that failed is not kept, and is tried again."""
         if figure.value is None or not figure.digest or figure.digest in self._found:
             return
@@ -94,7 +95,7 @@ class Kept:
         with going_on(self._path):
             append_whole(self._path, json.dumps(row) + "\n")
 
-    def settle(self, figures: Sequence[Figure], images: Collection[str]) -> None:
+    def settle(self, figures: Sequence[MetricValue], images: Collection[str]) -> None:
         """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.
 
         Args:

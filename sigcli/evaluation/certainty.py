@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ..attribution.decoding import run_names
-from ..attribution.pipeline import Session
 from ..attribution.select import Chosen
+from ..attribution.session import Session
 from ..engine.memory import Batches
 from ..errors import ImageError, UsageError
 from ..inputs.images import read_image
@@ -25,7 +25,7 @@ _MOST = 512
 
 def split_checks(model: Model, metrics: Sequence[Chosen]) -> tuple[list[Chosen], list[Chosen]]:
     """Metrics of maps, and those of what the network makes of certainty; UsageError for the latter where it takes none."""
-    checks = [chosen for chosen in metrics if chosen.entry.properties["kind"] == "certainty"]
+    checks = [chosen for chosen in metrics if chosen.entry.properties["scope"] == "model"]
     if checks and not model.certainty:
         raise takes_none(f"the metric {checks[0].name}", model.name)
     return [chosen for chosen in metrics if chosen not in checks], checks

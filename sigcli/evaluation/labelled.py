@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ..attribution.decoding import run_names
-from ..attribution.pipeline import Session
 from ..attribution.select import parse_target
+from ..attribution.session import Session
 from ..engine.failures import attempted
 from ..engine.memory import Batches
 from ..errors import AttributionError, ModelError, SigError, UsageError

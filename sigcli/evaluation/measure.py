@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from .. import render
 from ..attribution.decoding import ImageSet, run_names
 from ..attribution.explanation import Explanation
-from ..attribution.pipeline import Session
 from ..attribution.select import Chosen
+from ..attribution.session import Session
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError, UsageError
 from ..inputs.images import read_image
@@ -30,7 +30,7 @@ from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from .cache import Kept, digest
 from .masks import Box, drawn
-from .value import Figure
+from .value import MetricValue
 
 BATCH = 64
 """Images per forward pass."""
@@ -40,7 +40,7 @@ BATCH = 64
 class _Place:
     """A place in the order of figures; `finish` waits for the model."""
 
-    figure: Figure
+    figure: MetricValue
     finish: Callable[[Any], Measurement] | None = None
 
 
@@ -69,10 +69,9 @@ class Measuring:
     def __post_init__(self) -> None:
         session = self.session
         self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
-        references = session.paths if session.references is None else session.references
-        self._peers = ImageSet(references, session.model.preprocess)
+        self._peers = ImageSet(session.samples.compared, session.model.preprocess)
 
-    def figures(self, explanations: Iterator[Explanation]) -> Iterator[Figure]:
+    def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:
         """Measure explanations as they come; yields figures in their order."""
         scorer = self.session.classifier
         removals = self._perturbations(explanations)
@@ -82,7 +81,7 @@ class Measuring:
             yield _filled(self._waiting.popleft(), steps)
         yield from self._ready()
 
-    def _ready(self) -> Iterator[Figure]:
+    def _ready(self) -> Iterator[MetricValue]:
         while self._waiting and self._waiting[0].finish is None:
             yield self._waiting.popleft().figure
 
@@ -90,7 +89,7 @@ class Measuring:
         for item in explanations:
             for metric in self.metrics:
                 options = metric.resolved()
-                blank = Figure(
+                blank = MetricValue(
                     item.image, item.method, item.target, metric.name, str(options.get("imputation", "")),
                     measure=metric.entry.name,
                 )  # fmt: skip
@@ -106,11 +105,12 @@ class Measuring:
                 else:
                     self._waiting.append(_Place(found))
 
-    def _attempt(self, blank: Figure, item: Explanation, metric: Chosen) -> tuple[Figure, Plan | Figure]:
+    def _attempt(self, blank: MetricValue, item: Explanation, metric: Chosen) -> tuple[MetricValue, Plan | MetricValue]:
         try:
-            if metric.entry.properties["kind"] == "reported":
-                return blank, _with(blank, _reported(item, metric.entry.name))
-            case, again = self._case(item, metric), metric.entry.properties["kind"] in ("rerun", "model")
+            known_as = metric.entry.properties
+            if known_as["column"]:
+                return blank, _with(blank, metric.entry.load()(getattr(item, known_as["column"]), item.method))
+            case, again = self._case(item, metric), known_as["scope"] == "method"
             method = next(c for c in self.session.methods if c.name == item.method) if again else None
             blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
             known = self.kept and self.kept.known(blank)
@@ -126,13 +126,12 @@ class Measuring:
         return blank, found if isinstance(found, Plan) else _with(blank, found)
 
     def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
-        """What a metric takes that runs the method again: the method, and the model's modules or number of classes."""
+        """What a metric takes that runs the method again, as its line in the catalogue says."""
         if method is None:
             return []
-        model, explainer = self.session.model, self._explainer(method, case.subject)
-        if metric.entry.properties["kind"] == "rerun":
-            return [explainer]
-        return [explainer, model.classes if metric.entry.name == "random-logit" else model.module]
+        model = self.session.model
+        there = {"explain": self._explainer(method, case.subject), "module": model.module, "classes": model.classes}
+        return [there[name] for name in metric.entry.properties["takes"]]
 
     def _case(self, item: Explanation, metric: Chosen) -> Case:
         if self._image is None or self._image[0] != item.image:
@@ -141,7 +140,7 @@ class Measuring:
             raise AttributionError("the explanation names no target")
         _, subject, picture = self._image
         if item.content and item.content != f"{picture.key:016x}":
-            raise AttributionError("the image is another one than when its map was made")
+            raise AttributionError("the image changed since it was explained")
         if subject.target != item.target:
             subject = replace(subject, target=item.target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
@@ -155,11 +154,11 @@ class Measuring:
         return known[needs]
 
     def _smoothed(self, item: Explanation) -> np.ndarray:
-        values = self._values(item)
+        values = self._array(item)
         smooth = self.smooth and values.ndim in (2, 3) and np.isfinite(values).all()
         return blurred(values, self.smooth) if smooth else values
 
-    def _values(self, item: Explanation) -> np.ndarray:
+    def _array(self, item: Explanation) -> np.ndarray:
         if item.values is not None:
             return item.values
         if self.session.run is None:
@@ -181,9 +180,11 @@ class Measuring:
         file = self.masks.get(stem, self.masks.get(stem.replace("\\\\", "\\")))
         if file is None:
             raise AttributionError("the image has no mask", given=image)
-        mask = drawn(file, (picture.pixels.shape[0], picture.pixels.shape[1]))
+        mask = drawn(file, picture.size)
         name = f"mask {file.name}" if isinstance(file, Path) else "box"
-        seen = torch.from_numpy(self.session.model.preprocess.display(mask).max(-1) > 127)
+        ready = picture.pixels.dtype.kind == "f"  # the network's input itself, which nothing is cut off from
+        shown = mask if ready else self.session.model.preprocess.display(mask)
+        seen = torch.from_numpy(shown.max(-1) > 127)
         if not bool(seen.any()):
             white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
             raise AttributionError(f"the {name} shows nothing white in the part that the model sees{white}")
@@ -214,26 +215,18 @@ def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.stack([render.smooth(plane, sigma) for plane in planes]).reshape(values.shape).astype(values.dtype)
 
 
-def _reported(item: Explanation, name: str) -> Measurement:
-    """A figure that the explanation itself brings."""
-    value = getattr(item, name.replace("-", "_"))
-    if value is None:
-        raise AttributionError(f"{item.method} reports none, or the map was made before: see the run's results.csv")
-    return Measurement(float(value))
-
-
-def _with(blank: Figure, found: Measurement) -> Figure:
+def _with(blank: MetricValue, found: Measurement) -> MetricValue:
     if not np.isfinite(found.value):
         return _failed(blank, AttributionError("the metric is not a finite number for this image"))
     return replace(blank, value=found.value, at=found.at, curve=found.curve)
 
 
-def _failed(blank: Figure, error: Exception) -> Figure:
+def _failed(blank: MetricValue, error: Exception) -> MetricValue:
     cause = contained(error)
     return replace(blank, error=" ".join(str(cause).split()), cause=cause)
 
 
-def _filled(place: _Place, steps: Steps) -> Figure:
+def _filled(place: _Place, steps: Steps) -> MetricValue:
     """A figure from what the model says of the altered images."""
     assert place.finish is not None
     if steps.error is not None:

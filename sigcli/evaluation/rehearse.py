@@ -15,8 +15,6 @@ from ..models.model import Model
 from ..types import Subject
 
 _FREE = 256  # side of the image for models that take any size
-_KINDS = ("model", "certainty", "reported")
-"""Metrics that need the model itself, which is not at hand here."""
 
 
 class _Grey:
@@ -59,9 +57,9 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
         return images
 
     for metric in metrics:
-        kind, needs = metric.entry.properties["kind"], metric.entry.properties["needs"]
-        if kind in _KINDS:
+        known = metric.entry.properties
+        if known["column"] or known["takes"] not in ((), ("explain",)):  # it needs the model itself
             continue
-        case = Case(subject, x, half if needs == "mask" else None)
+        case = Case(subject, x, half if known["needs"] == "mask" else None)
         with contextlib.suppress(AttributionError):  # of the made-up image: others may do better
-            metric.entry.load()(case, *((explain,) if kind == "rerun" else ()), **metric.options)
+            metric.entry.load()(case, *((explain,) if known["takes"] else ()), **metric.options)

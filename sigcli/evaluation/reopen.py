@@ -12,10 +12,10 @@ from ..names import local
 from ..runs.folder import MANIFEST, read_manifest
 
 
-def run_folder(images: str | Path | Sequence[str | Path]) -> Path | None:
+def run_folder(images: Any) -> Path | None:
     """The run folder, where that is all that was named."""
-    named = [images] if isinstance(images, (str, Path)) else list(images)
-    if len(named) != 1:
+    named = [images] if isinstance(images, (str, Path)) else list(images) if isinstance(images, Sequence) else []
+    if len(named) != 1 or not isinstance(named[0], (str, Path)):
         return None
     folder = Path(named[0])
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..attribution.explanation import Explanation
-from ..attribution.pipeline import Session
+from ..attribution.session import Session
 from ..errors import AttributionError
 from ..metrics import METRICS
 from ..metrics.case import Case
@@ -19,14 +19,14 @@ from ..metrics.similarity import spearman, top_overlap
 from ..metrics.statistics import CORRELATION, SHARE, Summary, bootstrap, paired
 from ..types import Subject
 from .measure import blurred
-from .value import Figure
+from .value import MetricValue
 
 Row = dict[str, Any]
 Group = tuple[str, str, str]
 """Method, metric, imputation."""
 
 
-def metric_row(figure: Figure) -> Row:
+def metric_row(figure: MetricValue) -> Row:
     """A row of `metrics.csv`."""
     return {
         "image": figure.image, "method": figure.method, "target": figure.target, "metric": figure.metric,
@@ -35,9 +35,9 @@ def metric_row(figure: Figure) -> Row:
     }  # fmt: skip
 
 
-def by_group(figures: Iterable[Figure]) -> dict[Group, dict[str, Figure]]:
+def by_group(figures: Iterable[MetricValue]) -> dict[Group, dict[str, MetricValue]]:
     """Figures that have a value, by method, metric and imputation, then by image and target."""
-    groups: dict[Group, dict[str, Figure]] = {}
+    groups: dict[Group, dict[str, MetricValue]] = {}
     for figure in figures:
         members = groups.setdefault((figure.method, figure.metric, figure.imputation), {})
         if figure.value is not None:
@@ -45,12 +45,12 @@ def by_group(figures: Iterable[Figure]) -> dict[Group, dict[str, Figure]]:
     return groups
 
 
-def measures(figures: Iterable[Figure]) -> dict[str, str]:
+def measures(figures: Iterable[MetricValue]) -> dict[str, str]:
     """What each metric is in the catalogue, by the name that the user gave it."""
     return {figure.metric: figure.measure for figure in figures}
 
 
-def _values(members: dict[str, Figure]) -> dict[str, float]:
+def _values(members: dict[str, MetricValue]) -> dict[str, float]:
     """Value of each image, the mean where it was explained for several targets: images are what is drawn at random."""
     found: dict[str, list[float]] = {}
     for figure in members.values():
@@ -59,7 +59,7 @@ def _values(members: dict[str, Figure]) -> dict[str, float]:
     return {image: float(np.mean(values)) for image, values in found.items()}
 
 
-def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summary, Row]]:
+def summary_rows(figures: Sequence[MetricValue], seed: int) -> list[tuple[Group, Summary, Row]]:
     """Mean over images with its interval, for each method, metric and imputation."""
     found, kinds = [], measures(figures)
     for group, members in by_group(figures).items():
@@ -69,7 +69,7 @@ def summary_rows(figures: Sequence[Figure], seed: int) -> list[tuple[Group, Summ
     return found
 
 
-def _failures(figures: Sequence[Figure], group: Group) -> int:
+def _failures(figures: Sequence[MetricValue], group: Group) -> int:
     return sum(bool(f.error) for f in figures if (f.method, f.metric, f.imputation) == group)
 
 
@@ -84,7 +84,7 @@ def _summary_row(group: Group, measure: str, minus: str, summary: Summary, faile
     }  # fmt: skip
 
 
-def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
+def paired_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
     """For each pair of methods the mean difference over the images that both have, with its interval."""
     kinds = measures(figures)
     return [
@@ -94,11 +94,11 @@ def paired_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
     ]
 
 
-def _difference(members: dict[str, Figure], theirs: dict[str, Figure], measure: str, seed: int) -> Summary:
+def _difference(members: dict[str, MetricValue], theirs: dict[str, MetricValue], measure: str, seed: int) -> Summary:
     return paired(_values(members), _values(theirs), seed=seed, within=METRICS[measure].properties["range"])
 
 
-def curve_rows(figures: Sequence[Figure], seed: int) -> list[Row]:
+def curve_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
     """Mean curves over images with their intervals, for each method, metric and imputation that has one."""
     rows, kinds = [], measures(figures)
     for (method, metric, imputation), members in by_group(figures).items():

@@ -1,4 +1,4 @@
-"""What an evaluation yields: figures of explanations."""
+"""What an evaluation yields: metric values of explanations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
-class Figure:
+class MetricValue:
     """One metric of one explanation.
 
     Args:
@@ -17,7 +17,7 @@ class Figure:
         target: class index, None where the explanation failed.
         metric: what the user calls it: its name in the catalogue, or an alias.
         imputation: what stood in for removed pixels, empty where nothing was removed.
-        value: the figure, None where it failed.
+        value: the value, None where it failed.
         at: places of its curve, or None.
         curve: the curve, or None.
         error: why there is no value.

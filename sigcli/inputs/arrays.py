@@ -215,36 +215,3 @@ def names(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tuple
             "the names do not fit the players", given=f"{file}: {len(found)} names", allowed=f"{count} lines"
         )
     return found
-
-
-def baseline(spec: str, shape: Sequence[int]) -> str | Tensor:
-    """A default sample for an array: a text that means the same there, or the values of a `.npy` file as (1, 1, F).
-
-    Raises:
-        UsageError: a baseline of pictures, or a file of another shape.
-    """
-    name = spec.partition(":")[0]
-    if spec.endswith(SUFFIX):
-        values = _read_baseline(spec)
-        if values.shape != tuple(shape):
-            raise UsageError(
-                "the baseline has another shape", given=f"{spec}: {values.shape}", allowed=f"{tuple(shape)}"
-            )
-        return torch.from_numpy(values).reshape(1, 1, -1)
-    if name not in BASELINES:
-        raise UsageError(
-            f"baseline '{spec}' is for pictures",
-            allowed=f"{', '.join(BASELINES)} or an array FILE.npy of the sample's shape",
-        )
-    return spec
-
-
-BASELINES = ("zero", "constant", "mean", "random")
-"""Baselines that mean the same for arrays: 0, constant:VALUE in the array's own unit, mean and one of the other arrays."""
-
-
-def _read_baseline(spec: str) -> np.ndarray:
-    try:
-        return read_array(spec).pixels
-    except ImageError as error:
-        raise UsageError(f"the baseline cannot be used: {error.what}", given=spec, hint=error.hint) from error

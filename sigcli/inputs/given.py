@@ -98,3 +98,15 @@ def _picture(image: Image.Image) -> np.ndarray:
         return rgb(image, image.format)
     except ImageError as error:
         raise UsageError(error.what, given=f"a PIL image of mode {image.mode}", hint=error.hint) from error
+
+
+def state_of(sources: Sequence[Source]) -> str:
+    """Names, sizes and times of files, and the content of samples in memory: another text says that they changed."""
+    lines = []
+    for one in sources:
+        if isinstance(one, Given):
+            lines.append(f"{one.name} {one.picture.key:016x}")
+        else:
+            facts = one.stat()
+            lines.append(f"{one.name} {facts.st_size} {facts.st_mtime_ns}")
+    return "\n".join(lines)

@@ -7,6 +7,7 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import overload
 
 from PIL import Image, UnidentifiedImageError
 
@@ -23,7 +24,11 @@ MAX_PIXELS = 100_000_000
 _RUN_FILES = ("manifest.json", "results.csv")
 
 
-def find_images(paths: Sequence[str | Path | Given]) -> list[Source]:
+@overload
+def find_images(paths: Sequence[str | Path]) -> list[Path]: ...
+@overload
+def find_images(paths: Sequence[str | Path | Given]) -> list[Source]: ...
+def find_images(paths: Sequence[str | Path | Given]) -> Sequence[Source]:
     """List the image files that files, folders and glob patterns stand for.
 
     A file is taken whatever its suffix. A folder is searched recursively, in sorted order, for `IMAGE_SUFFIXES`; hidden

@@ -39,6 +39,12 @@ class Picture:
     pixels: np.ndarray
     key: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        high, wide = self.pixels.shape[-2:] if self.pixels.dtype.kind == "f" else self.pixels.shape[:2]
+        return high, wide
+
 
 def content_key(pixels: np.ndarray) -> int:
     """A 64-bit number from the shape and bytes of a uint8 array.

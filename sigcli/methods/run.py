@@ -4,27 +4,164 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from ..catalog import Entry
-from ..engine.integrate import CHECK_SHARE, Task, integrate
+from ..engine.failures import contained
+from ..engine.integrate import CHECK_SHARE, Task, integrate, outcomes
 from ..engine.memory import MemoryShortage, is_out_of_memory, too_little_memory
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import AttributionError, SigError
 from ..scores.classifier import Score
 from ..types import Attribution, Subject
 from .deferred import task
 
+T = TypeVar("T")
 NO_BASELINE = "the baseline has no finite score: the model gives NaN or infinity for it"
 
 
 def is_direct(entry: Entry) -> bool:
     """Whether a method is `(passes, subject, *, options) -> Attribution`, and not a plan for the engine."""
     return entry.properties.get("kind", "path") == "direct"
+
+
+@dataclass(frozen=True, eq=False)
+class Job(Generic[T]):
+    """One subject to explain by one method.
+
+    Args:
+        entry: of the catalogue of methods.
+        options: of the method.
+        subject: what is explained.
+        tag: whatever the caller knows it by; it comes back with the attribution.
+    """
+
+    entry: Entry
+    options: Mapping[str, Any]
+    subject: Subject
+    tag: T
+
+
+@dataclass(frozen=True, eq=False)
+class Known(Generic[T]):
+    """What needs no computing, and keeps its place among jobs."""
+
+    tag: T
+
+
+Found = Attribution | SigError | None
+
+
+def explain_all(
+    jobs: Iterable[Job[T] | Known[T]],
+    scorer: Score,
+    *,
+    batch_size: int = 16,
+    check: int = CHECK_SHARE,
+    progress: Callable[[int], None] | None = None,
+    alone: bool = False,
+    contain: bool = True,
+    begun: Callable[[Job[T], Exception | None], None] | None = None,
+) -> Iterator[tuple[T, Found]]:
+    """Explain subjects by methods of either kind, mixed; path methods share batches across jobs.
+
+    Args:
+        jobs: read lazily, a little ahead of what is yielded.
+        scorer: the score F.
+        batch_size: images per pass of the model.
+        check: see `sigcli.engine.integrate.integrate`; 0 for the values alone, then all jobs are read at once.
+        progress: called after each batch with the number of its images.
+        alone: no two jobs share a batch, so that each has wall time of its own.
+        contain: what is raised for one job comes in its place, and the others go on; otherwise it comes through as it is.
+        begun: called once a job's method has begun, with what it raised, or None; it may raise that, which ends everything.
+
+    Yields:
+        (tag, attribution) in the order of the jobs; in place of an attribution the error that stands for it, and None for
+        what was known.
+    """
+    queue: deque[_Place[T]] = deque()
+    run = outcomes if contain else integrate
+    made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain, begun=begun)
+    for pause, tasks in groupby(made, key=lambda one: one is None):
+        if pause:
+            for _ in tasks:
+                yield from _ready(queue)
+            continue
+        wanted = (one for one in tasks if one is not None)
+        for together, size in _streams(wanted, batch_size, alone=alone, all_at_once=not check):
+            for found in run(scorer, together, batch_size=size, check=check, progress=progress):
+                yield from _ready(queue)
+                yield queue.popleft().tag, found
+    yield from _ready(queue)
+
+
+@dataclass(eq=False)
+class _Place(Generic[T]):
+    """A place in the order of results, which may wait for the engine."""
+
+    tag: T
+    found: Found = None
+    waits: bool = False
+
+
+def _ready(queue: deque[_Place[T]]) -> Iterator[tuple[T, Found]]:
+    while queue and not queue[0].waits:
+        place = queue.popleft()
+        yield place.tag, place.found
+
+
+def _tasks(
+    jobs: Iterable[Job[T] | Known[T]],
+    scorer: Score,
+    queue: deque[_Place[T]],
+    *,
+    batch_size: int,
+    progress: Callable[[int], None] | None,
+    contain: bool,
+    begun: Callable[[Job[T], Exception | None], None] | None,
+) -> Iterator[Task | None]:
+    """Tasks for the engine; None where nothing is under way there, and results are ready to be handed on."""
+    for job in jobs:
+        made: Task | Found = None
+        if isinstance(job, Job):
+            make, failure = direct if is_direct(job.entry) else task, None
+            try:
+                made = make(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
+            except Exception as error:
+                if not contain:
+                    raise
+                failure = error
+            if begun is not None:
+                begun(job, failure)
+            if failure is not None:
+                made = contained(failure)
+        if isinstance(made, Task):
+            queue.append(_Place(job.tag, waits=True))
+            yield made
+            continue
+        queue.append(_Place(job.tag, made))
+        if not any(place.waits for place in queue):
+            yield None
+
+
+def _streams(
+    tasks: Iterator[Task], size: int, *, alone: bool, all_at_once: bool
+) -> Iterator[tuple[Iterable[Task], int]]:
+    """What shares batches, and their size. A short plan gets a short batch: filling one up would cost it time."""
+    if alone:
+        for one in tasks:
+            yield [one], min(size, len(one.plan))
+    elif all_at_once:
+        every = list(tasks)
+        yield every, min(size, sum(len(one.plan) for one in every))
+    else:
+        yield tasks, size
 
 
 def attributions(
@@ -37,30 +174,18 @@ def attributions(
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Attribution]:
-    """Explain subjects with one method; yields one attribution per subject, in their order.
-
-    Args:
-        entry: of the catalogue of methods.
-        options: of the method.
-        scorer: the score F.
-        subjects: read lazily, or all at once where nothing is checked.
-        batch_size: images per pass of the model.
-        check: see `sigcli.engine.integrate.integrate`; 0 for the values alone.
-        progress: called after each batch with the number of its images.
+    """Explain subjects with one method; yields one attribution per subject, in their order. Arguments as in `explain_all`.
 
     Raises:
         AttributionError: the method cannot explain a subject with this model.
+
+    What the model raises comes through as it is.
     """
-    if not is_direct(entry):
-        asked = {"batch_size": batch_size, "progress": progress}
-        tasks: Iterable[Task] = (task(entry, options, scorer, who, **asked) for who in subjects)
-        if not check:
-            tasks = list(tasks)
-            batch_size = min(batch_size, sum(len(one.plan) for one in tasks))  # a fuller batch is filled up in vain
-        yield from integrate(scorer, tasks, batch_size=batch_size, check=check, progress=progress)
-        return
-    for who in subjects:
-        yield direct(entry, options, scorer, who, batch_size=batch_size, progress=progress)
+    jobs = (Job(entry, options, who, None) for who in subjects)
+    every = explain_all(jobs, scorer, batch_size=batch_size, check=check, progress=progress, contain=False)
+    for _, found in every:
+        if isinstance(found, Attribution):
+            yield found
 
 
 def direct(

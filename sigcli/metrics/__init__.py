@@ -1,15 +1,18 @@
 """Metrics: pure functions that measure an explanation. A table of text; unit and direction stand beside the name.
 
 Properties:
-    kind: what the function takes. "reported": an attribution. "map": a `Case`. "removal": a `Case`, giving a plan for the
-        shared loop. "rerun": a `Case` and the method, which it runs again; "model": also the model. "labels": what the
-        model says of labelled images. "certainty": a network that takes a certainty, and all images.
+    scope: what is measured. "map": a `Case`; the function gives a figure, or a plan for the shared loop of removals.
+        "method": a `Case`, and the method, which is run again. "model": the model, on all images.
+    takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
+        model: see `sigcli.evaluation.model`.
+    column: the metric is a column of `results.csv` of this name, which the explanation itself brings.
     needs: "mask" where the object's mask is needed.
-    unit: of the figure.
+    unit: of the value.
     higher_is_better: its direction; None where neither is better.
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
+    interval: "wilson" where it is a share of right answers among images.
 """
 
 from __future__ import annotations
@@ -46,13 +49,14 @@ _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, t
 
 
 def _entry(  # noqa: PLR0917
-    name: str, target: str, summary: str, kind: str, unit: str, higher: bool | None, needs: str = "",
-    *, aliases: tuple[str, ...] = (),
+    name: str, target: str, summary: str, scope: str, unit: str, higher: bool | None, needs: str = "",
+    *, aliases: tuple[str, ...] = (), takes: tuple[str, ...] = (), column: str = "", interval: str = "",
 ) -> Entry:  # fmt: skip
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
     range_ = _OWN_RANGES.get(name) or _RANGES.get(unit, _FREE)
     properties = {
-        "kind": kind, "unit": unit, "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
+        "scope": scope, "takes": takes, "column": column, "interval": interval, "unit": unit,
+        "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_),
     }  # fmt: skip
     return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties, aliases)
@@ -61,69 +65,75 @@ def _entry(  # noqa: PLR0917
 METRICS = Catalog(
     "metric",
     [
-        _entry("completeness-gap", "reported:completeness_gap",
-               "|sum of the values - score difference|, reported by explain", "reported", "score", False),
-        _entry("relative-gap", "reported:relative_gap",
-               "the completeness gap over the score difference, reported by explain", "reported", "share", False),
-        _entry("standard-error", "reported:standard_error",
+        _entry("completeness-gap", "case:reported",
+               "|sum of the values - score difference|, reported by explain",
+               "map", "score", False, column="completeness_gap"),
+        _entry("relative-gap", "case:reported",
+               "the completeness gap over the score difference, reported by explain",
+               "map", "share", False, column="relative_gap"),
+        _entry("standard-error", "case:reported",
                "sampling error of the whole map, sqrt of the summed squares, reported by explain",
-               "reported", "score", False),
-        _entry("relative-standard-error", "reported:relative_standard_error",
-               "the standard error over the map's norm, reported by explain", "reported", "share", False),
+               "map", "score", False, column="standard_error"),
+        _entry("relative-standard-error", "case:reported",
+               "the standard error over the map's norm, reported by explain",
+               "map", "share", False, column="relative_standard_error"),
         _entry("deletion", "faithfulness:deletion",
                "area under the probability while the most relevant pixels go [Petsiuk 2018]",
-               "removal", "probability", False),
+               "map", "probability", False),
         _entry("insertion", "faithfulness:insertion",
                "area under the probability while the most relevant pixels come in [Petsiuk 2018]",
-               "removal", "probability", True),
+               "map", "probability", True),
         _entry("morf", "faithfulness:morf",
                "pixel-flipping, most relevant first: mean drop of the probability (AOPC) [Samek 2017]",
-               "removal", "probability", True,
+               "map", "probability", True,
                aliases=("pixel-flipping",)),
         _entry("lerf", "faithfulness:lerf",
                "pixel-flipping, least relevant first: mean drop of the probability [Samek 2017]",
-               "removal", "probability", False),
+               "map", "probability", False),
         _entry("iaccuracy", "faithfulness:iaccuracy",
                "share of steps at which the prediction survives the loss of the most relevant pixels [Liu 2024]",
-               "removal", "share", False),
+               "map", "share", False),
         _entry("irof", "subsets:irof",
-               "area over the curve while superpixels go in order of relevance [Rieger 2020]", "removal", "share", True),
+               "area over the curve while superpixels go in order of relevance [Rieger 2020]", "map", "share", True),
         _entry("faithfulness-correlation", "subsets:faithfulness_correlation",
                "correlation of sums over random pixels with the score's drops [Bhatt 2020]",
-               "removal", "correlation", True),
+               "map", "correlation", True),
         _entry("sensitivity-n", "subsets:sensitivity_n",
                "the same for sets of 1 to 80 % of the pixels, mean over sizes [Ancona 2018]",
-               "removal", "correlation", True),
+               "map", "correlation", True),
         _entry("infidelity", "subsets:infidelity",
                "squared error of sums over squares against the score's drops, share left unexplained [Yeh 2019]",
-               "removal", "share", False),
+               "map", "share", False),
         _entry("max-sensitivity", "robustness:max_sensitivity",
-               "greatest relative change of the map near the image [Yeh 2019]", "rerun", "ratio", False),
+               "greatest relative change of the map near the image [Yeh 2019]",
+               "method", "ratio", False, takes=("explain",)),
         _entry("avg-sensitivity", "robustness:avg_sensitivity",
-               "mean relative change of the map near the image [Bhatt 2020]", "rerun", "ratio", False),
+               "mean relative change of the map near the image [Bhatt 2020]",
+               "method", "ratio", False, takes=("explain",)),
         _entry("sparseness", "complexity:sparseness", "Gini index of |attribution| [Chalasani 2020]", "map", "index", True),
         _entry("entropy", "complexity:entropy", "entropy of the shares of |attribution| [Bhatt 2020]", "map", "nats", False,
                aliases=("complexity",)),
         _entry("parameter-randomisation", "sanity:parameter_randomisation",
                "similarity with the map of the model whose layers are random (MPRT) [Adebayo 2018]",
-               "model", "correlation", False,
-               aliases=("mprt", "parameter-randomization",)),
+               "method", "correlation", False,
+               aliases=("mprt", "parameter-randomization",), takes=("explain", "module")),
         _entry("random-logit", "sanity:random_logit",
-               "similarity with the map of another class [Sixt 2020]", "model", "correlation", False),
+               "similarity with the map of another class [Sixt 2020]", "method", "correlation", False,
+               takes=("explain", "classes")),
         _entry("accuracy", "classifier:accuracy", "share of the images whose class the model names; comes with --labels",
-               "labels", "share", True),
+               "model", "share", True, takes=("predicted", "labels"), interval="wilson"),
         _entry("top-5-accuracy", "classifier:top_accuracy",
                "share of the images whose class is among the model's first five; comes with --labels",
-               "labels", "share", True),
+               "model", "share", True, takes=("ranked", "labels"), interval="wilson"),
         _entry("calibration-error", "classifier:calibration_error",
-               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "labels", "probability", False,
-               aliases=("ece",)),
+               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "model", "probability", False,
+               aliases=("ece",), takes=("confidence", "right")),
         _entry("information-absence", "metrics.certainty:information_absence",
                "mean change of what the network predicts at a certainty of 0, total variation [ICG 2022 A.3.1]",
-               "certainty", "probability", False),
+               "model", "probability", False, takes=("network", "images", "head", "size")),
         _entry("neutrality", "metrics.certainty:neutrality",
                "largest difference of what it predicts at a certainty of 0 from the class shares [ICG 2022 A.3.1]",
-               "certainty", "probability", False),
+               "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
                "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
         _entry("relevance-mass", "localisation:relevance_mass",

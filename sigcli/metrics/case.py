@@ -126,3 +126,15 @@ class Measurement:
     value: float
     at: Float[np.ndarray, " k"] | None = None
     curve: Float[np.ndarray, " k"] | None = None
+
+
+def reported(value: float | None, method: str) -> Measurement:
+    """A figure that the explanation itself brings; raises AttributionError where it brings none.
+
+    Args:
+        value: the column of `results.csv`, see `column` in the table of metrics.
+        method: that made the map, for the message.
+    """
+    if value is None:
+        raise AttributionError(f"{method} reports none, or the map was made before: see the run's results.csv")
+    return Measurement(float(value))

@@ -90,9 +90,7 @@ def _size_of(picture: Source | None) -> tuple[int, int] | None:
     try:
         if picture is None:
             return None
-        pixels = read_image(picture).pixels
-        height, width = pixels.shape[-2:] if pixels.dtype.kind == "f" else pixels.shape[:2]
-        return height, width
+        return read_image(picture).size
     except ImageError:
         return None
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..inputs.given import Source
 from ..names import escaped, local
 
 _RESERVED = frozenset((
@@ -26,7 +27,7 @@ ENDINGS = (
 """What follows the name of a method, or of a sheet, in the names of their files."""
 
 
-def run_names(paths: Sequence[Path]) -> list[tuple[str, str]]:
+def run_names(paths: Sequence[Source]) -> list[tuple[str, str]]:
     """For each path its name (relative to the common folder) and its result folder (without the suffix).
 
     Both are escaped, so that they stand in terminals, tables, titles and JSON as they are.
@@ -60,16 +61,19 @@ def _free(folder: str) -> str:
     return top + slash + rest
 
 
-def item_file(methods: Iterable[str]) -> re.Pattern[str]:
+def item_file(methods: Iterable[str], endings: Iterable[str] = ENDINGS) -> re.Pattern[str]:
     """Matches the name of every file that a run of these methods may write into the folder of an image.
+
+    Args:
+        methods: as the user named them.
+        endings: what follows their names.
 
     >>> bool(item_file(["ig"]).fullmatch("ig.class3.overlay.png")), bool(item_file(["ig"]).fullmatch("sig.npy"))
     (True, False)
     """
     names = "|".join(map(re.escape, methods)) or "(?!)"
-    number = r"(\.class[0-9]+)?"
-    picture = r"(\.overlay|\.stderr|\.positive|\.negative)?\.png"
-    return re.compile(rf"({names}){number}(\.npy|\.csv|\.html|\.stderr\.npy|{picture})|compare{number}\.png")
+    number, ends = r"(\.class[0-9]+)?", "|".join(map(re.escape, endings))
+    return re.compile(rf"({names}){number}({ends})|compare{number}\.png")
 
 
 def folders_of(manifest: Mapping[str, Any]) -> list[str]:
@@ -87,9 +91,11 @@ def methods_of(manifest: Mapping[str, Any]) -> list[str]:
     return [str(one[0]) for one in listed if isinstance(one, list) and one]
 
 
-def item_files(path: Path, folders: Iterable[str], methods: Iterable[str]) -> Iterator[Path]:
+def item_files(
+    path: Path, folders: Iterable[str], methods: Iterable[str], endings: Iterable[str] = ENDINGS
+) -> Iterator[Path]:
     """The files in the folders of images that are called as those of a run of these methods."""
-    fits = item_file(methods)
+    fits = item_file(methods, endings)
     for folder in folders:
         try:
             names = [entry.name for entry in os.scandir(path / folder)]

@@ -48,9 +48,9 @@ from .claims import (
     standing,
     take,
 )
-from .filenames import folders_of, item_files, methods_of, run_names
+from .filenames import ENDINGS, folders_of, item_files, methods_of, run_names
 from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
-from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text
+from .table import COLUMNS, FACTS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text, text_of
 
 __all__ = [
     "COLUMNS",
@@ -85,9 +85,10 @@ __all__ = [
 ]  # fmt: skip
 
 _SHOWN = 3
-_NUMBERS = ("score", "completeness_gap", "relative_gap", "standard_error", "relative_standard_error")
-ARRAYS, PICTURES = (".npy", ".csv", ".html"), (".png",)
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".pdf")
 Order = Callable[[Mapping[str, str]], Any]
+Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""Where a run writes: folders of images, methods, and the endings of its files."""
 
 
 @dataclass(eq=False)
@@ -158,14 +159,19 @@ class RunFolder:
         if self.again or entry is None or entry.content != content:
             return None
         seconds = self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
-        if not seconds or not self.ledger.whole(entry, ARRAYS):
+        if not seconds or not self.ledger.whole(entry, lambda name: not self.is_picture(name)):
             self._lost.append(f"{image} {method}")
             return None
         return entry, seconds
 
     def drawn(self, entry: Entry, of: str) -> bool:
         """Whether the pictures of an item are those that would be drawn now, and as they were written."""
-        return entry.drawn == of and self.ledger.whole(entry, PICTURES)
+        return entry.drawn == of and self.ledger.whole(entry, self.is_picture)
+
+    @staticmethod
+    def is_picture(name: str) -> bool:
+        """Whether a file is a picture, which may be drawn anew, and not what was computed."""
+        return name.endswith(PICTURES)
 
     def sheet_stands(self, name: str, of: str | None) -> bool:
         """Whether a sheet is there as it was written and, where `of` is given, as it would be drawn now."""
@@ -226,14 +232,9 @@ class RunFolder:
 
 def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
     """The row of an item that is done, but for what no ledger keeps, its seconds."""
-    facts = entry.facts
-    evaluations = facts.get("gradient_evaluations")
-    return {
-        "image": entry.image, "method": entry.method, "target": entry.target, "label": entry.label, "output": entry.output,
-        "seconds": seconds, "gradient_evaluations": "" if evaluations is None else str(evaluations), "status": "ok",
-        "error": str(facts.get("error") or ""),
-        "content": entry.content, **{name: figure(facts.get(name)) for name in _NUMBERS},
-    }  # fmt: skip
+    own = {name: getattr(entry, name) for name in ("image", "method", "target", "label", "output", "content")}
+    known = {**own, **{name: entry.facts.get(name) for name in FACTS}, "status": "ok"}
+    return {name: text_of(name, known.get(name)) for name in COLUMNS} | {"seconds": seconds}
 
 
 def open_run(
@@ -243,6 +244,7 @@ def open_run(
     resume: bool,
     overwrite: bool = False,
     images: Sequence[tuple[str, str]] = (),
+    endings: Sequence[str] = ENDINGS,
 ) -> RunFolder:
     """Make the folder of a run, or open it to go on with it or to make it anew.
 
@@ -252,6 +254,7 @@ def open_run(
         resume: take over what is done.
         overwrite: replace another run.
         images: (name, folder) of each image.
+        endings: what follows the name of a method in the names of its files.
 
     Raises:
         OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
@@ -265,10 +268,12 @@ def open_run(
                 f"{path} holds a run of an older version of sig, which did not write down its files",
                 hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
             )
-        _refuse_items(path, earlier, folders, methods, overwrite=overwrite)
+        _refuse_items(path, earlier, (folders, methods, endings), overwrite=overwrite)
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
-            run = _opened(path, digest_of(manifest["spec"]), again=same and not resume, places=(folders, methods))
+            run = _opened(
+                path, digest_of(manifest["spec"]), again=same and not resume, places=(folders, methods, endings)
+            )
             remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
     except BaseException:
         lock.release()
@@ -277,26 +282,25 @@ def open_run(
     return run
 
 
-def _refuse_items(
-    path: Path, earlier: Mapping[str, Any] | None, folders: Sequence[str], methods: Sequence[str], *, overwrite: bool
-) -> None:
+def _refuse_items(path: Path, earlier: Mapping[str, Any] | None, places: Places, *, overwrite: bool) -> None:
     """Raise OutputError where the folders of images hold files of our names that no run has written.
 
     Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
     """
     if not path.is_dir() or not any(path.iterdir()):
         return
+    folders, methods, endings = places
     ledger = Ledger.read(path)
     mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
     if earlier is not None and (ledger is None or ledger.unreadable):
-        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods]))
+        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))
     blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
-    strange = (file.relative_to(path).as_posix() for file in item_files(path, folders, methods) if file not in mine)
+    strange = (file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine)
     refuse(path, (*blocked, *strange), overwrite=overwrite)
 
 
-def _opened(path: Path, name: str, *, again: bool, places: tuple[Sequence[str], Sequence[str]]) -> RunFolder:
-    """A folder that was claimed, with what its ledger says and its table tells; places are folders and methods."""
+def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
+    """A folder that was claimed, with what its ledger says and its table tells."""
     ledger, notes = Ledger.read(path), list[str]()
     damaged = ledger is None or bool(ledger.unreadable)
     if ledger is not None and ledger.run != name:  # another run was being replaced
@@ -306,6 +310,7 @@ def _opened(path: Path, name: str, *, again: bool, places: tuple[Sequence[str], 
         notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
     seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
     ledger = ledger or Ledger(path, name)
+    ledger.endings = tuple(dict.fromkeys((*ledger.endings, *places[2])))
     if damaged:  # strangers' files were refused, so what is there was left by the run
         known = set(ledger.files())
         ledger.begun |= {file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in known}

@@ -83,6 +83,11 @@ def digest_of(*facts: object) -> str:
     return hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
+def digest_of_text(text: str) -> str:
+    """A digest of a text, which may hold any name of a file."""
+    return hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()
+
+
 @dataclass(eq=False)
 class Ledger:
     """The lines of a run's `files.jsonl`.
@@ -92,6 +97,7 @@ class Ledger:
         run: digest of the run's spec.
         begun: what a process has begun to write, and may have left without a line of its own: `folder/method` for the files
             of an item, `folder/compare` for a sheet, or the name of a file.
+        endings: what follows the name of a method in the names of its files.
     """
 
     path: Path
@@ -101,6 +107,7 @@ class Ledger:
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     unreadable: int = 0
+    endings: tuple[str, ...] = ENDINGS
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
@@ -113,7 +120,10 @@ class Ledger:
         head = _object(lines[0].removeprefix(b"\xef\xbb\xbf"))
         if not isinstance(head.get("run"), str) or head.get("sig") != 1:
             return None
-        found = Ledger(path, head["run"])
+        more = [
+            end for end in head.get("endings", []) if isinstance(end, str) and end.startswith(".") and "/" not in end
+        ]
+        found = Ledger(path, head["run"], endings=(*ENDINGS, *more))
         for line in lines[1:]:
             if line and not found._take(_object(line)):
                 found.unreadable += 1
@@ -155,7 +165,7 @@ class Ledger:
     def left(self) -> Iterator[Path]:
         """Files of what was begun, as far as they are there."""
         for what in sorted(self.begun):
-            for ending in ("",) if what.endswith(ENDINGS) else ENDINGS:
+            for ending in ("",) if what.endswith(self.endings) else self.endings:
                 file = self.path / (what + ending)
                 if file.is_file():
                     yield file
@@ -182,12 +192,16 @@ class Ledger:
         except (KeyError, TypeError, ValueError, zlib.error):
             return None
 
+    def _head(self) -> dict[str, Any]:
+        more = [end for end in self.endings if end not in ENDINGS]
+        return {"sig": 1, "run": self.run, **({"endings": more} if more else {})}
+
     def _append(self, line: Mapping[str, Any]) -> None:
         append_whole(self.path / LEDGER, json.dumps(line) + "\n")
 
-    def whole(self, entry: Entry, suffixes: tuple[str, ...]) -> bool:
-        """Whether all files of an item with one of these suffixes are as they were written."""
-        named = [name for name in entry.files if name.endswith(suffixes)]
+    def whole(self, entry: Entry, asked: Callable[[str], bool]) -> bool:
+        """Whether all files of an item whose names are asked for are as they were written."""
+        named = [name for name in entry.files if asked(name)]
         return all(holds(self.path / entry.folder / name, entry.files[name]) for name in named)
 
     def files(self) -> Iterator[Path]:
@@ -211,7 +225,7 @@ class Ledger:
             self.sheets.values(), key=lambda s: (places.get(str(PurePosixPath(s.sheet).parent), -1), s.sheet)
         )
         lines: Iterable[Any] = (
-            {"sig": 1, "run": self.run}, *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets),
+            self._head(), *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets),
             *({"begins": what} for what in sorted(self.begun)),
         )  # fmt: skip
         text = "".join(json.dumps(line) + "\n" for line in lines)

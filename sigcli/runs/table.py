@@ -5,31 +5,40 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import safe_cell
+from ..files import figure, safe_cell
 from .ledger import Key
 
 RESULTS = "results.csv"
-COLUMNS = (
-    "image",
-    "method",
-    "target",
-    "label",
-    "score",
-    "output",
-    "seconds",
-    "gradient_evaluations",
-    "completeness_gap",
-    "relative_gap",
-    "standard_error",
-    "relative_standard_error",
-    "status",
-    "error",
-    "content",
-)
+_Reader = Callable[[Any], str]
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+COLUMNS: Mapping[str, _Reader] = {
+    "image": _text, "method": _text, "target": _text, "label": _text, "score": figure, "output": _text,
+    "seconds": _seconds, "gradient_evaluations": _text, "completeness_gap": figure, "relative_gap": figure,
+    "standard_error": figure, "relative_standard_error": figure, "status": _text, "error": _text, "content": _text,
+}  # fmt: skip
+"""The columns of the table, and how each value is written: the one list of what is kept of an item."""
+FACTS = tuple(name for name, write in COLUMNS.items() if write is figure or name in ("gradient_evaluations", "error"))
+"""What the ledger keeps of an item that is done, in full precision."""
+
+
+def text_of(column: str, value: Any) -> str:
+    """A value as its column shows it."""
+    return COLUMNS[column](value)
+
+
 _TEXTS = ("image", "label", "error")
 
 

@@ -1,0 +1,33 @@
+"""The kinds of samples that are explained: pictures, pairs of pictures, arrays. What differs between them is told here only.
+
+A kind of sample is a subclass of `Pictures` and a line in `samples_of`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...inputs.arrays import is_array_path
+from ...inputs.given import listed
+from ...inputs.samples import sample_images
+from .arrays import Arrays
+from .pairs import Pairs
+from .pictures import Pictures
+
+if TYPE_CHECKING:
+    from ..options import RunOptions
+
+__all__ = ["Arrays", "Pairs", "Pictures", "samples_of"]
+
+
+def samples_of(options: RunOptions) -> Pictures:
+    """The samples of a run: what `images` names or holds, the bundled pictures where it was left out.
+
+    Raises:
+        UsageError: no such files, or options that do not suit them.
+    """
+    named = listed(sample_images() if options.images is None else options.images)
+    partner = getattr(options, "partner", None)
+    if any(map(is_array_path, named)):
+        return Arrays(named, options)
+    return Pictures(named, options) if partner is None else Pairs(named, options, partner)

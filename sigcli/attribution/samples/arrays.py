@@ -1,47 +1,86 @@
-"""Runs over arrays: what of a command fits them, and what a method is given in place of texts that are about pictures."""
+"""Arrays of features: rows of tables, embeddings, spectra, graphs; each is explained as one row (1, 1, F)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from ...baselines import BASELINES
 from ...errors import ImageError, UsageError
 from ...inputs import arrays
-from ...inputs.images import Picture
+from ...inputs.given import Given, Source
+from ...inputs.picture import Picture
 from ...methods import METHODS
 from ...models.heads import note
 from ...models.model import Model
-from ...models.preprocess import Preprocess
-from ...models.wrappers.certainty import shown
-from ...models.wrappers.rows import ArrayInput, load_array_model
+from ...models.wrappers.rows import load_array_model
 from ..select import Chosen
+from .pictures import ARRAY, Pictures, Seen
 
 _PLAYERS, _BASELINE = "features", "zero"
+_OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "smooth", "mask_certainty")
 
 
-def check_options(**given: Any) -> None:
-    """Raise UsageError for options of a command that are about pictures: the first that was set."""
-    for name, value in given.items():
-        if value is not None:
-            raise UsageError(
-                f"--{name.replace('_', '-')} is about pictures, and arrays go into the network as they are", given=value,
-                hint="Leave it out; scale the array itself before it is saved.",
-            )  # fmt: skip
+@dataclass(frozen=True, eq=False)
+class ArraySeen(Seen):
+    """An array and its players.
 
-
-def for_arrays(methods: Sequence[Chosen]) -> list[Chosen]:
-    """The methods with defaults that suit arrays: every feature a player, and 0 for what is missing.
-
-    Raises:
-        UsageError: a method or an option that is about pictures.
+    Args:
+        picture: none.
+        sample: the array, of any shape.
+        parts: of its shape, the player of each value.
+        names: of the players, or None.
     """
-    chosen = []
-    for one in methods:
+
+    sample: np.ndarray | None = None
+    parts: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+    kind = ARRAY
+    per = "feature"
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """That of the array."""
+        return None if self.sample is None else self.sample.shape
+
+    @property
+    def players(self) -> np.ndarray | None:
+        """All methods of a run over arrays are told by the players of the first that has any."""
+        return self.parts
+
+
+class Arrays(Pictures):
+    """Arrays of floats: what of a command fits them, and what a method is given in place of texts about pictures."""
+
+    def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
+        """The `.npy` files that files, folders and patterns stand for, and samples in memory."""
+        return arrays.find_arrays(named)
+
+    def check(self) -> None:
+        """Raise UsageError for the first option that was set and is about pictures."""
+        super().check()
+        for name in _OF_PICTURES:
+            value = getattr(self.options, name, None)
+            if value is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} is about pictures, and arrays go into the network as they are", given=value,
+                    hint="Leave it out; scale the array itself before it is saved.",
+                )  # fmt: skip
+
+    def methods(self, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """The methods with defaults that suit arrays: every feature a player, and 0 for what is missing.
+
+        Raises:
+            UsageError: a method or an option that is about pictures.
+        """
+        return [self._method(one) for one in chosen]
+
+    def _method(self, one: Chosen) -> Chosen:
         if not one.entry.properties.get("arrays"):
             suited_to = ", ".join(name for name, entry in METHODS.items() if entry.properties.get("arrays"))
             raise UsageError(f"{one.entry.name} is a method for pictures", allowed=suited_to)
@@ -51,102 +90,94 @@ def for_arrays(methods: Sequence[Chosen]) -> list[Chosen]:
         suited = {"players": _PLAYERS, "baseline": _BASELINE}
         options = {**{name: value for name, value in suited.items() if name in known}, **one.options}
         if isinstance(options.get("baseline"), str) and not str(options["baseline"]).endswith(arrays.SUFFIX):
-            arrays.baseline(options["baseline"], ())
-        chosen.append(replace(one, options=options))
-    return chosen
+            baseline(options["baseline"], ())
+        return replace(one, options=options)
+
+    def model(self, chosen: Sequence[Chosen], device: str) -> Model:
+        """The model of a run over arrays, tried out on the first that can be read.
+
+        Raises:
+            ImageError: none of the arrays can be read.
+            UsageError: two shapes of as many values, or several shapes where methods compare arrays with each other.
+        """
+        o = self.options
+        shapes = self._shapes(chosen)
+        loaded = load_array_model(
+            o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names
+        )
+        if loaded.head.kind != "logit" or o.output == "logit":
+            return loaded
+        # With a single output, the probability that it stands for is explained.
+        return replace(loaded, notes=(*loaded.notes, *note("logit")))
+
+    def _shapes(self, chosen: Sequence[Chosen]) -> dict[int, tuple[int, ...]]:
+        sources = [*self.sources, *(self.references or ())]
+        shapes = {source: shape for source in sources if (shape := arrays.shape_of(source))}
+        by_size: dict[int, tuple[int, ...]] = {}
+        for source, shape in shapes.items():
+            size = int(torch.Size(shape).numel())
+            if by_size.setdefault(size, shape) != shape:
+                given = f"{by_size[size]} and {shape} ({source})"
+                raise UsageError("two shapes of as many values", given=given, hint="Explain them in runs of their own.")
+        peers = next((one.name for one in chosen if one.uses_peers), None)
+        if peers is not None and len(by_size) > 1:
+            given = ", ".join(map(str, by_size.values()))
+            raise UsageError(f"{peers} compares arrays with each other, which have several shapes", given=given)
+        return by_size
+
+    def _first(self) -> torch.Tensor:
+        """The first array that can be read, (1, 1, F); raises the last one's ImageError where none can."""
+        failure: ImageError | None = None
+        for source in self.sources:
+            try:
+                return torch.from_numpy(arrays.read_array(source).pixels).reshape(1, 1, -1)
+            except ImageError as error:
+                failure = error
+        raise failure or UsageError("no arrays there")
+
+    def read(self, source: Source) -> Picture:
+        """One array; raises ImageError."""
+        return arrays.read_array(source)
+
+    def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
+        """A method with its players and baseline as tensors for one array."""
+        del model
+        options: dict[str, Any] = dict(chosen.options)
+        shape = picture.pixels.shape
+        if isinstance(options.get("players"), str):
+            options["players"] = arrays.players(options["players"], shape)
+        if isinstance(options.get("baseline"), str):
+            options["baseline"] = baseline(options["baseline"], shape)
+        return replace(chosen, options=options)
+
+    def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:
+        """The array and its players."""
+        del model, source
+        spec = next((str(one.options["players"]) for one in chosen if "players" in one.options), _PLAYERS)
+        shape = picture.pixels.shape
+        parts = arrays.players(spec, shape).reshape(shape).numpy()
+        names = arrays.names(picture.path, int(parts.max()) + 1, shape, spec)
+        return ArraySeen(None, picture.pixels, parts, names)
 
 
-def load_for(
-    model: str,
-    paths: Sequence[Path],
-    methods: Sequence[Chosen],
-    references: Sequence[Path] | None,
-    **options: Any,
-) -> Model:
-    """The model of a run over arrays, tried out on the first that can be read.
-
-    Args:
-        model: as the user named it.
-        paths: of the samples.
-        methods: those chosen.
-        references: arrays for means and random baselines, or None for those explained.
-        options: of `load_array_model`.
+def baseline(spec: str, shape: Sequence[int]) -> str | torch.Tensor:
+    """A baseline for an array: a text that means the same there, or the values of a `.npy` file as (1, 1, F).
 
     Raises:
-        ImageError: none of the arrays can be read.
-        UsageError: two shapes of as many values, or several shapes where methods compare arrays with each other.
+        UsageError: a baseline of pictures, or a file of another shape.
     """
-    shapes = {path: shape for path in [*paths, *(references or ())] if (shape := arrays.shape_of(path))}
-    by_size: dict[int, tuple[int, ...]] = {}
-    for path, shape in shapes.items():
-        size = int(torch.Size(shape).numel())
-        if by_size.setdefault(size, shape) != shape:
-            given = f"{by_size[size]} and {shape} ({path})"
-            raise UsageError("two shapes of as many values", given=given, hint="Explain them in runs of their own.")
-    peers = next((one.name for one in methods if one.uses_peers), None)
-    if peers is not None and len(by_size) > 1:
-        given = ", ".join(map(str, by_size.values()))
-        raise UsageError(f"{peers} compares arrays with each other, which have several shapes", given=given)
-    return load_array_model(model, [_first(paths)], by_size, **options)
-
-
-def _first(paths: Sequence[Path]) -> torch.Tensor:
-    """The first array that can be read, (1, 1, F); raises the last one's ImageError where none can."""
-    failure: ImageError | None = None
-    for path in paths:
+    if spec.endswith(arrays.SUFFIX):
         try:
-            return torch.from_numpy(arrays.read_array(path).pixels).reshape(1, 1, -1)
+            values = arrays.read_array(spec).pixels
         except ImageError as error:
-            failure = error
-    raise failure or UsageError("no arrays there")
-
-
-def told(model: Model, output: str) -> Model:
-    """The model with a note on its single output, where the probability that it stands for is explained."""
-    if model.head.kind != "logit" or output == "logit":
-        return model
-    return replace(model, notes=(*model.notes, *note("logit")))
-
-
-def shown_of(model: Model, loaded: Picture, methods: Sequence[Chosen]) -> Mapping[str, Any]:
-    """What of a file goes into its explanations: the picture that the model saw, or the array and its players.
-
-    All methods of a run over arrays are told by the players of the first that has any.
-    """
-    if not isinstance(model.preprocess, ArrayInput):
-        return {"picture": shown(model, loaded.pixels)}
-    spec = next((str(one.options["players"]) for one in methods if "players" in one.options), _PLAYERS)
-    shape = loaded.pixels.shape
-    players = arrays.players(spec, shape).reshape(shape).numpy()
-    return {
-        "sample": loaded.pixels,
-        "players": players,
-        "names": arrays.names(loaded.path, int(players.max()) + 1, shape, spec),
-    }
-
-
-def _no_finer(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
-    own = chosen.entry.options().get("players")
-    grid = (
-        re.fullmatch(r"grid:(\d+)x(\d+)", str(own.default))
-        if own is not None and "players" not in chosen.options
-        else None
-    )
-    height, width = preprocess.size or (loaded.pixels.shape[0], loaded.pixels.shape[1])
-    if grid is None or (int(grid[1]) <= height and int(grid[2]) <= width):
-        return chosen
-    return replace(chosen, options={**chosen.options, "players": "pixels"})
-
-
-def fitted(preprocess: Preprocess, loaded: Picture, chosen: Chosen) -> Chosen:
-    """A method with its players and baseline for one array; for pictures as it is, but that default players are never finer
-    than pixels.
-    """
-    if not isinstance(preprocess, ArrayInput):
-        return _no_finer(preprocess, loaded, chosen)
-    options, shape = dict(chosen.options), loaded.pixels.shape
-    if isinstance(options.get("players"), str):
-        options["players"] = arrays.players(options["players"], shape)
-    if isinstance(options.get("baseline"), str):
-        options["baseline"] = arrays.baseline(options["baseline"], shape)
-    return replace(chosen, options=options)
+            raise UsageError(f"the baseline cannot be used: {error.what}", given=spec, hint=error.hint) from error
+        if values.shape != tuple(shape):
+            given = f"{spec}: {values.shape}"
+            raise UsageError("the baseline has another shape", given=given, allowed=f"{tuple(shape)}")
+        return torch.from_numpy(values).reshape(1, 1, -1)
+    name = spec.partition(":")[0]
+    if name not in BASELINES or not BASELINES[name].properties.get("arrays"):
+        suited = ", ".join(one for one, entry in BASELINES.items() if entry.properties.get("arrays"))
+        allowed = f"{suited} or an array FILE.npy of the sample's shape"
+        raise UsageError(f"baseline '{spec}' is for pictures", allowed=allowed)
+    return spec

@@ -1,4 +1,4 @@
-"""The second images of pairs: one for all, or a folder with one for each by its name."""
+"""Pairs of images: one is explained, its partner is held fixed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,135 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ...errors import UsageError
+from ...errors import AttributionError, UsageError
+from ...inputs.given import Given, Source, listed, state_of
 from ...inputs.images import find_images, read_image
+from ...inputs.picture import Picture
 from ...models.model import Model
-from ...names import escaped
-from ..decoding import run_names
+from ...models.wrappers.twins import Twin
+from ...names import escaped, portable
+from ...runs.filenames import run_names
+from ...scores.distance import DISTANCES, EmbeddingPairs, ImagePairs
+from ..select import Chosen, Target, parse_target
+from .pictures import PAIR, Pictures, Seen
+
+if TYPE_CHECKING:
+    from ..explanation import Explanation
+    from ..options import RunOptions
 
 _KEPT = 32
 _SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PairSeen(Seen):
+    """What the model saw of both images.
+
+    Args:
+        picture: (H, W, 3) uint8, of the image that is explained.
+        partner: (h, w, 3) uint8, of the one that is held fixed.
+    """
+
+    partner: np.ndarray | None = None
+    kind = PAIR
+    ends = ("pushes apart", "pulls together")
+
+    def what(self, label: str, target: int | None) -> str:
+        """The partner in words."""
+        del target
+        return f"with {label}"
+
+    def reading(self, output: str) -> str:
+        """How the colours are read, in a sentence."""
+        distance = output.removeprefix("minus ")
+        return f"Red pulls the pair together, blue pushes it apart: what is explained is minus the {distance}."
+
+    def beside(self, item: Explanation) -> tuple[tuple[str, str], tuple[np.ndarray, tuple[str, str]] | None]:
+        """Lines below both pictures."""
+        return (item.image, ""), None if self.partner is None else (self.partner, (item.label, "held fixed"))
+
+
+class Pairs(Pictures):
+    """Pairs of images. The targets of the score are numbers of partners."""
+
+    pairs = True
+
+    def __init__(self, named: Sequence[str | Path | Given], options: RunOptions, partner: Any):
+        self.partner = partner
+        super().__init__(named, options)
+        paths, numbers = find_partners(partner, self.sources)
+        self._found = paths, numbers
+        self._numbers = dict(zip(self.sources, numbers, strict=True))
+        self.partners: Partners | None = None
+
+    def check(self) -> None:
+        """Raise UsageError for options of single images."""
+        o = self.options
+        if o.output not in ("logit", *DISTANCES):
+            raise UsageError(
+                "a pair of images has a distance and no classes", given=o.output, allowed=", ".join(DISTANCES)
+            )
+        if str(o.target) != "top":
+            raise UsageError(
+                "a pair of images has a distance and no target", given=o.target, hint="Leave --target out."
+            )
+        if o.mask_certainty is not None:
+            raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {o.mask_certainty}")
+
+    def scorer(self, model: Model) -> EmbeddingPairs | ImagePairs:
+        """Minus the distance of both images; "logit", which is the default of the output, stands for the distance."""
+        self.partners = Partners(*self._found, model)
+        distance = "distance" if self.options.output == "logit" else self.options.output
+        if not isinstance(model.module, Twin):
+            return EmbeddingPairs(model.module, self.partners, distance, self.options.precision)
+        if distance != "distance":
+            raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
+        return ImagePairs(model.module, self.partners, self.options.precision)
+
+    def target(self, model: Model) -> Target:
+        """Each image has its own partner."""
+        return parse_target("top", None, model.classes)
+
+    def spec(self) -> dict[str, Any]:
+        """Which partners there are."""
+        return {} if self.partners is None else {"partners": self.partners.digest()}
+
+    def manifest(self) -> dict[str, Any]:
+        """The partner of each image."""
+        paths, numbers = self._found
+        return {"partners": [portable(os.path.abspath(paths[number])) for number in numbers]}
+
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:
+        """The number of the image's partner."""
+        del wanted
+        number = self._numbers[source]
+        score = scorer.scores(x[None], torch.tensor([number], device=x.device))
+        if not torch.isfinite(score).all():
+            raise AttributionError("the model gives NaN or infinity for this pair")
+        return [number]
+
+    def label(self, model: Model, target: int) -> str:
+        """The partner's name."""
+        del model
+        return self.known.name(target)
+
+    def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:
+        """What the model sees of both."""
+        alone = super().seen(model, picture, chosen, source)
+        return PairSeen(alone.picture, self.known.display(self._numbers[source]))
+
+    @property
+    def known(self) -> Partners:
+        """The partners, once the model is loaded."""
+        if self.partners is None:
+            raise RuntimeError("the score of the pairs is not made yet")
+        return self.partners
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +149,7 @@ class Partners:
         model: that they are prepared for.
     """
 
-    paths: list[Path]
+    paths: Sequence[Source]
     numbers: list[int]
     model: Model
 
@@ -52,26 +169,27 @@ class Partners:
 
     def name(self, index: int) -> str:
         """Its file's name, with its folder where there are several, which have the names of the first images."""
-        path = self.paths[index]
+        path = Path(self.paths[index])
         return escaped(path.name if len(self.paths) == 1 else f"{path.absolute().parent.name}/{path.name}")
 
     def digest(self) -> str:
         """Of names, sizes and times: other second images are another run."""
-        listing = "\n".join(f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in self.paths)
-        return hashlib.blake2b(os.fsencode(f"{self.numbers}\n{listing}"), digest_size=8).hexdigest()
+        return hashlib.blake2b(os.fsencode(f"{self.numbers}\n{state_of(self.paths)}"), digest_size=8).hexdigest()
 
 
-def find_partners(partner: str | Path, images: Sequence[Path]) -> tuple[list[Path], list[int]]:
+def find_partners(partner: Any, images: Sequence[Source]) -> tuple[Sequence[Source], list[int]]:
     """The second images, and for each image the number of its own.
 
     Args:
-        partner: an image, which all are compared with; or a folder that has a file of the same name for each (the same
-            name but for its suffix, where that is unmistakable).
+        partner: an image (a file, or a picture in memory), which all are compared with; or a folder that has a file of the
+            same name for each (the same name but for its suffix, where that is unmistakable).
         images: those that are explained.
 
     Raises:
         UsageError: no such file, a pattern, or a folder without a second image for some of them.
     """
+    if not isinstance(partner, (str, Path)):
+        return find_images(listed(partner)), [0] * len(images)
     path = Path(partner)
     if not path.is_dir():
         if not os.path.lexists(path) and any(mark in str(partner) for mark in "*?["):
@@ -82,7 +200,7 @@ def find_partners(partner: str | Path, images: Sequence[Path]) -> tuple[list[Pat
             )
         return find_images([path]), [0] * len(images)
     found = find_images([path])
-    exact = {escaped(item.relative_to(path).as_posix()): number for number, item in enumerate(found)}
+    exact = {escaped(Path(item).relative_to(path).as_posix()): number for number, item in enumerate(found)}
     stems: dict[str, list[int]] = {}
     for name, number in exact.items():
         stems.setdefault(Path(name).with_suffix("").as_posix(), []).append(number)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+from PIL import Image
 
 from .looks import Look, legend_below, looks, spread, text_inches
 from .names import Mark, Place, plan_names, write_names
-from .panels import canvas, panels
+from .panels import canvas, panels, through_file
 
 Row = Mapping[str, Any]
 _SIZE = (3.4, 2.6)
@@ -34,6 +35,11 @@ def draw_benchmark(rows: Sequence[Row], folder: Path) -> None:
     last = [row for row in known if row["count"] == max(r["count"] for r in rows) and row["seconds_per_image"]]
     if last:
         draw_quality_cost(last, folder / "quality-cost.png")
+
+
+def plot_time(rows: Sequence[Row], path: str | Path | None) -> Image.Image:
+    """Seconds against the number of images, as `time.png` has them; also written to `path` where that is given."""
+    return through_file(path, lambda file: draw_time(rows, file))
 
 
 def _methods(rows: Sequence[Row]) -> dict[str, Look]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from PIL import Image
 
 from .looks import Look, legend_below, looks, text_inches
-from .panels import canvas, panels, signed_colours
+from .panels import canvas, panels, signed_colours, through_file
 from .table import arrow, draw_table
 
 Row = Mapping[str, Any]
@@ -36,6 +37,11 @@ def draw_evaluation(
     draw_table(summary, pairs, folder / "table.png")
     if agreement:
         draw_agreement(agreement, [row["method"] for row in summary], folder / "agreement.png")
+
+
+def plot_means(summary: Sequence[Row], pairs: Sequence[Row], path: str | Path | None) -> Image.Image:
+    """The table of means as a picture, also written to `path` where that is given."""
+    return through_file(path, lambda file: draw_table(summary, pairs, file))
 
 
 def drawn_kinds(rows: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:

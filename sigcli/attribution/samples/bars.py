@@ -23,7 +23,7 @@ def feature_rows(item: Explanation) -> list[dict[str, Any]]:
 
     A player's standard error is left out: the errors of its features are not independent.
     """
-    values, sample, players = item.values, item.sample, item.players
+    values, sample, players = item.values, item.sample, item.seen.players
     if values is None or sample is None or players is None:
         return []
     if int(players.max()) + 1 == players.size:
@@ -62,12 +62,10 @@ def write_table(base: Path, item: Explanation) -> list[str]:
     return names
 
 
-def draw_features(base: Path, item: Explanation) -> list[str]:
-    """Draw `<method>.png`; returns its name."""
-    name = f"{item.name}.png"
+def draw_features(path: Path, item: Explanation) -> None:
+    """Draw the bars of one explanation."""
     title = f"{item.image}: {' · '.join(item.facts()[:2])}"
-    draw_bars([_bars(item, feature_rows(item))], base / name, title=title)
-    return [name]
+    draw_bars([_bars(item, feature_rows(item))], path, title=title)
 
 
 def write_feature_sheet(path: Path, ready: Sequence[Explanation], heading: str) -> None:

@@ -1,0 +1,180 @@
+"""Pictures of explanations: the map, the overlay, its signs, its standard errors, and the sheet over all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from .. import render
+from ..errors import UsageError
+from .explanation import Explanation, done_of
+from .samples.bars import draw_features, write_feature_sheet
+
+SIGNS = ("positive", "negative")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How maps are shown; arrays stay raw.
+
+    Args:
+        smooth: σ of the Gaussian in pixels of the map, None for the default share of the side, 0 for none.
+        pictures: whether to draw at all.
+        signs: "together", or "apart" for positive and negative values in pictures of their own as well.
+    """
+
+    smooth: float | None = None
+    pictures: bool = True
+    signs: str = "together"
+
+    def sigma(self, shape: tuple[int, ...]) -> float:
+        """σ in pixels for a map of that shape."""
+        return render.default_sigma(shape[-2:]) if self.smooth is None else self.smooth
+
+
+@dataclass(eq=False)
+class Page:
+    """An explanation that is being written, with what its pictures share.
+
+    Args:
+        item: with its values.
+        drawing: how they are shown.
+    """
+
+    item: Explanation
+    drawing: Drawing
+
+    @property
+    def values(self) -> np.ndarray:
+        """The raw values; raises RuntimeError where there are none, for a page is made of those that succeeded."""
+        if self.item.values is None:
+            raise RuntimeError("an explanation without values is not drawn")
+        return self.item.values
+
+    @property
+    def picture(self) -> np.ndarray:
+        """What the model saw, uint8 (H, W, 3)."""
+        return _picture(self.item)
+
+    @cached_property
+    def sigma(self) -> float:
+        """σ of the blur, in pixels of the map."""
+        return self.drawing.sigma(self.values.shape)
+
+    @cached_property
+    def shown(self) -> np.ndarray:
+        """(H, W), summed over channels and blurred."""
+        return render.smooth(render.reduce_channels(self.values), self.sigma)
+
+    @property
+    def title(self) -> str:
+        """What it is, in two lines."""
+        item = self.item
+        return "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
+
+    @property
+    def dress(self) -> dict[str, Any]:
+        """What stands around the map."""
+        caption = f"{render.describe(self.sigma)}"
+        return {"title": self.title, "caption": caption, "unit": self.item.unit, "ends": self.item.seen.ends}
+
+    def heatmap(self) -> Image.Image:
+        """The map with a scale."""
+        return render.map_image(self.shown, **self.dress)
+
+    def overlay(self) -> Image.Image:
+        """The map over the picture."""
+        return render.overlay_image(self.picture, self.shown, **self.dress)
+
+    def signs(self) -> list[tuple[str, Image.Image]]:
+        """Each sign alone over the picture, on the scale of both."""
+        limit, dress, found = render.symmetric_limit(self.shown), self.dress, []
+        for sign, part in zip(SIGNS, render.by_sign(self.shown), strict=True):
+            only = {**dress, "caption": f"{sign} values only; {dress['caption']}", "limit": limit}
+            found.append((sign, render.overlay_image(self.picture, part, **only)))
+        return found
+
+    def uncertainty(self) -> Image.Image | None:
+        """The standard errors as a map, or None where there are none."""
+        if self.item.stderr is None:
+            return None
+        error = render.smooth(np.sqrt((self.item.stderr.astype(np.float64) ** 2).sum(0)), self.sigma).clip(min=0)
+        dress = {name: value for name, value in self.dress.items() if name != "ends"}
+        method = self.item.method
+        dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
+        return render.uncertainty_image(error, **dress)
+
+
+def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image.Image:
+    """All methods of one picture and target, side by side."""
+    first, picture = ready[0], _picture(ready[0])
+    sigma = drawing.sigma(picture.shape[:2])
+    lines, second = first.seen.beside(first)
+    return render.compare_image(
+        picture,
+        [_panel(item, sigma) for item in ready],
+        heading=heading,
+        caption=render.describe(sigma)
+        + f"\n{first.seen.reading(first.output)} Panels of one unit share one scale, the median of their own.",
+        picture_lines=lines,
+        second=second,
+        ends=first.seen.ends,
+        apart=drawing.signs == "apart",
+    )
+
+
+def _picture(item: Explanation) -> np.ndarray:
+    if item.picture is None:
+        raise RuntimeError("an array has no picture to draw over")
+    return item.picture
+
+
+def _panel(item: Explanation, sigma: float) -> render.Panel:
+    assert item.values is not None
+    flat = render.reduce_channels(item.values)
+    by_player: Any = None
+    if item.players is not None:  # from the values as they are on disk, so that no resumption shows others
+        totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
+        by_player = totals[item.players]
+    return render.Panel(
+        item.method, render.smooth(flat, sigma), by_player, item.facts(),
+        group=item.unit, unit=item.unit, player_unit=f"{item.output}, sum per player",
+    )  # fmt: skip
+
+
+def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
+    """See `Explanation.plot`."""
+    if item.status != "ok" or item.values is None:
+        reason = item.error or "its values are not in memory"
+        raise UsageError(f"the explanation of {item.image} by {item.method} cannot be plotted: {reason}")
+    if item.sample is not None:
+        from ..render.plots.panels import through_file
+
+        return through_file(path, lambda file: draw_features(file, item))
+    return _kept(Page(item, Drawing()).overlay(), path)
+
+
+def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.Image:
+    """See `Explanations.plot`."""
+    every = [item for item in done_of(items) if item.values is not None]
+    if not every:
+        raise UsageError("no explanation can be plotted", hint="None succeeded, or their values are not in memory.")
+    first = every[0]
+    ready = [item for item in every if (item.image, item.target) == (first.image, first.target)]
+    if first.sample is not None:
+        from ..render.plots.panels import through_file
+
+        return through_file(path, lambda file: write_feature_sheet(file, ready, first.image))
+    return _kept(sheet(ready, Drawing(), first.image), path)
+
+
+def _kept(image: Image.Image, path: str | Path | None) -> Image.Image:
+    if path is not None:
+        render.save_png(image, Path(path))
+    return image

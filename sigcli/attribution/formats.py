@@ -1,0 +1,49 @@
+"""Output formats: what a run writes for each explanation. A table of text; the functions draw and write when they are used.
+
+A writer is a function of (folder, page) that writes files whose names begin with `page.item.name`, and returns these names.
+Adding a format is one such function and one line here.
+
+Properties:
+    of: kinds of samples that it is for: picture, pair, array.
+    drawn: it is a picture: left out with --no-pictures, and drawn anew where only the drawing changed.
+    endings: what follows the method's name in the names of its files; only these belong to the run.
+"""
+
+from __future__ import annotations
+
+from ..catalog import Catalog, Entry
+
+_W = "attribution.writers"
+_PICTURES, _ALL = ("picture", "pair"), ("picture", "pair", "array")
+
+FORMATS = Catalog(
+    "format",
+    [
+        Entry(
+            "npy", f"{_W}:array", "the raw values, and with --uncertainty their standard errors, as NumPy arrays",
+            {"of": _ALL, "drawn": False, "endings": (".npy", ".stderr.npy")},
+        ),
+        Entry(
+            "csv", f"{_W}:feature_table", "a row for each feature or player of an array; with names also coloured words",
+            {"of": ("array",), "drawn": False, "endings": (".csv", ".html")},
+        ),
+        Entry("map", f"{_W}:heatmap", "the map with a scale", {"of": _PICTURES, "drawn": True, "endings": (".png",)}),
+        Entry(
+            "overlay", f"{_W}:overlay", "the map over the picture; with --signs apart also each sign alone",
+            {"of": _PICTURES, "drawn": True, "endings": (".overlay.png", ".positive.png", ".negative.png")},
+        ),
+        Entry(
+            "uncertainty", f"{_W}:uncertainty", "with --uncertainty: the standard errors as a map",
+            {"of": _PICTURES, "drawn": True, "endings": (".stderr.png",)},
+        ),
+        Entry(
+            "bars", f"{_W}:bars", "the features or players of an array",
+            {"of": ("array",), "drawn": True, "endings": (".png",)},
+        ),
+    ],
+)  # fmt: skip
+
+
+def endings() -> tuple[str, ...]:
+    """What may follow the name of a method in a run folder."""
+    return tuple(dict.fromkeys(end for entry in FORMATS.values() for end in entry.properties["endings"]))

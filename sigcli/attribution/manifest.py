@@ -1,0 +1,87 @@
+"""What a run says of itself: what its values depend on (the spec), its options, software, samples and notes."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..files import file_digest
+from ..inputs.given import Given, Source, state_of
+from ..models.loading import name_of
+from ..models.model import Model
+from ..names import portable
+from ..runs.ledger import digest_of_text
+from ..runs.provenance import versions
+from .select import Chosen
+
+if TYPE_CHECKING:
+    from .options import RunOptions
+    from .samples import Pictures
+
+
+def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[Chosen], scorer: Any) -> dict[str, Any]:
+    """What must agree between a run and its resumption: all that the values depend on."""
+    spec: dict[str, Any] = {
+        "model": model.name,
+        "weights": model.weights,
+        "weights_hash": model.weights_hash,
+        "preprocess": asdict(model.preprocess),
+        "methods": {chosen.name: {"method": chosen.entry.name, **chosen.resolved()} for chosen in methods},
+        "target": str(options.target),
+        "output": scorer.output,
+        "precision": scorer.precision,
+        "seed": options.seed,
+        "uncertainty": options.uncertainty,
+        "check": options.completeness_check,
+        "files": _option_files(methods),
+    }
+    if model.head.kind != "logits":
+        spec["head"] = model.head.kind
+    if any(chosen.uses_peers for chosen in methods):
+        spec["references"] = digest_of_text(state_of(samples.compared))
+    return spec | samples.spec()
+
+
+def _option_files(methods: list[Chosen]) -> dict[str, str]:
+    """Digest of every file that an option names (label maps, baselines): another content is another run."""
+    values = {str(value) for chosen in methods for value in chosen.options.values() if isinstance(value, str)}
+    files = sorted(value for value in values if Path(value).suffix and Path(value).is_file())
+    return {name: file_digest(name) for name in files}
+
+
+def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, model: Model) -> dict[str, Any]:
+    """The manifest of a run of explanations."""
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
+    return {
+        "spec": spec,
+        "options": {name: _lasting(value) for name, value in options.kept().items()},
+        "device": f"{model.device} {device}".strip(),
+        "versions": versions(),
+        "classes": model.classes,
+        "notes": list(model.notes),
+        "images": _named(samples.sources),
+        "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
+        "smooth": options.smooth,
+        "signs": options.signs,
+        **samples.manifest(),
+    }
+
+
+def _named(sources: Sequence[Source]) -> list[str]:
+    """Files as they are found from any folder; samples in memory by their names."""
+    return [one.name if isinstance(one, Given) else portable(os.path.abspath(one)) for one in sources]
+
+
+def _lasting(value: Any) -> Any:
+    """An option as it holds from any folder: a file by its whole name, a network by its class."""
+    if isinstance(value, torch.nn.Module):
+        return name_of(value)
+    if isinstance(value, (str, Path)):
+        return portable(os.path.abspath(value)) if Path(value).is_file() else str(value)
+    return value

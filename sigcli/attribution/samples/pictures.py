@@ -1,0 +1,181 @@
+"""Pictures, each explained alone: what is particular to this kind of sample, and what the other kinds begin from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...errors import AttributionError, UsageError
+from ...files import file_digest
+from ...inputs.given import Given, Source, listed
+from ...inputs.images import find_images, read_image
+from ...inputs.picture import Picture
+from ...models.loading import load_model
+from ...models.model import Model
+from ...models.wrappers.certainty import masked, shown, takes_none
+from ...names import printable
+from ...scores.classifier import Scorer
+from ...scores.distance import DISTANCES
+from ..select import Chosen, Target, parse_target
+
+if TYPE_CHECKING:
+    from ..explanation import Explanation
+    from ..options import RunOptions
+
+PICTURE, PAIR, ARRAY = "picture", "pair", "array"
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the model saw of a sample, and the words for its maps.
+
+    Args:
+        picture: (H, W, 3) uint8, or None.
+    """
+
+    picture: np.ndarray | None = None
+    kind = PICTURE
+    per = "pixel"
+    ends = ("against", "for")
+    """What blue and red say."""
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape of its values, where that is not the network's (C, H, W)."""
+        return None
+
+    @property
+    def players(self) -> np.ndarray | None:
+        """The player of each value, where all methods share them."""
+        return None
+
+    def what(self, label: str, target: int | None) -> str:
+        """The target in words."""
+        return label or f"class {target}"
+
+    def reading(self, output: str) -> str:  # noqa: ARG002  pairs name it
+        """How the colours are read, in a sentence."""
+        return "Red speaks for the target, blue against it."
+
+    def beside(self, item: Explanation) -> tuple[tuple[str, str], tuple[np.ndarray, tuple[str, str]] | None]:
+        """Lines below the picture in a sheet; and a second picture with its lines, or None."""
+        return (item.image, f"target: {item.what()}"), None
+
+
+UNSEEN = Seen()
+"""Of a sample that could not be read, or whose explanation failed."""
+
+
+class Pictures:
+    """The samples of a run and how they are treated. Other kinds of samples are subclasses.
+
+    Args:
+        named: what the user named or gave.
+        options: of the run.
+
+    Raises:
+        UsageError: no such files, or options that do not suit the samples.
+    """
+
+    pairs = False
+
+    def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
+        self.options = options
+        self.sources: list[Source] = self.find(named)
+        others = options.references
+        self.references: list[Source] | None = None if others is None else self.find(listed(others))
+        self.check()
+
+    @property
+    def compared(self) -> list[Source]:
+        """The samples that means and random baselines are made of."""
+        return self.sources if self.references is None else self.references
+
+    def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
+        """The samples that files, folders and patterns stand for."""
+        return find_images(named)
+
+    def check(self) -> None:
+        """Raise UsageError for options that do not suit these samples, as far as the command alone tells."""
+        output, model = self.options.output, self.options.model
+        if output in DISTANCES or model == "expression":
+            what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
+            hint = "Name it with --partner FILE (--references are images for means and random baselines)."
+            raise UsageError(f"{what} needs a second image", hint=hint)
+
+    def methods(self, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """The methods with the defaults that suit these samples; raises UsageError for a method that does not."""
+        return list(chosen)
+
+    def model(self, chosen: Sequence[Chosen], device: str) -> Model:
+        """The model, loaded as the options say and tried.
+
+        Raises:
+            ModelError, UsageError: it cannot be had, or does not suit samples or methods.
+        """
+        o = self.options
+        loaded = load_model(
+            o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
+            std=o.std, class_names=o.class_names, pair=self.pairs, picture=self.sources[0],
+        )  # fmt: skip
+        for one in chosen:
+            if one.entry.properties.get("certainty") and not loaded.certainty:
+                raise takes_none(f"the method {one.name}", loaded.name)
+        return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
+
+    def scorer(self, model: Model) -> Any:
+        """The score that is explained; raises UsageError for an output that the model does not have."""
+        return Scorer(model.module, model.head.in_force(self.options.output), self.options.precision, model.head)
+
+    def target(self, model: Model) -> Target:
+        """What is explained of each sample."""
+        return parse_target(self.options.target, model.labels, model.classes)
+
+    def spec(self) -> dict[str, Any]:
+        """Facts on which the values depend, beside those of every run."""
+        mask = self.options.mask_certainty
+        return {} if mask is None else {"mask_certainty": file_digest(mask)}
+
+    def manifest(self) -> dict[str, Any]:
+        """Further facts for the manifest."""
+        return {}
+
+    def read(self, source: Source) -> Picture:
+        """One sample; raises ImageError."""
+        return read_image(source)
+
+    def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
+        """A method with its options for one sample: default players are never finer than pixels."""
+        own = chosen.entry.options().get("players")
+        named = own is None or "players" in chosen.options
+        grid = None if own is None or named else re.fullmatch(r"grid:(\d+)x(\d+)", str(own.default))
+        height, width = model.preprocess.size or picture.size
+        if grid is None or (int(grid[1]) <= height and int(grid[2]) <= width):
+            return chosen
+        return replace(chosen, options={**chosen.options, "players": "pixels"})
+
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:  # noqa: ARG002
+        """The targets of one sample: the class that was named, or those of the highest score.
+
+        Raises:
+            AttributionError: the model gives NaN or infinity.
+        """
+        outputs = scorer.outputs(x[None])[0]
+        if not torch.isfinite(outputs).all():
+            raise AttributionError("the model gives NaN or infinity for this image")
+        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted, tuple) else [wanted]
+
+    def label(self, model: Model, target: int) -> str:
+        """The target's name, empty where it has none."""
+        return printable(model.labels[target]) if model.labels else ""
+
+    def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:  # noqa: ARG002
+        """What the model sees of a sample."""
+        return Seen(shown(model, picture.pixels))

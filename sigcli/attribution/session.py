@@ -1,0 +1,145 @@
+"""A run that is ready to start: samples, model, methods, score and run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..engine.batch_size import auto_batch_size
+from ..engine.integrate import CHECK_SHARE
+from ..errors import UsageError
+from ..inputs.given import Given, Source
+from ..models.model import Model
+from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_names
+from ..scores.classifier import Score, Scorer
+from .drawing import Drawing
+from .formats import endings
+from .manifest import manifest_of, spec_of
+from .options import RunOptions
+from .samples import Pictures, samples_of
+from .select import Chosen, Target, check_values, choose_device, choose_methods
+from .suited import check_suited
+
+DEFAULT_OUT = "sig-out"
+_UNKNOWN_SIDE = 512  # for models that take images of every size
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """A run that is ready to start.
+
+    Args:
+        samples: what is explained, and how this kind of sample is treated.
+        model: loaded and tried.
+        methods: with their options.
+        scorer: the score F.
+        target: a class index, or ("top", K).
+        seed: of every random draw.
+        batch_size: images per gradient evaluation of the model.
+        run: the run folder, or None where nothing is written.
+        drawing: how maps are shown.
+        uncertainty: keep the standard error of every value.
+        check: see `sigcli.engine.integrate.integrate`.
+        alone: no two explanations share a batch, so that each has wall time of its own.
+        most: images that any pass of the model may hold, where the user has said so.
+    """
+
+    samples: Pictures
+    model: Model
+    methods: list[Chosen]
+    scorer: Any
+    target: Target
+    seed: int
+    batch_size: int
+    run: RunFolder | None
+    drawing: Drawing = field(default_factory=Drawing)
+    uncertainty: bool = False
+    check: int = CHECK_SHARE
+    alone: bool = False
+    most: int | None = None
+
+    @property
+    def paths(self) -> list[Source]:
+        """The samples' files, or the samples themselves where they are in memory."""
+        return self.samples.sources
+
+    def passed(self, usual: int) -> int:
+        """Images per forward pass where the usual number is this: fewer where the user has asked for smaller batches."""
+        return usual if self.most is None else min(usual, self.most)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user must know of the model, and of what an earlier run left."""
+        return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
+
+    @property
+    def classifier(self) -> Scorer:
+        """The score, where it is of a classifier; raises UsageError where it is of pairs."""
+        if not isinstance(self.scorer, Scorer):
+            raise UsageError("a pair of images has a distance and no classes")
+        return self.scorer
+
+    @property
+    def items(self) -> int:
+        """How many explanations the run will make."""
+        count = self.target[1] if isinstance(self.target, tuple) else 1
+        return len(self.paths) * len(self.methods) * count
+
+
+def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = None) -> Session:
+    """Check everything that can be checked, load the model and open the run folder.
+
+    Args:
+        options: of the run.
+        verify: called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
+
+    Raises:
+        UsageError: an option that cannot be used.
+        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        OutputError: a run folder that cannot be written or holds another run.
+    """
+    check_values(options)
+    shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
+    chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
+    samples = samples_of(options)
+    place = choose_device(options.device)
+    chosen = samples.methods(chosen)
+    model = samples.model(chosen, place)
+    check_suited(model, chosen)
+    scorer = samples.scorer(model)
+    target = samples.target(model)
+    if verify is not None:
+        verify(model)
+    run = _opened(options, samples, model, chosen, scorer) if _writes(options, samples) else None
+    return Session(
+        samples, model, chosen, scorer, target, options.seed,
+        options.batch_size or _batch_size(scorer, model), run,
+        Drawing(options.smooth, options.pictures, options.signs), options.uncertainty,
+        1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
+    )  # fmt: skip
+
+
+def _writes(options: RunOptions, samples: Pictures) -> bool:
+    """Whether files are written: as asked, or by default where all samples are files or a folder was named."""
+    write = getattr(options, "write", None)
+    if write is not None:
+        return bool(write)
+    return options.out is not None or not any(isinstance(one, Given) for one in samples.sources)
+
+
+def _opened(options: RunOptions, samples: Pictures, model: Model, methods: list[Chosen], scorer: Any) -> RunFolder:
+    spec = spec_of(options, samples, model, methods, scorer)
+    manifest = manifest_of(spec, options, samples, model)
+    out, resume = options.out, options.resume
+    folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    names = run_names(samples.sources)
+    return open_run(folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings())
+
+
+def _batch_size(scorer: Score, model: Model) -> int:
+    height, width = model.preprocess.size or (_UNKNOWN_SIDE, _UNKNOWN_SIDE)
+    device = torch.device("cpu") if model.lacks else model.device  # without a gradient there is nothing to measure
+    return auto_batch_size(scorer, (model.preprocess.channels, height, width), device)

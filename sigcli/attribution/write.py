@@ -1,0 +1,130 @@
+"""The files of explanations in a run folder: those of each format, then the row; and the sheet over all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .. import render
+from ..files import Stamp, stamp
+from ..runs.folder import RunFolder, stopped
+from ..runs.ledger import Entry, digest_of
+from ..runs.table import FACTS
+from .drawing import Drawing, Page, sheet
+from .explanation import Explanation, done_of, failed
+from .formats import FORMATS
+from .samples.bars import write_feature_sheet
+
+
+def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
+    """Write the files of one explanation, and then its row."""
+    run.check()
+    if item.values is None:
+        run.add(item.row())
+        return
+    base, page = run.path / item.folder, Page(item, drawing)
+    run.ledger.begin(f"{item.folder}/{item.name}")
+    names, pictures = _written(base, page, drawn=False), _pictures(base, page)
+    players = run.ledger.keep_players(item.players if item.seen.players is None else None)
+    run.add(item.row(), Entry(
+        item.image, item.method, str(item.target), item.content, item.folder, item.label, item.output,
+        {name: getattr(item, name) for name in FACTS}, _stamps(base, [*names, *pictures]),
+        _drawn(item, drawing) if pictures else "", players,
+    ))  # fmt: skip
+
+
+def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
+    """Draw what an earlier run left undrawn, or drew otherwise, of an explanation whose arrays stand."""
+    entry, of = run.ledger.entries[item.image, item.method, str(item.target)], _drawn(item, drawing)
+    if not drawing.pictures or run.drawn(entry, of):
+        if entry.label != item.label:
+            run.own(replace(entry, label=item.label))
+        return
+    base = run.path / item.folder
+    arrays = {name: known for name, known in entry.files.items() if not run.is_picture(name)}
+    run.ledger.begin(f"{item.folder}/{item.name}")
+    pictures = _pictures(base, Page(_reload(run, item), drawing))
+    run.own(replace(entry, label=item.label, files={**arrays, **_stamps(base, pictures)}, drawn=of))
+
+
+def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
+    """Write `compare.png` of one image and target, unless it stands: all methods that succeeded, side by side."""
+    done = done_of(items)
+    if not done:
+        return
+    name = f"{done[0].folder}/compare{done[0].name.removeprefix(done[0].method)}.png"
+    of = digest_of(heading, [(item.method, _drawn(item, drawing)) for item in done])
+    if not drawing.pictures:
+        if all(item.resumed for item in items):
+            run.sheet_stands(name, None)
+        return
+    if run.sheet_stands(name, of):
+        return
+    ready = [_reload(run, item) for item in done]
+    run.ledger.begin(name.removesuffix(".png"))
+    if ready[0].sample is not None:
+        write_feature_sheet(run.path / name, ready, heading)
+    else:
+        render.save_png(sheet(ready, drawing, heading), run.path / name)
+    run.add_sheet(name, of)
+
+
+def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Explanation:
+    """Wait for the files of an explanation; raises OutputError where they could not be written."""
+    for job in jobs:
+        try:
+            job.result()
+        except OSError as error:
+            raise stopped(run.path, error) from error
+        except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
+            item = failed(item, error, "a picture of it cannot be drawn: ")
+            run.add(item.row())
+    return item
+
+
+def _pictures(base: Path, page: Page) -> list[str]:
+    return _written(base, page, drawn=True) if page.drawing.pictures else []
+
+
+def _written(base: Path, page: Page, *, drawn: bool) -> list[str]:
+    """Write the formats that suit an explanation, pictures or the others; returns the names of the files."""
+    kind = page.item.seen.kind
+    suited = (entry for entry in FORMATS.values() if kind in entry.properties["of"])
+    return [name for entry in suited if entry.properties["drawn"] == drawn for name in entry.load()(base, page)]
+
+
+def _stamps(base: Path, names: Sequence[str]) -> dict[str, Stamp]:
+    return {name: stamp(base / name) for name in names}
+
+
+def _drawn(item: Explanation, drawing: Drawing) -> str:
+    """A digest of all that the pictures of an explanation depend on, beside what makes it the item that it is."""
+    seen = item.seen
+    return digest_of(
+        item.image,
+        item.what(),
+        item.facts(),
+        item.unit,
+        item.names,
+        drawing.smooth,
+        drawing.signs,
+        seen.ends,
+        item.content,
+    )
+
+
+def _reload(run: RunFolder, item: Explanation) -> Explanation:
+    """Read back what an earlier run left, so that the pictures of a resumed run show what those of a whole one do."""
+    if item.values is not None:
+        return item
+    entry = run.ledger.entries[item.image, item.method, str(item.target)]
+    values, stderr = (
+        np.load(run.path / item.folder / name, allow_pickle=False) if name in entry.files else None
+        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy")
+    )
+    players = item.seen.players if item.seen.players is not None else run.ledger.players(entry.players)
+    return replace(item, values=values, stderr=stderr, players=players)

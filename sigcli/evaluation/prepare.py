@@ -1,0 +1,189 @@
+"""An evaluation that is ready to start: everything checked, the model loaded, the run folder open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..attribution.options import ExplainOptions
+from ..attribution.saved import check_arrays, count
+from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
+from ..attribution.session import DEFAULT_OUT, Session, prepare
+from ..errors import UsageError
+from ..inputs.arrays import is_array_path
+from ..inputs.given import listed
+from ..models.model import Model
+from ..options import renamed
+from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
+from ..runs.provenance import versions
+from .cache import FILE, Kept
+from .certainty import split_checks
+from .labelled import MODEL_FILE, read_true_classes
+from .masks import find_masks
+from .measure import Measuring
+from .options import MeasureOptions
+from .rehearse import rehearse
+from .reopen import check_model, loading, run_folder
+
+METRICS_FILE = "metrics.csv"
+FILES = (
+    METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
+    "curves.png", "table.png", "agreement.png", "reliability.png",
+)  # fmt: skip
+"""Tables and figures of an evaluation, beside those of the run."""
+OWN = (*FILES, FILE)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An evaluation that is ready to start; `carry_out` does it.
+
+    Args:
+        session: images, model and methods.
+        measuring: the metrics.
+        folder: where tables and figures go.
+        kept: metric values of an earlier measurement.
+        arrays: attributions that were made before, or None where the session makes them.
+        only: those of the arrays' methods that are measured, or None for all.
+        truth: image → class index, where labels were given.
+        checks: the metrics of what the model makes of certainty.
+        facts: for `evaluation.json`.
+    """
+
+    session: Session
+    measuring: Measuring
+    folder: Path
+    kept: Kept
+    arrays: Path | None = None
+    only: tuple[str, ...] | None = None
+    truth: Mapping[str, int] | None = None
+    checks: Sequence[Chosen] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user must know of the model, and of what an earlier measurement left."""
+        return [*self.session.notes, *self.kept.notes]
+
+    @property
+    def items(self) -> int:
+        """How many explanations will be measured."""
+        if not self.measuring.metrics:
+            return 0
+        return self.session.items if self.arrays is None else count(self.session, self.arrays, self.only)
+
+
+def prepare_evaluation(options: MeasureOptions) -> Prepared:
+    """Check everything that can be checked, load the model and open the run folder."""
+    options, run, arrays = _reopened(options)
+    for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
+    metrics = choose_metrics(options.metric, options.imputation, for_metrics)
+    masks = {} if options.masks is None else find_masks(Path(options.masks))
+    _refuse(options, metrics, arrays=arrays is not None and run is None)
+    if options.out is not None:
+        refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
+    session, only = _session(options, metrics, arrays, run, for_methods)
+    folder = _folder(options, session, arrays, run)
+    take(folder, OWN)
+    kept = Kept(folder, resume=options.resume)
+    smooth = float(options.smooth or 0)
+    truth = None if options.labels is None else _truth(Path(options.labels), session.model)
+    facts = {
+        "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
+        "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
+        "attributions": arrays and str(arrays), "versions": versions(),
+    }  # fmt: skip
+    metrics, checks = split_checks(session.model, metrics)
+    measuring = Measuring(session, metrics, masks, smooth, kept)
+    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts)
+
+
+def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Path | None]:
+    """The options, with those of a run whose folder was named; that folder; and the folder of arrays, if there is one."""
+    arrays = getattr(options, "attributions", None)
+    run = run_folder(options.images) if arrays is None else None
+    if run is None:
+        return options, None, None if arrays is None else Path(arrays)
+    images, kept = loading(run)
+    given = {**renamed(type(options), kept), "out": str(run), **options.given}
+    return type(options)(**{**given, "images": images}), run, run
+
+
+def _session(
+    options: MeasureOptions, metrics: list[Chosen], arrays: Path | None, run: Path | None, settings: Mapping[str, Any]
+) -> tuple[Session, tuple[str, ...] | None]:
+    """Images, model and methods; and the names of the methods whose arrays are measured, None for all."""
+    if arrays is None:
+        wanted = options.into(ExplainOptions, method=options.method, settings=settings, write=True)
+        return prepare(wanted, verify=lambda model: _verified(model, metrics, options.labels)), None
+    if settings:
+        raise UsageError("arrays that were made before take no options of methods", given=", ".join(settings))
+    only = method_names(options.method) if "method" in options.given else None
+    session = _without_methods(options, arrays, metrics)
+    if run is not None:
+        check_model(run, session.model)
+    check_arrays(session, arrays, only)
+    _verified(session.model, metrics, options.labels)
+    return session, only
+
+
+def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run: Path | None) -> Path:
+    """Where tables and figures go."""
+    if arrays is not None:
+        return run if run is not None and options.out == str(run) else _claimed(arrays, session, options)
+    if session.run is None:
+        raise UsageError("an evaluation is written to its run folder", given="write=False")
+    return session.run.path
+
+
+def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> None:
+    """Raise UsageError for what can be told from the command alone."""
+    masks = options.masks is not None
+    lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
+    if lacking:
+        verb = "needs" if len(lacking) == 1 else "need"
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
+    named = [] if options.images is None else listed(options.images)
+    if any(map(is_array_path, named)):
+        raise UsageError("metrics are for classifiers of images", given=named[0], hint="Use sig explain for arrays.")
+    if arrays and str(options.target).startswith("top:"):
+        raise UsageError("an array has one target", given=f"--target {options.target}", hint="Name a class.")
+
+
+def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) -> None:
+    """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+    rehearse(metrics, model)
+    split_checks(model, metrics)
+    if labels is not None:
+        _truth(Path(labels), model)
+
+
+def _truth(path: Path, model: Model) -> dict[str, int]:
+    return read_true_classes(path, list(model.answers) if model.answers else None, model.head.classes(model.classes))
+
+
+def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:
+    """A session whose arrays were made before: the model is loaded as for any run, and no method is carried out."""
+    running = [chosen.name for chosen in metrics if chosen.entry.properties["scope"] == "method"]
+    if running:
+        raise UsageError(
+            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, which arrays cannot",
+            given=arrays, hint="Name the images and the method instead.",
+        )  # fmt: skip
+    changes = {"method": "occlusion", "settings": {}, "players": None, "baseline": None, "preset": None, "write": False}
+    return prepare(options.into(ExplainOptions, **changes))
+
+
+def _claimed(arrays: Path, session: Session, options: MeasureOptions) -> Path:
+    """The folder of an evaluation that makes no explanations itself."""
+    spec = {
+        "command": "evaluate", "attributions": str(arrays.resolve()), "model": session.model.name,
+        "weights_hash": session.model.weights_hash,
+    }  # fmt: skip
+    manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
+    out, resume = options.out, options.resume
+    folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
+    claim_folder(folder, manifest, OWN, resume=resume, overwrite=options.overwrite)
+    return folder
