@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 
+from pages import chains, commands
 from repository import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,8 +23,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning"),
 ]
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
-COMMANDS = [line.split("&&")[-1].split("#")[0].strip() for line in SHELL]
-SIG = [command for command in COMMANDS if command.startswith("sig ")]
+SIG = [command for command in commands(README) if command.startswith("sig ")]
+CHAINS = chains(SIG)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 CHEAP = {"samples": 4, "steps": 2, "orders": 2}
 CURVES = ("deletion", "insertion", "lerf", "iaccuracy")
@@ -106,10 +107,12 @@ def coarser(arguments):
 def test_the_readme_has_the_two_lines_and_commands():
     assert [line for line in README.splitlines() if line.startswith("pip install ")][:2] == SHELL[:2]
     assert len(SIG) > 10
+    assert sorted(command for chain in CHAINS for command in chain) == sorted(SIG)
 
 
-def test_every_command_runs(newcomer):
-    for command in SIG:
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
+def test_every_command_runs(chain, newcomer):
+    for command in chain:
         arguments = shlex.split(command)[1:]
         if arguments[0] == "explain":
             arguments = cheaper(arguments)
@@ -117,13 +120,13 @@ def test_every_command_runs(newcomer):
             named = "--out" in arguments
             made = "--attributions" in arguments or arguments[1].startswith("runs/")
             arguments = coarser(arguments if made else cheaper(arguments))
-            arguments = arguments if named else [*arguments, "--out", f"measured/{SIG.index(command)}"]
+            arguments = arguments if named else [*arguments, "--out", f"measured/{chain.index(command)}"]
         if arguments[:2] == ["benchmark", "scenario"]:
             arguments += SCENARIOS[arguments[2]]
         if arguments[0] == "train":
             arguments += ["--epochs", "1", "--size", "32", "--device", "cpu"]
         if arguments[0] == "gridworld":
-            arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{SIG.index(command)}"]
+            arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{chain.index(command)}"]
             arguments += [] if "--grid" in arguments else ["--grid", "2x2"]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
