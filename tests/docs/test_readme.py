@@ -1,4 +1,4 @@
-"""Every command and every Python block of README.md, run as they stand there."""
+"""Every command and every Python block of README.md and of the pages it is continued on, run as they stand there."""
 
 import re
 import shlex
@@ -18,14 +18,17 @@ from pages import chains, commands
 from repository import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTINUED = ("docs/explain.md", "docs/gridworld.md", "docs/runs.md")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", *CONTINUED)}
+TEXT = "\n".join(PAGES.values())
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning"),
 ]
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
-SIG = [command for command in commands(README) if command.startswith("sig ")]
+SIG = [command for command in dict.fromkeys(commands(TEXT)) if command.startswith("sig ")]
 CHAINS = chains(SIG)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 CHEAP = {"samples": 4, "steps": 2, "orders": 2}
 CURVES = ("deletion", "insertion", "lerf", "iaccuracy")
 _FEW = ["--images", "2", "--device", "cpu", "--no-pictures"]
@@ -65,13 +68,17 @@ def newcomer(tmp_path, monkeypatch):
             picture = Image.fromarray(np.random.default_rng(i).integers(0, 255, (36, 40, 3), dtype=np.uint8))
             picture.save(tmp_path / "flowers" / kind / f"{i}.jpg")
     (tmp_path / "labels.csv").write_text("image,label\nchelsea.jpg,3\ncoffee.jpg,star\n")
-    for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", README, re.S):
+    for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", TEXT, re.S):
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def downloaded(self, *_, **__):
-        name = {"ResNet18_Weights": "resnet18", "SqueezeNet1_1_Weights": "squeezenet1_1"}[type(self).__name__]
+        name = {
+            "MobileNet_V2_Weights": "mobilenet_v2",
+            "ResNet18_Weights": "resnet18",
+            "SqueezeNet1_1_Weights": "squeezenet1_1",
+        }[type(self).__name__]
         return torchvision.models.get_model(name, weights=None).state_dict()
 
     monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", downloaded)
@@ -137,10 +144,11 @@ def test_every_python_block_runs(block, newcomer):
     exec(compile(PYTHON[block], f"README block {block}", "exec"), {})
 
 
-def test_every_picture_and_link_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_and_link_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+            assert ((ROOT / page).parent / target).exists(), target
 
 
 def test_the_table_of_output_is_the_tools(newcomer):
@@ -155,11 +163,3 @@ def test_the_table_of_output_is_the_tools(newcomer):
         return [(words[1], words[2], round(float(words[3]), 1)) for words in lines]
 
     assert facts(match[2]) == facts(done.stderr) != []
-
-
-def test_the_table_of_two_features_is_what_the_command_prints(newcomer):
-    shown = re.search(r"<!-- two-features -->\n```text\n(.*?)```", README, re.S)[1]
-    done = CliRunner().invoke(app, ["benchmark", "scenario", "two-features", "--no-pictures"])
-    assert done.exit_code == 0
-    printed = [line.rstrip() for line in done.output.splitlines()]
-    assert all(line in printed for line in shown.splitlines())
