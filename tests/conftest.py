@@ -7,8 +7,8 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from jaxtyping import install_import_hook
 
+import tower
 from repository import ROOT
 
 REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
@@ -16,7 +16,7 @@ REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 
 # All but the command line, whose functions Typer calls with classes of its own.
 _CHECKED = [f"sigcli.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "sigcli")]) if module.name != "cli"]
-install_import_hook(_CHECKED, "tower.check")
+tower.install(_CHECKED)
 
 
 @pytest.fixture(scope="session")

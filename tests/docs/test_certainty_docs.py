@@ -96,3 +96,11 @@ def test_every_command_runs(folder):
 @pytest.mark.parametrize("picture", re.findall(r"\]\((pictures/.*?)\)", DOCS))
 def test_pictures_stand_where_they_are_shown(picture):
     assert (ROOT / "docs" / picture).stat().st_size > 10_000
+
+
+def test_the_table_of_two_features_is_what_the_command_prints(folder):
+    shown = re.search(r"<!-- two-features -->\n```text\n(.*?)```", DOCS, re.S)[1]
+    done = CliRunner().invoke(app, ["benchmark", "scenario", "two-features", "--no-pictures"])
+    assert done.exit_code == 0
+    printed = [line.rstrip() for line in done.output.splitlines()]
+    assert all(line in printed for line in shown.splitlines())

@@ -1,4 +1,4 @@
-"""Every command and every Python block of README.md, run as they stand there."""
+"""Every command and every Python block of README.md and of the pages it is continued on, run as they stand there."""
 
 import re
 import shlex
@@ -14,17 +14,21 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 
+from pages import chains, commands
 from repository import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTINUED = ("docs/explain.md", "docs/gridworld.md", "docs/runs.md")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", *CONTINUED)}
+TEXT = "\n".join(PAGES.values())
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*jit.*:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*jit.*:FutureWarning"),
 ]
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.S) for line in block.splitlines() if line.strip()]
-COMMANDS = [line.split("&&")[-1].split("#")[0].strip() for line in SHELL]
-SIG = [command for command in COMMANDS if command.startswith("sig ")]
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+SIG = [command for command in dict.fromkeys(commands(TEXT)) if command.startswith("sig ")]
+CHAINS = chains(SIG)
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 CHEAP = {"samples": 4, "steps": 2, "orders": 2}
 CURVES = ("deletion", "insertion", "lerf", "iaccuracy")
 _FEW = ["--images", "2", "--device", "cpu", "--no-pictures"]
@@ -64,13 +68,17 @@ def newcomer(tmp_path, monkeypatch):
             picture = Image.fromarray(np.random.default_rng(i).integers(0, 255, (36, 40, 3), dtype=np.uint8))
             picture.save(tmp_path / "flowers" / kind / f"{i}.jpg")
     (tmp_path / "labels.csv").write_text("image,label\nchelsea.jpg,3\ncoffee.jpg,star\n")
-    for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", README, re.S):
+    for name, text in re.findall(r"<!-- file: (.*?) -->\n```python\n(.*?)```", TEXT, re.S):
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def downloaded(self, *_, **__):
-        name = {"ResNet18_Weights": "resnet18", "SqueezeNet1_1_Weights": "squeezenet1_1"}[type(self).__name__]
+        name = {
+            "MobileNet_V2_Weights": "mobilenet_v2",
+            "ResNet18_Weights": "resnet18",
+            "SqueezeNet1_1_Weights": "squeezenet1_1",
+        }[type(self).__name__]
         return torchvision.models.get_model(name, weights=None).state_dict()
 
     monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", downloaded)
@@ -106,10 +114,12 @@ def coarser(arguments):
 def test_the_readme_has_the_two_lines_and_commands():
     assert [line for line in README.splitlines() if line.startswith("pip install ")][:2] == SHELL[:2]
     assert len(SIG) > 10
+    assert sorted(command for chain in CHAINS for command in chain) == sorted(SIG)
 
 
-def test_every_command_runs(newcomer):
-    for command in SIG:
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
+def test_every_command_runs(chain, newcomer):
+    for command in chain:
         arguments = shlex.split(command)[1:]
         if arguments[0] == "explain":
             arguments = cheaper(arguments)
@@ -117,13 +127,13 @@ def test_every_command_runs(newcomer):
             named = "--out" in arguments
             made = "--attributions" in arguments or arguments[1].startswith("runs/")
             arguments = coarser(arguments if made else cheaper(arguments))
-            arguments = arguments if named else [*arguments, "--out", f"measured/{SIG.index(command)}"]
+            arguments = arguments if named else [*arguments, "--out", f"measured/{chain.index(command)}"]
         if arguments[:2] == ["benchmark", "scenario"]:
             arguments += SCENARIOS[arguments[2]]
         if arguments[0] == "train":
             arguments += ["--epochs", "1", "--size", "32", "--device", "cpu"]
         if arguments[0] == "gridworld":
-            arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{SIG.index(command)}"]
+            arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{chain.index(command)}"]
             arguments += [] if "--grid" in arguments else ["--grid", "2x2"]
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
@@ -134,10 +144,11 @@ def test_every_python_block_runs(block, newcomer):
     exec(compile(PYTHON[block], f"README block {block}", "exec"), {})
 
 
-def test_every_picture_and_link_is_there():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize("page", PAGES)
+def test_every_picture_and_link_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
         if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+            assert ((ROOT / page).parent / target).exists(), target
 
 
 def test_the_table_of_output_is_the_tools(newcomer):
@@ -152,11 +163,3 @@ def test_the_table_of_output_is_the_tools(newcomer):
         return [(words[1], words[2], round(float(words[3]), 1)) for words in lines]
 
     assert facts(match[2]) == facts(done.stderr) != []
-
-
-def test_the_table_of_two_features_is_what_the_command_prints(newcomer):
-    shown = re.search(r"<!-- two-features -->\n```text\n(.*?)```", README, re.S)[1]
-    done = CliRunner().invoke(app, ["benchmark", "scenario", "two-features", "--no-pictures"])
-    assert done.exit_code == 0
-    printed = [line.rstrip() for line in done.output.splitlines()]
-    assert all(line in printed for line in shown.splitlines())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -350,16 +353,24 @@ def test_agreement():
         agreement.spearman(one, Case(subject(), torch.ones(SIDE, SIDE)))
 
 
-def test_calibration_equals_a_slow_loop():
+def expected_calibration_error(confidence, right, bins):
+    """Eqs 2 and 3 of Guo et al. 2017, one image at a time: bin m holds the confidences in ((m - 1)/M, m/M]."""
+    members = {m: [] for m in range(1, bins + 1)}
+    for one, hit in zip(confidence.tolist(), right.tolist(), strict=True):
+        members[math.ceil(Fraction(one) * bins)].append((one, hit))
+    gaps = [abs(sum(hit for _, hit in some) - sum(one for one, _ in some)) for some in members.values()]
+    return sum(gaps) / len(confidence)
+
+
+@pytest.mark.parametrize("bins", [1, 10, 15, 16])
+def test_calibration_equals_a_slow_loop(bins):
     rng = np.random.default_rng(0)
     confidence, right = rng.uniform(0.01, 1, 200), rng.random(200) < 0.6
-    found = classifier.reliability(confidence, right, bins=10)
-    expected = 0.0
-    for low in np.arange(10) / 10:
-        chosen = (confidence > low) & (confidence <= low + 0.1 + 1e-15)
-        if chosen.any():
-            expected += chosen.mean() * abs(right[chosen].mean() - confidence[chosen].mean())
-    assert found.error == pytest.approx(expected, abs=1e-12)
+    confidence[:16] = np.arange(1, 17) / 16  # on the upper edges of 16 bins, which belong to them
+    found = classifier.reliability(confidence, right, bins=bins)
+    assert found.error == pytest.approx(expected_calibration_error(confidence, right, bins), abs=1e-12)
+    if bins == 15:
+        assert classifier.calibration_error(confidence, right) == found.error
     assert found.count.sum() == 200
     assert classifier.accuracy(np.array([1, 2, 2]), np.array([1, 2, 0])) == pytest.approx(2 / 3)
 
