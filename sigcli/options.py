@@ -17,8 +17,6 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
-from typing_extensions import Self
-
 from .errors import UsageError, unknown
 from .listener import SILENT, Listener
 
@@ -65,7 +63,7 @@ def option(default: Any, help: str, *, keyword_only: bool = True, **known: Any) 
     """A field of an options dataclass.
 
     Args:
-        default: its value where it is not given.
+        default: its value where it is not given; `dataclasses.MISSING` for an option that must be given.
         help: see `Option`.
         keyword_only: False for what Python code may name by its place alone.
         known: further arguments of `Option`.
@@ -78,7 +76,7 @@ class Options:
 
     if not TYPE_CHECKING:  # the constructor's signature is the dataclass's
 
-        def __new__(cls, *args: Any, **given: Any) -> Self:  # noqa: D102
+        def __new__(cls, *args: Any, **given: Any) -> Any:  # noqa: D102
             made = object.__new__(cls)
             by_place = [one.name for one in dataclasses.fields(cls) if not one.kw_only]
             object.__setattr__(made, "_given", frozenset([*by_place[: len(args)], *given]))
@@ -90,7 +88,7 @@ class Options:
         known: frozenset[str] = self._given  # type: ignore[attr-defined]
         return {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name in known}  # type: ignore[arg-type]
 
-    def but(self, **changes: Any) -> Self:
+    def but(self: O, **changes: Any) -> O:
         """The same options with some of them given anew."""
         return type(self)(**{**self.given, **changes})
 
@@ -236,12 +234,31 @@ def folder_name(text: str) -> str:
     return text
 
 
+def folder_option(name: str, *, free: bool = True) -> Any:
+    """The option `out` of a command.
+
+    Args:
+        name: of the folder that it writes without --out.
+        free: whether it takes the next free name where that folder holds another run.
+    """
+    told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}."
+    return option(
+        None, told, panel=OUTPUT, flags=("--out", "-o"), kind=str, read=folder_name, metavar="PATH", shown=False
+    )
+
+
 @dataclass(frozen=True, repr=False)
-class ComputeOptions(Options):
-    """Where and how a command computes."""
+class DeviceOptions(Options):
+    """Where a command computes."""
 
     device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
     seed: int = option(0, "Fixes every random draw.", panel=COMPUTE, kept=True)
+
+
+@dataclass(frozen=True, repr=False)
+class ComputeOptions(DeviceOptions):
+    """Where and how a command computes."""
+
     batch_size: int | None = option(
         None, "Images per pass of the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
         shown="auto",
@@ -252,10 +269,7 @@ class ComputeOptions(Options):
 class FolderOptions(Options):
     """Where a command writes."""
 
-    out: str | Path | None = option(
-        None, "Run folder; by default sig-out, or the next free sig-out-N.", panel=OUTPUT, flags=("--out", "-o"),
-        kind=str, read=folder_name, metavar="PATH", shown=False,
-    )  # fmt: skip
+    out: str | Path | None = folder_option("sig-out")
     overwrite: bool = option(False, "Replace another run in --out.", panel=OUTPUT)
     pictures: bool = option(True, "Draw PNGs.", panel=OUTPUT, flags=("--pictures/--no-pictures",))
 

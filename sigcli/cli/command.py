@@ -84,7 +84,9 @@ def _parameters(options: type[Options]) -> Iterator[inspect.Parameter]:
         for number, old in enumerate(known.was):
             hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
             yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
-        annotation = Annotated[kind | None if default is None else kind, _described(name, known)]
+        required = field.default is dataclasses.MISSING
+        annotation = Annotated[kind if required or default is not None else kind | None, _described(name, known)]
+        default = inspect.Parameter.empty if required else default
         yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
     for name, known in (("as_json", JSON), ("debug", DEBUG)):
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(name, known)])

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import Self
@@ -55,6 +55,15 @@ class Stages(_Shown):
         elif done == total or time.perf_counter() - self._spoken > _EVERY:
             self._spoken = time.perf_counter()
             self._console.print(f"{stage}: {done}/{total}", markup=False)
+
+
+class StageListener(Stages, Listener):
+    """Hears of the stages of a command and shows them."""
+
+    def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
+        """Show how far a stage is."""
+        del point
+        self.show(stage, done, total)
 
 
 class Reporter(Listener, _Shown):

@@ -1,110 +1,50 @@
-"""`sig train`: parse, call `sigcli.training.train`, show progress and what came out."""
+"""`sig train`: parse, call `train`, show progress and what came out."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-
-from ..engine.allocator import keep_freed_memory
-from . import options as o
-from .answers import answers
-from .console import FAILED, console, guarded
+from ..training.options import TrainOptions
+from .command import Screen, command
+from .progress import StageListener
 
 if TYPE_CHECKING:
     from ..training.loop import Point
     from ..training.train import Training
 
-_TRAIN = "Training"
-Folder = Annotated[
-    str, typer.Argument(metavar="FOLDER", help="A subfolder of images for each class, or train/ and val/.")
-]
-Arch = Annotated[
-    str,
-    typer.Option(
-        "--arch",
-        rich_help_panel=_TRAIN,
-        help="A torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.",
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        "--preset", rich_help_panel=_TRAIN, show_default=False,
-        help="icg: the recipe of [ICG] A.5. Xavier weights, Adam at 0.001, every image damaged in one of the four ways.",
-    ),
-]  # fmt: skip
-Certainty = Annotated[
-    bool | None,
-    typer.Option(
-        "--certainty/--no-certainty", rich_help_panel=_TRAIN, show_default="with --preset icg",
-        help="Train with damaged images and a certainty per pixel, so that icg can explain the network.",
-    ),
-]  # fmt: skip
-Size = Annotated[int, typer.Option("--size", rich_help_panel=_TRAIN, help="Side of the pictures in pixels.")]
-Epochs = Annotated[float, typer.Option("--epochs", rich_help_panel=_TRAIN, help="How often each image is seen.")]
-Rate = Annotated[
-    float | None,
-    typer.Option("--rate", rich_help_panel=_TRAIN, help="The highest learning rate.", show_default="0.002; icg: 0.001"),
-]
-Flip = Annotated[bool, typer.Option("--flip/--no-flip", rich_help_panel=_TRAIN, help="Mirror images at random.")]
-Grey = Annotated[bool, typer.Option("--grey", rich_help_panel=_TRAIN, help="Take images in grey, for small-cnn.")]
 
-
-def train(
-    folder: Folder,
-    arch: Arch = "resnet18",
-    preset: Preset = None,
-    certainty: Certainty = None,
-    size: Size = 128,
-    epochs: Epochs = 20,
-    rate: Rate = None,
-    flip: Flip = True,
-    grey: Grey = False,
-    batch_size: o.BatchSize = "auto",
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
-    out: o.Out = None,
-    resume: o.Resume = False,
-    overwrite: o.Overwrite = False,
-    pictures: o.Pictures = True,
-    as_json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
+@command(TrainOptions)
+def train(options: TrainOptions, screen: Screen) -> int:
     """Train a classifier on a folder of images; with --certainty, one that icg can explain.
 
     Examples:
       sig train flowers/ --arch resnet18 --certainty       then: sig explain photo.jpg --model sig-train/network.safetensors
 
-      sig train digits/ --arch small-cnn --grey --size 28 --no-flip --certainty
+      sig train digits/ --arch small-cnn --grey --image-size 28 --no-flip --certainty
 
-      sig train digits/ --arch small-cnn --grey --size 28 --no-flip --preset icg      as [ICG] trains its networks
+      sig train digits/ --arch small-cnn --grey --image-size 28 --no-flip --preset icg      as [ICG] trains its networks
     """
-    with guarded(debug), answers(as_json) as results:
-        from ..training.train import train_folder
-        from .progress import Stages
+    from ..training.train import train as carry_out
 
-        keep_freed_memory()
-        screen = console()
-        begun = time.perf_counter()
-        with Stages() as stages:
+    with _Curves(screen) as listener:
+        found = carry_out(options, listener)
+    screen.results.add({"file": str(found.file), "classes": found.classes, **found.figures})
+    _report(found, screen)
+    return len(found.unread)
 
-            def show(stage: str, done: int, total: int, point: Point | None) -> None:
-                stages.show(stage, done, total)
-                if point is not None:
-                    screen.print(_told(point, total, time.perf_counter() - begun), markup=False)
 
-            found = train_folder(
-                folder, arch=arch, preset=preset, certainty=certainty, size=size, epochs=epochs, rate=rate, flip=flip,
-                grey=grey, batch_size=o.whole_or_auto("batch-size", batch_size), seed=seed, device=device, out=out,
-                resume=resume, overwrite=overwrite, pictures=pictures, progress=show,
-            )  # fmt: skip
-        results.add({"file": str(found.file), "classes": found.classes, **found.figures})
-        _report(found, screen)
-    if found.unread:
-        raise typer.Exit(FAILED)
+class _Curves(StageListener):
+    """Shows the stages, and each point of the curves as it is measured."""
+
+    def __init__(self, screen: Screen):
+        super().__init__()
+        self._screen, self._begun = screen, time.perf_counter()
+
+    def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
+        super().stage(stage, done, total)
+        if point is not None:
+            self._screen.say(_told(point, total, time.perf_counter() - self._begun))
 
 
 def _told(point: Point, steps: int, seconds: float) -> str:
@@ -113,13 +53,13 @@ def _told(point: Point, steps: int, seconds: float) -> str:
     return f"batch {point.step}/{steps}: loss {point.loss:.3f}, {accuracy}, {seconds:.0f} s"
 
 
-def _report(found: Training, screen: Console) -> None:
+def _report(found: Training, screen: Screen) -> None:
     from ..training.report import checks_told
 
     figures = found.figures
-    screen.print(f"{len(found.classes)} classes, held-out accuracy {figures['accuracy']:.1%}", markup=False)
+    screen.say(f"{len(found.classes)} classes, held-out accuracy {figures['accuracy']:.1%}")
     if "neutrality" in figures:
-        screen.print(f"damaged {figures['damaged']:.1%}. {checks_told(figures)}", markup=False)
+        screen.say(f"damaged {figures['damaged']:.1%}. {checks_told(figures)}")
     for sentence in found.unread:
-        screen.print(f"left out: {sentence}", markup=False, style="red")
-    screen.print(f"network and curves in {found.folder}/; explain images with --model {found.file}", markup=False)
+        screen.say(f"left out: {sentence}", "red")
+    screen.say(f"network and curves in {found.folder}/; explain images with --model {found.file}")

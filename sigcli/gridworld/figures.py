@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +13,10 @@ from matplotlib.ticker import NullFormatter
 from ..render.plots.panels import panels
 from .game_figure import draw_games
 from .intervals import mean_interval
-from .results import CaseResult, Study
 from .study import Measured, grouped
+
+if TYPE_CHECKING:
+    from .results import CaseResult, Study
 
 _FAMILIES = {
     "#9a9a9a": ("zero", "mean", "random", "eg"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..render.shown import plotted
 from .segments import Segments
 from .study import Measured, Trained
 
@@ -69,3 +70,22 @@ class Study:
     estimators: tuple[str, ...] = ()
     swept: str | None = None
     folder: Path | None = None
+
+    def __repr__(self) -> str:
+        games = ", ".join(case.trained.condition.title for case in self.cases)
+        return (
+            f"Study({games}: {len(self.estimators)} estimators, folder={str(self.folder) if self.folder else None!r})"
+        )
+
+    def plot(self, path: str | Path | None = None) -> Path:
+        """Draw each estimator's rank correlation with the exact Shapley values, as spearman.png shows it.
+
+        Args:
+            path: the PNG; without one, the figure is shown.
+
+        Returns:
+            where the figure was written.
+        """
+        from .figures import draw_spearman
+
+        return plotted(lambda file: draw_spearman(self.cases, self.estimators, file), path)

@@ -7,16 +7,18 @@ the same budget of evaluations, and tables and figures say how near each comes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ..attribution.select import choose_device
 from ..errors import BudgetError, UsageError, unknown
-from ..runs.folder import claim_folder, free_folder, output_folder
+from ..listener import Listener
+from ..options import door
+from ..runs.folder import claim_folder, folder_for
 from ..runs.provenance import versions
 from . import ESTIMATORS
 from .estimators import least_budget
+from .options import GridworldOptions
 from .results import CaseResult, Study, SweepPoint
 from .rewards import load_reward
 from .segments import sample_segments
@@ -40,98 +42,56 @@ FILES = (
 )
 """Tables and figures of a run."""
 
-Progress = Callable[[str, int, int], None]
 
+@door(GridworldOptions)
+def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
+    """Play GridWorld ([SIG] Experiments): exact Shapley values, networks that learn the game, and every estimator.
 
-def gridworld(  # noqa: PLR0913  one keyword for each option of the command
-    *,
-    grid: str | Sequence[str] = ("2x2", "2x3"),
-    reward: str | Sequence[str] = ("r1", "r2"),
-    runs: int = 10,
-    coverage: float = 0.4,
-    samples: int | None = None,
-    sweep: str | None = None,
-    estimators: str | Sequence[str] | None = None,
-    protocol: str = "equal",
-    seed: int = 0,
-    device: str = "auto",
-    steps: int | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    write: bool = True,
-    progress: Progress | None = None,
-) -> Study:
-    """Play GridWorld ([SIG] Experiments): exact Shapley values, stand-in networks, and every estimator beside them.
-
-    Args:
-        grid: rows x columns, one or several; at most 20 players each.
-        reward: r1, r2 or `package.module:function`, one or several.
-        runs: independent runs: networks, samples and draws.
-        coverage: share Q of the coalitions that a network is trained on.
-        samples: evaluations given to each estimator; by default 200 for at most 12 players and 1500 for more.
-        sweep: also vary "samples" (N) or "coverage" (Q).
-        estimators: names from `sig list estimators`, or None for all.
-        protocol: "equal" gives each estimator the same number of evaluations; "paper" runs zero, mean, random and sig as
-            [SIG] Table 2 does: SIG from `samples` coalitions of the share Q that the network saw, every path in 50 steps.
-        seed: of every random draw.
-        device: where networks are trained and evaluated: auto, cpu, cuda. auto is the CPU: the networks are tiny.
-        steps: training steps; by default 4000.
-        out: the folder; by default sig-gridworld, or the next free sig-gridworld-N.
-        overwrite: replace another run in `out`.
-        write: whether to write tables and figures at all.
-        progress: called with the stage, what is done of it, and its length.
+    Call it with options as arguments, or with `GridworldOptions` and a listener.
 
     Raises:
-        UsageError: an unknown name, or a number that cannot be.
+        UsageError: an unknown name, or a number out of range.
         OutputError: the folder cannot be written or holds another run.
 
-    >>> study = gridworld(grid="1x2", reward="r1", runs=1, estimators="sig,exact", steps=20, write=False)
+    >>> study = run_gridworld(grid="1x2", reward="r1", runs=1, estimators="sig,exact", steps=20, write=False)
     >>> [m.estimator for m in study.cases[0].measured]
     ['sig', 'exact']
     """
-    _check_numbers(runs, coverage, samples, steps, sweep)
-    names = _names(estimators, protocol)
-    where = choose_device("cpu" if device == "auto" else device)
-    conditions = _conditions(_texts(grid), _texts(reward))
-    strict = estimators is not None
-    named = {
-        c.title: names if protocol == "paper" else _within(c, samples or c.samples, names, strict=strict)
-        for c in conditions
-    }
-    recipe = Recipe() if steps is None else Recipe(steps=steps)
-    spec = {
-        "command": "gridworld", "grid": _texts(grid), "reward": _texts(reward), "runs": runs, "coverage": coverage,
-        "samples": samples, "sweep": sweep, "estimators": names, "protocol": protocol, "seed": seed, "steps": recipe.steps,
-        "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
-    }  # fmt: skip
-    folder, again = None, False
-    if write:
-        manifest = {"spec": spec, "device": str(where), "versions": versions(), "images": []}
-        folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=False)
-        again = claim_folder(folder, manifest, FILES, overwrite=overwrite) and (folder / "summary.csv").exists()
-    study = Study([], tuple(names), sweep, folder)
-    for condition in conditions:
-        budget = samples or condition.samples
-        training: dict[str, Any] = {"runs": runs, "seed": seed, "recipe": recipe, "device": where}
-        study.cases.append(
-            _case(
-                condition,
-                budget,
-                named[condition.title],
-                coverage=coverage,
-                sweep=sweep,
-                training=training,
-                protocol=protocol,
-                progress=progress or _silent,
-            )
-        )
+    _check_numbers(options)
+    names = _names(options.estimators, options.protocol)
+    where = choose_device("cpu" if options.device == "auto" else options.device)
+    conditions = _conditions(_texts(options.grid), _texts(options.reward))
+    named = [_runnable(condition, names, options) for condition in conditions]
+    folder, again = _claimed(options, conditions, names, where) if options.write else (None, False)
+    study = Study([], tuple(names), options.sweep, folder)
+    for condition, chosen in zip(conditions, named, strict=True):
+        study.cases.append(_case(condition, chosen, options, where, listener))
         if folder is not None and (not again or condition is conditions[-1]):  # a whole run stands until then
             write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
-    if folder is not None:
+    if folder is not None and options.pictures:
         from .figures import draw_study
 
         draw_study(study, folder)
     return study
+
+
+__test__ = {"run_gridworld": run_gridworld.__doc__}  # doctest looks into functions and classes only
+
+
+def _claimed(
+    options: GridworldOptions, conditions: Sequence[Condition], names: list[str], where: str
+) -> tuple[Path, bool]:
+    """The run folder, and whether it holds this run's tables already."""
+    spec = {
+        "command": "gridworld", "grid": _texts(options.grid), "reward": _texts(options.reward), "runs": options.runs,
+        "coverage": options.coverage, "samples": options.samples, "sweep": options.sweep, "estimators": names,
+        "protocol": options.protocol, "seed": options.seed, "steps": options.steps,
+        "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
+    }  # fmt: skip
+    manifest = {"spec": spec, "device": where, "versions": versions(), "images": []}
+    folder = folder_for(options.out, DEFAULT_OUT, manifest)
+    again = claim_folder(folder, manifest, FILES, overwrite=options.overwrite)
+    return folder, again and (folder / "summary.csv").exists()
 
 
 def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:
@@ -143,13 +103,15 @@ def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:
     return [Condition(world, name, reward) for world in worlds for name, reward in loaded.items()]
 
 
-def _within(condition: Condition, budget: int, names: list[str], *, strict: bool) -> list[str]:
+def _runnable(condition: Condition, names: list[str], options: GridworldOptions) -> list[str]:
     """The estimators that can run within the budget; where they were named one by one, all must.
 
     Raises:
         BudgetError: before anything is trained.
     """
-    n = condition.world.n
+    if options.protocol == "paper":
+        return names
+    n, budget, strict = condition.world.n, options.samples or condition.samples, options.estimators is not None
     short = [name for name in names if least_budget(name, n) > budget]
     if short and (strict or len(short) == len(names)):
         raise BudgetError(
@@ -159,50 +121,44 @@ def _within(condition: Condition, budget: int, names: list[str], *, strict: bool
     return [name for name in names if name not in short]
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    del stage, done, total
-
-
 def _case(
-    condition: Condition,
-    budget: int,
-    names: list[str],
-    *,
-    coverage: float,
-    sweep: str | None,
-    training: dict[str, Any],
-    protocol: str,
-    progress: Progress,
+    condition: Condition, names: list[str], options: GridworldOptions, where: str, listener: Listener
 ) -> CaseResult:
-    trained = _trained(condition, coverage, training, progress)
+    budget, coverage, protocol = options.samples or condition.samples, options.coverage, options.protocol
+    trained = _trained(condition, coverage, options, where, listener)
     measured: list[Measured] = []
     for i, name in enumerate(names):
         measured += measure(trained, name, budget, protocol=protocol)
-        progress(f"{condition.title}: estimators", i + 1, len(names))
+        listener.stage(f"{condition.title}: estimators", i + 1, len(names))
     curved = [name for name in names if name in CURVE_ESTIMATORS] if protocol == "equal" else []
-    curve = _curve(trained, budget, curved, progress)
+    curve = _curve(trained, budget, curved, listener)
     swept: list[SweepPoint] = []
     budgeted = [name for name in names if ESTIMATORS[name].properties["budgeted"]]
-    values = SWEEPS.get(sweep or "", ())
-    for value in values if sweep != "coverage" else sorted({*values, coverage}):
-        if sweep == "samples":
+    values = SWEEPS.get(options.sweep or "", ())
+    for value in values if options.sweep != "coverage" else sorted({*values, coverage}):
+        if options.sweep == "samples":
             spent = max(1, round(value * budget))
             swept.append(SweepPoint(spent, coverage, _at_budget(trained, budgeted, spent, protocol)))
         else:
-            other = _trained(condition, value, training, progress) if value != coverage else trained
+            other = _trained(condition, value, options, where, listener) if value != coverage else trained
             swept.append(SweepPoint(value, value, _at_budget(other, budgeted, budget, protocol)))
     return CaseResult(trained, budget, measured, curve, swept, sample_segments(trained.trial(0, budget)), protocol)
 
 
-def _trained(condition: Condition, coverage: float, training: dict[str, Any], progress: Progress) -> Trained:
-    stage, done = f"{condition.title}: training {training['runs']} networks on {coverage:.0%}", 0
+def _trained(
+    condition: Condition, coverage: float, options: GridworldOptions, where: str, listener: Listener
+) -> Trained:
+    recipe, runs = Recipe(steps=options.steps), options.runs
+    stage, done = f"{condition.title}: training {runs} networks on {coverage:.0%}", 0
 
     def step(count: int) -> None:
         nonlocal done
         done += count
-        progress(stage, done, training["recipe"].steps)
+        listener.stage(stage, done, recipe.steps)
 
-    return prepare(condition, coverage=coverage, progress=step, **training)
+    return prepare(
+        condition, coverage=coverage, progress=step, runs=runs, seed=options.seed, recipe=recipe, device=where
+    )
 
 
 def _at_budget(trained: Trained, names: Sequence[str], budget: int, protocol: str = "equal") -> list[Measured]:
@@ -216,7 +172,7 @@ def _at_budget(trained: Trained, names: Sequence[str], budget: int, protocol: st
     return found
 
 
-def _curve(trained: Trained, budget: int, names: Sequence[str], progress: Progress) -> list[Measured]:
+def _curve(trained: Trained, budget: int, names: Sequence[str], listener: Listener) -> list[Measured]:
     found: list[Measured] = []
     if not names:
         return found
@@ -224,7 +180,7 @@ def _curve(trained: Trained, budget: int, names: Sequence[str], progress: Progre
     points = [*((factor, names) for factor in CURVE), (LONG_CURVE, long)]
     for i, (factor, chosen) in enumerate(points):
         found += _at_budget(trained, chosen, max(1, round(factor * budget)))
-        progress(f"{trained.condition.title}: error against budget", i + 1, len(points))
+        listener.stage(f"{trained.condition.title}: error against budget", i + 1, len(points))
     return found
 
 
@@ -253,11 +209,12 @@ def _names(estimators: str | Sequence[str] | None, protocol: str) -> list[str]:
     return names
 
 
-def _check_numbers(runs: int, coverage: float, samples: int | None, steps: int | None, sweep: str | None) -> None:
-    for name, value, most in (("runs", runs, 1000), ("samples", samples, 10**7), ("steps", steps, 10**7)):
+def _check_numbers(options: GridworldOptions) -> None:
+    for name, most in (("runs", 1000), ("samples", 10**7), ("steps", 10**7)):
+        value = getattr(options, name)
         if value is not None and not 1 <= value <= most:
             raise UsageError(f"{name} must be at least 1 and at most {most}", given=value)
-    if not 0 < coverage <= 1:
-        raise UsageError("coverage must be a share of the coalitions above 0 and up to 1", given=coverage)
-    if sweep is not None and sweep not in SWEEPS:
-        raise UsageError("unknown sweep", given=sweep, allowed=", ".join(SWEEPS))
+    if not 0 < options.coverage <= 1:
+        raise UsageError("coverage must be a fraction of the coalitions above 0 and up to 1", given=options.coverage)
+    if options.sweep is not None and options.sweep not in SWEEPS:
+        raise UsageError("unknown sweep", given=options.sweep, allowed=", ".join(SWEEPS))

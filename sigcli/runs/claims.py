@@ -276,6 +276,11 @@ def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path
         number += 1
 
 
+def folder_for(out: str | Path | None, stem: str, manifest: Mapping[str, Any], *, resume: bool = False) -> Path:
+    """The folder that `--out` names, or the default one, see `free_folder`."""
+    return free_folder(stem, manifest, resume=resume) if out is None else output_folder(out)
+
+
 class FolderLock:
     """Held while a process writes in a folder; ends with the process, however that ends.
 

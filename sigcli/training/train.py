@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ from torch import nn
 
 from ..attribution.select import choose_device
 from ..errors import UsageError
+from ..listener import Listener
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
-from ..runs.folder import claim_folder, free_folder, output_folder, save_table
+from ..options import door
+from ..render.shown import plotted
+from ..runs.folder import claim_folder, folder_for, save_table
 from ..runs.provenance import versions
+from . import loop
 from .folders import Decoded, batches, decode, find_classes, padded
-from .loop import Held, Point, net_of, preset_recipe, train
+from .loop import Held, Point, Recipe, preset_recipe
+from .options import TrainOptions
 from .report import NETWORK, certainty_figures
 
 DEFAULT_OUT = "sig-train"
@@ -39,6 +45,7 @@ class Training:
         points: of the curves.
         unread: images that were left out, one sentence each.
         folder: of all files.
+        title: of the curves.
     """
 
     file: Path
@@ -47,102 +54,83 @@ class Training:
     points: list[Point]
     unread: list[str]
     folder: Path
+    title: str
+
+    def __repr__(self) -> str:
+        accuracy = f"held-out accuracy {self.figures['accuracy']:.1%}"
+        return f"Training({len(self.classes)} classes, {accuracy}, file={str(self.file)!r})"
+
+    def plot(self, path: str | Path | None = None) -> Path:
+        """Draw loss and accuracy against the number of batches, as training.png shows them.
+
+        Args:
+            path: the PNG; without one, the figure is shown.
+
+        Returns:
+            where the figure was written.
+        """
+        from .curves import draw_curves
+
+        return plotted(lambda file: draw_curves({"": self.points}, file, title=self.title), path)
 
 
-def train_folder(  # noqa: PLR0913 - the whole command, as keywords
-    folder: str | Path,
-    *,
-    arch: str = "resnet18",
-    preset: str | None = None,
-    certainty: bool | None = None,
-    size: int = 128,
-    epochs: float = 20,
-    batch_size: int | None = None,
-    rate: float | None = None,
-    flip: bool = True,
-    grey: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    out: str | Path | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    pictures: bool = True,
-    progress: Callable[[str, int, int, Point | None], None] | None = None,
-) -> Training:
+@door(TrainOptions)
+def train(options: TrainOptions, listener: Listener) -> Training:
     """Train a classifier from nothing, with or without a certainty per pixel ([ICG] section 4).
 
-    Args:
-        folder: with a subfolder of images for each class, or with train/ and val/ that have them; otherwise one image in
-            five is held out.
-        arch: a torchvision classifier, small-cnn, small-cnn-any, small-cnn-ring or pixel-cnn.
-        preset: "icg" trains as [ICG] A.5 does, see `sigcli.training.loop.PRESETS`; it trains with certainty where
-            `certainty` is not given.
-        certainty: train with damaged images and their certainty, so that `icg` can explain it; by default with a preset.
-        size: side of the pictures in pixels.
-        epochs: how often each image is seen.
-        batch_size: images in a batch; 64 if not given.
-        rate: the highest learning rate; 0.002 if not given, and 0.001 with the preset.
-        flip: mirror images at random.
-        grey: take them in grey.
-        seed: of all draws.
-        device: auto, cpu, cuda; on a GPU with automatic mixed precision.
-        out: the folder; by default sig-train, or the next free sig-train-N.
-        resume: go on from the last checkpoint.
-        overwrite: replace another run in `out`.
-        pictures: draw the curves.
-        progress: called with the stage, what is done of it, its length, and a point of the curves where one was measured.
+    Call it with a folder of images by class and options as arguments, or with `TrainOptions` and a listener.
 
     Raises:
         UsageError: an option that cannot be used, or a folder without classes.
         OutputError: the folder cannot be written, holds another run, or its checkpoint is of another training.
     """
-    _check(size, epochs, batch_size, rate)
-    recipe = preset_recipe(preset, rate=rate, seed=seed)
-    certainty = preset is not None if certainty is None else certainty
-    place = choose_device(device)
-    data = find_classes(folder, seed=seed)
-    channels = 1 if grey else 3
-    mean, std = ((0.5,), (0.25,)) if grey else (IMAGENET_MEAN, IMAGENET_STD)
-    made = Trained(arch, data.classes, certainty, Preprocess(size, size, mean, std))
+    _check(options)
+    size, seed, batch_size = options.image_size, options.seed, options.batch_size or 64
+    recipe = preset_recipe(options.preset, rate=options.learning_rate, seed=seed)
+    certainty = options.preset is not None if options.certainty is None else options.certainty
+    place = choose_device(options.device)
+    data = find_classes(options.folder, seed=seed)
+    channels = 1 if options.grey else 3
+    mean, std = ((0.5,), (0.25,)) if options.grey else (IMAGENET_MEAN, IMAGENET_STD)
+    made = Trained(options.arch, data.classes, certainty, Preprocess(size, size, mean, std))
     module = _built(made, size, seed)
-    spec: dict[str, Any] = {
-        "command": "train", "folder": str(folder), "arch": arch, "certainty": certainty, "size": size, "epochs": epochs,
-        "batch_size": batch_size, "rate": recipe.rate, "flip": flip, "grey": grey, "seed": seed,
-    }  # fmt: skip
-    if preset is not None:
-        spec["preset"] = preset
-    manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
-    path = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    claim_folder(path, manifest, FILES, resume=resume, overwrite=overwrite)
-
-    def show(stage: str) -> Callable[..., None]:
-        def shown(done: int, total: int, point: Point | None = None) -> None:
-            if progress is not None:
-                progress(stage, done, total, point)
-
-        return shown
-
-    seen = decode(data.train, padded(size), channels, show("reading"))
+    path = _claimed(options, recipe, certainty, place)
+    seen = decode(data.train, padded(size), channels, partial(listener.stage, "reading"))
     _readable(seen, data.classes)
-    held = decode(data.held, size, channels, show("reading held-out images"))
-    recipe = replace(recipe, steps=_steps(seen, epochs, batch_size or 64), damage=certainty)
-    net = net_of(module, mean, std, certainty=certainty, device=place)
+    held = decode(data.held, size, channels, partial(listener.stage, "reading held-out images"))
+    recipe = replace(recipe, steps=_steps(seen, options.epochs, batch_size), damage=certainty)
+    net = loop.net_of(module, mean, std, certainty=certainty, device=place)
     tests = Held(held.pixels.float() / 255, held.labels)
-    points = train(
-        net, batches(seen, size, batch_size or 64, flip=flip, seed=seed), tests, recipe, checkpoint=path / CHECKPOINT,
-        resume=resume, progress=show("training"),
+    points = loop.train(
+        net, batches(seen, size, batch_size, flip=options.flip, seed=seed), tests, recipe, checkpoint=path / CHECKPOINT,
+        resume=options.resume, progress=partial(listener.stage, "training"),
     )  # fmt: skip
     shares = torch.bincount(seen.labels, minlength=len(data.classes)) / len(seen.labels)
     figures = {"accuracy": points[-1].accuracy, **certainty_figures(net, _mixed(tests), shares, points[-1].damaged)}
-    trained.save(path / NETWORK, net.module, Trained(arch, data.classes, certainty, made.preprocess, figures))
+    trained.save(path / NETWORK, net.module, replace(made, figures=figures))
     save_table(path / FILES[2], [vars(point) for point in points])
     (path / CHECKPOINT).unlink(missing_ok=True)
-    if pictures:
-        from .curves import draw_curves
+    kind = "with certainty" if certainty else "without certainty"
+    title = f"{options.arch} on {Path(options.folder).name}, {kind}"
+    found = Training(path / NETWORK, data.classes, figures, points, [*seen.unread, *held.unread], path, title)
+    if options.pictures:
+        found.plot(path / FILES[3])
+    return found
 
-        kind = "with certainty" if certainty else "without certainty"
-        draw_curves({"": points}, path / FILES[3], title=f"{arch} on {Path(folder).name}, {kind}")
-    return Training(path / NETWORK, data.classes, figures, points, [*seen.unread, *held.unread], path)
+
+def _claimed(options: TrainOptions, recipe: Recipe, certainty: bool, place: str) -> Path:
+    """The run folder."""
+    spec: dict[str, Any] = {
+        "command": "train", "folder": str(options.folder), "arch": options.arch, "certainty": certainty,
+        "size": options.image_size, "epochs": options.epochs, "batch_size": options.batch_size, "rate": recipe.rate,
+        "flip": options.flip, "grey": options.grey, "seed": options.seed,
+    }  # fmt: skip
+    if options.preset is not None:
+        spec["preset"] = options.preset
+    manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
+    path = folder_for(options.out, DEFAULT_OUT, manifest, resume=options.resume)
+    claim_folder(path, manifest, FILES, resume=options.resume, overwrite=options.overwrite)
+    return path
 
 
 def _built(made: Trained, size: int, seed: int) -> nn.Module:
@@ -183,12 +171,13 @@ def _steps(data: Decoded, epochs: float, size: int) -> int:
     return max(1, round(epochs * (len(data.pixels) // min(size, len(data.pixels)))))
 
 
-def _check(size: int, epochs: float, batch_size: int | None, rate: float | None) -> None:
-    if not 8 <= size <= 1024:
-        raise UsageError("size is out of range", given=size, allowed="8 to 1024 pixels")
-    if not 0 < epochs <= 10_000:
-        raise UsageError("epochs must be above 0", given=epochs, allowed="up to 10000")
-    if batch_size is not None and batch_size < 4:
-        raise UsageError("a training batch must have at least 4 images, one for each kind of damage", given=batch_size)
-    if rate is not None and not 0 < rate < 1:
-        raise UsageError("rate must be above 0 and below 1", given=rate)
+def _check(options: TrainOptions) -> None:
+    if not 8 <= options.image_size <= 1024:
+        raise UsageError("the image size is out of range", given=options.image_size, allowed="8 to 1024 pixels")
+    if not 0 < options.epochs <= 10_000:
+        raise UsageError("epochs must be above 0", given=options.epochs, allowed="up to 10000")
+    if options.batch_size is not None and options.batch_size < 4:
+        what = "a training batch must have at least 4 images, one for each kind of damage"
+        raise UsageError(what, given=options.batch_size)
+    if options.learning_rate is not None and not 0 < options.learning_rate < 1:
+        raise UsageError("the learning rate must be above 0 and below 1", given=options.learning_rate)

@@ -49,7 +49,7 @@ CHEAP = {
     "evaluate": [],
     "burnt-snacks": ["--images", "2", "--steps", "2", "--method", "icg,zero=ig", "--set", "steps=2"],
     "local-minimum": ["--images", "2", "--steps", "2", "--method", "icg", "--set", "steps=2"],
-    "train": ["--epochs", "1", "--size", "32"],
+    "train": ["--epochs", "1", "--image-size", "32"],
     "explain": ["--set", "steps=2", "--no-pictures"],
 }
 

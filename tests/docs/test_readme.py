@@ -131,7 +131,7 @@ def test_every_command_runs(chain, newcomer):
         if arguments[:2] == ["benchmark", "scenario"]:
             arguments += SCENARIOS[arguments[2]]
         if arguments[0] == "train":
-            arguments += ["--epochs", "1", "--size", "32", "--device", "cpu"]
+            arguments += ["--epochs", "1", "--image-size", "32", "--device", "cpu"]
         if arguments[0] == "gridworld":
             arguments += ["--runs", "1", "--steps", "20", "--samples", "100", "--out", f"runs/{chain.index(command)}"]
             arguments += [] if "--grid" in arguments else ["--grid", "2x2"]

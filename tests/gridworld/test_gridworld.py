@@ -18,12 +18,14 @@ from sigcli.errors import BudgetError, OutputError, UsageError
 from sigcli.gridworld import ESTIMATORS
 from sigcli.gridworld.estimators import least_budget
 from sigcli.gridworld.intervals import mean_interval
+from sigcli.gridworld.options import GridworldOptions
 from sigcli.gridworld.rewards import REWARDS
-from sigcli.gridworld.run import gridworld
+from sigcli.gridworld.run import run_gridworld
 from sigcli.gridworld.segments import sample_segments
 from sigcli.gridworld.standin import Recipe, StandIns, coverage_codes, train
 from sigcli.gridworld.study import Condition, measure, prepare
 from sigcli.gridworld.world import World
+from sigcli.listener import Listener
 from sigcli.shapley.game import members_of
 
 QUICK = Recipe(steps=150, batch=64)
@@ -147,10 +149,20 @@ def rows_of(path):
 SMALL = {"grid": "1x2,1x3", "reward": "r2", "runs": 2, "steps": 40, "samples": 100}
 
 
+class Stages(Listener):
+    """Keeps the stages that it hears of."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def stage(self, stage, done, total, point=None):
+        self.seen.append(stage)
+
+
 def test_a_study_leaves_tables_that_agree_and_pictures(tmp_path):
     seen = []
-    study = gridworld(**SMALL, sweep="samples", out=tmp_path / "a", progress=lambda *event: seen.append(event))
-    assert {stage.split(":")[0] for stage, _, _ in seen} == {"1x2 r2", "1x3 r2"}
+    study = run_gridworld(GridworldOptions(**SMALL, sweep="samples", out=tmp_path / "a"), Stages(seen))
+    assert {stage.split(":")[0] for stage in seen} == {"1x2 r2", "1x3 r2"}
     estimates, summary = rows_of(tmp_path / "a" / "estimates.csv"), rows_of(tmp_path / "a" / "summary.csv")
     assert len(estimates) == len(ESTIMATORS) * 2 * (4 + 7)
     shapley = {(r["grid"], r["player"]): float(r["shapley"]) for r in rows_of(tmp_path / "a" / "shapley.csv")}
@@ -175,7 +187,9 @@ def test_a_study_leaves_tables_that_agree_and_pictures(tmp_path):
     for name in ("game", "standin", "spearman", "error", "timing", "segments", "sweep"):
         with Image.open(tmp_path / "a" / f"{name}.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 5
-    again = gridworld(**{**SMALL, "grid": "1x2"}, sweep="samples", out=tmp_path / "b")
+    again = run_gridworld(**{**SMALL, "grid": "1x2"}, sweep="samples", out=tmp_path / "b")
+    assert repr(study) == f"Study(1x2 r2, 1x3 r2: {len(ESTIMATORS)} estimators, folder={str(tmp_path / 'a')!r})"
+    assert study.plot(tmp_path / "again.png").read_bytes() == (tmp_path / "a" / "spearman.png").read_bytes()
     assert (again.estimators, len(study.cases)) == (tuple(ESTIMATORS), 2)
     for name in ("shapley", "standin", "estimates", "summary", "segments"):
         before = [row for row in rows_of(tmp_path / "a" / f"{name}.csv") if row["grid"] == "1x2"]
@@ -183,7 +197,9 @@ def test_a_study_leaves_tables_that_agree_and_pictures(tmp_path):
 
 
 def test_a_sweep_over_coverage_trains_anew_for_each_share():
-    study = gridworld(grid="1x2", reward="r1", runs=1, steps=10, estimators="zero,exact", sweep="coverage", write=False)
+    study = run_gridworld(
+        grid="1x2", reward="r1", runs=1, steps=10, estimators="zero,exact", sweep="coverage", write=False
+    )
     points = study.cases[0].sweep
     assert [p.value for p in points] == [p.coverage for p in points] == [0.1, 0.2, 0.4, 0.6, 0.8]
     assert len({float(p.measured[0].estimate.values[0]) for p in points}) == 5
@@ -192,7 +208,7 @@ def test_a_sweep_over_coverage_trains_anew_for_each_share():
 
 def test_estimators_that_cannot_run_within_the_budget_say_so():
     with pytest.raises(BudgetError, match="kernelshap needs at least 16"):
-        gridworld(grid="1x3", reward="r1", runs=1, steps=5, samples=10, estimators="kernelshap", write=False)
+        run_gridworld(grid="1x3", reward="r1", runs=1, steps=5, samples=10, estimators="kernelshap", write=False)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +235,7 @@ def test_estimators_that_cannot_run_within_the_budget_say_so():
 )
 def test_wrong_usage_is_told_before_anything_is_done(options, says, tmp_path):
     with pytest.raises(UsageError, match=says):
-        gridworld(**{**SMALL, **options}, out=tmp_path / "x")
+        run_gridworld(**{**SMALL, **options}, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -271,9 +287,9 @@ def test_a_game_without_differences_is_told_and_drawn(source, more, tmp_path, mo
 def test_a_changed_reward_is_another_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"grid": "1x2", "runs": 1, "steps": 5, "estimators": "zero"}
-    first = gridworld(reward="r1", **options)
+    first = run_gridworld(reward="r1", **options)
     monkeypatch.setitem(REWARDS, "r1", lambda step: None if step.arrived else 2.0)
-    second = gridworld(reward="r1", **options)
+    second = run_gridworld(reward="r1", **options)
     assert (first.folder.name, second.folder.name) == ("sig-gridworld", "sig-gridworld-2")
 
 
@@ -281,10 +297,10 @@ def test_budgets_are_checked_before_anything_is_trained(tmp_path):
     seen = []
     options = {"grid": "2x2", "reward": "r1", "runs": 1, "steps": 5, "samples": 50, "out": tmp_path / "x"}
     with pytest.raises(BudgetError, match=r"sig-effective needs at least 192 evaluations on 2x2 \(given: --samples 50"):
-        gridworld(**options, estimators="zero,sig-effective", progress=lambda *event: seen.append(event))
+        run_gridworld(GridworldOptions(**options, estimators="zero,sig-effective"), Stages(seen))
     assert not seen
     assert not (tmp_path / "x").exists()
-    study = gridworld(**options)
+    study = run_gridworld(**options)
     assert "sig-effective" not in {m.estimator for m in study.cases[0].measured}
     assert {"zero", "sig-walk", "kernelshap"} <= {m.estimator for m in study.cases[0].measured}
     for name, entry in ESTIMATORS.items():
@@ -301,7 +317,7 @@ def _tiny():
 def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
     (tmp_path / "summary.csv").write_text("mine")
     with pytest.raises(OutputError, match="not of a run"):
-        gridworld(grid="1x2", reward="r1", runs=1, steps=5, estimators="zero", out=tmp_path)
+        run_gridworld(grid="1x2", reward="r1", runs=1, steps=5, estimators="zero", out=tmp_path)
     assert (tmp_path / "summary.csv").read_text() == "mine"
 
 
@@ -319,8 +335,8 @@ def test_titles_lie_within_their_figure(columns, tmp_path):
 
 def test_another_run_is_not_overwritten(tmp_path):
     options = {**SMALL, "grid": "1x2", "estimators": "zero"}
-    gridworld(**options, out=tmp_path)
+    run_gridworld(**options, out=tmp_path)
     with pytest.raises(OutputError, match="another run"):
-        gridworld(**{**options, "runs": 1}, out=tmp_path)
-    gridworld(**{**options, "runs": 1}, out=tmp_path, overwrite=True)
+        run_gridworld(**{**options, "runs": 1}, out=tmp_path)
+    run_gridworld(**{**options, "runs": 1}, out=tmp_path, overwrite=True)
     assert len(rows_of(tmp_path / "standin.csv")) == 1

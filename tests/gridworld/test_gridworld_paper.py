@@ -12,7 +12,7 @@ from sigcli.errors import UsageError
 from sigcli.gridworld import ESTIMATORS
 from sigcli.gridworld.paper import STEPS, from_pool
 from sigcli.gridworld.rewards import REWARDS
-from sigcli.gridworld.run import gridworld
+from sigcli.gridworld.run import run_gridworld
 from sigcli.gridworld.standin import Recipe
 from sigcli.gridworld.study import Condition, measure, prepare
 from sigcli.gridworld.world import World
@@ -87,13 +87,13 @@ def test_only_the_pool_is_drawn_from_whatever_it_lacks():
 
 def test_a_study_by_the_papers_protocol(tmp_path):
     options = {"grid": "1x3", "reward": "r1", "runs": 2, "steps": 30, "samples": 20, "protocol": "paper"}
-    study = gridworld(**options, sweep="samples", out=tmp_path)
+    study = run_gridworld(**options, sweep="samples", out=tmp_path)
     assert study.estimators == tuple(PAPER)
     assert {m.estimate.evaluations for m in study.cases[0].measured} == {STEPS, 20 * STEPS}
     assert {p.value for p in study.cases[0].sweep} == {5, 10, 20, 40, 80}
     assert (tmp_path / "timing.csv").exists()
     assert not (tmp_path / "error.png").exists()
     with pytest.raises(UsageError, match="the papers do not run sig-walk"):
-        gridworld(**options, estimators="sig,sig-walk", write=False)
+        run_gridworld(**options, estimators="sig,sig-walk", write=False)
     with pytest.raises(UsageError, match="protocol"):
-        gridworld(**{**options, "protocol": "papers"}, write=False)
+        run_gridworld(**{**options, "protocol": "papers"}, write=False)

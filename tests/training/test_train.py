@@ -24,11 +24,11 @@ from sigcli.models.sources import trained
 from sigcli.models.sources.trained import HEADER, Trained
 from sigcli.training.folders import Decoded, batches, find_classes
 from sigcli.training.loop import Held, Recipe, _level, _partly_damaged, _stops, net_of, preset_recipe, train
-from sigcli.training.train import train_folder
+from sigcli.training.train import train as train_folder
 
 from repository import ROOT
 
-SMALL = ["--arch", "small-cnn", "--grey", "--size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
+SMALL = ["--arch", "small-cnn", "--grey", "--image-size", "16", "--epochs", "2", "--batch-size", "16", "--no-flip"]
 ARCHS = ["resnet18", "mobilenet_v3_small", "vgg11", "densenet121", "googlenet", "shufflenet_v2_x0_5"]
 OWN = [net(3, certainty=True) for net in (SmallCNN, partial(SmallCNN, pool="any"), PixelCNN, Components)]
 CHANGES = [
@@ -303,10 +303,12 @@ class TestCommand:
 
     def test_without_certainty_icg_says_what_to_do(self, shades, tmp_path):
         found = train_folder(
-            shades, arch="small-cnn", grey=True, size=16, epochs=1, batch_size=16, device="cpu", out=tmp_path / "n",
+            shades, arch="small-cnn", grey=True, image_size=16, epochs=1, batch_size=16, device="cpu", out=tmp_path / "n",
             pictures=False,
         )  # fmt: skip
         assert set(found.figures) == {"accuracy"}
+        assert repr(found).startswith("Training(2 classes, held-out accuracy ")
+        assert found.plot(tmp_path / "curves.png").stat().st_size > 10_000
         assert all(point.damaged is None for point in found.points)
         with pytest.raises(UsageError, match="sig train FOLDER"):
             explain(shades / "light" / "0.png", model=str(found.file), method="icg", write=False)
@@ -323,7 +325,8 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("option", "value", "message"),
-        [("--size", 4, "size is out of range"), ("--epochs", 0, "epochs must be above 0"), ("--rate", 2, "rate must be"),
+        [("--image-size", 4, "size is out of range"), ("--epochs", 0, "epochs must be above 0"),
+         ("--learning-rate", 2, "rate must be"),
          ("--batch-size", 2, "at least 4 images"), ("--arch", "resnet19", "unknown architecture")],
     )  # fmt: skip
     def test_wrong_use(self, shades, tmp_path, option, value, message):
@@ -347,10 +350,10 @@ def test_folders_and_sizes_that_cannot_be_trained_on(tmp_path):
     for i in range(9):
         (tmp_path / "broken" / "b" / f"{i}.png").write_bytes(b"nothing")
     for folder, options, says in (
-        ("few", {"arch": "small-cnn", "size": 16}, "too few"),
-        ("broken", {"arch": "small-cnn", "size": 16}, "class has no image"),
-        ("few", {"arch": "vit_b_16", "size": 100}, "cannot take pictures of 100"),
-        ("few", {"arch": "alexnet", "size": 32}, "cannot take pictures of 32"),
+        ("few", {"arch": "small-cnn", "image_size": 16}, "too few"),
+        ("broken", {"arch": "small-cnn", "image_size": 16}, "class has no image"),
+        ("few", {"arch": "vit_b_16", "image_size": 100}, "cannot take pictures of 100"),
+        ("few", {"arch": "alexnet", "image_size": 32}, "cannot take pictures of 32"),
     ):
         with pytest.raises(UsageError, match=says):
             train_folder(

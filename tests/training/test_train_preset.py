@@ -97,7 +97,10 @@ def test_the_command(tmp_path):
     assert "neutrality" in json.loads(done.stdout)  # with certainty, though nobody said so
     spec = json.loads((tmp_path / "paper" / "manifest.json").read_text())["spec"]
     assert (spec["preset"], spec["rate"], spec["certainty"]) == ("icg", 0.001, True)
-    assert run("--preset", "icg", "--rate", "0.01", "--no-certainty", out="own").exit_code == 0
+    renamed = run("--preset", "icg", "--rate", "0.01", "--no-certainty", out="own")
+    assert renamed.exit_code == 0
+    assert "note: --rate is now --learning-rate" in renamed.stderr
+    assert "note: --size is now --image-size" in renamed.stderr
     spec = json.loads((tmp_path / "own" / "manifest.json").read_text())["spec"]
     assert (spec["rate"], spec["certainty"]) == (0.01, False)
     wrong = run("--preset", "ivg", out="none")

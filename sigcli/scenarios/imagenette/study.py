@@ -19,6 +19,7 @@ from ...attribution.select import choose_device, choose_methods, split_settings
 from ...errors import ImageError, UsageError
 from ...evaluation.evaluate import Evaluation, carry_out, prepare_evaluation
 from ...inputs.images import read_image
+from ...listener import Listener
 from ...models.loading import load_model
 from ...models.networks import certainty as networks
 from ...models.sources import trained
@@ -26,8 +27,9 @@ from ...runs.folder import save_table, take, write_aside
 from ...training import damage, folders, train
 from ...training import loop as training
 from ...training.folders import Folders, find_classes
+from ...training.options import TrainOptions
 from ...training.report import NETWORK, checks_told
-from ...training.train import train_folder
+from ...training.train import train as train_folder
 from ..maps import failures, percent, settings_for
 from ..network import cache_folder
 from ..scenario import Progress, Verdict, drop_pictures, own_folder, unclaimed
@@ -176,21 +178,27 @@ def trained_network(
     kept = cache_folder() / f"imagenette-{hashlib.blake2b(known.encode(), digest_size=8).hexdigest()}"
     cached = (kept / NETWORK).exists()
     if not cached:
-
-        def show(stage: str, done: int, total: int, _: object = None) -> None:
-            if progress is not None:
-                progress(stage, done, total)
-
-        train_folder(
-            data.resolve(), arch=arch, certainty=True, size=size, epochs=epochs, seed=seed, device=device, out=kept,
-            resume=kept.exists(), progress=show,
+        options = TrainOptions(
+            folder=data.resolve(), arch=arch, certainty=True, image_size=size, epochs=epochs, seed=seed, device=device,
+            out=kept, resume=kept.exists(),
         )  # fmt: skip
+        train_folder(options, _Stages(progress))
     folder.mkdir(parents=True, exist_ok=True)
     _copy(kept, folder, NETWORK)
     header = trained.read_header(kept / NETWORK)
     if header is None:
         raise RuntimeError(f"{kept / NETWORK} has no header")
     return _Trained(folder / NETWORK, kept, header.classes, header.figures, cached)
+
+
+class _Stages(Listener):
+    def __init__(self, progress: Progress | None):
+        self._progress = progress
+
+    def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
+        del point
+        if self._progress is not None:
+            self._progress(stage, done, total)
 
 
 def _copy(kept: Path, folder: Path, name: str) -> None:
