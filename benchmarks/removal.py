@@ -54,7 +54,7 @@ def main() -> None:
         scorer.outputs(ready)
         before = _timed(lambda: [scorer.outputs(ready) for _ in range(forwards // BATCH // 2)])
         found: list[object] = []
-        measured = _timed(lambda: found.extend(carry_out(prepared).figures))
+        measured = _timed(lambda: found.extend(carry_out(prepared).values))
         after = _timed(lambda: [scorer.outputs(ready) for _ in range(forwards // BATCH // 2)])
     failed = sum(bool(getattr(figure, "error", "")) for figure in found)
     bare = [forwards // BATCH // 2 * 2 * BATCH / (a + b) for a, b in zip(before, after, strict=True)]

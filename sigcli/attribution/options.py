@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
-from ..options import COMPUTE, METHOD, MODEL, OUTPUT, ComputeOptions, ResumeOptions, assignments, numbers, option
+from ..options import (
+    COMPUTE,
+    METHOD,
+    MODEL,
+    OUTPUT,
+    ComputeOptions,
+    Options,
+    ResumeOptions,
+    assignments,
+    numbers,
+    option,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +32,8 @@ _INPUTS = "Images, or arrays of floats .npy; folders or glob patterns; without a
 
 
 @dataclass(frozen=True, repr=False)
-class ModelOptions(ComputeOptions):
-    """The model, and how a picture is brought to it."""
+class NetworkOptions(Options):
+    """A network and the size of its input."""
 
     model: "str | nn.Module" = option(
         "shapes",
@@ -33,6 +44,18 @@ class ModelOptions(ComputeOptions):
         None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors).",
         panel=MODEL, flags=("--weights", "-w"), kept=True,
     )  # fmt: skip
+    image_size: str | int | tuple[int, int] | None = option(
+        None, "The network's input in pixels: the picture is scaled to fill it and cropped at its centre.",
+        panel=MODEL, kind=str, shown=False, metavar="SIDE|HEIGHTxWIDTH", kept=True, was=("--size",),
+    )  # fmt: skip
+    resize: int | None = option(None, "Shorter side in pixels before the crop.", panel=MODEL, kept=True)
+    crop: int | None = option(None, "Side of the centre crop; or use --image-size.", panel=MODEL, kept=True)
+
+
+@dataclass(frozen=True, repr=False)
+class ModelOptions(NetworkOptions, ComputeOptions):
+    """The model, and how a picture is brought to it."""
+
     class_names: str | Path | None = option(
         None,
         "File of the classes' names: one a line, or CSV index,name.",
@@ -41,12 +64,6 @@ class ModelOptions(ComputeOptions):
         shown=False,
         kept=True,
     )
-    image_size: str | int | tuple[int, int] | None = option(
-        None, "The network's input in pixels: the picture is scaled to fill it and cropped at its centre.",
-        panel=MODEL, kind=str, shown=False, metavar="SIDE|HEIGHTxWIDTH", kept=True, was=("--size",),
-    )  # fmt: skip
-    resize: int | None = option(None, "Shorter side in pixels before the crop.", panel=MODEL, kept=True)
-    crop: int | None = option(None, "Side of the centre crop; or use --image-size.", panel=MODEL, kept=True)
     mean: tuple[float, ...] | None = option(
         None, "Normalisation, for example 0.485,0.456,0.406; one number for all channels.",
         panel=MODEL, kind=str, read=numbers("mean"), kept=True,

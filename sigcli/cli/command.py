@@ -33,12 +33,14 @@ class Screen:
         results: standard output, for programs; takes nothing unless `--json` was given.
         guard: what is said where the command is interrupted.
         debug: tracebacks are wanted.
+        as_json: results are wanted on standard output.
     """
 
     console: Console
     results: Answers
     guard: Guard
     debug: bool
+    as_json: bool
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line as it is, without markup."""
@@ -59,7 +61,7 @@ def command(
         def run(context: typer.Context, as_json: bool, debug: bool, **values: Any) -> None:
             with guarded(debug, kept=kept) as guard, answers(as_json) as results:
                 keep_freed_memory()
-                screen = Screen(console(), results, guard, debug)
+                screen = Screen(console(), results, guard, debug, as_json)
                 failed = function(_read(options, context, values, screen), screen)
             if failed:
                 raise typer.Exit(FAILED)

@@ -1,26 +1,25 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
-from __future__ import annotations
-
 import inspect
-from typing import Annotated, cast
+from dataclasses import dataclass
+from typing import cast
 
-import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from ..attribution.formats import FORMATS
+from ..attribution.options import NetworkOptions
 from ..baselines import BASELINES
 from ..catalog import Catalog, Entry
-from ..errors import unknown
+from ..errors import UsageError, unknown
 from ..gridworld import ESTIMATORS
 from ..methods import AXIOMS, METHODS
 from ..metrics import METRICS
 from ..models import MODELS
+from ..options import option
 from ..scenarios import SCENARIOS
-from . import options as o
-from .answers import Answers, answers
-from .console import guarded
+from .command import Screen, command
+from .console import table
 
 CATALOGS: dict[str, Catalog] = {
     "models": MODELS,
@@ -29,67 +28,68 @@ CATALOGS: dict[str, Catalog] = {
     "estimators": ESTIMATORS,
     "metrics": METRICS,
     "scenarios": SCENARIOS,
+    "formats": FORMATS,
 }
 
 
-def listing(
-    what: Annotated[
-        str,
-        typer.Argument(metavar="WHAT", help="models, methods, baselines, estimators, metrics, scenarios or layers."),
-    ],
-    name: Annotated[str | None, typer.Argument(help="One entry: its options, with defaults and meaning.")] = None,
-    model: o.Model = "shapes",
-    weights: o.Weights = None,
-    size: o.Size = None,
-    resize: o.Resize = None,
-    crop: o.Crop = None,
-    as_json: o.Json = False,
-    debug: o.Debug = False,
-) -> None:
-    """Show what there is: models, methods, baselines, estimators, metrics, scenarios; with a name, that entry's options.
+@dataclass(frozen=True, repr=False)
+class ListOptions(NetworkOptions):
+    """The options of `sig list`; those of the model are for its layers."""
+
+    what: str | None = option(
+        None, f"{', '.join(CATALOGS)} or layers.", keyword_only=False, argument=True, metavar="WHAT", shown=False
+    )
+    name: str | None = option(
+        None, "One entry: its options, with defaults and meaning.", keyword_only=False, argument=True, metavar="NAME",
+        shown=False,
+    )  # fmt: skip
+
+
+@command(ListOptions)
+def listing(options: ListOptions, screen: Screen) -> None:
+    """Show what there is: models, methods, baselines, estimators, metrics, scenarios, formats; with a name, its options.
 
     'sig list layers --model NAME' shows a model's layers, for --set layer=NAME; a star marks the one taken by default.
     """
-    with guarded(debug), answers(as_json) as results:
-        if what == "layers":
-            _layers(model, weights, size, resize, crop, results if as_json else None)
-            return
-        if what not in CATALOGS:
-            raise unknown("list", what, [*CATALOGS, "layers"])
-        catalog = CATALOGS[what]
-        entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
-        if what == "models" and name is None:
-            entries += _torchvision()
-        if as_json:
-            for entry in entries:
-                results.add(entry)
-        elif name is None:
-            _show(entries)
-        else:
-            typer.echo(entries[0]["help"])
+    what, name = options.what, options.name
+    if what is None:
+        raise UsageError("name what to list", allowed=", ".join([*CATALOGS, "layers"]))
+    if what == "layers":
+        _layers(options, screen)
+        return
+    if what not in CATALOGS:
+        raise unknown("list", what, [*CATALOGS, "layers"])
+    catalog = CATALOGS[what]
+    entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
+    if what == "models" and name is None:
+        entries += _torchvision()
+    if screen.as_json:
+        for entry in entries:
+            screen.results.add(entry)
+    elif name is None:
+        _show(entries)
+    else:
+        print(entries[0]["help"])
 
 
-def _layers(
-    model: str, weights: str | None, size: str | None, resize: int | None, crop: int | None, results: Answers | None
-) -> None:
+def _layers(options: ListOptions, screen: Screen) -> None:
     from ..models.layers import model_layers
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("layer", "class", "output of one image", ""):
-        table.add_column(column, overflow="fold")
-    for layer, default in model_layers(model, weights=weights, size=size, resize=resize, crop=crop):
-        if results is not None:
-            record = {
-                "name": layer.name,
-                "class": layer.kind,
-                "shape": list(layer.shape),
-                "map": layer.grid is not None,
-            }
-            results.add({**record, "default": default})
+    made = table("layer", "class", "output of one image", "")
+    for column in made.columns:
+        column.overflow, column.no_wrap = "fold", False
+    found = model_layers(
+        options.model, weights=options.weights, size=options.image_size, resize=options.resize, crop=options.crop
+    )
+    for layer, default in found:
+        if screen.as_json:
+            shape, has_map = list(layer.shape), layer.grid is not None
+            record = {"name": layer.name, "class": layer.kind, "shape": shape, "map": has_map, "default": default}
+            screen.results.add(record)
         shape = "×".join(map(str, layer.shape))
-        table.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")
-    if results is None:
-        Console(highlight=False, emoji=False).print(table)
+        made.add_row(escape(layer.name), layer.kind, shape, "* default" if default else "")
+    if not screen.as_json:
+        Console(highlight=False, emoji=False).print(made)
 
 
 def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
@@ -140,18 +140,15 @@ def _details(entry: Entry) -> dict[str, object]:
 
 def _show(entries: list[dict[str, object]]) -> None:
     facts = [fact for fact in ("cost", "needs", "axioms", "unit", "better") if fact in entries[0]]
-    table = Table(box=None, show_header=bool(facts), header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("name", no_wrap=True, style="bold")
-    table.add_column("what it is")
-    for fact in facts:
-        table.add_column(f"{fact} (passes)" if fact == "cost" else fact)
+    made = table("name", "what it is", *(f"{fact} (passes)" if fact == "cost" else fact for fact in facts))
+    made.show_header, made.columns[0].style = bool(facts), "bold"
     for entry in entries:
         cells = [escape(_initials(entry[fact]) if fact == "axioms" else str(entry[fact])) for fact in facts]
         also = ", ".join(cast(list[str], entry.get("aliases", [])))
         summary = f"{entry['summary']}{f' (also: {also})' if also else ''}"
-        table.add_row(escape(str(entry["name"])), escape(summary), *cells)
+        made.add_row(escape(str(entry["name"])), escape(summary), *cells)
     console = Console(highlight=False, emoji=False)
-    console.print(table)
+    console.print(made)
     if "axioms" in facts:
         console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import sigcli
 from sigcli.cli.main import app
 from sigcli.errors import ImageError, UsageError
-from sigcli.evaluation.evaluate import prepare_evaluation
+from sigcli.evaluation.options import EvaluateOptions
+from sigcli.evaluation.prepare import prepare_evaluation
 from sigcli.inputs import arrays
 
 from repository import ROOT
@@ -436,7 +437,7 @@ def test_pickled_and_torn_files_fail_alone(here):
 
 def test_evaluate_refuses_arrays(here):
     with pytest.raises(UsageError, match="images"):
-        prepare_evaluation("rows", model="nets:row")
+        prepare_evaluation(EvaluateOptions("rows", model="nets:row"))
 
 
 # --- the documentation

@@ -176,8 +176,8 @@ class TestMemory:
         Path("true.csv").write_text("image,label\na.png,0\nb.png,0\nc.png,1\n")
         options = {"method": "gradient", "metric": "deletion,lerf,morf", "labels": "true.csv", **SEEN}
         one, other = (evaluate("in", model=f"faultnet:{n}", out=n, **options) for n in ("plain", "tight"))
-        assert [f.value for f in one.figures] == pytest.approx([f.value for f in other.figures], rel=1e-5)
-        assert not any(f.error for f in other.figures)
+        assert [f.value for f in one.values] == pytest.approx([f.value for f in other.values], rel=1e-5)
+        assert not any(f.error for f in other.values)
         assert [r["confidence"] for r in one.model.rows] == pytest.approx([r["confidence"] for r in other.model.rows])
 
 
@@ -201,7 +201,7 @@ class TestOneImage:
             "in", model="faultnet:picky", method="gradient", metric="deletion,sparseness", imputation="white",
             labels="true.csv", out="out", **SEEN,
         )  # fmt: skip
-        by = {(f.image, f.metric): f.error for f in found.figures}
+        by = {(f.image, f.metric): f.error for f in found.values}
         assert by["a.png", "sparseness"] == by["c.png", "sparseness"] == ""
         assert by["a.png", "deletion"].startswith("the model raised KeyError")
         assert by["b.png", "sparseness"].startswith("no explanation: the model raised KeyError")

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from sigcli.attribution.explanation import Explanation
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
-from sigcli.evaluation.benchmark import benchmark_images, choose_counts, order_images
+from sigcli.evaluation.benchmark import benchmark, choose_counts, order_images
 from sigcli.evaluation.benchmark_tables import Spent, benchmark_rows, spent
 from sigcli.evaluation.evaluate import evaluate
-from sigcli.evaluation.measure import Figure
+from sigcli.evaluation.value import MetricValue
 
 from repository import ROOT
 
@@ -64,7 +64,7 @@ def untimed(path):
 
 
 def test_a_prefix_is_an_evaluation_of_exactly_these_images(here):
-    found = benchmark_images("in", counts=[2, 4], **OPTIONS, out="out")
+    found = benchmark("in", counts=[2, 4], **OPTIONS, out="out")
     assert len(found.images) == 4
     assert [row["count"] for row in found.rows] == [2] * 6 + [4] * 6
     for count in (2, 4):
@@ -84,7 +84,7 @@ def test_a_prefix_is_an_evaluation_of_exactly_these_images(here):
 
 
 def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
-    found = benchmark_images("in", counts="1,3", **OPTIONS, out="out", pictures=False)
+    found = benchmark("in", counts="1,3", **OPTIONS, out="out", pictures=False)
     results = rows("out/results.csv")
     assert [r["image"] for r in results] == [name for name in found.images for _ in range(3)]
     for row in found.rows:
@@ -108,18 +108,18 @@ def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
 
     monkeypatch.setattr(Scorer, "gradients", slow)
     options = {"method": "ig,gradient", "metric": "sparseness", "settings": {"ig.steps": 24}, "batch_size": 32}
-    alone = benchmark_images("in", counts=[3], out="alone", pictures=False, **options)
+    alone = benchmark("in", counts=[3], out="alone", pictures=False, **options)
     assert set(sizes[2:]) == {24, 2}  # after the warm-up: each explanation in a batch of its own size
     times = {row["method"]: row for row in alone.rows}
     assert times["ig"]["seconds_per_image"] > 24 * 0.05
     assert times["gradient"]["seconds_per_image"] < 12 * 0.05
     found = [float(row["seconds"]) for row in rows("alone/results.csv") if row["method"] == "ig"]
     assert times["ig"]["seconds_sd"] == pytest.approx(np.std(found, ddof=1), abs=2e-3)
-    shared = benchmark_images("in", counts=[3], out="shared", pictures=False, timing="shared", **options)
+    shared = benchmark("in", counts=[3], out="shared", pictures=False, timing="shared", **options)
     for one, other in zip(alone.rows, shared.rows, strict=True):
         assert one["mean"] == pytest.approx(other["mean"], rel=1e-4)
     with pytest.raises(UsageError, match="timing"):
-        benchmark_images("in", timing="apart", **options)
+        benchmark("in", timing="apart", **options)
 
 
 def test_the_order_depends_on_seed_and_names_only():
@@ -143,20 +143,20 @@ def test_first_halves_are_fair_samples():
 
 def test_same_seed_same_table_and_more_images_go_on_with_resume(here):
     options = {**OPTIONS, "pictures": False}
-    benchmark_images("in", counts="2,4", **options, out="a", seed=3)
+    benchmark("in", counts="2,4", **options, out="a", seed=3)
     files = [f"in/{name}.png" for name in reversed(NAMES)]
-    benchmark_images(files, counts=(2, 4), **options, out="b", seed=3, batch_size=5)
+    benchmark(files, counts=(2, 4), **options, out="b", seed=3, batch_size=5)
     for one, other in zip(untimed("a/benchmark.csv"), untimed("b/benchmark.csv"), strict=True):
         for name in ("mean", "ci_low", "ci_high"):  # another batch size may move the last digits
             assert float(one.pop(name)) == pytest.approx(float(other.pop(name)), rel=1e-3, abs=1e-6)
         assert one == other
     before = {(r["image"], r["method"]): r["seconds"] for r in rows("a/results.csv")}
-    grown = benchmark_images("in", counts="2,4,5", **options, out="a", seed=3, resume=True)
+    grown = benchmark("in", counts="2,4,5", **options, out="a", seed=3, resume=True)
     after = {(r["image"], r["method"]): r["seconds"] for r in rows("a/results.csv")}
     assert before.items() <= after.items()
     assert len(after) == 15
     assert [row["count"] for row in grown.rows] == [2] * 6 + [4] * 6 + [5] * 6
-    again = benchmark_images("in", counts="2,4,5", **options, out="c", seed=3)
+    again = benchmark("in", counts="2,4,5", **options, out="c", seed=3)
     assert untimed("c/benchmark.csv") == untimed("a/benchmark.csv")
     assert again.images == grown.images
 
@@ -182,7 +182,7 @@ def test_failed_images_are_counted_and_have_no_time(here):
 
 def test_rows_of_prefixes_by_hand():
     """Two images of three: means and sums that can be added up in the head; one metric failed for one image."""
-    figure = lambda image, value, error="": Figure(  # noqa: E731
+    figure = lambda image, value, error="": MetricValue(  # noqa: E731
         image, "ig", 0, "sparseness", "", value, error=error, measure="sparseness"
     )
     figures = [figure("a", 1.0), figure("b", None, "constant"), figure("c", 4.0)]
@@ -211,7 +211,7 @@ def test_rows_of_prefixes_by_hand():
 )
 def test_wrong_counts_before_anything_is_computed(counts, says, here):
     with pytest.raises(UsageError, match=says):
-        benchmark_images("in", counts=counts, model="no-such-model", out="out")
+        benchmark("in", counts=counts, model="no-such-model", out="out")
     assert not Path("out").exists()
 
 
@@ -224,11 +224,11 @@ def test_counts_by_default_double_up_to_all_images():
 
 def test_other_wrong_usage(here):
     with pytest.raises(UsageError, match="makes its attributions"):
-        benchmark_images("in", attributions="in", out="out")
+        benchmark("in", attributions="in", out="out")
     (here / "mine").mkdir()
     (here / "mine" / "benchmark.csv").write_text("mine")
     with pytest.raises(OutputError, match="not of a run"):
-        benchmark_images("in", **OPTIONS, out="mine")
+        benchmark("in", **OPTIONS, out="mine")
     done = CliRunner().invoke(app, ["benchmark", "images", "in", "--counts", "2,9"])
     assert (done.exit_code, "up to 5" in done.stderr) == (2, True)
 

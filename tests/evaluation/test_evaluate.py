@@ -18,7 +18,9 @@ from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
 from sigcli.evaluation import measure as measuring
-from sigcli.evaluation.evaluate import carry_out, evaluate, prepare_evaluation
+from sigcli.evaluation.evaluate import carry_out, evaluate
+from sigcli.evaluation.options import EvaluateOptions
+from sigcli.evaluation.prepare import prepare_evaluation
 from sigcli.metrics import METRICS
 from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.models.loading import load_model
@@ -53,18 +55,18 @@ def test_tables_agree_with_the_figures(here):
     found = evaluate(
         "in", method="sig,ig", metric=metric, imputation="black,blur", masks="in/masks", settings=QUICK, out="out"
     )
-    assert len(found.figures) == 3 * 2 * (3 * 2 + 2)
-    assert not any(f.error for f in found.figures)
+    assert len(found.values) == 3 * 2 * (3 * 2 + 2)
+    assert not any(f.error for f in found.values)
     written = rows("out/metrics.csv")
     assert [(r["image"], r["method"], r["metric"], r["imputation"]) for r in written] == [
-        (f.image, f.method, f.metric, f.imputation) for f in found.figures
+        (f.image, f.method, f.metric, f.imputation) for f in found.values
     ]
     summary = {(r["method"], r["minus"], r["metric"], r["imputation"]): r for r in rows("out/summary.csv")}
     for method in ("sig", "ig"):
-        mine = [f.value for f in found.figures if (f.method, f.metric, f.imputation) == (method, "deletion", "black")]
+        mine = [f.value for f in found.values if (f.method, f.metric, f.imputation) == (method, "deletion", "black")]
         assert float(summary[method, "", "deletion", "black"]["mean"]) == pytest.approx(np.mean(mine), rel=1e-5)
     one, other = (
-        {f.image: f.value for f in found.figures if (f.method, f.metric) == (name, "roc-auc")} for name in ("sig", "ig")
+        {f.image: f.value for f in found.values if (f.method, f.metric) == (name, "roc-auc")} for name in ("sig", "ig")
     )
     difference = np.mean([one[image] - other[image] for image in one])
     assert float(summary["sig", "ig", "roc-auc", ""]["mean"]) == pytest.approx(difference, abs=1e-6)
@@ -83,7 +85,7 @@ def test_tables_agree_with_the_figures(here):
 
 def test_every_metric_runs_on_the_bundled_network(here):
     names = [
-        name for name, entry in METRICS.items() if entry.properties["kind"] not in ("reported", "labels", "certainty")
+        name for name, entry in METRICS.items() if not entry.properties["column"] and entry.properties["scope"] != "model"
     ]
     settings = {
         "gradient": 0, "max-sensitivity.samples": 2, "avg-sensitivity.samples": 2, "parameter-randomisation.stages": 2,
@@ -100,9 +102,9 @@ def test_every_metric_runs_on_the_bundled_network(here):
         out="out",
         pictures=False,
     )
-    assert [f.metric for f in found.figures] == names
-    assert not any(f.error for f in found.figures)
-    assert all(np.isfinite(f.value) for f in found.figures)
+    assert [f.metric for f in found.values] == names
+    assert not any(f.error for f in found.values)
+    assert all(np.isfinite(f.value) for f in found.values)
     assert not Path("out/table.png").exists()
 
 
@@ -114,10 +116,10 @@ def test_the_same_figures_whatever_ran_before(here):
     }
     whole = evaluate("in", **options, out="a")
     resumed = evaluate("in", **options, out="a", resume=True)
-    assert [f.value for f in whole.figures] == pytest.approx([f.value for f in resumed.figures], rel=1e-6)
+    assert [f.value for f in whole.values] == pytest.approx([f.value for f in resumed.values], rel=1e-6)
     alone = evaluate("in/house.png", **options, out="b")
-    expected = [f.value for f in whole.figures if f.image == "house.png"]
-    assert [f.value for f in alone.figures] == pytest.approx(expected, rel=1e-4)
+    expected = [f.value for f in whole.values if f.image == "house.png"]
+    assert [f.value for f in alone.values] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_run_is_measured_by_its_folder_alone(here, monkeypatch):
@@ -129,14 +131,14 @@ def test_a_run_is_measured_by_its_folder_alone(here, monkeypatch):
     monkeypatch.chdir(here / "in")  # the images are found from anywhere
     found = evaluate("../run", metric="deletion", settings={"deletion.steps": 4})
     assert found.folder == Path("../run")
-    expected = {(f.image, f.method): f.value for f in whole.figures}
-    assert {(f.image, f.method): f.value for f in found.figures} == pytest.approx(expected, rel=1e-6)
-    assert {f.target for f in found.figures} == {3}
+    expected = {(f.image, f.method): f.value for f in whole.values}
+    assert {(f.image, f.method): f.value for f in found.values} == pytest.approx(expected, rel=1e-6)
+    assert {f.target for f in found.values} == {3}
     assert Path("../run/results.csv").read_text() == before
     told = json.loads(Path("../run/evaluation.json").read_text())
     assert told["metrics"][0][2]["steps"] == 4
     one = evaluate("../run", metric="sparseness", method="black")
-    assert {f.method for f in one.figures} == {"black"}
+    assert {f.method for f in one.values} == {"black"}
     assert not Path("../run/curves.csv").exists()  # of the measurement before
     with pytest.raises(UsageError, match="Did you mean 'sig'"):
         evaluate("../run", metric="sparseness", method="sgi")
@@ -176,7 +178,7 @@ def test_a_resumed_measurement_measures_nothing_twice(here, monkeypatch):
     follow = measuring.follow
     monkeypatch.setattr(measuring, "follow", lambda model, removals, **k: follow(model, counted(removals, asked), **k))
     again = evaluate("in", **options, resume=True)
-    assert [f.value for f in again.figures] == [f.value for f in whole.figures]
+    assert [f.value for f in again.values] == [f.value for f in whole.values]
     assert len(asked) == sum('"deletion"' in line for line in kept[8:])
     assert {name: Path("a", name).read_bytes() for name in tables} == tables
     asked.clear()
@@ -204,12 +206,12 @@ def test_smoothed_maps_are_measured_as_they_are_drawn(here):
     mask = model.preprocess.display(np.array(Image.open("in/masks/star.png").convert("RGB")))[..., 0] > 127
     inside, outside = expected[mask], expected[~mask]
     auc = np.mean((inside[:, None] > outside[None, ::7]) + 0.5 * (inside[:, None] == outside[None, ::7]))
-    assert smooth.figures[0].value == pytest.approx(auc, abs=5e-3)
-    assert raw.figures[0].value != pytest.approx(auc, abs=5e-3)
+    assert smooth.values[0].value == pytest.approx(auc, abs=5e-3)
+    assert raw.values[0].value != pytest.approx(auc, abs=5e-3)
     Path("theirs").mkdir()
     np.save("theirs/star.npy", np.full_like(values, np.nan))
     bad = evaluate("in/star.png", attributions="theirs", metric="sparseness", smooth=3, out="bad")
-    assert "NaN" in bad.figures[0].error
+    assert "NaN" in bad.values[0].error
 
 
 def test_whether_the_network_has_understood_certainty(here):
@@ -318,16 +320,16 @@ def test_arrays_of_a_run_give_the_figures_of_the_run(here):
     options = {"metric": "deletion,sparseness", "settings": {"deletion.steps": 6}}
     settings = {**options["settings"], "sig.samples": 6, "ig.steps": 3}
     made = evaluate("in", method="sig,ig", **{**options, "settings": settings}, out="run")
-    prepared = prepare_evaluation("in", attributions="run", **options, out="again")
+    prepared = prepare_evaluation(EvaluateOptions("in", attributions="run", **options, out="again"))
     assert prepared.items == 6
     again = carry_out(prepared)
     key = lambda f: (f.image, f.method, f.metric)  # noqa: E731
-    expected = {key(f): f.value for f in made.figures}
-    assert {key(f): f.value for f in again.figures} == pytest.approx(expected, rel=1e-6)
-    assert {f.target for f in again.figures} == {f.target for f in made.figures}
+    expected = {key(f): f.value for f in made.values}
+    assert {key(f): f.value for f in again.values} == pytest.approx(expected, rel=1e-6)
+    assert {f.target for f in again.values} == {f.target for f in made.values}
     assert len(rows("again/agreement.csv")) == 1
     named = evaluate("in", attributions="run", **options, target=2, out="named")
-    assert {f.target for f in named.figures} == {2}
+    assert {f.target for f in named.values} == {2}
     with pytest.raises(UsageError, match="no options of methods"):
         evaluate("in", attributions="run", **{**options, "settings": {"samples": 9}}, out="x")
 
@@ -355,10 +357,10 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
     np.save("theirs/heart.npy", np.zeros((3, 5, 5), np.float32))
     np.save("theirs/house.npy", np.full((3, side, side), np.nan))
     found = evaluate("in", attributions="theirs", metric="deletion", settings={"deletion.steps": 3}, out="out")
-    errors = {f.image: f.error for f in found.figures if f.error}
+    errors = {f.image: f.error for f in found.values if f.error}
     assert "another size" in errors["heart.png"]
     assert "NaN" in errors["house.png"]
-    (good,) = [f for f in found.figures if not f.error]
+    (good,) = [f for f in found.values if not f.error]
     x = net.preprocess(read_image("in/star.png").pixels)
     assert good.target == int(net.module(x[None]).argmax())
     for options, says in (
@@ -370,7 +372,7 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
             evaluate("in", **{"metric": "deletion", **options}, out="other")
     (here / "theirs" / "house.npy").write_bytes(b"no array")
     found = evaluate("in", attributions="theirs", metric="sparseness", out="third")
-    assert "cannot be used" in {f.image: f.error for f in found.figures}["house.png"]
+    assert "cannot be used" in {f.image: f.error for f in found.values}["house.png"]
 
 
 @pytest.mark.parametrize(
@@ -404,10 +406,10 @@ def test_intervals_of_few_images_hold_the_mean_as_often_as_they_say(n):
 
 def test_several_targets_of_an_image_count_once(here):
     found = evaluate("in", method="gradient", metric="sparseness", target="top:2", out="out")
-    assert len(found.figures) == 6
+    assert len(found.values) == 6
     assert found.summary["gradient", "sparseness", ""].n == 3
     means = [
-        np.mean([f.value for f in found.figures if f.image == name]) for name in ("star.png", "heart.png", "house.png")
+        np.mean([f.value for f in found.values if f.image == name]) for name in ("star.png", "heart.png", "house.png")
     ]
     assert found.summary["gradient", "sparseness", ""].mean == pytest.approx(np.mean(means))
 
@@ -443,7 +445,7 @@ def test_a_changed_image_is_not_measured_with_the_map_of_another(here):
     explain("in", method="gradient", out="out", device="cpu")
     shutil.copy(here / "in" / "house.png", here / "in" / "star.png")
     found = evaluate("out", metric="sparseness,deletion", settings={"deletion.steps": 3})
-    errors = {f.image: f.error for f in found.figures}
+    errors = {f.image: f.error for f in found.values}
     assert "another one" in errors["star.png"]
     assert not errors["heart.png"]
 
@@ -453,9 +455,9 @@ def test_an_array_that_is_missing_is_named(here):
         (here / "arrays" / image).mkdir(parents=True, exist_ok=True)
         np.save(here / "arrays" / image / f"{method}.npy", np.random.default_rng(0).normal(size=(128, 128)))
     found = evaluate("in", attributions="arrays", metric="sparseness", out="out")
-    failed = {(f.image, f.method) for f in found.figures if "no array" in f.error}
+    failed = {(f.image, f.method) for f in found.values if "no array" in f.error}
     assert failed == {("heart.png", "two"), ("house.png", "one")}
-    assert len(found.figures) == 6
+    assert len(found.values) == 6
 
 
 def test_agreement_is_of_the_maps_that_are_measured(here):
@@ -468,7 +470,7 @@ def test_agreement_is_of_the_maps_that_are_measured(here):
 
 def test_superpixel_curves_share_an_axis(here):
     found = evaluate("in", method="gradient", metric="irof", out="out")
-    assert len({len(f.curve) for f in found.figures}) > 1
+    assert len({len(f.curve) for f in found.values}) > 1
     curve = [row for row in rows("out/curves.csv") if row["metric"] == "irof"]
     assert len(curve) == 51
     assert float(curve[0]["mean"]) == pytest.approx(1)
@@ -498,12 +500,13 @@ def test_the_best_is_marked_only_where_intervals_support_it():
 
 def test_a_perfect_map_scores_one_in_localisation(here):
     """The mask itself as the map, through the whole chain of sizes and crops."""
-    from sigcli.attribution.explain import prepare
+    from sigcli.attribution.options import ExplainOptions
     from sigcli.attribution.explanation import Explanation
     from sigcli.attribution.select import choose_metrics
+    from sigcli.attribution.session import prepare
     from sigcli.evaluation.measure import Measuring
 
-    session = prepare("in", method="gradient", write=False)
+    session = prepare(ExplainOptions("in", method="gradient", write=False))
     masks = {path.stem: path for path in Path("in/masks").glob("*.png")}
     metrics = choose_metrics("relevance-mass,relevance-rank,roc-auc,pointing-game,top-intersection", None, {})
     measuring = Measuring(session, metrics, masks)
@@ -517,7 +520,7 @@ def test_a_perfect_map_scores_one_in_localisation(here):
             assert drawn.shape == side
             yield Explanation(f"{name}.png", "gradient", 0, values=drawn[None].astype(np.float32))
 
-    figures = list(measuring.figures(items()))
+    figures = list(measuring.values(items()))
     assert len(figures) == 15
     assert all(f.value == 1 for f in figures), [(f.metric, f.value, f.error) for f in figures]
     assert torch.is_tensor(session.model.preprocess.low)
@@ -535,7 +538,7 @@ def test_reported_figures_get_means_and_intervals(here):
     gaps = [float(table[name, "ig"]) for name in ("heart.png", "house.png", "star.png")]
     assert found.summary["ig", "relative-gap", ""].mean == pytest.approx(np.mean(gaps), rel=1e-5)
     assert found.summary["gradient", "relative-gap", ""].n == 0
-    assert all("reports none" in f.error for f in found.figures if f.method == "gradient")
+    assert all("reports none" in f.error for f in found.values if f.method == "gradient")
 
 
 def test_boxes_stand_for_masks(here):
@@ -548,9 +551,9 @@ def test_boxes_stand_for_masks(here):
     (here / "boxes.csv").write_text("image,x0,y0,x1,y1\nstar.png,20,10,90,60\nheart.png,0,0,9999,9\n")
     options = {"method": "gradient", "metric": "roc-auc,pointing-game"}
     by_box, by_mask = (evaluate("in", masks=m, **options, out=f"o-{m}") for m in ("boxes.csv", "drawn"))
-    value = lambda found: [f.value for f in found.figures if f.image == "star.png"]  # noqa: E731
+    value = lambda found: [f.value for f in found.values if f.image == "star.png"]  # noqa: E731
     assert value(by_box) == value(by_mask)
-    errors = {f.image: f.error for f in by_box.figures if f.error}
+    errors = {f.image: f.error for f in by_box.values if f.error}
     assert "does not lie in the image" in errors["heart.png"]
     assert "no mask" in errors["house.png"]
     (here / "wrong.csv").write_text("image,left\nstar.png,3\n")
@@ -562,7 +565,7 @@ def test_a_metric_can_be_added_to_measured_arrays(here):
     explain("in", method="gradient", out="run", device="cpu")
     evaluate("in", attributions="run", metric="sparseness", out="out")
     found = evaluate("in", attributions="run", metric="sparseness,entropy", out="out", resume=True)
-    assert len(found.figures) == 6
+    assert len(found.values) == 6
 
 
 @pytest.mark.parametrize("named", [True, False])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sigcli.evaluation.tables import curve_rows, paired_rows, summary_rows
-from sigcli.evaluation.value import Figure
+from sigcli.evaluation.value import MetricValue
 from sigcli.metrics import METRICS
 from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.scenarios.maps import means_of
@@ -22,7 +22,7 @@ BOTH_SIGNS = {
 
 def figure(method, metric, image, value):
     curve = np.full(3, value)
-    return Figure(
+    return MetricValue(
         image=image, method=method, target=0, metric=metric, imputation="", value=value, at=np.arange(3.0), curve=curve,
         measure=metric,
     )  # fmt: skip

@@ -236,7 +236,7 @@ def test_metrics_of_a_single_output_are_those_of_its_sigmoid(nets, model):
         **FED,
     }
     found = evaluate(nets, model=f"headnets:{model}", metric="deletion,insertion,morf,iaccuracy", out="out", **options)
-    figures = {(figure.image, figure.metric): figure.value for figure in found.figures}
+    figures = {(figure.image, figure.metric): figure.value for figure in found.values}
     confidences, right = [], []
     for number, name in enumerate(nets):
         x = pixels_of(name)

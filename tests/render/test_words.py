@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigcli.attribution.explanation import Explanation
-from sigcli.attribution.samples.features import write_table
+from sigcli.attribution.samples.bars import write_table
 from sigcli.render.words import coloured_words
 
 

@@ -18,7 +18,6 @@ import sigcli
 from sigcli.cli.main import app
 from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import AttributionError, ModelError, UsageError
-from sigcli.evaluation.evaluate import prepare_evaluation
 from sigcli.inputs.samples import sample_images
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
@@ -382,7 +381,7 @@ def test_a_kink_at_equal_images_is_noted(here):
 
 def test_evaluate_refuses_pairs(here):
     with pytest.raises(UsageError, match="single images"):
-        prepare_evaluation("a", partner="b", model="nets:pair")
+        evaluate("a", partner="b", model="nets:pair")
     with pytest.raises(ModelError, match="two inputs"):
         load_model("nets:pair", resize=32, crop=32)
 
