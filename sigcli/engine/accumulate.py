@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import SigError
 from ..types import Subject
-from .plan import Plan, with_certainty
+from .batches import Request
+from .plan import Plan, spread_positions, with_certainty
 
 _SMALL = 1024
 
@@ -28,42 +28,78 @@ class Task:
 
 
 @dataclass(eq=False)
-class Run:
-    """What has been accumulated for one task; or the error that ended it."""
+class Run(Request):
+    """A task as a request for the points of its plan: they are written as images, and their gradients add up.
+
+    Args:
+        task: what is computed; of a path in certainty, with an image that has a channel for it.
+    """
 
     task: Task
-    total: Tensor
-    open: Tensor
-    mean: Tensor | None = None
-    spread: Tensor | None = None
-    share: float = 0.0
-    done: int = 0
-    seconds: float = 0.0
-    fixed: tuple[Tensor, Tensor] | None = field(default=None)
-    omegas: np.ndarray = field(default_factory=lambda: np.ones(1))
-    scores: np.ndarray = field(default_factory=lambda: np.empty(0))
-    opened: int = 0
-    error: SigError | None = None
+    total: Tensor = field(init=False)
+    open: Tensor = field(init=False)
+    mean: Tensor | None = field(default=None, init=False)
+    spread: Tensor | None = field(default=None, init=False)
+    share: float = field(default=0.0, init=False)
+    done: int = field(default=0, init=False)
+    fixed: tuple[Tensor, Tensor] | None = field(default=None, init=False)
+    omegas: np.ndarray = field(default_factory=lambda: np.ones(1), init=False)
+    scores: np.ndarray = field(default_factory=lambda: np.empty(0), init=False)
+    opened: int = field(default=0, init=False)
+    _written: tuple[Tensor, Tensor] = field(default=(torch.empty(0), torch.empty(0)), init=False)
 
-    @staticmethod
-    def start(task: Task) -> Run:
+    def __post_init__(self) -> None:
+        self.seconds = self.task.seconds
+
+    def __len__(self) -> int:
+        return len(self.task.plan)
+
+    @property
+    def like(self) -> Tensor:
+        """The image that is explained, with its certainty where the path is in that."""
+        return self.task.subject.x
+
+    @property
+    def target(self) -> int:
+        """The class that is explained."""
+        return self.task.subject.target
+
+    def start(self) -> None:
         """Nothing accumulated yet."""
-        x, plan = task.subject.x, task.plan
+        x, plan = self.like, self.task.plan
         dtype = torch.promote_types(x.dtype, torch.float32)
 
         def zeros() -> Tensor:
             return torch.zeros(x.shape, dtype=dtype, device=x.device)
 
-        run = Run(task, zeros(), zeros(), seconds=task.seconds)
+        self.total, self.open = zeros(), zeros()
         if plan.marginals is not None:
-            run.scores = np.zeros(len(plan))
+            self.scores = np.zeros(len(plan))
         if plan.unit is not None and plan.units > 1:
-            run.mean, run.spread = zeros(), zeros()
-            run.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
+            self.mean, self.spread = zeros(), zeros()
+            self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
-            run.fixed = reference, run.movement(reference)
-        return run
+            self.fixed = reference, self.movement(reference)
+
+    def write(self, items: slice, place: Tensor) -> None:
+        """Write points of the plan as images (k, C, H, W); keeps what the accumulation needs of them."""
+        plan, x = self.task.plan, self.like
+        position, movement = spread_positions(plan, items, x.device, x.dtype)
+        reference, delta = self.references(plan.segment[items])
+        # Product, then sum, each rounded: as every other implementation of IG does it. A fused multiply-add differs in the
+        # last bit, and on flat areas of a picture that bit decides ties in max-pooling, which moves whole gradients.
+        torch.mul(position, delta, out=place)
+        place += reference
+        self._written = movement, delta
+
+    def take(self, items: slice, *answers: Tensor) -> None:
+        """Add what the model says of the points: their scores and gradients."""
+        score, gradient = answers
+        (movement, delta), self._written = self._written, (torch.empty(0), torch.empty(0))
+        if self.task.plan.marginals is not None:
+            self.scores[items] = score.double().cpu().numpy()
+        accumulate(self, items, gradient, movement, delta)
 
     def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
         """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
@@ -86,35 +122,32 @@ class Run:
         return x[None] - reference
 
 
-@dataclass(eq=False)
-class Piece:
-    """Some consecutive points of one run, as part of a batch."""
-
-    run: Run
-    points: slice
-    movement: Tensor
-    delta: Tensor
-
-
-def accumulate(piece: Piece, gradient: Tensor) -> None:
-    """Add a piece's weighted gradients to its run, closing each replicate that ends in it.
+def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delta: Tensor) -> None:
+    """Add the weighted gradients of some points to their run, closing each replicate that ends in them.
 
     Point by point, in the plan's order: sums in floating point depend on their grouping, and this one never changes.
+
+    Args:
+        run: what they are added to.
+        points: which of the plan.
+        gradient: (k, C, H, W) at each.
+        movement: (k, 1, H, W) or (k, 1, 1, 1) how far each pixel moves there, times the point's weight.
+        delta: (k or 1, C, H, W) x - x' of each.
     """
-    run, plan = piece.run, piece.run.task.plan
+    plan = run.task.plan
     if plan.multiply and not plan.reference.constant:
-        gradient = gradient * piece.delta
+        gradient = gradient * delta
     if gradient[0].numel() <= _SMALL and gradient.device.type == "cpu":
-        _accumulate_rows(run, gradient * piece.movement)
+        _accumulate_rows(run, gradient * movement)
         return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
-    weights = plan.weight[piece.points].tolist()
-    for one, movement, weight in zip(gradient, piece.movement, weights, strict=True):
+    weights = plan.weight[points].tolist()
+    for one, moved, weight in zip(gradient, movement, weights, strict=True):
         if plan.players is None:
             run.open.add_(one, alpha=weight)
         else:
-            run.open.addcmul_(one, movement)
+            run.open.addcmul_(one, moved)
         run.done += 1
         if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
             _close_unit(run)

@@ -20,7 +20,7 @@ from .memory import MemoryShortage, is_out_of_memory
 T = TypeVar("T")
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LONGEST = 300
-_SCORES = ("scorer.py", "pairs.py")  # the files that do nothing but call the model
+_OF_MODELS = ("models", "scores")  # rooms that do nothing but call a model
 _LIBRARIES = {"torch", "captum", "numpy", "torchvision"}
 _PACKAGES = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 _STANDARD = sysconfig.get_path("stdlib")
@@ -67,7 +67,7 @@ def _source(error: Exception) -> str:
         file, name = frame.f_code.co_filename, frame.f_code.co_name
         inside = os.path.relpath(file, _HERE) if file.startswith(_HERE + os.sep) else None
         if inside is not None:
-            if called or inside in _SCORES or inside.startswith(("models" + os.sep, "certainty" + os.sep)):
+            if called or inside.split(os.sep)[0] in _OF_MODELS:
                 return "the model"
             return f"the method (sigcli/{inside.replace(os.sep, '/')}, line {line})"
         called = called or name == "_call_impl" or not _library(file)

@@ -1,8 +1,8 @@
-"""The one hot loop: Σ weight · gradient · (x - x'). It turns any plan into an attribution.
+"""From plans to attributions: Σ weight · gradient · (x - x').
 
 Points of all images, coalitions and nodes fill batches of one size; they are expanded from their compact form on the
 device, evaluated, and accumulated there in fp32 (fp64 for fp64 inputs). Memory depends on the batch size and not on the
-number of points. Nothing else in the package calls autograd in a loop.
+number of points.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,10 +20,10 @@ from torch import Tensor
 from ..errors import SigError
 from ..scores.classifier import Score
 from ..types import Attribution, Subject
-from .accumulate import Piece, Run, Task, accumulate
-from .failures import contained
-from .memory import Batches, is_out_of_memory
-from .plan import endpoints, spread_positions, with_certainty
+from .accumulate import Run, Task
+from .batches import Batcher, Batches
+from .failures import attempted
+from .plan import endpoints, with_certainty
 
 CHECK_SHARE, CHECK_LEAST = 24, 8
 """The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 8)."""
@@ -55,10 +55,9 @@ def integrate(
 
     What the model raises comes through as it is.
     """
-    loop = _Loop(scorer, Batches(max(1, batch_size)), check, contain=False)
-    for found in loop.outcomes(tasks, progress):
-        assert isinstance(found, Attribution)  # nothing is contained
-        yield found
+    path = _Path(scorer, Batches(max(1, batch_size)), check)
+    for run in path.batcher(progress, contain=False).run(map(Run, map(_lifted, tasks))):
+        yield path.finish(run)
 
 
 def outcomes(
@@ -74,143 +73,33 @@ def outcomes(
     Where a batch fails, its tasks are tried one by one in the places that they have in it, so that the others get exactly
     the values of an undisturbed run.
     """
-    return _Loop(scorer, Batches(max(1, batch_size)), check, contain=True).outcomes(tasks, progress)
+    path = _Path(scorer, Batches(max(1, batch_size)), check)
+    for run in path.batcher(progress, contain=True).run(map(Run, map(_lifted, tasks))):
+        yield run.error or attempted(partial(path.finish, run))
 
 
-@dataclass(eq=False)
-class _Loop:
+@dataclass(frozen=True, eq=False)
+class _Path:
+    """A score whose gradients are summed along paths.
+
+    Args:
+        scorer: the score F.
+        batches: the size of a batch, which the completeness checks share.
+        check: see `integrate`.
+    """
+
     scorer: Score
-    room: Batches
+    batches: Batches
     check: int
-    contain: bool
-    buffer: Tensor | None = None
-    twin: bool = True
 
-    def outcomes(
-        self, tasks: Iterable[Task], progress: Callable[[int], None] | None
-    ) -> Iterator[Attribution | SigError]:
-        """An attribution, or the error that stands for it, for each task in order."""
-        waiting: list[Run] = []
-        for pieces in self.batches(tasks, waiting):
-            self.evaluate(pieces)
-            if progress and pieces:
-                progress(sum(p.points.stop - p.points.start for p in pieces))
-            while waiting and (waiting[0].error or waiting[0].done == len(waiting[0].task.plan)):
-                run, finished = waiting.pop(0), None
-                with self._containing(run):
-                    finished = None if run.error else self.finish(run)
-                found = run.error or finished
-                assert found is not None
-                yield found
+    def batcher(self, progress: Callable[[int], None] | None, *, contain: bool) -> Batcher[Run]:
+        """What passes runs through the score.
 
-    @contextmanager
-    def _containing(self, run: Run) -> Iterator[None]:
-        """Whatever is raised within is this run's error."""
-        try:
-            yield
-        except Exception as error:
-            if not self.contain:
-                raise
-            run.error = contained(error)
-
-    def batches(self, tasks: Iterable[Task], waiting: list[Run]) -> Iterator[list[Piece]]:
-        """Cut the points of all tasks into batches; a change of image shape ends a batch early."""
-        pieces: list[Piece] = []
-        filled = 0
-        for task in map(_lifted, tasks):
-            if pieces and pieces[-1].run.task.subject.x.shape != task.subject.x.shape:
-                yield pieces
-                pieces, filled = [], 0
-            run = Run(task, *_EMPTY)
-            with self._containing(run):
-                run = Run.start(task)
-            waiting.append(run)
-            at, k = 0, len(task.plan)
-            while at < k and not run.error:
-                take = max(1, min(self.room.size - filled, k - at))
-                pieces.append(Piece(run, slice(at, at + take), *_EMPTY))
-                at, filled = at + take, filled + take
-                if filled >= self.room.size:
-                    yield pieces
-                    pieces, filled = [], 0
-        if pieces or waiting:
-            yield pieces
-
-    def evaluate(self, pieces: list[Piece]) -> None:
-        """Expand, evaluate and accumulate one batch."""
-        if not pieces:
-            return
-        before = time.perf_counter()
-        counts = [p.points.stop - p.points.start for p in pieces]
-        images = self._room(pieces[0].run.task.subject.x, sum(counts))[: sum(counts)]
-        for piece, place in zip(pieces, images.split(counts), strict=True):
-            with self._containing(piece.run):
-                _expand(piece, place)
-        ends = np.cumsum(counts).tolist()
-        sound = [
-            (p, slice(end - count, end)) for p, end, count in zip(pieces, ends, counts, strict=True) if not p.run.error
-        ]
-        if not sound:
-            return
-        targets = torch.from_numpy(np.repeat([p.run.task.subject.target for p in pieces], counts)).to(images.device)
-        if len(sound) < len(pieces):  # what could not be made must not disturb the others
-            images, targets = (_only(t, [place for _, place in sound]) for t in (images, targets))
-        together = self._together(images, targets)
-        for piece, place in sound:
-            with self._containing(piece.run):
-                found = together or self._gradients(_only(images, [place]), _only(targets, [place]))
-                _take(piece, found[0][place], found[1][place])
-        seconds = time.perf_counter() - before
-        for piece, count in zip(pieces, counts, strict=True):
-            piece.run.seconds += seconds * count / sum(counts)
-
-    def _together(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Scores and gradients of a batch; None where it fails, so that its runs are to be tried one by one."""
-        try:
-            return self._gradients(images, targets)
-        except Exception:
-            if not self.contain:
-                raise
-            return None
-
-    def _room(self, x: Tensor, count: int) -> Tensor:
-        """Where points are written, (batch, C, H, W): the same memory for every batch, since new memory has its price."""
-        shape = (max(self.room.size, count), *x.shape)
-        if self.buffer is None or self.buffer.shape[1:] != shape[1:] or len(self.buffer) < shape[0]:
-            self.buffer = torch.empty(shape, dtype=x.dtype, device=x.device)
-        return self.buffer
-
-    def _gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and gradients of a batch; in smaller and smaller parts where the device runs out of memory."""
-        shape = tuple(images.shape[1:])
-        found = self.room.parts(len(images), shape, lambda part: self._filled(images[part], targets[part]), filled=True)
-        parts = [part for _, part in found]
-        if len(parts) == 1:
-            return parts[0]
-        return torch.cat([scores for scores, _ in parts]), torch.cat([gradients for _, gradients in parts])
-
-    def _filled(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores and gradients.
-
-        Every batch has the same shape: a short one is filled up. Kernels differ with the shape, and their last bits decide
-        ties in max-pooling; so a map depends neither on its company nor on where a run was interrupted. A single image has
-        kernels of its own on a CPU, and gets a twin, if there is memory for two.
+        Every batch has the same shape: a short one is filled up, and a single image gets a twin on a CPU. Kernels differ
+        with the shape, and their last bits decide ties in max-pooling; so a map depends neither on its company nor on
+        where a run was interrupted.
         """
-        size = self.room.size
-        full = max(size, 2) if images.device.type == "cpu" and self.twin else size
-        missing = full - len(images)
-        if missing:
-            images = torch.cat([images, images[-1:].expand(missing, *images.shape[1:])])
-            targets = torch.cat([targets, targets[-1:].expand(missing)])
-        try:
-            scores, gradients = self.scorer.gradients(images, targets)
-        except Exception as error:
-            if full == size or not is_out_of_memory(error):
-                raise
-            self.twin = False
-        else:
-            return (scores[: full - missing], gradients[: full - missing]) if missing else (scores, gradients)
-        return self.scorer.gradients(images[:size], targets[:size])
+        return Batcher(self.scorer.gradients, self.batches, filled=True, twins=True, contain=contain, progress=progress)
 
     def finish(self, run: Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
@@ -250,7 +139,7 @@ class _Loop:
         inner = np.nonzero(~shared)[0]
         score = float(self._scores(x[None], subject)[0]) if not len(inner) else 0.0
         total = 0.0
-        step = max(1, self.room.size - 1)
+        step = max(1, self.batches.size - 1)
         for first in range(0, len(inner), step):
             rows = inner[first : first + step]
             images = _corner_images(
@@ -265,39 +154,10 @@ class _Loop:
 
     def _scores(self, images: Tensor, subject: Subject) -> Tensor:
         targets = torch.full((len(images),), subject.target, device=images.device)
-        found = self.room.parts(
-            len(images), tuple(images.shape[1:]), lambda part: self.scorer.scores(images[part], targets[part])
+        found = self.batches.parts(
+            len(images), images.shape[1:], lambda part: self.scorer.scores(images[part], targets[part])
         )
         return torch.cat([scores for _, scores in found]).double()
-
-
-_EMPTY = (torch.empty(0), torch.empty(0))
-
-
-def _take(piece: Piece, score: Tensor, gradient: Tensor) -> None:
-    """Add what the model says of a piece's points to its run."""
-    if piece.run.task.plan.marginals is not None:
-        piece.run.scores[piece.points] = score.double().cpu().numpy()
-    accumulate(piece, gradient)
-
-
-def _only(batch: Tensor, places: list[slice]) -> Tensor:
-    """A batch in which some rows stand where they stood, and one of them in every other place."""
-    rows = torch.full((len(batch),), places[-1].stop - 1, device=batch.device)
-    for place in places:
-        rows[place] = torch.arange(place.start, place.stop, device=batch.device)
-    return batch[rows]
-
-
-def _expand(piece: Piece, place: Tensor) -> None:
-    """Write the points of a piece as images (k, C, H, W) into their place; keeps what the accumulation needs."""
-    run, plan, x = piece.run, piece.run.task.plan, piece.run.task.subject.x
-    position, piece.movement = spread_positions(plan, piece.points, x.device, x.dtype)
-    reference, piece.delta = run.references(plan.segment[piece.points])
-    # Product, then sum, each rounded: as every other implementation of IG does it. A fused multiply-add differs in the last
-    # bit, and on flat areas of a picture that bit decides ties in max-pooling, which moves whole gradients.
-    torch.mul(position, piece.delta, out=place)
-    place += reference
 
 
 def _lifted(task: Task) -> Task:

@@ -1,16 +1,11 @@
-"""Running out of memory: how it is told from other errors, and batches that are halved until they fit."""
+"""Running out of memory: how it is told from other errors."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 
 from ..errors import AttributionError
 
-T = TypeVar("T")
 _SAYINGS = (
     "out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "unable to allocate",
     "alloc_failed", "bad_alloc", "bad allocation",
@@ -41,54 +36,3 @@ def too_little_memory(shape: tuple[int, ...]) -> MemoryShortage:
         f"the device has too little memory for one image of {tuple(shape)}",
         hint="Use --device cpu, --precision bf16 or a smaller --resize/--crop.",
     )
-
-
-@dataclass(eq=False)
-class Batches:
-    """How many images go through a model at once: halved for good where memory runs out.
-
-    Args:
-        size: images per call, at first.
-    """
-
-    size: int
-
-    def parts(
-        self, count: int, shape: tuple[int, ...], call: Callable[[slice], T], *, filled: bool = False
-    ) -> Iterator[tuple[slice, T]]:
-        """Yield (which images, what the call gives for them), in order.
-
-        Args:
-            count: number of images.
-            shape: of one image, for the message.
-            call: what is done with some of them.
-            filled: the call fills up a short part to `size`.
-
-        Raises:
-            MemoryShortage: one image does not fit. The size is then what it was: other images may be smaller.
-        """
-        at, first = 0, self.size
-        while at < count:
-            part = slice(at, min(at + self.size, count))
-            short, found = _attempt(call, part)
-            if not short:
-                yield part, found[0]
-                at = part.stop
-                continue
-            tried = self.size if filled else part.stop - part.start
-            if tried == 1:
-                self.size = first
-                raise too_little_memory(shape) from short
-            self.size = tried // 2
-            if torch.cuda.is_initialized():
-                torch.cuda.empty_cache()
-
-
-def _attempt(call: Callable[[slice], T], part: slice) -> tuple[Exception | None, list[T]]:
-    """What the call gives, or the error that says that memory ran out, without the tensors of the failed attempt."""
-    try:
-        return None, [call(part)]
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return error.with_traceback(None), []

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +23,9 @@ from ..players import Players
 from ..scores.classifier import Score, Scorer
 from ..shapley.game import Game
 from ..types import Subject
-from .memory import Batches
+from .batches import Batches
 
+T = TypeVar("T")
 Images = Callable[[slice], Tensor]
 """Some of a sequence of images: a slice of it → (m, C, H, W)."""
 
@@ -34,17 +36,22 @@ class Passes:
 
     Args:
         scorer: the score F.
-        batch_size: images per pass; halved for good when the device runs out of memory.
+        batches: how many images a pass holds; halved for good when the device runs out of memory.
         progress: called with the number of images of each batch.
         evaluations: images that were passed through the model so far, with or without a backward pass.
         unscored: how many of the images that were scored have no finite score.
     """
 
     scorer: Score
-    batch_size: int = 16
+    batches: Batches = field(default_factory=lambda: Batches(16))
     progress: Callable[[int], None] | None = None
     evaluations: int = 0
     unscored: int = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Images per pass, for methods that make batches themselves."""
+        return self.batches.size
 
     @property
     def module(self) -> nn.Module:
@@ -103,20 +110,14 @@ class Passes:
     def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
         """F of some images at the subject's target, (count,) float64 on its device. One evaluation each."""
         found = torch.empty(count, dtype=torch.float64, device=subject.x.device)
-        passed = self._batches(
-            images, count, tuple(subject.x.shape), lambda x: self.scorer.scores(x, _targets(subject, len(x)))
-        )
-        for part, scores in passed:
+        for part, scores in self._batches(images, count, subject, self.scorer.scores):
             found[part] = scores.double()
         self.unscored += int((~torch.isfinite(found)).sum())
         return found
 
     def gradients(self, images: Images, count: int, subject: Subject) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(which, F of these images, (m,), their gradients, (m, C, H, W)), batch by batch. One evaluation each."""
-        passed = self._batches(
-            images, count, tuple(subject.x.shape), lambda x: self.scorer.gradients(x, _targets(subject, len(x)))
-        )
-        for part, (scores, gradients) in passed:
+        for part, (scores, gradients) in self._batches(images, count, subject, self.scorer.gradients):
             yield part, scores, gradients
 
     def game(self, subject: Subject, players: Players, baseline: str | Tensor) -> Game:
@@ -133,15 +134,13 @@ class Passes:
         return play
 
     def _batches(
-        self,
-        images: Images,
-        count: int,
-        shape: tuple[int, ...],
-        run: Callable[[Tensor], Tensor | tuple[Tensor, Tensor]],
-    ) -> Iterator:
-        room = Batches(self.batch_size)
-        for part, found in room.parts(count, shape, lambda part: run(images(part))):
-            self.batch_size = room.size
+        self, images: Images, count: int, subject: Subject, call: Callable[[Tensor, Tensor], T]
+    ) -> Iterator[tuple[slice, T]]:
+        def asked(part: slice) -> T:
+            x = images(part)
+            return call(x, _targets(subject, len(x)))
+
+        for part, found in self.batches.parts(count, subject.x.shape, asked):
             yield part, found
             self.spent(part.stop - part.start)
 

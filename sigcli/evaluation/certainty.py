@@ -11,7 +11,7 @@ from torch import Tensor
 from ..attribution.decoding import run_names
 from ..attribution.select import Chosen
 from ..attribution.session import Session
-from ..engine.memory import Batches
+from ..engine.batches import Batches
 from ..errors import ImageError, UsageError
 from ..inputs.images import read_image
 from ..metrics import METRICS
@@ -95,6 +95,6 @@ def _shares(session: Session, x: Tensor, labels: Sequence[int]) -> Tensor:
     if labels:
         return torch.bincount(torch.tensor(labels), minlength=head.classes(session.model.classes)) / len(labels)
     passed = Batches(session.passed(checks.BATCH)).parts(
-        len(x), tuple(x.shape[1:]), lambda part: head.answers(session.classifier.outputs(x[part].to(device))).to(x)
+        len(x), x.shape[1:], lambda part: head.answers(session.classifier.outputs(x[part].to(device))).to(x)
     )
     return torch.cat([found for _, found in passed]).mean(0)

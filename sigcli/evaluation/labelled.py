@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import torch
 from ..attribution.decoding import run_names
 from ..attribution.select import parse_target
 from ..attribution.session import Session
+from ..engine.batches import Batcher, Batches, Request
 from ..engine.failures import attempted
-from ..engine.memory import Batches
 from ..errors import AttributionError, ModelError, SigError, UsageError
 from ..inputs.images import read_image
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability
 from ..metrics.statistics import wilson
+from ..models.model import Model
 from ..names import escaped, printable
 from ..runs.folder import cell_text
 
@@ -29,8 +30,6 @@ MODEL_FILE = "model.csv"
 _IMAGE = ("image", "file", "filename", "path", "name")
 _CLASS = ("label", "class_index", "index", "target", "class", "class_name")
 _BATCH = 32
-_Waiting = tuple[str, int, torch.Tensor]
-"""Name, class and what the model sees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +98,31 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     """
     rows: list[dict[str, Any]] = []
     missing: dict[str, str] = {}
+    failed = ""
+    scorer = session.classifier
+    batcher = Batcher(
+        lambda images, _: (scorer.outputs(images).double(),), Batches(session.passed(_BATCH)), contain=True
+    )
+    for one in batcher.run(_with_labels(session, truth, missing)):
+        if one.error is None:
+            rows.append(one.row)
+        else:
+            missing[one.name] = " ".join(str(one.error).split())
+            failed = failed or one.name
+    if not rows:
+        if failed:
+            raise ModelError("the model can judge no image that has a label", given=f"{failed}: {missing[failed]}")
+        raise UsageError("no image has a label in the file", given=", ".join(list(missing)[:3]))
+    diagram = reliability(
+        np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
+    )
+    return Labelled(rows, _summary(rows, diagram, len(missing)), diagram, missing)
+
+
+def _with_labels(session: Session, truth: Mapping[str, int], missing: dict[str, str]) -> Iterator[_Judged]:
+    """The images that have a label and can be read; notes in `missing` why others are left out."""
     short = [escaped(path.name) for path in session.paths]
     alike = Counter(short)
-    size, waiting = session.passed(_BATCH), list[_Waiting]()
-    batches = Batches(size)
     for (name, _), own, path in zip(run_names(session.paths), short, session.paths, strict=True):
         label = _known(truth, name) if alike[own] > 1 or _known(truth, name) is not None else _known(truth, own)
         if label is None:
@@ -112,64 +132,50 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
         x = attempted(lambda path=path: session.model.preprocess(read_image(path).pixels))
         if isinstance(x, SigError):
             missing[name] = " ".join(str(x).split())
-            continue
-        if waiting and (len(waiting) == size or waiting[0][2].shape != x.shape):
-            rows += _answers(session, waiting, batches, missing)
-            waiting = []
-        waiting.append((name, label, x))
-    if waiting:
-        rows += _answers(session, waiting, batches, missing)
-    if not rows:
-        if waiting:
-            name = waiting[0][0]
-            raise ModelError("the model can judge no image that has a label", given=f"{name}: {missing[name]}")
-        raise UsageError("no image has a label in the file", given=", ".join(list(missing)[:3]))
-    diagram = reliability(
-        np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
-    )
-    return Labelled(rows, _summary(rows, diagram, len(missing)), diagram, missing)
+        else:
+            yield _Judged(session.model, name, label, x.to(session.model.device))
+
+
+@dataclass(eq=False)
+class _Judged(Request):
+    """An image whose class is known, as a request of one item, and its row of `model.csv`."""
+
+    model: Model
+    name: str
+    label: int
+    x: torch.Tensor
+    row: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __len__(self) -> int:
+        return 1
+
+    @property
+    def like(self) -> torch.Tensor:
+        return self.x
+
+    @property
+    def target(self) -> int:
+        return self.label
+
+    def write(self, items: slice, place: torch.Tensor) -> None:
+        place.copy_(self.x[None][items])
+
+    def take(self, items: slice, *answers: torch.Tensor) -> None:  # noqa: ARG002  there is one
+        outputs = answers[0].cpu()
+        if not bool(torch.isfinite(outputs).all()):
+            raise AttributionError("the model gives NaN or infinity for this image")
+        (shares,) = self.model.head.answers(outputs)
+        top = shares.topk(min(5, len(shares))).indices.tolist()
+        self.row = {
+            "image": self.name, "label": self.label, "label_name": self.model.answer(self.label), "predicted": top[0],
+            "predicted_name": self.model.answer(top[0]), "confidence": float(shares[top[0]]),
+            "correct": int(top[0] == self.label), "in_top5": int(self.label in top),
+        }  # fmt: skip
 
 
 def _known(truth: Mapping[str, int], name: str) -> int | None:
     """The class of an image, whose name a table may write as a run does or with backslashes as they are."""
     return truth.get(name, truth.get(name.replace("\\\\", "\\")))
-
-
-def _answers(
-    session: Session, batch: list[_Waiting], batches: Batches, missing: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Rows of a batch; what the model raises for one image leaves that one out."""
-    images = torch.stack([x for *_, x in batch]).to(session.model.device)
-    found = attempted(lambda: _judged(session, batch, images, batches))
-    if not isinstance(found, SigError):
-        return found
-    rows: list[dict[str, Any]] = []
-    for place, one in enumerate(batch):  # one by one, in batches of the same shape
-        alone = images[[place] * len(batch)]
-        found = attempted(lambda one=one, alone=alone: _judged(session, [one], alone, batches))
-        if isinstance(found, SigError):
-            missing[one[0]] = " ".join(str(found).split())
-        else:
-            rows += found
-    return rows
-
-
-def _judged(session: Session, batch: list[_Waiting], images: torch.Tensor, batches: Batches) -> list[dict[str, Any]]:
-    model, scorer = session.model, session.classifier
-    said = batches.parts(len(images), tuple(images.shape[1:]), lambda part: scorer.outputs(images[part]).double())
-    outputs = torch.cat([outputs for _, outputs in said])[: len(batch)].cpu()
-    if not bool(torch.isfinite(outputs).all()):
-        raise AttributionError("the model gives NaN or infinity for this image")
-    probability = model.head.answers(outputs)
-    top = probability.topk(min(5, probability.shape[1])).indices.tolist()
-    return [
-        {
-            "image": name, "label": label, "label_name": model.answer(label), "predicted": best[0],
-            "predicted_name": model.answer(best[0]), "confidence": float(shares[best[0]]),
-            "correct": int(best[0] == label), "in_top5": int(label in best),
-        }
-        for (name, label, _), best, shares in zip(batch, top, probability, strict=True)
-    ]  # fmt: skip
 
 
 def _summary(rows: list[dict[str, Any]], diagram: Reliability, failed: int) -> list[dict[str, Any]]:

@@ -22,9 +22,10 @@ from ..errors import BudgetError
 from ..methods import METHODS
 from ..methods.sig import through
 from ..players import parse
-from ..shapley import game as shapley
+from ..shapley import game, kernel, sampling
 from ..shapley.coalitions import Coalitions
 from ..shapley.effective import draw_effective, effective_shapley, sample_pool
+from ..shapley.exact import exact as exact_values
 from ..shapley.game import Estimate, members_of
 from ..types import Subject
 from .standin import StandIns
@@ -213,15 +214,15 @@ def sig_effective(trial: Trial, budget: int) -> Estimate:
 
 def permutation(trial: Trial, budget: int) -> Estimate:
     """Permutation sampling, antithetic pairs."""
-    return shapley.permutation(trial.networks.game(trial.run), trial.n, budget=budget, key=trial.key)
+    return sampling.permutation(trial.networks.game(trial.run), trial.n, budget=budget, key=trial.key)
 
 
 def kernelshap(trial: Trial, budget: int) -> Estimate:
     """KernelSHAP."""
-    return shapley.kernel_shap(trial.networks.game(trial.run), trial.n, budget=budget, key=trial.key)
+    return kernel.kernel_shap(trial.networks.game(trial.run), trial.n, budget=budget, key=trial.key)
 
 
 def exact(trial: Trial) -> tuple[Estimate, Float64[np.ndarray, " k"]]:
     """The network's own Shapley values from all 2^n coalitions, and the table of their values."""
-    table = shapley.table(trial.networks.game(trial.run), trial.n)
-    return Estimate(shapley.exact(table), len(table)), table
+    table = game.table(trial.networks.game(trial.run), trial.n)
+    return Estimate(exact_values(table), len(table)), table

@@ -15,7 +15,8 @@ from jaxtyping import Float64
 from scipy import stats
 
 from .. import draws
-from ..shapley.game import Estimate, exact_fractions
+from ..shapley.exact import exact_fractions
+from ..shapley.game import Estimate
 from . import ESTIMATORS, load_paper
 from .estimators import SampledCoalitions, Trial, exact
 from .rewards import Reward

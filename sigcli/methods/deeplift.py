@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .. import draws
 from ..baselines.single import baseline as single_baseline
-from ..engine.memory import Batches
 from ..engine.passes import Passes
 from ..types import Attribution, Subject
 from .common import at_least, one_of
@@ -60,15 +59,13 @@ def deepshap(
     drawn = references(subject, baselines, samples, draws.stream(subject.seed, subject.key, "deepshap", baselines))
     x, total, score = subject.x, 0.0, 0.0
     mean, spread = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(x, dtype=torch.float64)
-    room = Batches(passes.batch_size)
 
     def batch(part: slice) -> tuple[Tensor, Tensor, float]:
         indices = torch.arange(part.start, part.stop, device=x.device)
         return _deeplift(passes, subject, drawn.sample(indices).to(x).expand(len(indices), *x.shape))
 
-    for _, found in room.parts(samples, tuple(x.shape), batch):
+    for _, found in passes.batches.parts(samples, x.shape, batch):
         values, differences, score = found
-        passes.batch_size = room.size
         total += float(differences.sum()) / samples
         mean += values.double().sum(0) / samples
         spread += values.double().square().sum(0) / samples

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..catalog import Entry
 from ..engine.accumulate import Task
+from ..engine.batches import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
 from ..players import Players
@@ -61,6 +62,6 @@ def task(
     made = entry.load()(subject, **options)
     if not isinstance(made, Deferred):
         return Task(subject, made)
-    passes = Passes(scorer, max(1, batch_size), progress)
+    passes = Passes(scorer, Batches(max(1, batch_size)), progress)
     plan = made.decide(passes.game(subject, made.players, made.baseline))
     return Task(subject, replace(plan, spent=passes.evaluations), time.perf_counter() - before)

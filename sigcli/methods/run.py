@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from ..catalog import Entry
+from ..engine.batches import Batches
 from ..engine.failures import contained
 from ..engine.integrate import CHECK_SHARE, Task, integrate, outcomes
-from ..engine.memory import MemoryShortage, is_out_of_memory, too_little_memory
 from ..engine.passes import Passes
 from ..errors import AttributionError, SigError
 from ..scores.classifier import Score
@@ -203,24 +203,23 @@ def direct(
         AttributionError: the method cannot explain it with this model, the device runs out of memory, or the map is not
             finite.
     """
-    before, size = time.perf_counter(), max(1, batch_size)
-    while True:
-        passes = Passes(scorer, size, progress)
+    before, batches = time.perf_counter(), Batches(max(1, batch_size))
+
+    def whole() -> Attribution:
+        passes = Passes(scorer, batches, progress)
         try:
             found = entry.load()(passes, subject, **options)
-            break
         except Exception as error:
             if passes.unscored:  # what a method makes of NaN tells less than that there is one
                 raise _unscored(passes) from error
-            # Some methods run the network themselves, in batches of the passes' size.
-            if isinstance(error, MemoryShortage) or not is_out_of_memory(error):
-                raise
-            if size == 1:
-                raise too_little_memory(tuple(subject.x.shape)) from error
-        size = min(size, passes.batch_size) // 2 or 1
-    if passes.unscored and not bool(torch.isfinite(found.values).all()):
-        raise _unscored(passes)
-    return replace(found, seconds=time.perf_counter() - before)
+            raise
+        if passes.unscored and not bool(torch.isfinite(found.values).all()):
+            raise _unscored(passes)
+        return found
+
+    while True:  # some methods run the network themselves, in batches of the passes' size
+        for found in batches.attempt(whole, subject.x.shape):
+            return replace(found, seconds=time.perf_counter() - before)
 
 
 def _unscored(passes: Passes) -> AttributionError:

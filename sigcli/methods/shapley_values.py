@@ -13,7 +13,10 @@ from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
 from ..players import Players, parse
 from ..shapley.closed_forms import low_order_shap as low_order
-from ..shapley.game import Estimate, exact, kernel_shap, permutation, table
+from ..shapley.exact import exact
+from ..shapley.game import Estimate, table
+from ..shapley.kernel import kernel_shap
+from ..shapley.sampling import permutation
 from ..types import Attribution, Subject
 from .common import at_least, one_of
 from .references import references

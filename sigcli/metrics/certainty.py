@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..engine.memory import Batches
+from ..engine.batches import Batches
 from ..heads import LOGITS, Head
 
 CertaintyModel = Callable[[Tensor, Tensor], Tensor]
@@ -29,7 +29,7 @@ def unknowing(
         return head.answers(model(x[part], torch.zeros_like(x[part, :1])))
 
     with torch.no_grad():
-        return torch.cat([found for _, found in Batches(size).parts(len(x), tuple(x.shape[1:]), asked)])
+        return torch.cat([found for _, found in Batches(size).parts(len(x), x.shape[1:], asked)])
 
 
 def information_absence(

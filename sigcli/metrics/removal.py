@@ -1,4 +1,4 @@
-"""The one loop of all removal metrics: images with some pixels replaced, in batches that run across metrics and images.
+"""What all removal metrics ask of a model: images with some pixels replaced, in batches that run across metrics and images.
 
 An image of a step is never made on the host: a rank per pixel and a count per step say which pixels are replaced, and the
 images of a batch are put together on the device.
@@ -6,17 +6,15 @@ images of a batch are put together on the device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..engine.failures import attempted
-from ..engine.memory import Batches
+from ..engine.batches import Batcher, Batches, Request
 from ..errors import SigError
 from ..heads import LOGITS, Head
 from .case import Outputs
@@ -127,12 +125,7 @@ class Steps:
     score: Float[Tensor, " k"]
     probability: Float[Tensor, " k"]
     predicted: Int64[Tensor, " k"]
-    done: int = field(default=0)
     error: SigError | None = None
-
-
-Part = tuple[Perturbation, Steps, slice]
-"""Some steps of a removal, as part of a batch."""
 
 
 def follow(
@@ -151,82 +144,46 @@ def follow(
         removals: read lazily; a change of image size ends a batch early.
         batch_size: images per forward pass; halved for good where memory runs out.
         head: what the outputs are.
-        filled: fill up a short batch, as the engine does: kernels differ with the number of images, and with them the last
-            bits, so that figures would depend on what else was measured and on where a run was interrupted.
-        contain: whatever is raised for one removal is in its `Steps.error`, and the others go on. A batch that fails is
-            tried removal by removal, each in the places that it has in it, so that the others get what they get undisturbed.
+        filled: fill up a short batch; see `sigcli.engine.batches.Batcher`.
+        contain: whatever is raised for one removal is in its `Steps.error`, and the others go on; see there.
     """
-    waiting: list[tuple[Perturbation, Steps]] = []
-    asked = _Asked(model, batch_size, head, filled=filled)
-    for batch in _batches(removals, batch_size, waiting):
-        try:
-            asked(batch, range(len(batch)))
-        except Exception:
-            if not contain:
-                raise
-            for number, (_, found, _) in enumerate(batch):
-                failure = attempted(partial(asked, batch, [number]))
-                found.error = failure if isinstance(failure, SigError) else found.error
-        while waiting and (waiting[0][1].error or waiting[0][1].done == len(waiting[0][0])):
-            yield waiting.pop(0)[1]
+    batcher = Batcher(
+        lambda images, _: (model.outputs(images).double(),), Batches(batch_size), filled=filled, contain=contain
+    )
+    for done in batcher.run(_Followed(removal, head) for removal in removals):
+        done.steps.error = done.error
+        yield done.steps
 
 
-class _Asked:
-    """A model that is asked for batches of steps."""
+@dataclass(eq=False)
+class _Followed(Request):
+    """An image in its altered forms, as a request, and what the model says of them."""
 
-    def __init__(self, model: Outputs, batch_size: int, head: Head, *, filled: bool):
-        self._model, self._size, self._batches = model, batch_size, Batches(batch_size)
-        self._head, self._filled = head, filled
-        self._room: Tensor | None = None
+    removal: Perturbation
+    head: Head
+    steps: Steps = field(init=False)
 
-    def __call__(self, batch: Sequence[Part], wanted: Sequence[int]) -> None:
-        """Note what the model says of the wanted parts of a batch; the others' places hold one of their images."""
-        made = {number: batch[number][0].images(batch[number][2]) for number in wanted}
-        spare = next(iter(made.values()))[-1:]
-        lengths = [steps.stop - steps.start for _, _, steps in batch]
-        parts = [made.get(number, spare.expand(length, *spare.shape[1:])) for number, length in enumerate(lengths)]
-        size = spare.shape[1:]
-        if self._room is None or self._room.shape[1:] != size or self._room.dtype != spare.dtype:
-            self._room = spare.new_empty(self._size, *size)  # memory that is asked for anew costs as much as filling it
-        room, count = self._room, sum(lengths)
-        torch.cat(parts, out=room[:count])
-        if self._filled:
-            room[count:] = room[count - 1]
-        images = room if self._filled else room[:count]
-        said = self._batches.parts(len(images), tuple(size), lambda part: self._model.outputs(images[part]).double())
-        outputs = torch.cat([outputs for _, outputs in said])[:count].split(lengths)
-        for number in wanted:
-            removal, found, steps = batch[number]
-            found.score[steps] = outputs[number][:, removal.target]
-            found.probability[steps] = self._head.probability(outputs[number])[:, removal.target]
-            found.predicted[steps] = self._head.predicted(outputs[number])
-            found.done = steps.stop
+    def __post_init__(self) -> None:
+        k, device = len(self.removal), self.like.device
+        score, probability = torch.empty(2, k, dtype=torch.float64, device=device)
+        self.steps = Steps(score, probability, torch.empty(k, dtype=torch.long, device=device))
 
+    def __len__(self) -> int:
+        return len(self.removal)
 
-def _batches(
-    removals: Iterable[Perturbation], batch_size: int, waiting: list[tuple[Perturbation, Steps]]
-) -> Iterator[list[Part]]:
-    batch: list[Part] = []
-    filled = 0
-    for removal in removals:
-        if batch and batch[-1][0].x.shape != removal.x.shape:
-            yield batch
-            batch, filled = [], 0
-        k = len(removal)
-        double = {"dtype": torch.float64, "device": removal.x.device}
-        found = Steps(
-            torch.empty(k, **double),
-            torch.empty(k, **double),
-            torch.empty(k, dtype=torch.long, device=removal.x.device),
-        )
-        waiting.append((removal, found))
-        at = 0
-        while at < k and not found.error:
-            take = min(batch_size - filled, k - at)
-            batch.append((removal, found, slice(at, at + take)))
-            at, filled = at + take, filled + take
-            if filled == batch_size:
-                yield batch
-                batch, filled = [], 0
-    if batch:
-        yield batch
+    @property
+    def like(self) -> Tensor:
+        return self.removal.x
+
+    @property
+    def target(self) -> int:
+        return self.removal.target
+
+    def write(self, items: slice, place: Tensor) -> None:
+        place.copy_(self.removal.images(items))
+
+    def take(self, items: slice, *answers: Tensor) -> None:
+        (outputs,) = answers
+        self.steps.score[items] = outputs[:, self.target]
+        self.steps.probability[items] = self.head.probability(outputs)[:, self.target]
+        self.steps.predicted[items] = self.head.predicted(outputs)

@@ -22,11 +22,11 @@ from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources import files
 from .sources.external import given_network
-from .sources.files import FixedBatch
 from .sources.torchvision import imagenet_labels
 from .sources.weights import is_there
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
+from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from ..errors import UsageError
-from .game import Estimate, Game, kernel_shap
+from .game import Estimate, Game
+from .kernel import kernel_shap
 
 LARGEST_LOW_ORDER = 16
 

@@ -4,8 +4,10 @@ import csv
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,13 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+import sigcli
 from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
+from sigcli.engine.batches import Batches
 from sigcli.engine.failures import contained
 from sigcli.engine.integrate import Task, integrate, outcomes
-from sigcli.engine.memory import Batches, is_out_of_memory
+from sigcli.engine.memory import is_out_of_memory
 from sigcli.errors import SigError, StoppedError
 from sigcli.evaluation.evaluate import evaluate
 from sigcli.methods import METHODS
@@ -27,8 +31,9 @@ from sigcli.names import escaped, local, original, portable, printable
 from sigcli.records import json_text
 from sigcli.runs.folder import append_row, cell_text, open_run, safe_cell
 from sigcli.scores.classifier import Scorer
+from sigcli.scores.distance import ImagePairs as PairDistance
 
-from toys import smooth_net, subject
+from toys import Images, smooth_net, subject
 
 SEEN = {"resize": 16, "crop": 16, "mean": (0.0,) * 3, "std": (1.0,) * 3, "device": "cpu", "pictures": False}
 NET = """
@@ -49,6 +54,9 @@ def loud(): print("at load"); return Net("loud")
 def picky(): return Net("picky")
 def tight(): return Net("tight")
 def spread(): return Net("spread")
+def conv():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
 """
 
 
@@ -284,6 +292,36 @@ class TestNames:
         measured = evaluate("out", metric="sparseness", pictures=False)
         assert {figure.error for figure in measured.figures} == {""}
         assert [figure.image for figure in measured.figures] == [item.image for item in found]
+
+
+class TestWhoIsToBlame:
+    def test_what_a_score_cannot_do_with_outputs_is_the_models(self):
+        (no_gradient,) = outcomes(Scorer(lambda x: x.detach().flatten(1)), TestOneBatchOfMany().tasks(1))
+        assert str(no_gradient).startswith("the model raised RuntimeError: element 0 of tensors does not require grad")
+        (too_few,) = outcomes(Scorer(lambda x: x.mean((1, 2, 3))[:, None]), TestOneBatchOfMany().tasks(1))
+        assert str(too_few).startswith("the model raised RuntimeError: index 1 is out of bounds")
+
+    def test_what_a_distance_of_images_does_is_the_models(self):
+        pairs = PairDistance(lambda one, other: one.detach().sum((1, 2, 3)), Images(subject().x[None]))
+        (found,) = outcomes(pairs, [Task(subject(target=0), METHODS["ig"].load()(subject(target=0)))])
+        assert str(found).startswith("the model raised")
+
+    @pytest.mark.parametrize(
+        ("method", "file", "name"),
+        [
+            ("rise", "methods/perturbation.py", "on_pixels"), ("gradcam", "methods/cam.py", "on_pixels"),
+            ("ig", "engine/accumulate.py", "spread_positions"), ("sig", "engine/accumulate.py", "accumulate"),
+        ],
+    )  # fmt: skip
+    def test_a_fault_of_ours_is_told_with_its_line(self, here, monkeypatch, method, file, name):
+        def broken(*_, **__):
+            return {}["ours"]
+
+        # a function with a fault, as if it stood in that file
+        code = broken.__code__.replace(co_filename=str(Path(sigcli.__file__).parent / file))
+        monkeypatch.setattr(f"sigcli.{file[:-3].replace('/', '.')}.{name}", types.FunctionType(code, {}))
+        (item,) = explain("in/a.png", model="faultnet:conv", method=method, write=False, **SEEN)
+        assert re.match(rf"the method \(sigcli/{file}, line \d+\) raised KeyError: 'ours'", item.error)
 
 
 class TestOutput:

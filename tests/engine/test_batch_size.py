@@ -69,6 +69,27 @@ def test_no_pass_holds_more_images_than_asked(here):
     np.testing.assert_allclose(numbers, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_no_method_shows_the_model_more_images_than_asked(here):
+    methods = "ig,eg,rise,occlusion,deepshap,gradient-shap,guided-ig,blur-ig,lime,low-order-shap"
+    line = [
+        "explain",
+        "in/0.png",
+        "in/1.png",
+        "--model",
+        "counted:Net",
+        "--size",
+        "24",
+        "--device",
+        "cpu",
+        "--no-pictures",
+    ]
+    done = CliRunner().invoke(
+        app, [*line, "--method", methods, "--players", "grid:2x2", "--set", "rise.samples=21", "--batch-size", "2"]
+    )
+    assert done.exit_code == 0, done.output
+    assert max(sys.modules["counted"].SEEN) == 2
+
+
 def test_checks_of_certainty_keep_to_it(here):
     seen = []
     hook = register_module_forward_pre_hook(

@@ -85,7 +85,9 @@ def test_tables_agree_with_the_figures(here):
 
 def test_every_metric_runs_on_the_bundled_network(here):
     names = [
-        name for name, entry in METRICS.items() if not entry.properties["column"] and entry.properties["scope"] != "model"
+        name
+        for name, entry in METRICS.items()
+        if not entry.properties["column"] and entry.properties["scope"] != "model"
     ]
     settings = {
         "gradient": 0, "max-sensitivity.samples": 2, "avg-sensitivity.samples": 2, "parameter-randomisation.stages": 2,
@@ -500,8 +502,8 @@ def test_the_best_is_marked_only_where_intervals_support_it():
 
 def test_a_perfect_map_scores_one_in_localisation(here):
     """The mask itself as the map, through the whole chain of sizes and crops."""
-    from sigcli.attribution.options import ExplainOptions
     from sigcli.attribution.explanation import Explanation
+    from sigcli.attribution.options import ExplainOptions
     from sigcli.attribution.select import choose_metrics
     from sigcli.attribution.session import prepare
     from sigcli.evaluation.measure import Measuring

@@ -11,7 +11,8 @@ import pytest
 from sigcli.errors import UsageError
 from sigcli.gridworld.rewards import REWARDS, Step, load_reward, r1, r2
 from sigcli.gridworld.world import World, value_table
-from sigcli.shapley.game import exact, exact_fractions, members_of
+from sigcli.shapley.exact import exact, exact_fractions
+from sigcli.shapley.game import members_of
 
 
 def best_walk(world: World, reward, pairs: frozenset[int], cell, arrived: bool) -> float:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from sigcli.methods import METHODS
-from sigcli.shapley.game import kernel_shap, permutation
+from sigcli.shapley.kernel import kernel_shap
+from sigcli.shapley.sampling import permutation
 
 from toys import attribute, coalition_values, shapley, subject
 

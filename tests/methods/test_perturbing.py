@@ -14,7 +14,8 @@ from sigcli.errors import AttributionError, BudgetError, UsageError
 from sigcli.methods.perturbation import ridge_fit
 from sigcli.players import parse
 from sigcli.shapley.closed_forms import linear_shap, low_order_shap, max_shap
-from sigcli.shapley.game import exact, table
+from sigcli.shapley.exact import exact
+from sigcli.shapley.game import table
 
 from toys import attribute, coalition_values, shapley, smooth_net, subject
 

@@ -19,7 +19,7 @@ from sigcli.errors import ModelError
 from sigcli.inputs.images import find_images, read_image
 from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess
-from sigcli.models.sources.files import FixedBatch
+from sigcli.models.wrappers.fixed_batch import FixedBatch
 
 
 class Tiny(nn.Module):

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 from sigcli.errors import UsageError
 from sigcli.scenarios.scenario import scenario
 from sigcli.scenarios.shapley_regression.study import retrained
-from sigcli.shapley.game import exact
+from sigcli.shapley.exact import exact
 
 
 def data(columns=4, rows=30):

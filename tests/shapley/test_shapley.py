@@ -12,7 +12,10 @@ from sigcli import draws
 from sigcli.errors import BudgetError, UsageError
 from sigcli.shapley.coalitions import size_weights
 from sigcli.shapley.effective import Pool, draw_effective, effective_shapley, sample_pool
-from sigcli.shapley.game import _kernel_coalitions, exact, kernel_shap, members_of, permutation, table
+from sigcli.shapley.exact import exact
+from sigcli.shapley.game import members_of, table
+from sigcli.shapley.kernel import _kernel_coalitions, kernel_shap
+from sigcli.shapley.sampling import permutation
 
 SAMPLED = [permutation, kernel_shap]
 ALL = [*SAMPLED, effective_shapley]

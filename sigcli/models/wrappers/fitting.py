@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..checks import attempt
 from ..sources.external import Function
-from ..sources.files import FixedBatch
+from .fixed_batch import FixedBatch
 from .twins import Twin
 
 _BATCHES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64)

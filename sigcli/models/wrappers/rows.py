@@ -22,8 +22,8 @@ from ..loading import kind_of, name_of, place_of
 from ..model import Model, Source
 from ..preprocess import Preprocess, Size
 from ..sources.external import given_network, load_factory
-from ..sources.files import FixedBatch
 from .fitting import fit
+from .fixed_batch import FixedBatch
 from .twins import inputs_of
 
 _SPREADS = (0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 1000.0, 1000.0)

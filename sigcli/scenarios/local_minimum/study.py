@@ -22,7 +22,8 @@ from ...models.preprocess import Preprocess
 from ...models.sources.trained import Trained
 from ...runs.folder import save_table
 from ...scores.classifier import Scorer
-from ...shapley.game import exact, table
+from ...shapley.exact import exact
+from ...shapley.game import table
 from ...training.loop import Held, Recipe
 from ...types import Subject
 from ..maps import means_of

@@ -11,7 +11,10 @@ import numpy as np
 from ... import draws
 from ...errors import UsageError
 from ...runs.folder import save_table
-from ...shapley.game import Game, exact, kernel_shap, permutation, table
+from ...shapley.exact import exact
+from ...shapley.game import Game, table
+from ...shapley.kernel import kernel_shap
+from ...shapley.sampling import permutation
 from ..scenario import Progress, Verdict, claim
 
 FILES = ("estimates.csv", "convergence.png")

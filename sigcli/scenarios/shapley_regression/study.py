@@ -11,7 +11,8 @@ from jaxtyping import Float64
 
 from ...errors import UsageError
 from ...runs.folder import save_table
-from ...shapley.game import exact, members_of
+from ...shapley.exact import exact
+from ...shapley.game import members_of
 from ..scenario import Progress, Verdict, claim
 
 FILES = ("values.csv", "coalitions.csv", "values.png")

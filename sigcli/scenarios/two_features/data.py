@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...shapley.game import exact, table
+from ...shapley.exact import exact
+from ...shapley.game import table
 
 LOW, HIGH, RAMP = 0.25, 0.5, 0.05
 """The range asked for, and how far to either side of its ends the score moves from 0 to 1."""

@@ -1,0 +1,323 @@
+"""The one batcher: everything that asks a model about many images cuts its batches here.
+
+Requests of many items each come as a lazy stream. `Batcher` cuts them into batches that run across requests, all items of a
+batch alike in shape; it may fill up a short batch, since kernels differ with the number of images and with them the last
+bits; it halves the size for good where memory runs out; where a batch fails, it tries its requests one by one; and it hands
+the requests back in their order. `Batches` is the size alone, with the halving, for callers that have one request.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import SigError
+from .failures import contained
+from .memory import MemoryShortage, is_out_of_memory, too_little_memory
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Request")
+Answers = tuple[Tensor, ...]
+"""What a model says of a batch: tensors whose first axis is that of the images."""
+Call = Callable[[Tensor, Tensor], Answers]
+"""Images (N, C, H, W) and their targets (N,) → what the model says of them."""
+
+
+@dataclass(eq=False)
+class Batches:
+    """How many images go through a model at once: halved for good where memory runs out.
+
+    Args:
+        size: images per call, at first.
+    """
+
+    size: int
+    _whole: int | None = field(default=None, init=False)  # the size before memory ran out, until a batch fits
+
+    def attempt(self, call: Callable[[], T], shape: Sequence[int], count: int | None = None) -> list[T]:
+        """What a call gives, in a list; an empty list where memory ran out, and the size is halved for another try.
+
+        Args:
+            call: passes a batch through the model.
+            shape: of one image (C, H, W), for the message.
+            count: images in the batch, where they are fewer than the size.
+
+        Raises:
+            MemoryShortage: one image does not fit. The size is then what it was: other images may be smaller.
+        """
+        try:
+            found = [call()]
+        except Exception as error:
+            if isinstance(error, MemoryShortage) or not is_out_of_memory(error):
+                self._whole = None
+                raise
+            short = error.with_traceback(None)  # which holds the tensors of the failed attempt
+        else:
+            self._whole = None
+            return found
+        whole, tried = self._whole or self.size, min(count or self.size, self.size)
+        if tried == 1:
+            self.size, self._whole = whole, None
+            raise too_little_memory(tuple(shape)) from short
+        self.size, self._whole = tried // 2, whole
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        return []
+
+    def parts(self, count: int, shape: Sequence[int], call: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
+        """Yield (which images, what the call gives for them), in order.
+
+        Args:
+            count: number of images.
+            shape: of one image (C, H, W), for the message.
+            call: passes some of them through the model.
+
+        Raises:
+            MemoryShortage: see `attempt`.
+        """
+        at = 0
+        while at < count:
+            part = slice(at, min(at + self.size, count))
+            for found in self.attempt(partial(call, part), shape, part.stop - at):
+                yield part, found
+                at = part.stop
+
+
+@dataclass(eq=False)
+class Request(ABC):
+    """Items of one shape that are to go through a model, and what is made of the answers.
+
+    Args:
+        passed: how many items went through the model so far.
+        seconds: their share of the time of the batches that they were in.
+        error: what was raised instead, where errors are contained.
+    """
+
+    passed: int = field(default=0, init=False)
+    seconds: float = field(default=0.0, init=False)
+    error: SigError | None = field(default=None, init=False)
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many items there are."""
+
+    @property
+    @abstractmethod
+    def like(self) -> Tensor:
+        """A tensor of an item's shape (C, H, W), type and device."""
+
+    @property
+    @abstractmethod
+    def target(self) -> int:
+        """What the model is asked about the items: a class, or the number of a partner."""
+
+    def start(self) -> None:  # noqa: B027  most have nothing to prepare
+        """Prepare for the first items."""
+
+    @abstractmethod
+    def write(self, items: slice, place: Tensor) -> None:
+        """Write some items (k, C, H, W) into their place in a batch. The same items may be asked for again."""
+
+    @abstractmethod
+    def take(self, items: slice, *answers: Tensor) -> None:
+        """Note what the model says of the items that were written last. Items come once each, in their order."""
+
+
+Piece = tuple[R, slice]
+"""Some consecutive items of a request, as part of a batch."""
+
+
+@dataclass(eq=False)
+class Batcher(Generic[R]):
+    """Passes a stream of requests through a model, in batches that run across them.
+
+    Args:
+        call: the model.
+        batches: the size of a batch; others may share it.
+        filled: fill up a short batch to the size with its last image. A request's answers then depend neither on its company
+            nor on where a run was interrupted.
+        twins: on a CPU, which has other kernels for a single image, fill up a batch of one to two while memory lasts.
+        contain: whatever is raised for one request becomes its `error`, and the others go on. A batch that fails is tried
+            request by request, each in the places that it has in it, so that the others get what they get undisturbed.
+        progress: called after each batch with the number of its items.
+    """
+
+    call: Call
+    batches: Batches
+    filled: bool = False
+    twins: bool = False
+    contain: bool = False
+    progress: Callable[[int], None] | None = None
+    _buffer: Tensor | None = field(default=None, init=False)
+
+    def run(self, requests: Iterable[R]) -> Iterator[R]:
+        """Hand back each request in order, once all of its items went through the model or it has an error.
+
+        Args:
+            requests: read lazily, no further ahead than a batch reaches. A change of shape ends a batch early.
+
+        Raises:
+            MemoryShortage: one image does not fit the device, where errors are not contained.
+
+        What the model and the requests raise comes through as it is, unless errors are contained.
+        """
+        open_: deque[R] = deque()
+        for request in requests:
+            if _left(open_) and _kind(open_[-1].like) != _kind(request.like):
+                yield from self._emptied(open_, rest=True)
+            open_.append(request)
+            with self._containing(request):
+                request.start()
+            yield from self._emptied(open_, rest=False)
+        yield from self._emptied(open_, rest=True)
+
+    def _emptied(self, open_: deque[R], *, rest: bool) -> Iterator[R]:
+        """Pass full batches, and the rest where nothing is to join it; hand back what is done."""
+        while True:
+            while open_ and (open_[0].error or open_[0].passed == len(open_[0])):
+                yield open_.popleft()
+            if _left(open_) < (1 if rest else self.batches.size):
+                return
+            self._pass(open_)
+
+    @contextmanager
+    def _containing(self, request: R) -> Iterator[None]:
+        """Whatever is raised within is this request's error."""
+        try:
+            yield
+        except Exception as error:
+            if not self.contain:
+                raise
+            request.error = contained(error)
+
+    def _pass(self, open_: Iterable[R]) -> None:
+        """Pass one batch through the model; where memory runs out, the size is halved and the items are still to come."""
+        before = time.perf_counter()
+        pieces = self._cut(open_)
+        counts = [items.stop - items.start for _, items in pieces]
+        total = sum(counts)
+        found: list[list[Answers | SigError]] = []
+        with self._containing(pieces[0][0]):  # what does not fit has a batch to itself
+            count = self.batches.size if self.filled else total
+            call = partial(self._answers, pieces, _places(counts))
+            found = self.batches.attempt(call, pieces[0][0].like.shape, count)
+        for answers in found:
+            self._hand_out(pieces, answers)
+        seconds = time.perf_counter() - before
+        for (request, _), count in zip(pieces, counts, strict=True):
+            request.seconds += seconds * count / total
+        if not found:
+            self._buffer = None
+        elif self.progress:
+            self.progress(total)
+
+    def _hand_out(self, pieces: Sequence[Piece[R]], found: Sequence[Answers | SigError]) -> None:
+        """Give each piece of a batch what the model says of it."""
+        for (request, items), answers in zip(pieces, found, strict=True):
+            request.passed = items.stop
+            if isinstance(answers, SigError):
+                request.error = answers
+                continue
+            with self._containing(request):
+                request.take(items, *answers)
+
+    def _cut(self, open_: Iterable[R]) -> list[Piece[R]]:
+        """The next items of the open requests, as many as a batch holds."""
+        pieces: list[Piece[R]] = []
+        room = self.batches.size
+        for request in open_:
+            count = min(room, _left([request]))
+            if count:
+                pieces.append((request, slice(request.passed, request.passed + count)))
+                room -= count
+        return pieces
+
+    def _answers(self, pieces: Sequence[Piece[R]], places: Sequence[slice]) -> list[Answers | SigError]:
+        """What the model says of each piece of a batch, or the error that stands for it."""
+        total = places[-1].stop
+        images = self._room(pieces[0][0].like, total)
+        written = [
+            self._attempted(partial(request.write, items, images[place]))
+            for (request, items), place in zip(pieces, places, strict=True)
+        ]
+        sound = [place for place, error in zip(places, written, strict=True) if error is None]
+        if not sound:
+            return [error for error in written if error is not None]
+        images[total:] = images[total - 1]
+        asked = np.repeat([request.target for request, _ in pieces], [place.stop - place.start for place in places])
+        targets = torch.from_numpy(np.append(asked, asked[-1:].repeat(len(images) - total))).to(images.device)
+        call = partial(self._asked, images, targets)
+        # What could not be written must not disturb the others.
+        together = self._attempted(partial(call, None if len(sound) == len(pieces) else sound))
+        if isinstance(together, SigError) and len(sound) > 1:
+            return [error or self._alone(call, place) for place, error in zip(places, written, strict=True)]
+        return [
+            error or (together if isinstance(together, SigError) else tuple(one[place] for one in together))
+            for place, error in zip(places, written, strict=True)
+        ]
+
+    def _alone(self, call: Callable[[Sequence[slice]], Answers], place: slice) -> Answers | SigError:
+        """What the model says of one piece of a batch that failed, or the error that it fails with itself."""
+        found = self._attempted(partial(call, [place]))
+        return found if isinstance(found, SigError) else tuple(one[place].clone() for one in found)
+
+    def _attempted(self, call: Callable[[], T]) -> T | SigError:
+        """What a call gives, or what it raises where errors are contained; but not that memory ran out."""
+        try:
+            return call()
+        except Exception as error:
+            if not self.contain or (is_out_of_memory(error) and not isinstance(error, MemoryShortage)):
+                raise
+            return contained(error)
+
+    def _asked(self, images: Tensor, targets: Tensor, wanted: Sequence[slice] | None) -> Answers:
+        """What the model says of a batch; where only some places are wanted, one of their images is in all others."""
+        if wanted is not None:
+            rows = torch.full((len(images),), wanted[-1].stop - 1, device=images.device)
+            for place in wanted:
+                rows[place] = torch.arange(place.start, place.stop, device=images.device)
+            images, targets = images[rows], targets[rows]
+        size = self.batches.size
+        try:
+            return self.call(images, targets)
+        except Exception as error:
+            if len(images) <= size or not is_out_of_memory(error):
+                raise
+        self.twins = False  # there is memory for one
+        return self.call(images[:size], targets[:size])
+
+    def _room(self, like: Tensor, total: int) -> Tensor:
+        """Where a batch is written, (N, C, H, W): the same memory for every batch, since new memory has its price."""
+        count = self.batches.size if self.filled else total
+        if self.twins and like.device.type == "cpu":
+            count = max(count, 2)
+        room = self._buffer
+        if room is None or len(room) < count or _kind(room[0]) != _kind(like):
+            room = self._buffer = like.new_empty(max(count, self.batches.size), *like.shape)
+        return room[:count]
+
+
+def _left(requests: Iterable[Request]) -> int:
+    """How many items are still to go through the model."""
+    return sum(len(request) - request.passed for request in requests if request.error is None)
+
+
+def _kind(item: Tensor) -> tuple[object, ...]:
+    """What the items of a batch have in common."""
+    return item.shape, item.dtype, item.device
+
+
+def _places(counts: Sequence[int]) -> list[slice]:
+    """Where pieces of these lengths stand in a batch."""
+    ends = np.cumsum(counts).tolist()
+    return [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
