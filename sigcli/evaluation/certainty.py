@@ -14,7 +14,6 @@ from ..attribution.session import Session
 from ..engine.batches import Batches
 from ..errors import ImageError, UsageError
 from ..inputs.images import read_image
-from ..metrics import METRICS
 from ..metrics import certainty as checks
 from ..models.model import Model
 from ..models.wrappers.certainty import Aware, takes_none
@@ -51,18 +50,24 @@ def judge_certainty(
         raise takes_none(f"the metric {chosen[0].name}", session.model.name)
     network = _on_device(session.model.module.inner, session.model.device)
     x, labels, failed = _inputs(session, truth)
-    size, rows = session.passed(checks.BATCH), []
-    for one in chosen:
-        if one.entry.name == "neutrality":
-            value = checks.neutrality(network, x, _shares(session, x, labels), session.model.head, size)
-        else:
-            value = checks.information_absence(network, x, session.model.head, size)
-        entry = METRICS[one.entry.name].properties
-        rows.append({
-            "method": "", "minus": "", "metric": one.name, "imputation": "", "unit": entry["unit"], "better": "lower",
-            "mean": value, "ci_low": None, "ci_high": None, "n": len(x), "failed": failed,
-        })  # fmt: skip
-    return rows
+    known = {
+        "network": network, "images": x, "head": session.model.head, "size": session.passed(checks.BATCH),
+        "class_shares": _shares(session, x, labels),
+    }  # fmt: skip
+    return [_row(one, float(_measured(one, known)), len(x), failed) for one in chosen]
+
+
+def _measured(one: Chosen, known: Mapping[str, Any]) -> float:
+    return one.entry.load()(*(known[name] for name in one.entry.properties["takes"]), **one.options)
+
+
+def _row(one: Chosen, value: float, count: int, failed: int) -> dict[str, Any]:
+    facts = one.entry.properties
+    return {
+        "method": "", "minus": "", "metric": one.name, "imputation": "", "unit": facts["unit"],
+        "better": "higher" if facts["higher_is_better"] else "lower", "mean": value, "ci_low": None, "ci_high": None,
+        "n": count, "failed": failed,
+    }  # fmt: skip
 
 
 def _on_device(network: checks.CertaintyModel, device: torch.device) -> checks.CertaintyModel:

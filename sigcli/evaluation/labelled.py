@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from ..attribution.decoding import run_names
 from ..attribution.select import parse_target
 from ..attribution.session import Session
+from ..catalog import Entry
 from ..engine.batches import Batcher, Batches, Request
 from ..engine.failures import attempted
 from ..errors import AttributionError, ModelError, SigError, UsageError
@@ -96,7 +97,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
         UsageError: no image has one.
         ModelError: the model fails on all that have one.
     """
-    rows: list[dict[str, Any]] = []
+    judged: list[_Judged] = []
     missing: dict[str, str] = {}
     failed = ""
     scorer = session.classifier
@@ -105,18 +106,19 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     )
     for one in batcher.run(_with_labels(session, truth, missing)):
         if one.error is None:
-            rows.append(one.row)
+            judged.append(one)
         else:
             missing[one.name] = " ".join(str(one.error).split())
             failed = failed or one.name
-    if not rows:
+    if not judged:
         if failed:
             raise ModelError("the model can judge no image that has a label", given=f"{failed}: {missing[failed]}")
         raise UsageError("no image has a label in the file", given=", ".join(list(missing)[:3]))
+    rows = [one.row for one in judged]
     diagram = reliability(
         np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
     )
-    return Labelled(rows, _summary(rows, diagram, len(missing)), diagram, missing)
+    return Labelled(rows, _summary(judged, len(missing)), diagram, missing)
 
 
 def _with_labels(session: Session, truth: Mapping[str, int], missing: dict[str, str]) -> Iterator[_Judged]:
@@ -145,6 +147,7 @@ class _Judged(Request):
     label: int
     x: torch.Tensor
     row: dict[str, Any] = field(default_factory=dict, init=False)
+    ranked: list[int] = field(default_factory=list, init=False)
 
     def __len__(self) -> int:
         return 1
@@ -166,6 +169,7 @@ class _Judged(Request):
             raise AttributionError("the model gives NaN or infinity for this image")
         (shares,) = self.model.head.answers(outputs)
         top = shares.topk(min(5, len(shares))).indices.tolist()
+        self.ranked = top
         self.row = {
             "image": self.name, "label": self.label, "label_name": self.model.answer(self.label), "predicted": top[0],
             "predicted_name": self.model.answer(top[0]), "confidence": float(shares[top[0]]),
@@ -178,17 +182,26 @@ def _known(truth: Mapping[str, int], name: str) -> int | None:
     return truth.get(name, truth.get(name.replace("\\\\", "\\")))
 
 
-def _summary(rows: list[dict[str, Any]], diagram: Reliability, failed: int) -> list[dict[str, Any]]:
-    found = []
-    for metric, column in (("accuracy", "correct"), ("top-5-accuracy", "in_top5"), ("calibration-error", None)):
-        mean, low, high = diagram.error, None, None
-        if column is not None:
-            right = sum(row[column] for row in rows)
-            mean, (low, high) = right / len(rows), wilson(right, len(rows))
-        entry = METRICS[metric].properties
-        found.append({
-            "method": "", "minus": "", "metric": metric, "imputation": "", "unit": entry["unit"],
-            "better": "higher" if entry["higher_is_better"] else "lower", "mean": mean, "ci_low": low, "ci_high": high,
-            "n": len(rows), "failed": failed,
-        })  # fmt: skip
-    return found
+def _summary(judged: Sequence[_Judged], failed: int) -> list[dict[str, Any]]:
+    """Every metric of the model that its line in the catalogue says to take nothing but what is known here."""
+    rows = [one.row for one in judged]
+    known = {
+        "predicted": np.array([row["predicted"] for row in rows]), "labels": np.array([row["label"] for row in rows]),
+        "ranked": np.array([one.ranked for one in judged]), "confidence": np.array([row["confidence"] for row in rows]),
+        "right": np.array([row["correct"] == 1 for row in rows]),
+    }  # fmt: skip
+    return [
+        _row(entry, float(entry.load()(*(known[name] for name in entry.properties["takes"]))), len(rows), failed)
+        for entry in METRICS.values()
+        if entry.properties["scope"] == "model" and known.keys() >= set(entry.properties["takes"])
+    ]
+
+
+def _row(entry: Entry, value: float, count: int, failed: int) -> dict[str, Any]:
+    facts = entry.properties
+    low, high = wilson(round(value * count), count) if facts["interval"] == "wilson" else (None, None)
+    return {
+        "method": "", "minus": "", "metric": entry.name, "imputation": "", "unit": facts["unit"],
+        "better": "higher" if facts["higher_is_better"] else "lower", "mean": value, "ci_low": low, "ci_high": high,
+        "n": count, "failed": failed,
+    }  # fmt: skip

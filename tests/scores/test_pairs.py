@@ -380,7 +380,7 @@ def test_a_kink_at_equal_images_is_noted(here):
 
 
 def test_evaluate_refuses_pairs(here):
-    with pytest.raises(UsageError, match="single images"):
+    with pytest.raises(UsageError, match="unknown option of evaluate"):
         evaluate("a", partner="b", model="nets:pair")
     with pytest.raises(ModelError, match="two inputs"):
         load_model("nets:pair", resize=32, crop=32)
