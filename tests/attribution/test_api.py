@@ -215,8 +215,8 @@ def test_a_function_is_a_method(net, tmp_path):
     )
     values = {(one.image, one.metric, one.method): one.value for one in found.values}
     assert not any(one.error for one in found.values)
-    for image, metric, method in values:
-        assert values[image, metric, method] == pytest.approx(values[image, metric, "gradient"], rel=1e-4)
+    for (image, metric, _), value in values.items():
+        assert value == pytest.approx(values[image, metric, "gradient"], rel=1e-4)
     assert "mine deletion" in repr(found)
     assert found.plot(tmp_path / "table.png").size[0] > 100
     other = sigcli.explain(x[:1], model=net, method={"flat": lambda model, inputs, targets: inputs.mean(1)})[0]
@@ -244,7 +244,7 @@ def test_docstrings_tell_every_option():
             assert f"    {name}: " in function.__doc__
             assert known.help in function.__doc__
         assert "typing." not in function.__doc__
-        assert list(inspect.signature(function).parameters)[0] == "images"
+        assert next(iter(inspect.signature(function).parameters)) == "images"
 
 
 def test_importing_the_package_imports_no_torch():
