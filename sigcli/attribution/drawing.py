@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from .. import render
 from ..errors import UsageError
-from .explanation import Explanation, done_of
 from .samples.bars import draw_features, write_feature_sheet
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
 
 SIGNS = ("positive", "negative")
 
@@ -109,6 +111,11 @@ class Page:
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
         return render.uncertainty_image(error, **dress)
+
+
+def done_of(items: Iterable[Explanation]) -> list[Explanation]:
+    """Those that succeeded."""
+    return [item for item in items if item.status == "ok"]
 
 
 def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -208,8 +207,3 @@ def failed(item: Explanation, error: Exception, what: str = "") -> Explanation:
     """An explanation that failed, and why: what went wrong, and the error in one line."""
     cause = contained(error)
     return replace(item, status="failed", error=what + " ".join(str(cause).split()), seen=UNSEEN, cause=cause)
-
-
-def done_of(items: Iterable[Explanation]) -> list[Explanation]:
-    """Those that succeeded."""
-    return [item for item in items if item.status == "ok"]

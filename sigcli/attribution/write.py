@@ -14,8 +14,8 @@ from ..files import Stamp, stamp
 from ..runs.folder import RunFolder, stopped
 from ..runs.ledger import Entry, digest_of
 from ..runs.table import FACTS
-from .drawing import Drawing, Page, sheet
-from .explanation import Explanation, done_of, failed
+from .drawing import Drawing, Page, done_of, sheet
+from .explanation import Explanation, failed
 from .formats import FORMATS
 from .samples.bars import write_feature_sheet
 
