@@ -125,11 +125,12 @@ def _read(options: type[O], context: typer.Context, values: dict[str, Any], scre
         UsageError: a text that cannot be read, or an option typed under two names.
     """
     given: dict[str, Any] = {}
+    every = table(options)
     for name, value in values.items():
         if _source(context, name) in ("DEFAULT", "DEFAULT_MAP") or value is None:
             continue
         now, old, number = name.partition(_WAS)
-        known = table(options)[now][0]
+        known = every[now][0]
         if old:
             screen.say(
                 f"note: {known.was[int(number)]} is now {flags(now, known)[0]}; the old name goes with the next version."

@@ -1,21 +1,55 @@
-"""The command `sig`: a table of contents. Each command is a file of its own and imports torch only when it runs."""
+"""The command `sig`: a table of contents. A command's file is imported when it is asked for, and torch only when it runs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .. import __version__
-from .benchmark import app as benchmark
-from .evaluate import evaluate
-from .explain import explain
-from .gridworld import gridworld
-from .listing import listing
-from .train import train
+
+COMMANDS = {
+    "explain": "explain:explain",
+    "evaluate": "evaluate:evaluate",
+    "gridworld": "gridworld:gridworld",
+    "benchmark": "benchmark:app",
+    "train": "train:train",
+    "list": "listing:listing",
+}
+"""Name → module and function, or group, within this package."""
+
+
+class Commands(TyperGroup):
+    """The commands of the table, each loaded when it is asked for."""
+
+    def __init__(self, *arguments: Any, **known: Any):
+        super().__init__(*arguments, **known)
+        self.commands = dict.fromkeys(COMMANDS)  # type: ignore[assignment]  names, from which a near one is suggested
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Their names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """One of them, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        found = getattr(import_module(f".{module}", __package__), name)
+        if not isinstance(found, typer.Typer):
+            alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            alone.command(cmd_name)(found)
+            found = alone
+        made = typer.main.get_command(found)
+        made.name = cmd_name
+        return made
+
 
 app = typer.Typer(
     name="sig",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -23,12 +57,6 @@ app = typer.Typer(
     help="Explain image classifiers: which pixels made this model say 'goldfish', and how sure is that map?\n\n"
     "Shapley Integrated Gradients, and the methods and baselines it is compared with.",
 )
-app.command("explain")(explain)
-app.command("evaluate")(evaluate)
-app.command("gridworld")(gridworld)
-app.add_typer(benchmark, name="benchmark")
-app.command("train")(train)
-app.command("list")(listing)
 
 
 def _version(show: bool) -> bool:

@@ -142,14 +142,14 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
         return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
-    weights = plan.weight[points].tolist()
+    weights, total = plan.weight[points].tolist(), len(plan)
     for one, moved, weight in zip(gradient, movement, weights, strict=True):
         if plan.players is None:
             run.open.add_(one, alpha=weight)
         else:
             run.open.addcmul_(one, moved)
         run.done += 1
-        if run.done == len(plan) or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
+        if run.done == total or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
             _close_unit(run)
 
 
