@@ -11,10 +11,10 @@ from typing import Any, get_args, get_type_hints
 
 import jaxtyping
 from beartype import BeartypeConf, beartype
-from jaxtyping import AbstractArray, install_import_hook
+from jaxtyping import AbstractArray, TypeCheckError, install_import_hook
 
 _jaxtyped = jaxtyping.jaxtyped
-check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+check = beartype(conf=BeartypeConf(is_pep484_tower=True, violation_type=TypeCheckError))
 """The type checker: an int is accepted where a float is asked for, as in PEP 484."""
 
 
