@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 from sigcli.cli.main import app
 from sigcli.scenarios.shap_digits import study as shap_digits
 
+from pages import chains, commands
 from repository import ROOT
 
 DOCS = (ROOT / "docs" / "certainty.md").read_text(encoding="utf-8")
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCS, re.S) for line in block.splitlines() if line.strip()]
+COMMANDS = commands(DOCS)
 CHEAP = {
     "mnist-masked": ["--images", "2", "--steps", "2"],
     "shap-digits": ["--data", "digits", "--images", "2", "--steps", "2", "--method", "ig"],
@@ -78,11 +79,15 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_command_runs(folder):
+def test_the_page_has_its_commands():
     assert len(COMMANDS) == 14
-    for command in COMMANDS:
+    assert all(command.startswith("sig ") for command in COMMANDS)
+
+
+@pytest.mark.parametrize("chain", chains(COMMANDS), ids=lambda chain: chain[0])
+def test_every_command_runs(chain, folder):
+    for command in chain:
         words = shlex.split(command)
-        assert words[0] == "sig"
         kind = next(name for name in CHEAP if name in words)
         extra = CHEAP[kind] + ([] if kind == "two-features" else ["--device", "cpu"])
         if kind == "explain" and "sig" in words[words.index("--method") + 1].split(","):

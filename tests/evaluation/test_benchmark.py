@@ -115,6 +115,8 @@ def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
     assert times["gradient"]["seconds_per_image"] < 12 * 0.05
     found = [float(row["seconds"]) for row in rows("alone/results.csv") if row["method"] == "ig"]
     assert times["ig"]["seconds_sd"] == pytest.approx(np.std(found, ddof=1), abs=2e-3)
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
     shared = benchmark("in", counts=[3], out="shared", pictures=False, timing="shared", **options)
     for one, other in zip(alone.rows, shared.rows, strict=True):
         assert one["mean"] == pytest.approx(other["mean"], rel=1e-4)
