@@ -74,11 +74,7 @@ def newcomer(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def downloaded(self, *_, **__):
-        name = {
-            "MobileNet_V2_Weights": "mobilenet_v2",
-            "ResNet18_Weights": "resnet18",
-            "SqueezeNet1_1_Weights": "squeezenet1_1",
-        }[type(self).__name__]
+        name = {"ResNet18_Weights": "resnet18", "SqueezeNet1_1_Weights": "squeezenet1_1"}[type(self).__name__]
         return torchvision.models.get_model(name, weights=None).state_dict()
 
     monkeypatch.setattr(torchvision.models.WeightsEnum, "get_state_dict", downloaded)
