@@ -280,7 +280,7 @@ class Batcher(Generic[R]):
             return contained(error)
 
     def _asked(self, images: Tensor, targets: Tensor, count: int, wanted: Sequence[slice] | None) -> Answers:
-        """What the model says of a batch, of which so many are no twins; others than those wanted give way to one of these."""
+        """What the model says of a batch, of which so many are no twins; all but the wanted places hold a wanted image."""
         if wanted is not None:
             rows = torch.full((len(images),), wanted[-1].stop - 1, device=images.device)
             for place in wanted:
