@@ -34,7 +34,7 @@ from sigcli.methods.places import last_layer
 from sigcli.methods.run import attributions
 from sigcli.methods.trace import Trace
 from sigcli.models.fold import prepare
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
 SIDES = {"vit_*": 224, "maxvit*": 224, "inception*": 160}
@@ -195,7 +195,7 @@ def row(
     found["kind"] = kind if expected else "other"
     started = time.perf_counter()
     try:
-        (map_,) = attributions(METHODS["gradcam"], {"relu": False}, Scorer(net), [who])
+        (map_,) = attributions(METHODS["gradcam"], {"relu": False}, ClassScore(net), [who])
     except SigError as error:
         return found | {"layer": f"refused: {error.what}"}
     found["seconds"] = f"{time.perf_counter() - started:.2f}"
@@ -206,7 +206,7 @@ def row(
     if expected:
         found["of_gradcam"] = f"{correlation(map_.values, expected[0]):.6f}"
     try:
-        (cam,) = attributions(METHODS["cam"], {}, Scorer(net), [who])
+        (cam,) = attributions(METHODS["cam"], {}, ClassScore(net), [who])
         found["of_cam"] = f"{correlation(cam.values, expected[1]):.6f}" if expected else "runs"
     except SigError:
         found["of_cam"] = "refused"

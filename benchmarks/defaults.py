@@ -34,7 +34,7 @@ from sigcli.metrics.statistics import bootstrap, paired
 from sigcli.models.model import Model
 from sigcli.render import default_sigma, smooth
 from sigcli.scenarios.shapes import data as shapes
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
 EVALUATIONS, STEPS, ROAD_STEPS = 128, 12, 6
@@ -132,7 +132,7 @@ def draw_pictures(folder: Path, count: int) -> tuple[list[str], list[str]]:
 def measure(args: argparse.Namespace) -> None:
     """Add rows for every variant and image that has none."""
     network = model(args.network, "cpu")
-    scorer = Scorer(network.module, "logit", "fp32")
+    scorer = ClassScore(network.module, "logit", "fp32")
     every = find_images(args.images)
     peers = ImageSet(every, network.preprocess)
     wanted = [part for part in args.variants.split(",") if part]
@@ -158,7 +158,7 @@ def _chosen(options: dict[str, object]) -> Chosen:
     return choose_methods(str(options["method"]), {**rest, count: EVALUATIONS})[0]
 
 
-def _subject(network: Model, scorer: Scorer, path: Path, peers: ImageSet) -> Subject:
+def _subject(network: Model, scorer: ClassScore, path: Path, peers: ImageSet) -> Subject:
     picture = read_image(path)
     x = network.preprocess(picture.pixels)
     target = int(scorer.outputs(x[None])[0].argmax())
@@ -173,7 +173,7 @@ def _mask(network: Model, path: Path, folders: list[str]) -> torch.Tensor | None
 
 
 def _figures(
-    scorer: Scorer, subject: Subject, chosen: Chosen, mask: torch.Tensor | None
+    scorer: ClassScore, subject: Subject, chosen: Chosen, mask: torch.Tensor | None
 ) -> Iterator[tuple[int, str, str, float]]:
     task = Task(subject, chosen.entry.load()(subject, **chosen.options))
     (found,) = integrate(scorer, [task], batch_size=16)

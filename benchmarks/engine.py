@@ -22,7 +22,8 @@ from common import machine, model, report
 from sigcli.engine.allocator import keep_freed_memory
 from sigcli.engine.integrate import Task, integrate
 from sigcli.methods import METHODS
-from sigcli.scores.classifier import Score, Scorer
+from sigcli.scores.classifier import ClassScore
+from sigcli.scores.score import Score
 from sigcli.types import Subject
 
 
@@ -93,7 +94,7 @@ def measure(name: str, args: argparse.Namespace) -> list[dict[str, object]]:
     x = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
     low, high = net.preprocess.low.to(device), net.preprocess.high.to(device)
     who = Subject(x, 3, low, high, key=1)
-    scorer = Scorer(net.module)
+    scorer = ClassScore(net.module)
     b, k = args.batch_size, args.evaluations
     ready = torch.randn(b, 3, 224, 224).to(device)
 

@@ -22,7 +22,7 @@ from sigcli.metrics.case import Case
 from sigcli.metrics.faithfulness import Plan
 from sigcli.metrics.removal import Steps, follow
 from sigcli.models.loading import load_model
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
 BATCH = 64
@@ -51,7 +51,7 @@ class Material:
 
     def measured(self, plans: Sequence[Plan]) -> list[tuple[Steps, Any]]:
         """Our removal metrics in our one loop: what the model said, and the figure."""
-        found = follow(Scorer(self.module), [plan.removal for plan in plans], batch_size=BATCH)
+        found = follow(ClassScore(self.module), [plan.removal for plan in plans], batch_size=BATCH)
         return [(steps, plan.finish(steps)) for plan, steps in zip(plans, found, strict=True)]
 
     def ask(self, metric: Any, **more: Any) -> Any:
@@ -120,7 +120,7 @@ def gather(folder: Path | None, weights: Path | None, count: int, rounds: int) -
     model = load_model(spec, weights=str(weights) if weights else None)
     found = {path: sorted(masks.glob(f"{path.stem}*.png")) for path in find_images([images]) if path.parent == images}
     chosen = [(path, files[0]) for path, files in found.items() if files][:count]
-    scorer, cases = Scorer(model.module), []
+    scorer, cases = ClassScore(model.module), []
     for path, file in chosen:
         picture = read_image(path)
         x = model.preprocess(picture.pixels)

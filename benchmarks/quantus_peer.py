@@ -35,7 +35,7 @@ from sigcli.metrics import complexity, faithfulness, localisation, robustness, s
 from sigcli.metrics.imputation import ROAD
 from sigcli.metrics.robustness import Explain
 from sigcli.players import parse
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
 PLAIN = {"normalise": False, "abs": False, "disable_warnings": True}
@@ -174,7 +174,7 @@ def max_sensitivity(
     material: Material, method: str, *, samples: int = 10, radius: float = 0.02, **options: Any
 ) -> dict[str, object]:
     """The same images near by for both: Quantus's perturbation is handed the ones that we drew."""
-    scorer = Scorer(material.module)
+    scorer = ClassScore(material.module)
     near: list[np.ndarray] = []
 
     def own() -> list[float]:
@@ -205,7 +205,7 @@ def max_sensitivity(
 
 
 def explainer(
-    scorer: Scorer, subject: Subject, method: str, options: dict[str, Any], near: list[np.ndarray]
+    scorer: ClassScore, subject: Subject, method: str, options: dict[str, Any], near: list[np.ndarray]
 ) -> Explain:
     """The method as `sig evaluate` runs it again, batches across the images near by; keeps those images."""
     channels, height, width = subject.x.shape
@@ -252,7 +252,7 @@ def each_at_its_defaults(material: Material) -> list[dict[str, object]]:
     rows = [
         row(material, "pixel-flipping, each at its defaults", [f.value for _, f in ours], drop, OTHER + passes, seconds)
     ]
-    scorer, (case, *_) = Scorer(material.module), material.cases
+    scorer, (case, *_) = ClassScore(material.module), material.cases
     own = explainer(scorer, case.subject, "gradient", {}, [])
     explain = peer_method("gradient", case.subject.low, {})
     figures, peers, seconds = alternating(

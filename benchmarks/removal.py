@@ -24,7 +24,7 @@ from sigcli.evaluation.evaluate import carry_out, prepare_evaluation
 from sigcli.evaluation.measure import BATCH
 from sigcli.inputs.images import find_images
 from sigcli.runs.folder import save_array
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 METRICS = "deletion,insertion,iaccuracy"
 
@@ -48,7 +48,7 @@ def main() -> None:
             [str(path) for path in paths], model=args.network, weights=str(weights) if weights.exists() else "none",
             metric=METRICS, attributions=arrays, out=Path(place, "out"), device=args.device, target=0, pictures=False,
         )  # fmt: skip
-        scorer = Scorer(model(args.network, args.device).module, "logit", "fp32")
+        scorer = ClassScore(model(args.network, args.device).module, "logit", "fp32")
         ready = torch.rand(BATCH, 3, 224, 224, device=args.device)
         forwards = len(paths) * args.methods * 3 * 51
         scorer.outputs(ready)

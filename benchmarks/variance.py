@@ -19,7 +19,7 @@ from sigcli.engine.integrate import Task, integrate
 from sigcli.inputs.images import read_image
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Attribution, Subject
 
 VARIANTS = {
@@ -43,7 +43,7 @@ def main() -> None:
     net = load_model(args.model, weights=args.weights, device=args.device)
     picture = read_image(args.image)
     x = net.preprocess(picture.pixels).to(net.device)
-    scorer = Scorer(net.module)
+    scorer = ClassScore(net.module)
     target = int(scorer.outputs(x[None]).argmax())
     low, high = net.preprocess.low.to(net.device), net.preprocess.high.to(net.device)
 

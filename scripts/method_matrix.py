@@ -24,7 +24,7 @@ from sigcli.methods.relevance import relevance
 from sigcli.methods.run import attributions
 from sigcli.models.fold import prepare
 from sigcli.models.wrappers.certainty import takes_certainty, takes_none
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
 NETWORKS = (
@@ -92,11 +92,11 @@ def conservation(name: str) -> str:
     net = network(name, settled=True)
     who, cells = subject(net), [f"`{name}`"]
     for baseline in ("black", "blur", "random"):
-        (found,) = attributions(METHODS["deeplift"], {"baseline": baseline}, Scorer(net), [who])
+        (found,) = attributions(METHODS["deeplift"], {"baseline": baseline}, ClassScore(net), [who])
         cells.append(f"{found.completeness_gap / abs(found.total):.0e}")
     for rule in ("epsilon", "gamma", "alpha1-beta0"):
         try:
-            values, logit, biases = relevance(Passes(Scorer(net)), who, rule, biases=True)
+            values, logit, biases = relevance(Passes(ClassScore(net)), who, rule, biases=True)
         except SigError:
             cells += ["refused", "", ""]
             continue
@@ -123,7 +123,7 @@ def outcome(method: str, net: nn.Module) -> str:
     if METHODS[method].properties.get("certainty") and not takes_certainty(net):
         return takes_none(f"the method {method}", type(net).__name__).what
     try:
-        (found,) = attributions(METHODS[method], options, Scorer(net), [who], batch_size=8)
+        (found,) = attributions(METHODS[method], options, ClassScore(net), [who], batch_size=8)
     except SigError as error:
         return error.what
     values = found.values

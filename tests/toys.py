@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sigcli.methods import METHODS
 from sigcli.methods.run import attributions
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.types import Attribution, Subject
 
 SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 image
@@ -110,7 +110,7 @@ def attribute(
     model: Callable[[Tensor], Tensor], method: str, who: Subject, *, batch_size: int = 16, check: int = 1, **options
 ) -> Attribution:
     model = aware(model, method, who.x.shape[0])
-    return next(attributions(METHODS[method], options, Scorer(model), [who], batch_size=batch_size, check=check))
+    return next(attributions(METHODS[method], options, ClassScore(model), [who], batch_size=batch_size, check=check))
 
 
 def aware(model: Callable[[Tensor], Tensor], method: str, channels: int) -> Callable[[Tensor], Tensor]:

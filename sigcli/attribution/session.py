@@ -14,7 +14,8 @@ from ..errors import UsageError
 from ..inputs.given import Given, Source
 from ..models.model import Model
 from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_names
-from ..scores.classifier import Score, Scorer
+from ..scores.classifier import ClassScore
+from ..scores.score import Score
 from .drawing import Drawing
 from .formats import endings
 from .manifest import manifest_of, spec_of
@@ -76,9 +77,9 @@ class Session:
         return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
 
     @property
-    def classifier(self) -> Scorer:
+    def classifier(self) -> ClassScore:
         """The score, where it is of a classifier; raises UsageError where it is of pairs."""
-        if not isinstance(self.scorer, Scorer):
+        if not isinstance(self.scorer, ClassScore):
             raise UsageError("a pair of images has a distance and no classes")
         return self.scorer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..scores.classifier import Score
+from ..scores.score import Score
 from .memory import is_out_of_memory
 
 

@@ -208,9 +208,8 @@ class Batcher(Generic[R]):
         total = sum(counts)
         found: list[list[Answers | SigError]] = []
         with self._containing(pieces[0][0]):  # what does not fit has a batch to itself
-            count = self.batches.size if self.filled else total
             call = partial(self._answers, pieces, _places(counts))
-            found = self.batches.attempt(call, pieces[0][0].like.shape, count)
+            found = self.batches.attempt(call, pieces[0][0].like.shape, self._count(total))
         for answers in found:
             self._hand_out(pieces, answers)
         seconds = time.perf_counter() - before
@@ -256,7 +255,7 @@ class Batcher(Generic[R]):
         images[total:] = images[total - 1]
         asked = np.repeat([request.target for request, _ in pieces], [place.stop - place.start for place in places])
         targets = torch.from_numpy(np.append(asked, asked[-1:].repeat(len(images) - total))).to(images.device)
-        call = partial(self._asked, images, targets)
+        call = partial(self._asked, images, targets, self._count(total))
         # What could not be written must not disturb the others.
         together = self._attempted(partial(call, None if len(sound) == len(pieces) else sound))
         if isinstance(together, SigError) and len(sound) > 1:
@@ -280,25 +279,28 @@ class Batcher(Generic[R]):
                 raise
             return contained(error)
 
-    def _asked(self, images: Tensor, targets: Tensor, wanted: Sequence[slice] | None) -> Answers:
-        """What the model says of a batch; where only some places are wanted, one of their images is in all others."""
+    def _asked(self, images: Tensor, targets: Tensor, count: int, wanted: Sequence[slice] | None) -> Answers:
+        """What the model says of a batch, of which so many are no twins; all but the wanted places hold a wanted image."""
         if wanted is not None:
             rows = torch.full((len(images),), wanted[-1].stop - 1, device=images.device)
             for place in wanted:
                 rows[place] = torch.arange(place.start, place.stop, device=images.device)
             images, targets = images[rows], targets[rows]
-        size = self.batches.size
         try:
             return self.call(images, targets)
         except Exception as error:
-            if len(images) <= size or not is_out_of_memory(error):
+            if len(images) <= count or not is_out_of_memory(error):
                 raise
         self.twins = False  # there is memory for one
-        return self.call(images[:size], targets[:size])
+        return self.call(images[:count], targets[:count])
+
+    def _count(self, total: int) -> int:
+        """Images of a batch of so many items."""
+        return self.batches.size if self.filled else total
 
     def _room(self, like: Tensor, total: int) -> Tensor:
         """Where a batch is written, (N, C, H, W): the same memory for every batch, since new memory has its price."""
-        count = self.batches.size if self.filled else total
+        count = self._count(total)
         if self.twins and like.device.type == "cpu":
             count = max(count, 2)
         room = self._buffer

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import SigError
-from ..scores.classifier import Score
+from ..scores.score import Score
 from ..types import Attribution, Subject
 from .accumulate import Run, Task
 from .batches import Batcher, Batches

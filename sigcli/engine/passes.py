@@ -20,7 +20,8 @@ from ..baselines.single import baseline as single_baseline
 from ..errors import AttributionError
 from ..heads import LOGITS, Head
 from ..players import Players
-from ..scores.classifier import Score, Scorer
+from ..scores.classifier import ClassScore
+from ..scores.score import Score
 from ..shapley.game import Game
 from ..types import Subject
 from .batches import Batches
@@ -60,7 +61,7 @@ class Passes:
         Raises:
             AttributionError: the score is of a function, not of a network.
         """
-        model = self.scorer.model if isinstance(self.scorer, Scorer) else None
+        model = self.scorer.model if isinstance(self.scorer, ClassScore) else None
         if not isinstance(model, nn.Module):
             raise AttributionError(
                 "the method looks into the layers of a classifier, and this score is of a function or of a pair of images",
@@ -71,12 +72,12 @@ class Passes:
     @property
     def output(self) -> str:
         """What the score is of the model's outputs: logit, prob or logprob."""
-        return self.scorer.output if isinstance(self.scorer, Scorer) else "logit"
+        return self.scorer.output if isinstance(self.scorer, ClassScore) else "logit"
 
     @property
     def head(self) -> Head:
         """What the model's outputs are."""
-        return self.scorer.head if isinstance(self.scorer, Scorer) else LOGITS
+        return self.scorer.head if isinstance(self.scorer, ClassScore) else LOGITS
 
     def needs_logit(self, method: str) -> None:
         """Raise AttributionError unless the score is a logit."""
@@ -88,12 +89,12 @@ class Passes:
 
     def precision(self, device: torch.device) -> AbstractContextManager[object]:
         """In which the network is to be run where a method runs it itself."""
-        return self.scorer.autocast(device) if isinstance(self.scorer, Scorer) else nullcontext()
+        return self.scorer.autocast(device) if isinstance(self.scorer, ClassScore) else nullcontext()
 
     def select(self, outputs: Float[Tensor, "n k"], subject: Subject) -> Float[Tensor, " n"]:
         """The score in each row of outputs of a network that a method ran itself."""
         targets = _targets(subject, len(outputs))
-        if isinstance(self.scorer, Scorer):
+        if isinstance(self.scorer, ClassScore):
             return self.scorer.select(outputs, targets)
         return outputs.gather(1, targets[:, None])[:, 0]
 

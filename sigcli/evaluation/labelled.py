@@ -131,11 +131,11 @@ def _with_labels(session: Session, truth: Mapping[str, int], missing: dict[str, 
             several = alike[own] > 1 and _known(truth, own) is not None
             missing[name] = f"several images are called {own}: write {name}" if several else "the image has no label"
             continue
-        x = attempted(lambda path=path: session.model.preprocess(read_image(path).pixels))
+        x = attempted(lambda path=path: session.model.preprocess(read_image(path).pixels).to(session.model.device))
         if isinstance(x, SigError):
             missing[name] = " ".join(str(x).split())
         else:
-            yield _Judged(session.model, name, label, x.to(session.model.device))
+            yield _Judged(session.model, name, label, x)
 
 
 @dataclass(eq=False)

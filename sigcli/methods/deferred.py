@@ -15,7 +15,7 @@ from ..engine.batches import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
 from ..players import Players
-from ..scores.classifier import Score
+from ..scores.score import Score
 from ..shapley.game import Game
 from ..types import Subject
 

@@ -18,7 +18,7 @@ from ..engine.failures import contained
 from ..engine.integrate import CHECK_SHARE, Task, integrate, outcomes
 from ..engine.passes import Passes
 from ..errors import AttributionError, SigError
-from ..scores.classifier import Score
+from ..scores.score import Score
 from ..types import Attribution, Subject
 from .deferred import task
 

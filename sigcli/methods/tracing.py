@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from ..engine.passes import Passes
 from ..errors import AttributionError
-from ..scores.classifier import Scorer
+from ..scores.classifier import ClassScore
 from ..types import Subject
 from .network_layers import check_layers, kept
 
@@ -272,7 +272,7 @@ def agreed(passes: Passes, subject: Subject, replayed: Tensor) -> float:
         AttributionError: it is not.
     """
     score = passes.score(subject)
-    rounded = isinstance(passes.scorer, Scorer) and passes.scorer.precision != "fp32"
+    rounded = isinstance(passes.scorer, ClassScore) and passes.scorer.precision != "fp32"
     tolerance = _TOLERANCE.get(replayed.dtype, 1e-2) * max(1.0, abs(score))
     if not rounded and not abs(float(replayed) - score) <= tolerance:
         raise AttributionError(UNTRACED)

@@ -45,13 +45,13 @@ MODELS = Catalog(
         ),
         Entry(
             "timm",
-            "models.sources.external:load_timm",
+            "models.sources.timm:load",
             "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",
             {"form": "timm/NAME", "example": "--model timm/vit_tiny_patch16_224"},
         ),
         Entry(
             "factory",
-            "models.sources.external:load_factory",
+            "models.sources.factory:load",
             "your own function that returns a torch.nn.Module",
             {"form": "PACKAGE.MODULE:FUNCTION", "example": "--model mynets.small:build --weights net.safetensors"},
         ),

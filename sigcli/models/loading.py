@@ -21,7 +21,7 @@ from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources import files
-from .sources.external import given_network
+from .sources.factory import given_network
 from .sources.torchvision import imagenet_labels
 from .sources.weights import is_there
 from .wrappers.certainty import Aware, takes_certainty

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from ..errors import AttributionError, unknown
-from .classifier import Precision, autocast, differentiated
+from .score import Precision, autocast, differentiated
 
 DISTANCES = ("distance", "cosine-distance")
 """What a user may ask for: Euclidean, or 1 - cosine, between the embeddings of the two images."""
@@ -71,8 +71,8 @@ _KINDS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"distance": euclidean, 
 
 
 @dataclass(frozen=True, eq=False)
-class EmbeddingPairs:
-    """Minus the distance between the embeddings of an image and of its partner; fulfils `sigcli.scores.classifier.Score`.
+class EmbeddingDistance:
+    """Minus the distance between the embeddings of an image and of its partner; fulfils `sigcli.scores.score.Score`.
 
     The partners are embedded once each. Targets are numbers of partners.
 
@@ -80,7 +80,7 @@ class EmbeddingPairs:
         model: (N, C, H, W) → (N, K) embeddings.
         partners: the second images.
         distance: one of `DISTANCES`.
-        precision: see `sigcli.scores.classifier.Scorer`.
+        precision: see `sigcli.scores.classifier.ClassScore`.
 
     Raises:
         UsageError: unknown distance or precision.
@@ -135,13 +135,13 @@ class EmbeddingPairs:
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePairs:
+class PairDistance:
     """Minus the distance that a model of two images gives; fulfils `Score`. Targets are numbers of partners.
 
     Args:
         model: ((N, C, H, W), (N, C, H, W)) → (N,) distances.
         partners: the second images; brought to the size of the first where they differ.
-        precision: see `sigcli.scores.classifier.Scorer`.
+        precision: see `sigcli.scores.classifier.ClassScore`.
 
     Raises:
         UsageError: unknown precision.

@@ -30,8 +30,8 @@ from sigcli.methods.run import checked
 from sigcli.names import escaped, local, original, portable, printable
 from sigcli.records import json_text
 from sigcli.runs.folder import append_row, cell_text, open_run, safe_cell
-from sigcli.scores.classifier import Scorer
-from sigcli.scores.distance import ImagePairs as PairDistance
+from sigcli.scores.classifier import ClassScore
+from sigcli.scores.distance import PairDistance
 
 from toys import Images, smooth_net, subject
 
@@ -104,8 +104,8 @@ class TestOneBatchOfMany:
                     raise KeyError("what a face")
             return net(x.float()).double()
 
-        expected = list(integrate(Scorer(lambda x: net(x.float()).double()), tasks, batch_size=batch_size))
-        found = list(outcomes(Scorer(picky), tasks, batch_size=batch_size))
+        expected = list(integrate(ClassScore(lambda x: net(x.float()).double()), tasks, batch_size=batch_size))
+        found = list(outcomes(ClassScore(picky), tasks, batch_size=batch_size))
         assert [isinstance(one, SigError) for one in found] == [False, True, False, False]
         assert "the model raised KeyError: 'what a face'" in str(found[1])
         for one, other in zip(found, expected, strict=True):
@@ -116,7 +116,7 @@ class TestOneBatchOfMany:
             raise ZeroDivisionError("mine")
 
         with pytest.raises(ZeroDivisionError, match="mine"):
-            list(integrate(Scorer(model), self.tasks(1)))
+            list(integrate(ClassScore(model), self.tasks(1)))
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
     def test_interruptions_pass_through(self, error):
@@ -124,7 +124,7 @@ class TestOneBatchOfMany:
             raise error
 
         with pytest.raises(error):
-            list(outcomes(Scorer(model), self.tasks(2)))
+            list(outcomes(ClassScore(model), self.tasks(2)))
 
     def test_a_kept_failure_lets_go_of_tensors_and_closes_nothing(self):
         import weakref
@@ -136,7 +136,7 @@ class TestOneBatchOfMany:
             seen.append(weakref.ref(inner))
             raise ValueError("no")
 
-        found = list(outcomes(Scorer(model), self.tasks(2)))
+        found = list(outcomes(ClassScore(model), self.tasks(2)))
         assert all(isinstance(one, SigError) for one in found)
         again = [contained(one) for one in found]
         assert again == found
@@ -239,7 +239,7 @@ class TestNumbersThatAreNone:
 
     def test_a_gradient_is_blamed_where_it_is_the_gradient(self):
         who = subject(torch.zeros(1, 2, 2, dtype=torch.float64), target=0)
-        root = Scorer(lambda x: x.flatten(1).sqrt())
+        root = ClassScore(lambda x: x.flatten(1).sqrt())
         (found,) = integrate(root, [Task(who, METHODS["gradient"].load()(who))])
         with pytest.raises(SigError, match="gradient of the model"):
             checked(METHODS["gradient"], found)
@@ -296,9 +296,9 @@ class TestNames:
 
 class TestWhoIsToBlame:
     def test_what_a_score_cannot_do_with_outputs_is_the_models(self):
-        (no_gradient,) = outcomes(Scorer(lambda x: x.detach().flatten(1)), TestOneBatchOfMany().tasks(1))
+        (no_gradient,) = outcomes(ClassScore(lambda x: x.detach().flatten(1)), TestOneBatchOfMany().tasks(1))
         assert str(no_gradient).startswith("the model raised RuntimeError: element 0 of tensors does not require grad")
-        (too_few,) = outcomes(Scorer(lambda x: x.mean((1, 2, 3))[:, None]), TestOneBatchOfMany().tasks(1))
+        (too_few,) = outcomes(ClassScore(lambda x: x.mean((1, 2, 3))[:, None]), TestOneBatchOfMany().tasks(1))
         assert str(too_few).startswith("the model raised RuntimeError: index 1 is out of bounds")
 
     def test_what_a_distance_of_images_does_is_the_models(self):

@@ -300,8 +300,8 @@ def test_removal_curves_and_labels_too(here):
     assert 5 in sys.modules["tightnets"].SHORT  # the labels' batch
     assert max(sys.modules["tightnets"].SEEN) <= 3
     wide = evaluate("in", model="tightnets:wide", batch_size=2, out="wide", **options)
-    assert not any(f.error for f in tight.figures)
-    assert [f.value for f in tight.figures] == [f.value for f in wide.figures]
+    assert not any(f.error for f in tight.values)
+    assert [f.value for f in tight.values] == [f.value for f in wide.values]
     for name in ("metrics.csv", "curves.csv", "model.csv", "summary.csv"):
         assert Path("tight", name).read_bytes() == Path("wide", name).read_bytes()
 
@@ -317,9 +317,9 @@ def test_a_program_exported_for_a_bounded_batch_is_asked_for_no_other(here, leas
     for size in (None, 5):
         found = evaluate("in", model="bounded.pt2", out=f"bounded{size}", batch_size=size, **options)
         same = evaluate("in", model="tightnets:whole", out=f"whole{size}", batch_size=size, **options)
-        assert not any(figure.error for figure in found.figures)
+        assert not any(figure.error for figure in found.values)
         assert not found.model.missing
-        values, expected = ([figure.value for figure in one.figures] for one in (found, same))
+        values, expected = ([figure.value for figure in one.values] for one in (found, same))
         np.testing.assert_allclose(values, expected, rtol=1e-4)
         for one, other in zip(found.model.rows, same.model.rows, strict=True):
             assert one["confidence"] == pytest.approx(other["confidence"], rel=1e-5)

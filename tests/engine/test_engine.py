@@ -11,7 +11,7 @@ from sigcli.engine.plan import Plan, Reference, endpoints, straight
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
 from sigcli.players import parse
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 from sigcli.shapley.coalitions import Coalitions
 
 from toys import attribute, smooth_net, subject
@@ -24,7 +24,7 @@ def test_ig_equals_captum_at_the_same_nodes(dtype, tolerance, steps):
     plan = METHODS["ig"].load()(who, steps=steps, baseline="middle")
     # captum rounds its weights to float32 even for float64 inputs (1e-9 relative); the same weights are given to both.
     plan = replace(plan, weight=plan.weight.astype(np.float32).astype(np.float64))
-    found = next(iter(integrate(Scorer(net), [Task(who, plan)])))
+    found = next(iter(integrate(ClassScore(net), [Task(who, plan)])))
     theirs = IntegratedGradients(net).attribute(
         who.x[None], torch.full_like(who.x, 0.5)[None], target=1, n_steps=steps, method="gausslegendre"
     )[0]
@@ -59,7 +59,7 @@ def test_memory_is_halved_until_it_fits():
         return net(x)
 
     plan = METHODS["ig"].load()(who, steps=40)
-    found = next(iter(integrate(Scorer(tight), [Task(who, plan)], batch_size=32)))
+    found = next(iter(integrate(ClassScore(tight), [Task(who, plan)], batch_size=32)))
     expected = attribute(net, "ig", who, steps=40)
     assert torch.allclose(found.values, expected.values, rtol=1e-12)
     assert sizes[:4] == [32, 16, 8, 4]
@@ -69,7 +69,7 @@ def test_memory_is_halved_until_it_fits():
         raise torch.OutOfMemoryError("no memory")
 
     with pytest.raises(AttributionError, match="too little memory for one image"):
-        list(integrate(Scorer(none), [Task(who, plan)], batch_size=4))
+        list(integrate(ClassScore(none), [Task(who, plan)], batch_size=4))
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 16])
@@ -82,7 +82,7 @@ def test_every_batch_has_the_same_shape(batch_size):
         return net(x)
 
     tasks = [Task(who, METHODS["ig"].load()(who, steps=7)) for who in (subject(key=1), subject(key=2))]
-    list(integrate(Scorer(model), tasks, batch_size=batch_size))
+    list(integrate(ClassScore(model), tasks, batch_size=batch_size))
     assert set(sizes) == {max(2, batch_size)}
     assert len(sizes) == -(-14 // batch_size)
 
@@ -93,7 +93,7 @@ def test_images_of_different_shapes_go_through_one_stream():
 
     images = [subject(torch.rand(2, s, s + 1, dtype=torch.float64), key=s) for s in (4, 4, 6, 5)]
     tasks = [Task(who, METHODS["ig"].load()(who, steps=3)) for who in images]
-    for who, found in zip(images, integrate(Scorer(model), tasks, batch_size=4), strict=True):
+    for who, found in zip(images, integrate(ClassScore(model), tasks, batch_size=4), strict=True):
         assert torch.allclose(found.values[1], who.x[1])
 
 
@@ -103,7 +103,7 @@ def test_outputs_are_what_they_say(output):
     logits = net(who.x[None])
     expected = {"logit": logits, "prob": logits.softmax(1), "logprob": logits.log_softmax(1)}[output][0, 1]
     plan = METHODS["ig"].load()(who, steps=60)
-    found = next(iter(integrate(Scorer(net, output), [Task(who, plan)])))
+    found = next(iter(integrate(ClassScore(net, output), [Task(who, plan)])))
     assert found.score == pytest.approx(float(expected))
     assert found.relative_gap < 1e-6
 
@@ -111,8 +111,8 @@ def test_outputs_are_what_they_say(output):
 def test_bf16_is_close_and_returns_the_inputs_type():
     net, who = smooth_net(torch.float32), subject(dtype=torch.float32)
     plan = METHODS["ig"].load()(who)
-    full = next(iter(integrate(Scorer(net), [Task(who, plan)])))
-    half = next(iter(integrate(Scorer(net, precision="bf16"), [Task(who, plan)])))
+    full = next(iter(integrate(ClassScore(net), [Task(who, plan)])))
+    half = next(iter(integrate(ClassScore(net, precision="bf16"), [Task(who, plan)])))
     assert half.values.dtype == torch.float32
     assert (half.values - full.values).norm() < 0.05 * full.values.norm()
 
@@ -153,7 +153,7 @@ def test_position_and_movement_on_paper():
         np.array([0.25]), np.array([0.5]), np.array([0]), Reference.fixed(torch.zeros_like(x)), players=parse("pixels", x),
         start=Coalitions.pack(np.array([[True, False, False]])), end=Coalitions.pack(np.array([[True, True, False]])),
     )  # fmt: skip
-    found = next(iter(integrate(Scorer(model), [Task(who, plan)])))
+    found = next(iter(integrate(ClassScore(model), [Task(who, plan)])))
     assert seen[0][0].flatten().tolist() == [2, 1, 0]
     assert found.values.flatten().tolist() == [0, 0.5 * 2 * 1 * 4, 0]
 
@@ -165,7 +165,7 @@ def test_unequal_replicates_are_weighted():
     reference = Reference(lambda i: (x * 0)[None] + levels[i][:, None, None, None])
     plan = straight(reference, np.full((7, 1), 0.5), np.full((7, 1), 1 / 7), unit=np.array([0, 0, 1, 1, 2, 2, 2]))
     found = next(
-        iter(integrate(Scorer(lambda images: images.sum((1, 2, 3))[:, None]), [Task(subject(x, target=0), plan)]))
+        iter(integrate(ClassScore(lambda images: images.sum((1, 2, 3))[:, None]), [Task(subject(x, target=0), plan)]))
     )
     assert found.values.flatten().tolist() == pytest.approx([1 - 3, 1 - 3])
     means, shares = np.array([0.5, 2.5, 5.0]), np.array([2, 2, 3]) / 7
@@ -175,6 +175,6 @@ def test_unequal_replicates_are_weighted():
 
 def test_automatic_batch_size_depends_on_the_shape_only():
     cpu = torch.device("cpu")
-    scorer = Scorer(smooth_net())
+    scorer = ClassScore(smooth_net())
     assert auto_batch_size(scorer, (3, 224, 224), cpu) == auto_batch_size(scorer, (3, 224, 224), cpu)
     assert auto_batch_size(scorer, (3, 1024, 1024), cpu) < auto_batch_size(scorer, (3, 64, 64), cpu)

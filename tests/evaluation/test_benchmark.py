@@ -97,16 +97,16 @@ def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
 
 def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
     """A method that sleeps in every gradient is charged for it, and its cheap neighbour is not ([SIG] Fig. 9)."""
-    from sigcli.scores.classifier import Scorer
+    from sigcli.scores.classifier import ClassScore
 
-    sizes, plain = [], Scorer.gradients
+    sizes, plain = [], ClassScore.gradients
 
     def slow(self, images, targets):
         sizes.append(len(images))
         time.sleep(0.05 * len(images))
         return plain(self, images, targets)
 
-    monkeypatch.setattr(Scorer, "gradients", slow)
+    monkeypatch.setattr(ClassScore, "gradients", slow)
     options = {"method": "ig,gradient", "metric": "sparseness", "settings": {"ig.steps": 24}, "batch_size": 32}
     alone = benchmark("in", counts=[3], out="alone", pictures=False, **options)
     assert set(sizes[2:]) == {24, 2}  # after the warm-up: each explanation in a batch of its own size

@@ -9,7 +9,7 @@ from torch.nn import functional
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
 from sigcli.methods.run import attributions
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import attribute, relu_net, subject
 
@@ -126,7 +126,7 @@ def _as_our_epsilon(net, image):
 
 
 def explained(net, name, output, who, **options):
-    return next(attributions(METHODS[name], options, Scorer(net, output), [who]))
+    return next(attributions(METHODS[name], options, ClassScore(net, output), [who]))
 
 
 @pytest.mark.parametrize("output", ["prob", "logprob"])

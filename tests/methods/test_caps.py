@@ -8,7 +8,7 @@ from torch.nn import functional
 from sigcli.engine.passes import Passes
 from sigcli.errors import AttributionError
 from sigcli.methods.relevance import relevance
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import attribute, subject
 
@@ -80,7 +80,7 @@ def test_lrp_by_hand_with_units_above_the_cap(rule, act):
     assert (hidden > 6).any()
     assert (hidden < 0).any()
     expected, logit, taken = slow_lrp(net, who, rule)
-    values, score, biases = relevance(Passes(Scorer(net)), who, rule, biases=True)
+    values, score, biases = relevance(Passes(ClassScore(net)), who, rule, biases=True)
     assert torch.allclose(values, expected, rtol=1e-6, atol=1e-9)
     assert (score, biases) == (pytest.approx(logit, rel=1e-9), pytest.approx(taken, rel=1e-6))
     assert float(values.sum()) + biases == pytest.approx(logit, rel=1e-6)

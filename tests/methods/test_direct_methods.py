@@ -12,7 +12,7 @@ import sigcli.methods.deeplift
 from sigcli.errors import AttributionError
 from sigcli.methods import METHODS
 from sigcli.methods.run import attributions
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import SMALL, attribute, relu_net, subject
 
@@ -116,7 +116,7 @@ def test_same_seed_same_map_and_other_seed_other_draws(name):
 def test_outputs_are_what_they_say(name, output):
     net, who = net_for(name), subject()
     try:
-        found = next(attributions(METHODS[name], SMALL.get(name, {}), Scorer(net, output), [who]))
+        found = next(attributions(METHODS[name], SMALL.get(name, {}), ClassScore(net, output), [who]))
     except AttributionError as error:
         assert "--output logit" in str(error) or METHODS[name].properties.get("only")  # the way out  # noqa: PT017
         return
@@ -177,7 +177,7 @@ def test_deepshap_goes_on_with_smaller_batches_where_memory_runs_out(monkeypatch
 
     monkeypatch.setattr(sigcli.methods.deeplift, "replay", run)
     options = {"samples": SMALL["deepshap"]["samples"]}
-    (found,) = attributions(METHODS["deepshap"], options, Scorer(net), [who], batch_size=4, progress=count)
+    (found,) = attributions(METHODS["deepshap"], options, ClassScore(net), [who], batch_size=4, progress=count)
     assert told == [8, 4, 4, 2]  # images and references of 4, 2, 2 and 1
     assert found.gradient_evaluations == 18
     assert torch.allclose(found.values, expected.values, rtol=1e-9, atol=1e-12)

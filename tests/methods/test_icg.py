@@ -19,7 +19,7 @@ from sigcli.methods.certainty_gradients import icg
 from sigcli.models.loading import load_model
 from sigcli.models.networks.certainty import SmallCNN
 from sigcli.models.wrappers.certainty import Aware, masked, takes_certainty
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import attribute, smooth_net, subject
 
@@ -45,7 +45,7 @@ def net():
 
 
 def run(net, who, batch_size=16, **options):
-    return next(iter(integrate(Scorer(net), [Task(who, icg(who, **options))], batch_size=batch_size, check=1)))
+    return next(iter(integrate(ClassScore(net), [Task(who, icg(who, **options))], batch_size=batch_size, check=1)))
 
 
 def by_hand(net, x, target, steps):

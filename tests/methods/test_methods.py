@@ -11,7 +11,7 @@ from torch import nn
 from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import SMALL, attribute, aware, smooth_net, subject
 
@@ -74,9 +74,9 @@ def test_company_and_order_in_the_batch_change_nothing(name):
     images = [subject(torch.rand(2, 6, 6, dtype=torch.float64), key=k, target=k % 3) for k in range(3)]
     tasks = [Task(who, METHODS[name].load()(who, **SMALL.get(name, {}))) for who in images]
     net = aware(net, name, 2)
-    together = list(integrate(Scorer(net), reversed(tasks), batch_size=10))[::-1]
+    together = list(integrate(ClassScore(net), reversed(tasks), batch_size=10))[::-1]
     for task, found in zip(tasks, together, strict=True):
-        alone = next(iter(integrate(Scorer(net), [task], batch_size=10)))
+        alone = next(iter(integrate(ClassScore(net), [task], batch_size=10)))
         assert torch.allclose(found.values, alone.values, rtol=1e-10, atol=1e-13)
         assert found.score == pytest.approx(alone.score)
 

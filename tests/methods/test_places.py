@@ -14,7 +14,7 @@ from sigcli.errors import AttributionError
 from sigcli.methods.cam import gradcam
 from sigcli.methods.network_layers import checked_copy, out_of_place, same_function
 from sigcli.methods.places import last_layer, named_layer
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import attribute, relu_net, subject
 
@@ -316,7 +316,7 @@ def test_an_empty_map_is_said():
     net, who = relu_net(), subject()
     with torch.no_grad():
         net[6].weight[1] = net[6].weight[1].abs()
-    scorer = Passes(Scorer(net))
+    scorer = Passes(ClassScore(net))
     assert gradcam(scorer, who).note == ""
     against = attribute(net, "gradcam-counterfactual", who)
     assert not against.values.any()

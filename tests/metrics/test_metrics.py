@@ -18,7 +18,7 @@ from sigcli.metrics import similarity as agreement
 from sigcli.metrics import subsets as sets
 from sigcli.metrics.case import Case
 from sigcli.metrics.removal import Removal, follow
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 from toys import smooth_net, subject
 
@@ -29,7 +29,7 @@ class Model:
     """A scorer that counts its images and batches."""
 
     def __init__(self, net):
-        self.scorer, self.batches = Scorer(net), []
+        self.scorer, self.batches = ClassScore(net), []
 
     def outputs(self, images):
         self.batches.append(len(images))

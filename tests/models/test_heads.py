@@ -16,7 +16,7 @@ from sigcli.evaluation.evaluate import evaluate
 from sigcli.heads import Head
 from sigcli.models.heads import probes, recognise
 from sigcli.models.loading import load_model
-from sigcli.scores.classifier import Scorer
+from sigcli.scores.classifier import ClassScore
 
 SIDE = 16
 
@@ -162,7 +162,7 @@ def test_scores_and_gradients_are_those_of_the_probability(case, output):
     net = Ending(net.fc.out_features, net.end).double()
     x = torch.rand(2, 3, SIDE, SIDE, dtype=torch.float64)
     target = torch.tensor([0, 0 if kind in ("logit", "probability") else 2])
-    scores, gradients = Scorer(net, output, head=Head(kind)).gradients(x, target)
+    scores, gradients = ClassScore(net, output, head=Head(kind)).gradients(x, target)
 
     def score(images):
         found = by_hand(kind, net.fc(images.flatten(1)).detach().numpy())[[0, 1], target.numpy()]

@@ -199,10 +199,10 @@ class TestCommands:
         import torch
 
         from sigcli.models.loading import load_model
-        from sigcli.scores.classifier import Scorer
+        from sigcli.scores.classifier import ClassScore
 
         made = local.trained_network(tmp_path, seed=0, steps=4, device="cpu")
-        scorer = Scorer(load_model(str(made.file)).module, "logit")
+        scorer = ClassScore(load_model(str(made.file)).module, "logit")
         x = torch.tensor(EXAMPLE).reshape(1, 1, 6)
         both = scorer.scores(torch.stack([x, torch.full_like(x, 0.5)]), torch.ones(2, dtype=torch.long))
         assert local.baseline_shap(scorer, x, 0.5).sum() == pytest.approx(float(both[0] - both[1]), abs=1e-5)

@@ -22,7 +22,7 @@ from sigcli.inputs.samples import sample_images
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
 from sigcli.models.wrappers.twins import Twin, inputs_of
-from sigcli.scores.distance import EmbeddingPairs, ImagePairs, cosine, euclidean
+from sigcli.scores.distance import EmbeddingDistance, PairDistance, cosine, euclidean
 
 from repository import ROOT
 from toys import Images, attribute, smooth_net, subject
@@ -117,7 +117,7 @@ def test_euclidean_distance_of_a_linear_embedding_has_a_closed_form():
     """With embedding W x, IG from x' to x of -‖W(x - b)‖ is the line integral, which a fine sum gives."""
     weight = torch.randn(4, 72, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     partners, who = others(), subject(target=2)
-    scorer = EmbeddingPairs(lambda x: x.flatten(1) @ weight.T, partners)
+    scorer = EmbeddingDistance(lambda x: x.flatten(1) @ weight.T, partners)
     found = explain(scorer, who, steps=64, baseline="black")
     alpha = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
     ends = (alpha[:, None] * who.x.flatten() - partners.image(2).flatten()) @ weight.T
@@ -131,7 +131,7 @@ def test_euclidean_distance_of_a_linear_embedding_has_a_closed_form():
 @pytest.mark.parametrize("method", ["ig", "sig", "sig-walk"])
 def test_values_sum_to_the_difference_of_distances(distance, method):
     options = {"ig": {"steps": 200}, "sig": {"players": "3x3", "samples": 4000}, "sig-walk": {"players": "3x3"}}[method]
-    scorer, who = EmbeddingPairs(smooth_net(), others(), distance), subject(target=1)
+    scorer, who = EmbeddingDistance(smooth_net(), others(), distance), subject(target=1)
     found = explain(scorer, who, method, baseline="black", **options)
     start = scorer.scores(torch.zeros_like(who.x)[None], torch.tensor([1]))
     end = scorer.scores(who.x[None], torch.tensor([1]))
@@ -155,7 +155,7 @@ def test_distances_are_symmetric_and_zero_only_at_home():
 def test_red_brings_closer():
     """A step along positive attribution lowers the distance."""
     partners, who = others(), subject(target=0)
-    scorer = EmbeddingPairs(smooth_net(), partners)
+    scorer = EmbeddingDistance(smooth_net(), partners)
     found = explain(scorer, who, "gradient")
     nearer = scorer.scores((who.x + 1e-3 * found.values)[None], torch.tensor([0]))
     assert float(nearer) > found.score
@@ -165,7 +165,7 @@ def test_red_brings_closer():
 @pytest.mark.parametrize("distance", ["distance", "cosine-distance"])
 def test_equal_images_have_no_kink(distance):
     who = subject(target=0)
-    scorer = EmbeddingPairs(smooth_net(), Images(who.x[None]), distance)
+    scorer = EmbeddingDistance(smooth_net(), Images(who.x[None]), distance)
     score, gradient = scorer.gradients(who.x[None], torch.tensor([0]))
     assert float(score) == pytest.approx(0, abs=1e-12)
     assert float(gradient.abs().max()) < 1e-6
@@ -181,13 +181,13 @@ def test_a_model_of_two_images_gives_what_its_embedding_gives():
         return ((net(a) - net(b)).square().sum(1) + 1e-12).sqrt()
 
     who, partners = subject(target=1), others()
-    one, other = explain(ImagePairs(both, partners), who), explain(EmbeddingPairs(net, partners), who)
+    one, other = explain(PairDistance(both, partners), who), explain(EmbeddingDistance(net, partners), who)
     torch.testing.assert_close(one.values, other.values, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("method", ["sig", "sig-walk", "eg"])
 def test_batches_change_nothing(method):
-    scorer = EmbeddingPairs(smooth_net(torch.float32), Images(others().images.float()))
+    scorer = EmbeddingDistance(smooth_net(torch.float32), Images(others().images.float()))
     who = subject(dtype=torch.float32, target=1)
     options = {} if method == "eg" else {"players": "3x3", "baseline": "black"}
     small, large = (explain(scorer, who, method, size, **options) for size in (3, 64))
@@ -196,7 +196,7 @@ def test_batches_change_nothing(method):
 
 def test_pairs_share_batches():
     """Points of several pairs in one batch keep to their own second images."""
-    scorer = EmbeddingPairs(smooth_net(), others())
+    scorer = EmbeddingDistance(smooth_net(), others())
     tasks = [subject(target=number, key=number) for number in (2, 0, 1)]
     plans = [Task(who, METHODS["ig"].load()(who, steps=7)) for who in tasks]
     together = list(integrate(scorer, plans, batch_size=5, check=1))
@@ -206,17 +206,17 @@ def test_pairs_share_batches():
 
 def test_a_pair_is_not_a_classifier():
     """The score is of the pair: another second image, another map."""
-    scorer = EmbeddingPairs(smooth_net(), others())
+    scorer = EmbeddingDistance(smooth_net(), others())
     one, other = (explain(scorer, subject(target=number)).values for number in (0, 1))
     assert not torch.allclose(one, other)
     assert not torch.allclose(one, attribute(smooth_net(), "ig", subject(target=0)).values)
 
 
 def test_zero_and_nan_embeddings_are_named():
-    zero = EmbeddingPairs(lambda x: x.flatten(1) * 0, others(), "cosine-distance")
+    zero = EmbeddingDistance(lambda x: x.flatten(1) * 0, others(), "cosine-distance")
     with pytest.raises(AttributionError, match="makes no angle"):
         zero.scores(others().images, torch.zeros(3, dtype=torch.long))
-    broken = EmbeddingPairs(lambda x: x.flatten(1) * math.nan, others())
+    broken = EmbeddingDistance(lambda x: x.flatten(1) * math.nan, others())
     with pytest.raises(AttributionError, match="NaN"):
         broken.scores(others().images, torch.zeros(3, dtype=torch.long))
 
@@ -224,7 +224,7 @@ def test_zero_and_nan_embeddings_are_named():
 @pytest.mark.parametrize("kind", [{"distance": "manhattan"}, {"precision": "int8"}])
 def test_unknown_kinds_are_named(kind):
     with pytest.raises(UsageError, match="Allowed"):
-        EmbeddingPairs(smooth_net(), others(), **kind)
+        EmbeddingDistance(smooth_net(), others(), **kind)
 
 
 # --- models

@@ -22,7 +22,7 @@ from ...models.model import Model
 from ...models.wrappers.twins import Twin
 from ...names import escaped, portable
 from ...runs.filenames import run_names
-from ...scores.distance import DISTANCES, EmbeddingPairs, ImagePairs
+from ...scores.distance import DISTANCES, EmbeddingDistance, PairDistance
 from ..select import Chosen, Target, parse_target
 from .pictures import PAIR, Pictures, Seen
 
@@ -89,15 +89,15 @@ class Pairs(Pictures):
         if o.mask_certainty is not None:
             raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {o.mask_certainty}")
 
-    def scorer(self, model: Model) -> EmbeddingPairs | ImagePairs:
+    def scorer(self, model: Model) -> EmbeddingDistance | PairDistance:
         """Minus the distance of both images; "logit", which is the default of the output, stands for the distance."""
         self.partners = Partners(*self._found, model)
         distance = "distance" if self.options.output == "logit" else self.options.output
         if not isinstance(model.module, Twin):
-            return EmbeddingPairs(model.module, self.partners, distance, self.options.precision)
+            return EmbeddingDistance(model.module, self.partners, distance, self.options.precision)
         if distance != "distance":
             raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
-        return ImagePairs(model.module, self.partners, self.options.precision)
+        return PairDistance(model.module, self.partners, self.options.precision)
 
     def target(self, model: Model) -> Target:
         """Each image has its own partner."""

@@ -21,7 +21,7 @@ from ...models.loading import load_model
 from ...models.model import Model
 from ...models.wrappers.certainty import masked, shown, takes_none
 from ...names import printable
-from ...scores.classifier import Scorer
+from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
 from ..select import Chosen, Target, parse_target
 
@@ -132,7 +132,7 @@ class Pictures:
 
     def scorer(self, model: Model) -> Any:
         """The score that is explained; raises UsageError for an output that the model does not have."""
-        return Scorer(model.module, model.head.in_force(self.options.output), self.options.precision, model.head)
+        return ClassScore(model.module, model.head.in_force(self.options.output), self.options.precision, model.head)
 
     def target(self, model: Model) -> Target:
         """What is explained of each sample."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..checks import attempt
-from ..sources.external import Function
+from ..sources.factory import Function
 from .fixed_batch import FixedBatch
 from .twins import Twin
 

@@ -21,7 +21,8 @@ from ..labels import read_labels
 from ..loading import kind_of, name_of, place_of
 from ..model import Model, Source
 from ..preprocess import Preprocess, Size
-from ..sources.external import given_network, load_factory
+from ..sources import factory
+from ..sources.factory import given_network
 from .fitting import fit
 from .fixed_batch import FixedBatch
 from .twins import inputs_of
@@ -93,7 +94,7 @@ def load_array_model(
         spec: a TorchScript or `.pt2` file, `package.module:function`, or a network, of which a copy is taken.
         samples: (1, 1, F) arrays of one shape to try it with.
         shapes: number of features → shape of a sample.
-        weights: see `load_factory`.
+        weights: see `sigcli.models.sources.factory.load`.
         device: where to run.
         class_names: a file with the names of the outputs.
 
@@ -148,7 +149,7 @@ def _source(spec: str | nn.Module, kind: str, weights: str | None, place: torch.
     if isinstance(spec, nn.Module):
         return given_network(spec, weights)
     if kind == "factory":
-        return load_factory(spec, weights, place)
+        return factory.load(spec, weights, place)
     from ..sources import files
 
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 
 from ..checks import WRAP, attempt
-from ..sources.external import Function
+from ..sources.factory import Function
 
 PARTNER = "Name the second image with --partner FILE."
 _KINK = "the network's distance has no gradient where both images are equal: add a small number under its root"

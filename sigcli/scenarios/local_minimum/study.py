@@ -21,7 +21,7 @@ from ...models.model import Model
 from ...models.preprocess import Preprocess
 from ...models.sources.trained import Trained
 from ...runs.folder import save_table
-from ...scores.classifier import Scorer
+from ...scores.classifier import ClassScore
 from ...shapley.exact import exact
 from ...shapley.game import table
 from ...training.loop import Held, Recipe
@@ -100,7 +100,7 @@ def local_minimum(
     made = trained_network(folder, seed=seed, steps=steps, device=place, progress=progress)
     model = load_model(str(made.file), device=place)
     x = np.concatenate([np.array(EXAMPLE, np.float32).reshape(1, 1, 1, -1), scenario.batch(4 * seed + 3, 0, images)[0]])
-    scorer = Scorer(model.module, output)
+    scorer = ClassScore(model.module, output)
     base = boundary(scorer, model.device)
     found = {"bshap": np.stack([baseline_shap(scorer, one, base) for one in torch.from_numpy(x).to(model.device)])}
     peers = _Vectors(torch.from_numpy(scenario.batch(4 * seed + 2, 0, _REFERENCES)[0]).to(model.device))
@@ -162,7 +162,7 @@ class _Vectors:
         return [-1 - index for index in range(len(self.inputs))]
 
 
-def boundary(scorer: Scorer, device: torch.device | str = "cpu") -> float:
+def boundary(scorer: ClassScore, device: torch.device | str = "cpu") -> float:
     """The value near 0.5 at which six equal components leave the network undecided: BShap's baseline (0.50546 in [ICG])."""
     low, high = 0.4, 0.6
     for _ in range(30):
@@ -172,7 +172,7 @@ def boundary(scorer: Scorer, device: torch.device | str = "cpu") -> float:
     return (low + high) / 2
 
 
-def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
+def baseline_shap(scorer: ClassScore, x: Tensor, base: float) -> np.ndarray:
     """Exact Shapley values of one input (1, 1, 6) where absent components have the value `base`, (6,)."""
 
     def game(members: np.ndarray) -> np.ndarray:
@@ -184,7 +184,7 @@ def baseline_shap(scorer: Scorer, x: Tensor, base: float) -> np.ndarray:
 
 
 def _values(
-    model: Model, scorer: Scorer, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors
+    model: Model, scorer: ClassScore, x: np.ndarray, method: Chosen, seed: int, peers: _Vectors
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Values of all inputs by one method, (N, 6), the standard errors of the first input's where it has draws, (6,), and
     what failed, a sentence each: the values of that input are NaN.

@@ -16,7 +16,7 @@ from ...engine.integrate import integrate
 from ...errors import SigError, UsageError
 from ...methods.deferred import task
 from ...runs.folder import save_table
-from ...scores.classifier import Scorer
+from ...scores.classifier import ClassScore
 from ...types import Subject
 from ..scenario import Progress, Verdict, claim, path_methods
 from .data import PAPER, POINTS, baseline_shap, conditional_shap, logits
@@ -123,7 +123,7 @@ def values(
     image = torch.tensor(x, dtype=torch.float64).reshape(1, 1, 2)
     level = torch.zeros(1, 1, 1, dtype=torch.float64)
     subject = Subject(image, 0, level, level + 1, key, seed)
-    scorer = Scorer(logits)
+    scorer = ClassScore(logits)
     found = next(iter(integrate(scorer, [task(method, options, scorer, subject)], batch_size=4096)))
     return found.values.flatten().numpy(), None if found.stderr is None else found.stderr.flatten().numpy()
 

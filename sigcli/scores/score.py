@@ -1,0 +1,67 @@
+"""What the engine needs of a score F, and the precision that a model runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+_FP16_SCALE = 1024.0
+
+
+@runtime_checkable
+class Score(Protocol):
+    """All that the engine needs of a score F: its values, and its values with their gradients."""
+
+    def scores(self, images: Tensor, targets: Tensor) -> Tensor:
+        """F of each image at its target, (N, C, H, W) and (N,) → (N,), without gradient."""
+        ...
+
+    def gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """F of each image, (N,), and ∂F/∂image, (N, C, H, W)."""
+        ...
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which a model runs in that precision."""
+    if precision == "tf32":
+        return _tf32()
+    if precision == "fp32":
+        return nullcontext()
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def differentiated(
+    score: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], precision: str
+) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
+    """A score of each image, (N, C, H, W) → (N,), and its gradient by the image.
+
+    Args:
+        score: each image's own score, in the images' type.
+        images: (N, C, H, W).
+        precision: of the model, see `Scorer`.
+    """
+    leaf = images.detach().requires_grad_()
+    with torch.enable_grad(), autocast(precision, images.device):
+        scores = score(leaf)
+        # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
+        scale = _FP16_SCALE if precision == "fp16" else 1.0
+        (gradient,) = torch.autograd.grad(scores.sum() * scale, leaf)
+    return scores.detach(), gradient if scale == 1.0 else gradient / scale
+
+
+class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts
+    """Allow TF32 matrix products and convolutions inside the block only."""
+
+    def __enter__(self) -> None:
+        self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+
+    def __exit__(self, *_: object) -> None:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
