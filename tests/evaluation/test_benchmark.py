@@ -225,7 +225,7 @@ def test_counts_by_default_double_up_to_all_images():
 
 
 def test_other_wrong_usage(here):
-    with pytest.raises(UsageError, match="makes its attributions"):
+    with pytest.raises(UsageError, match="unknown option of benchmark"):
         benchmark("in", attributions="in", out="out")
     (here / "mine").mkdir()
     (here / "mine" / "benchmark.csv").write_text("mine")

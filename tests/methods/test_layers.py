@@ -145,10 +145,10 @@ def test_explain_and_evaluate_take_direct_methods(tmp_path):
 
 def test_results_of_direct_methods_come_as_they_are_ready(tmp_path):
     """With direct methods only, the first result must not wait for the last image."""
-    from sigcli.attribution import pipeline as work
     from sigcli.attribution.explain import stream
     from sigcli.attribution.options import ExplainOptions
     from sigcli.attribution.session import prepare
+    from sigcli.methods import run as work
 
     session = prepare(
         ExplainOptions(["sample_images/star.png", "sample_images/fish.png"], method="gradcam", write=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import importlib
 import json
 import os
 import signal
@@ -22,9 +23,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sigcli.attribution.explain
-import sigcli.attribution.explanation
 import sigcli.attribution.pipeline
+import sigcli.attribution.session
 import sigcli.evaluation.evaluate
+from sigcli.attribution.options import ExplainOptions
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, SigError, UsageError
 from sigcli.runs.folder import open_run, run_names
@@ -136,7 +138,7 @@ def test_an_overwritten_run_leaves_nothing_that_is_measured_as_the_new_one(here)
     explain("in", method="ig", **{**QUICK, "model": "tiny_net:other"}, out="fresh")
     same("out", "fresh")
     found = evaluate("out", metric="sparseness")
-    assert {f.method for f in found.figures} == {"ig"}
+    assert {f.method for f in found.values} == {"ig"}
 
 
 THEIRS = ["gradient.csv", "gradient.class99.npy", "gradient.overlay.png", "compare.class7.png", "compare.png"]
@@ -173,14 +175,14 @@ def test_images_that_are_called_as_files_of_a_run(here, name, deep):
     explain("in", method="ig", **QUICK, out="out", pictures=False)
     found = evaluate("out", metric="sparseness")
     assert [row["status"] for row in table("out")] == ["ok"] * 3
-    assert [figure.error for figure in found.figures] == [""] * 3
+    assert [figure.error for figure in found.values] == [""] * 3
     explain("in", method="ig", **QUICK, out="out", pictures=False, resume=True)
 
 
 def test_arrays_that_a_run_does_not_own_are_not_measured_as_its_own(here):
     explain("in", method="ig", **QUICK, out="out", pictures=False)
     np.save("out/im0/theirs.npy", np.ones((3, SIDE, SIDE), np.float32))
-    assert {f.method for f in evaluate("out", metric="sparseness").figures} == {"ig"}
+    assert {f.method for f in evaluate("out", metric="sparseness").values} == {"ig"}
     with pytest.raises(UsageError, match="theirs"):
         evaluate("out", metric="sparseness", method="theirs")
     assert Path("out/im0/theirs.npy").exists()
@@ -333,13 +335,8 @@ def test_a_resumed_run_has_the_pictures_of_an_undisturbed_one(here):
 def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fails):
     options = {"method": "sig,ig", **QUICK}
     explain("in", **options, out="whole")
-    place, name = (
-        (sigcli.attribution.explanation.render, "save_png")
-        if fails == "save_png"
-        else (sigcli.attribution.explanation, fails)
-    )
-    if fails == "write_sheet":
-        place = sys.modules["sigcli.attribution.explain"]
+    places = {"save_png": "render", "save_array": "attribution.writers", "write_sheet": "attribution.explain"}
+    place, name = importlib.import_module(f"sigcli.{places[fails]}"), fails
     right = getattr(place, name)
     for stop in range(4):
         calls = iter(range(100))
@@ -516,7 +513,7 @@ def test_a_damaged_array_of_a_run_is_not_measured(here):
     explain("in", method="ig", **QUICK, out="out", pictures=False)
     values = np.load("out/im0/ig.npy")
     np.save("out/im0/ig.npy", values * 2)
-    errors = {f.image: f.error for f in evaluate("out", metric="sparseness").figures}
+    errors = {f.image: f.error for f in evaluate("out", metric="sparseness").values}
     assert "damaged" in errors["im0.png"]
     assert not errors["im1.png"]
 
@@ -553,7 +550,7 @@ def test_runs_of_an_older_version_are_measured_and_replaced_and_not_resumed(here
     explain("in", **options, out="out")
     of_an_older_version(here / "out")
     np.save("out/im0/before.npy", np.ones((3, SIDE, SIDE), np.float32))  # of a run that it had overwritten
-    assert {f.method for f in evaluate("out", metric="sparseness").figures} == {"ig", "gradient"}
+    assert {f.method for f in evaluate("out", metric="sparseness").values} == {"ig", "gradient"}
     with pytest.raises(OutputError, match="older version"):
         explain("in", **options, out="out", resume=True)
     explain("in", **{**options, "seed": 3, "method": "ig"}, out="out", overwrite=True)
@@ -599,7 +596,7 @@ def test_the_work_around_the_maps_is_linear(tmp_path):
 
 
 def test_places_of_rows_are_looked_up(here):
-    session = sigcli.attribution.explain.prepare("in", method="ig,gradient", **QUICK, out="out")
+    session = sigcli.attribution.session.prepare(ExplainOptions("in", method="ig,gradient", **QUICK, out="out"))
     work = sigcli.attribution.pipeline.Work(session)
     rows = [{"image": f"im{i}.png", "method": m, "target": "1"} for i in (0, 1) for m in ("ig", "gradient")]
     assert [work.place(row) for row in rows] == [(0, 0, 1), (0, 1, 1), (1, 0, 1), (1, 1, 1)]

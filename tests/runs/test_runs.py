@@ -34,7 +34,7 @@ def test_rows_are_there_at_once_and_settle_into_order(tmp_path):
     assert [r["image"] for r in read(run.path)] == ["b.jpg", "a.jpg"]
     run.settle(lambda r: r["image"])
     assert [r["image"] for r in read(run.path)] == ["a.jpg", "b.jpg"]
-    assert tuple(read(run.path)[0]) == COLUMNS
+    assert tuple(read(run.path)[0]) == tuple(COLUMNS)
 
 
 def test_resume_takes_what_is_done_and_forgets_what_failed_or_tore(tmp_path):

@@ -18,6 +18,7 @@ import sigcli
 from sigcli.cli.main import app
 from sigcli.engine.integrate import Task, integrate
 from sigcli.errors import AttributionError, ModelError, UsageError
+from sigcli.evaluation.evaluate import evaluate
 from sigcli.inputs.samples import sample_images
 from sigcli.methods import METHODS
 from sigcli.models.loading import load_model
