@@ -16,13 +16,17 @@ __all__ = [
     "EvaluateOptions",
     "ExplainOptions",
     "Explanation",
+    "GridworldOptions",
     "Listener",
     "ShapleyIntegratedGradients",
+    "TrainOptions",
     "__version__",
     "benchmark",
     "evaluate",
     "explain",
     "iter_explain",
+    "run_gridworld",
+    "train",
 ]
 
 if TYPE_CHECKING:
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
     from .evaluation.benchmark import benchmark
     from .evaluation.evaluate import evaluate
     from .evaluation.options import BenchmarkOptions, EvaluateOptions
+    from .gridworld.options import GridworldOptions
+    from .gridworld.run import run_gridworld
     from .listener import Listener
+    from .training.options import TrainOptions
+    from .training.train import train
 
 _PUBLIC = {
     "explain": ".attribution.explain",
@@ -45,7 +53,11 @@ _PUBLIC = {
     "ExplainOptions": ".attribution.options",
     "EvaluateOptions": ".evaluation.options",
     "BenchmarkOptions": ".evaluation.options",
+    "GridworldOptions": ".gridworld.options",
     "Listener": ".listener",
+    "TrainOptions": ".training.options",
+    "run_gridworld": ".gridworld.run",
+    "train": ".training.train",
 }
 
 
