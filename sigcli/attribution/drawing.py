@@ -13,6 +13,7 @@ from PIL import Image
 
 from .. import render
 from ..errors import UsageError
+from ..render.shown import through_file
 from .samples.bars import draw_features, write_feature_sheet
 
 if TYPE_CHECKING:
@@ -161,8 +162,6 @@ def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
         reason = item.error or "its values are not in memory"
         raise UsageError(f"the explanation of {item.image} by {item.method} cannot be plotted: {reason}")
     if item.sample is not None:
-        from ..render.plots.panels import through_file
-
         return through_file(path, lambda file: draw_features(file, item))
     return _kept(Page(item, Drawing()).overlay(), path)
 
@@ -175,8 +174,6 @@ def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.I
     first = every[0]
     ready = [item for item in every if (item.image, item.target) == (first.image, first.target)]
     if first.sample is not None:
-        from ..render.plots.panels import through_file
-
         return through_file(path, lambda file: write_feature_sheet(file, ready, first.image))
     return _kept(sheet(ready, Drawing(), first.image), path)
 

@@ -79,7 +79,7 @@ def _layers(options: ListOptions, screen: Screen) -> None:
     for column in made.columns:
         column.overflow, column.no_wrap = "fold", False
     found = model_layers(
-        options.model, weights=options.weights, size=options.image_size, resize=options.resize, crop=options.crop
+        str(options.model), weights=options.weights, size=options.image_size, resize=options.resize, crop=options.crop
     )
     for layer, default in found:
         if screen.as_json:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..render.shown import plotted
+from ..render.shown import through_file
 from .segments import Segments
 from .study import Measured, Trained
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +81,8 @@ class Study:
             f"Study({games}: {len(self.estimators)} estimators, folder={str(self.folder) if self.folder else None!r})"
         )
 
-    def plot(self, path: str | Path | None = None) -> Path:
-        """Draw each estimator's rank correlation with the exact Shapley values, as spearman.png shows it.
-
-        Args:
-            path: the PNG; without one, the figure is shown.
-
-        Returns:
-            where the figure was written.
-        """
+    def plot(self, path: str | Path | None = None) -> Image.Image:
+        """Draw each estimator's rank correlation with the exact Shapley values, as spearman.png has it; also written to `path`."""
         from .figures import draw_spearman
 
-        return plotted(lambda file: draw_spearman(self.cases, self.estimators, file), path)
+        return through_file(path, lambda file: draw_spearman(self.cases, self.estimators, file))

@@ -1,37 +1,23 @@
-"""Figures of results: written to a file that the caller names, or shown."""
+"""Pictures that are drawn into a file, as pictures: what `plot` methods return, and notebooks show."""
 
 from __future__ import annotations
 
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 
-def plotted(draw: Callable[[Path], None], path: str | Path | None) -> Path:
-    """Draw a figure into a PNG and return its path; without a path, into a temporary file that is then shown.
+def through_file(path: str | Path | None, draw: Callable[[Path], None]) -> Image.Image:
+    """A picture that is drawn into a file: `path`, or one that is not kept.
 
     Args:
-        draw: writes the figure to the path that it is given.
         path: the PNG, or None.
+        draw: writes it.
     """
-    if path is not None:
-        draw(Path(path))
-        return Path(path)
-    with tempfile.NamedTemporaryFile(prefix="sig-", suffix=".png", delete=False) as file:
-        found = Path(file.name)
-    draw(found)
-    show(found)
-    return found
-
-
-def show(path: Path) -> None:
-    """Show a picture: in a notebook below its cell, elsewhere in the system's viewer."""
-    notebook = sys.modules.get("IPython")
-    if notebook is not None and notebook.get_ipython() is not None:
-        notebook.display.display(notebook.display.Image(filename=str(path)))
-        return
-    with Image.open(path) as picture:
-        picture.show(title=path.name)
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "plot.png" if path is None else Path(path)
+        draw(file)
+        with Image.open(file) as image:
+            return image.convert("RGB")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
 from ..options import door
-from ..render.shown import plotted
+from ..render.shown import through_file
 from ..runs.folder import claim_folder, folder_for, save_table
 from ..runs.provenance import versions
 from . import loop
@@ -26,6 +26,9 @@ from .folders import Decoded, batches, decode, find_classes, padded
 from .loop import Held, Point, Recipe, preset_recipe
 from .options import TrainOptions
 from .report import NETWORK, certainty_figures
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 DEFAULT_OUT = "sig-train"
 CHECKPOINT = "checkpoint.safetensors"
@@ -60,18 +63,11 @@ class Training:
         accuracy = f"held-out accuracy {self.figures['accuracy']:.1%}"
         return f"Training({len(self.classes)} classes, {accuracy}, file={str(self.file)!r})"
 
-    def plot(self, path: str | Path | None = None) -> Path:
-        """Draw loss and accuracy against the number of batches, as training.png shows them.
-
-        Args:
-            path: the PNG; without one, the figure is shown.
-
-        Returns:
-            where the figure was written.
-        """
+    def plot(self, path: str | Path | None = None) -> Image.Image:
+        """Draw loss and accuracy against the number of batches, as training.png has them; also written to `path`."""
         from .curves import draw_curves
 
-        return plotted(lambda file: draw_curves({"": self.points}, file, title=self.title), path)
+        return through_file(path, lambda file: draw_curves({"": self.points}, file, title=self.title))
 
 
 @door(TrainOptions)

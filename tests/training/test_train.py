@@ -308,7 +308,7 @@ class TestCommand:
         )  # fmt: skip
         assert set(found.figures) == {"accuracy"}
         assert repr(found).startswith("Training(2 classes, held-out accuracy ")
-        assert found.plot(tmp_path / "curves.png").stat().st_size > 10_000
+        assert found.plot(tmp_path / "curves.png").size == found.plot().size
         assert all(point.damaged is None for point in found.points)
         with pytest.raises(UsageError, match="sig train FOLDER"):
             explain(shades / "light" / "0.png", model=str(found.file), method="icg", write=False)

@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 from PIL import Image
 
+from ..shown import through_file
 from .looks import Look, legend_below, looks, spread, text_inches
 from .names import Mark, Place, plan_names, write_names
-from .panels import canvas, panels, through_file
+from .panels import canvas, panels
 
 Row = Mapping[str, Any]
 _SIZE = (3.4, 2.6)

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
+from ..shown import through_file
 from .looks import Look, legend_below, looks, text_inches
-from .panels import canvas, panels, signed_colours, through_file
+from .panels import canvas, panels, signed_colours
 from .table import arrow, draw_table
 
 Row = Mapping[str, Any]

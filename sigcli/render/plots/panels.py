@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from matplotlib import rc_context
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ...runs.folder import write_aside
 from ..maps.colours import diverging
@@ -97,12 +95,3 @@ def panels(
             figure.suptitle(textwrap.fill(title, int(_LETTERS * size[0] * columns)), fontsize=11)
         yield axes[:count]
         write_aside(path, lambda aside: figure.savefig(aside, format="png", dpi=DPI))
-
-
-def through_file(path: str | Path | None, draw: Callable[[Path], None]) -> Image.Image:
-    """A picture that is drawn into a file: `path`, or one that is not kept."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "plot.png" if path is None else Path(path)
-        draw(file)
-        with Image.open(file) as image:
-            return image.convert("RGB")
