@@ -82,7 +82,7 @@ class Study:
         )
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
-        """Draw each estimator's rank correlation with the exact Shapley values, as spearman.png has it; also written to `path`."""
+        """Draw the rank correlation with the exact Shapley values, as spearman.png has it; also written to `path`."""
         from .figures import draw_spearman
 
         return through_file(path, lambda file: draw_spearman(self.cases, self.estimators, file))
