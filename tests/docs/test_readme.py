@@ -113,6 +113,7 @@ def test_the_readme_has_the_two_lines_and_commands():
     assert sorted(command for chain in CHAINS for command in chain) == sorted(SIG)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
 def test_every_command_runs(chain, newcomer):
     for command in chain:
