@@ -199,7 +199,7 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         "entry, the image's largest where the maximum rises, else the reference's; a product Δ(ab) gives ½(b + b')Δa and",
         "½(a + a')Δb; softmax, LayerNorm, GroupNorm and division are taken apart into products, sums and",
         "functions of single values.", "",
-        "LRP: the sum of the map and what biases (with the shifts of batch norms) take up, both as a share of the logit,",
+        "LRP: the sum of the map and what biases (with the shifts of batch norms) take up, both as fractions of the logit,",
         "counted apart in the backward pass, and what the two together miss. Of alpha1-beta0 the miss is the rule's own",
         "where a unit has relevance and no positive part to give it to. LRP is refused where two values of the image are",
         "multiplied or normalised: its papers have several rules for that.", "",

@@ -443,6 +443,7 @@ def test_evaluate_refuses_arrays(here):
 # --- the documentation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text", "molecules", "atom_pairs"])
 def test_the_examples_of_the_docs_run(name, here):
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "examples" / f"{name}.py")

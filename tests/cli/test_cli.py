@@ -52,6 +52,7 @@ def figures(folder):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows(folder)]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_the_design_lists(here):
     done = sig("explain", "pictures", *FAST, "--uncertainty", "--out", "out")
     assert done.exit_code == 0, done.output
@@ -126,6 +127,7 @@ def test_resume_does_only_what_is_missing_and_ends_as_if_undisturbed(here):
     assert "seed" in other.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupted_process_keeps_what_is_done_and_exits_130(here):
     command = [
         sys.executable,

@@ -84,6 +84,7 @@ def test_the_page_has_its_commands():
     assert all(command.startswith("sig ") for command in COMMANDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", chains(COMMANDS), ids=lambda chain: chain[0])
 def test_every_command_runs(chain, folder):
     for command in chain:

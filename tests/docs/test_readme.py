@@ -13,6 +13,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from sigcli.cli.main import app
+from sigcli.gridworld import ESTIMATORS
+from sigcli.methods import METHODS
+from sigcli.metrics import METRICS
 
 from pages import chains, commands
 from repository import ROOT
@@ -113,6 +116,13 @@ def test_the_readme_has_the_two_lines_and_commands():
     assert sorted(command for chain in CHAINS for command in chain) == sorted(SIG)
 
 
+def test_the_readme_counts_what_there_is():
+    assert f"{len(METHODS) - 1} other methods" in README
+    assert f"{len(METRICS)} metrics" in README
+    assert f"{len(ESTIMATORS)} estimators" in README
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
 def test_every_command_runs(chain, newcomer):
     for command in chain:

@@ -63,6 +63,7 @@ def untimed(path):
     return [{name: cell for name, cell in row.items() if name not in TIMED} for row in rows(path)]
 
 
+@pytest.mark.slow
 def test_a_prefix_is_an_evaluation_of_exactly_these_images(here):
     found = benchmark("in", counts=[2, 4], **OPTIONS, out="out")
     assert len(found.images) == 4
@@ -95,6 +96,7 @@ def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
         assert row["gradient_evaluations"] == {"sig": 16, "black": 3, "gradient": 1}[row["method"]] * row["count"]
 
 
+@pytest.mark.slow
 def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
     """A method that sleeps in every gradient is charged for it, and its cheap neighbour is not ([SIG] Fig. 9)."""
     from sigcli.scores.classifier import ClassScore
@@ -143,6 +145,7 @@ def test_first_halves_are_fair_samples():
     assert all(150 < times < 250 for times in often.values())  # 200 ± 5 standard deviations
 
 
+@pytest.mark.slow
 def test_same_seed_same_table_and_more_images_go_on_with_resume(here):
     options = {**OPTIONS, "pictures": False}
     benchmark("in", counts="2,4", **options, out="a", seed=3)
@@ -290,6 +293,7 @@ def commands(text):
 CHEAP = "--set samples=2 --set steps=2 --set deletion.steps=2 --set insertion.steps=2 --device cpu --no-pictures"
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(here):
     shutil.copytree(ROOT / "sample_images", "sample_images", ignore=shutil.ignore_patterns("*.jpg"))
     found = commands(DOCS)
@@ -301,6 +305,7 @@ def test_every_command_of_the_page_runs(here):
         assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception}"
 
 
+@pytest.mark.slow
 def test_the_script_of_the_page_runs_in_a_shell(here):
     (script,) = re.findall(r"<!-- script -->\n```bash\n(.*?)```", DOCS, re.S)
     (here / "photos").mkdir()

@@ -159,6 +159,7 @@ class Stages(Listener):
         self.seen.append(stage)
 
 
+@pytest.mark.slow
 def test_a_study_leaves_tables_that_agree_and_pictures(tmp_path):
     seen = []
     study = run_gridworld(GridworldOptions(**SMALL, sweep="samples", out=tmp_path / "a"), Stages(seen))
@@ -272,6 +273,7 @@ def test_the_command_shows_a_table_and_json(tmp_path, monkeypatch):
     assert "kernelshap" in wrong.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "more"),
     [("return 0", []), *((f"return {few}", ["--estimators", "zero,sig,kernelshap"]) for few in (None, 1e-10))],

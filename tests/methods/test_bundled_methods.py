@@ -37,6 +37,7 @@ def test_every_method_runs_on_the_bundled_network(method):
     assert np.abs(found.values).max() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("methods", "mask"), [(TRACED, []), (TRACED[:3], ["--mask-certainty", "0.6,0,1,0.5"])], ids=["whole", "masked"]
 )

@@ -354,6 +354,7 @@ def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fa
         same(f"out{stop}", "whole")
 
 
+@pytest.mark.slow
 def test_killed_processes_leave_folders_that_become_whole(here):
     for number in range(2, 6):
         picture(Path(f"in/im{number}.png"), number)

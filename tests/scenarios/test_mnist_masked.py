@@ -20,6 +20,7 @@ def test_the_area_is_the_upper_right_quarter_and_shares_are_of_sizes():
     assert mnist_masked.share_in(None, area) is None
 
 
+@pytest.mark.slow
 def test_the_command_adds_both_baselines(tmp_path, monkeypatch):
     monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"

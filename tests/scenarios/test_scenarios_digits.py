@@ -273,6 +273,7 @@ class TestScores:
         assert told[2].endswith("icg (0.99).")
 
 
+@pytest.mark.slow
 class TestCommands:
     def test_mnist(self, tmp_path, cache, quick):
         options = [*quick, "--method", "zero=ig,icg,agn,eg", "--set", "zero.steps=4", "--set", "icg.steps=4", "--set",
@@ -349,6 +350,7 @@ class TestCommands:
         assert not (tmp_path / "out" / "sheet.png").exists()
 
 
+@pytest.mark.slow
 class TestImagenette:
     @pytest.fixture
     def drawn(self, tmp_path):

@@ -160,6 +160,7 @@ class TestLocalMinimum:
         assert nothing["blind"] == 1
 
 
+@pytest.mark.slow
 class TestCommands:
     def test_burnt_snacks(self, tmp_path, cache):
         quick = [part for text in ("icg.steps=4", "zero.steps=4", "eg.samples=8") for part in ("--set", text)]

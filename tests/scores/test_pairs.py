@@ -387,6 +387,7 @@ def test_evaluate_refuses_pairs(here):
         load_model("nets:pair", resize=32, crop=32)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_docs_runs(here):
     text = (ROOT / "docs" / "pairs.md").read_text(encoding="utf-8")
     commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.S) for line in block.splitlines()]

@@ -97,6 +97,7 @@ class TestFolders:
         assert not torch.equal(batch(8)[1], labels)
 
 
+@pytest.mark.slow
 class TestLoop:
     def data(self, step):
         labels = torch.arange(16) % 2
@@ -281,6 +282,7 @@ class TestFiles:
             load_model(str(tmp_path / "w.safetensors"))
 
 
+@pytest.mark.slow
 class TestCommand:
     def test_train_then_explain(self, shades, tmp_path):
         done = sig("train", shades, *SMALL, "--epochs", "6", "--certainty", "--out", tmp_path / "net", "--json")

@@ -70,6 +70,7 @@ def test_weights_start_by_xavier_and_biases_at_zero():
     assert not torch.equal(net[0].weight, first)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path):
     for name, level in (("dark", 60), ("light", 190)):
         (tmp_path / "data" / name).mkdir(parents=True)
