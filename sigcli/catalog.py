@@ -53,13 +53,25 @@ class Catalog(Mapping[str, Entry]):
 
     def __init__(self, kind: str, entries: list[Entry]):
         self.kind = kind
-        self._entries = {entry.name: entry for entry in entries}
+        self._entries: dict[str, Entry] = {}
         self._known: dict[str, Entry] = {}
         for entry in entries:
-            for name in (entry.name, *entry.aliases):
-                if name in self._known:
-                    raise ValueError(f"two {kind}s are named '{name}'")
-                self._known[name] = entry
+            self.add(entry)
+
+    def add(self, entry: Entry) -> None:
+        """One more line; raises ValueError where its name or an alias is taken."""
+        names = (entry.name, *entry.aliases)
+        for name in names:
+            if name in self._known:
+                raise ValueError(f"two {self.kind}s are named '{name}'")
+        self._entries[entry.name] = entry
+        self._known.update(dict.fromkeys(names, entry))
+
+    def remove(self, name: str) -> None:
+        """Take a line out, with its aliases."""
+        entry = self._entries.pop(name)
+        for known in (entry.name, *entry.aliases):
+            del self._known[known]
 
     def __getitem__(self, name: str) -> Entry:
         if name not in self._known:
