@@ -290,8 +290,8 @@ class TestNames:
         again = explain("odd", resume=True, **options)
         assert [(item.image, item.resumed) for item in again] == [(item.image, True) for item in found]
         measured = evaluate("out", metric="sparseness", pictures=False)
-        assert {figure.error for figure in measured.figures} == {""}
-        assert [figure.image for figure in measured.figures] == [item.image for item in found]
+        assert {figure.error for figure in measured.values} == {""}
+        assert [figure.image for figure in measured.values] == [item.image for item in found]
 
 
 class TestWhoIsToBlame:

@@ -25,4 +25,6 @@ def test_the_options_page_is_current(tmp_path):
     code = "import runpy, sys; print(runpy.run_path(sys.argv[1])['page'](), end='')"
     script = str(ROOT / "scripts" / "options_page.py")
     done = subprocess.run([sys.executable, "-c", code, script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout == (ROOT / "docs" / "options.md").read_text(encoding="utf-8"), "run python scripts/options_page.py"
+    assert done.stdout == (ROOT / "docs" / "options.md").read_text(encoding="utf-8"), (
+        "run python scripts/options_page.py"
+    )

@@ -80,7 +80,9 @@ def sig(*arguments):
 
 def test_a_method(extend, tmp_path):
     extend(METHODS, Entry("brightness", "fake:brightness", "the picture", METHODS["rise"].properties))
-    sig("explain", STAR, "--method", "brightness,mine=brightness", "--set", "mine.power=2", "--out", str(tmp_path / "o"))
+    sig(
+        "explain", STAR, "--method", "brightness,mine=brightness", "--set", "mine.power=2", "--out", str(tmp_path / "o")
+    )
     one, two = (np.load(tmp_path / "o" / "star" / f"{name}.npy") for name in ("brightness", "mine"))
     assert np.allclose(one**2, two, atol=1e-6)
     assert "power" in CliRunner().invoke(app, ["list", "methods", "brightness"]).output
@@ -95,7 +97,9 @@ def test_a_baseline(extend, tmp_path):
 
 
 def test_metrics_of_maps_and_of_the_model(extend, tmp_path):
-    extend(METRICS, Entry("largest", "fake:largest", "the largest", METRICS["sparseness"].properties | {"unit": "score"}))
+    extend(
+        METRICS, Entry("largest", "fake:largest", "the largest", METRICS["sparseness"].properties | {"unit": "score"})
+    )
     told = METRICS["accuracy"].properties | {"takes": ("predicted", "labels"), "interval": "", "unit": "images"}
     extend(METRICS, Entry("hits", "fake:hits", "right answers", told))
     (tmp_path / "labels.csv").write_text("image,label\nstar.png,star\n")

@@ -12,6 +12,7 @@ from sigcli.cli.main import app
 from sigcli.errors import AttributionError, UsageError
 from sigcli.methods.places import last_layer
 
+from repository import ROOT
 from toys import attribute, relu_net, smooth_net, subject
 
 
@@ -127,7 +128,7 @@ def test_layers_are_listed():
 def test_explain_and_evaluate_take_direct_methods(tmp_path):
 
     out = tmp_path / "run"
-    image = ["sample_images/star.png", "sample_images/fish.png"]
+    image = [str(ROOT / "sample_images" / "star.png"), str(ROOT / "sample_images" / "fish.png")]
     command = ["explain", *image, "--method", "gradcam,ig,cam", "--set", "steps=3", "--out", str(out)]
     assert sig(*command).exit_code == 0
     rows = (out / "results.csv").read_text().splitlines()
@@ -151,7 +152,11 @@ def test_results_of_direct_methods_come_as_they_are_ready(tmp_path):
     from sigcli.methods import run as work
 
     session = prepare(
-        ExplainOptions(["sample_images/star.png", "sample_images/fish.png"], method="gradcam", write=False)
+        ExplainOptions(
+            [str(ROOT / "sample_images" / "star.png"), str(ROOT / "sample_images" / "fish.png")],
+            method="gradcam",
+            write=False,
+        )
     )
     made, original = [], work.direct
 
@@ -194,7 +199,11 @@ def net():
 def test_a_note_of_several_images_is_told_once(tmp_path, monkeypatch):
     (tmp_path / "streams.py").write_text(STREAMS)
     monkeypatch.syspath_prepend(str(tmp_path))
-    images = ["sample_images/star.png", "sample_images/fish.png", "sample_images/house.png"]
+    images = [
+        str(ROOT / "sample_images" / "star.png"),
+        str(ROOT / "sample_images" / "fish.png"),
+        "sample_images/house.png",
+    ]
     command = ["--model", "streams:net", "--size", "32", "--method", "gradcam", "--set", "gradcam.relu=false"]
     for count, whose in [(1, "star.png gradcam"), (3, "star.png and 2 more, gradcam")]:
         done = sig("explain", *images[:count], *command, "--out", tmp_path / str(count), "--no-pictures")

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 import sigcli.attribution.explain
 import sigcli.attribution.pipeline
 import sigcli.attribution.session
+import sigcli.attribution.writers
 import sigcli.evaluation.evaluate
 from sigcli.attribution.options import ExplainOptions
 from sigcli.cli.main import app
@@ -273,7 +274,7 @@ def test_a_repeated_run_keeps_its_table_until_it_is_done(here, monkeypatch):
     explain("in", method="ig,gradient", **QUICK, out="out")
     explain("in", method="ig,gradient", **QUICK, out="whole")
     before = Path("out/results.csv").read_bytes()
-    draw, seen = sigcli.attribution.explanation.save_array, []
+    draw, seen = sigcli.attribution.writers.save_array, []
 
     def interrupted(path, values):
         seen.append(Path("out/results.csv").read_bytes())
@@ -281,11 +282,11 @@ def test_a_repeated_run_keeps_its_table_until_it_is_done(here, monkeypatch):
             raise KeyboardInterrupt
         draw(path, values)
 
-    monkeypatch.setattr(sigcli.attribution.explanation, "save_array", interrupted)
+    monkeypatch.setattr(sigcli.attribution.writers, "save_array", interrupted)
     done = sig("explain", "in", *LINE, "--method", "ig,gradient", "--set", "ig.steps=3", "--out", "out")
     assert done.exit_code == 130
     assert "finished work is kept" in said(done)
-    monkeypatch.setattr(sigcli.attribution.explanation, "save_array", draw)
+    monkeypatch.setattr(sigcli.attribution.writers, "save_array", draw)
     assert seen[0] == before
     assert table("out") == table("whole")
     explain("in", method="ig,gradient", **QUICK, out="out", resume=True)
