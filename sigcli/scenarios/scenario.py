@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
+from PIL import Image
+
 from ..errors import UsageError
 from ..listener import SILENT, Listener
 from ..options import Options, flags, table
-from ..render.shown import plotted
+from ..render.shown import through_file
 from ..runs.folder import save_table
 from . import SCENARIOS
 from .folders import claim, drop_pictures
@@ -51,23 +53,17 @@ class Verdict:
     figures: Mapping[str, Draw] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Verdict({self.title!r}: {len(self.rows)} rows, folder={str(self.folder)!r})"
+        return f"<Verdict: {self.title} {len(self.rows)} rows, {self.folder}>"
 
-    def plot(self, path: str | Path | None = None) -> Path:
-        """Draw the scenario's main figure, as it stands in its folder.
-
-        Args:
-            path: the PNG; without one, the figure is shown.
-
-        Returns:
-            where the figure was written.
+    def plot(self, path: str | Path | None = None) -> Image.Image:
+        """The scenario's main figure; also written to `path` where that is given.
 
         Raises:
             UsageError: the scenario has no figure of its own.
         """
         if not self.figures:
             raise UsageError("the scenario has no figure of its own", hint=f"Its maps are in {self.folder}.")
-        return plotted(next(iter(self.figures.values())), path)
+        return through_file(path, next(iter(self.figures.values())))
 
 
 class Scenario(ABC, Generic[O]):
