@@ -12,15 +12,20 @@ from sigcli.attribution.options import ExplainOptions
 from sigcli.evaluation.options import BenchmarkOptions, EvaluateOptions
 from sigcli.gridworld.options import GridworldOptions
 from sigcli.options import Option, Options, flags, table
+from sigcli.scenarios import SCENARIOS
 from sigcli.training.options import TrainOptions
 
 COMMANDS: dict[str, tuple[str, type[Options]]] = {
-    "sig explain": ("sigcli.explain", ExplainOptions),
-    "sig evaluate": ("sigcli.evaluate", EvaluateOptions),
-    "sig benchmark images": ("sigcli.benchmark", BenchmarkOptions),
-    "sig gridworld": ("sigcli.run_gridworld", GridworldOptions),
-    "sig train": ("sigcli.train", TrainOptions),
+    "sig explain": ("sigcli.explain(…)", ExplainOptions),
+    "sig evaluate": ("sigcli.evaluate(…)", EvaluateOptions),
+    "sig benchmark images": ("sigcli.benchmark(…)", BenchmarkOptions),
+    "sig gridworld": ("sigcli.run_gridworld(…)", GridworldOptions),
+    "sig train": ("sigcli.train(…)", TrainOptions),
 }
+for _scenario in SCENARIOS.values():
+    if _scenario.options_class is not None:
+        _function = f'sigcli.run_scenario("{_scenario.name}", …)'
+        COMMANDS[f"sig benchmark scenario {_scenario.name}"] = _function, _scenario.options_class
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "options.md"
 HEAD = """# Options
 
@@ -33,7 +38,7 @@ def page() -> str:
     """The text of docs/options.md."""
     parts = [HEAD]
     for command, (function, options) in COMMANDS.items():
-        parts.append(f"\n## {command}\n\nIn Python: `{function}(…)`, with the names of the second column.\n")
+        parts.append(f"\n## {command}\n\nIn Python: `{function}`, with the names of the second column.\n")
         parts.append("| option | in Python | default | |\n|---|---|---|---|")
         parts += [_row(name, known, field.default) for name, (known, field) in table(options).items()]
     return "\n".join(parts) + "\n"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import UsageError, unknown
+from .options import Options
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,27 @@ class Entry:
 
     def load(self) -> Callable[..., Any]:
         """Import the function (this may import torch)."""
-        module, _, attribute = self.target.partition(":")
-        return getattr(importlib.import_module(f"sigcli.{module}"), attribute)
+        return _loaded(self.target)
+
+    @property
+    def options_class(self) -> type[Options] | None:
+        """The dataclass that the property `options` names, for entries whose options are one; this imports no torch."""
+        target = self.properties.get("options")
+        return None if target is None else _loaded(target)
 
     def options(self) -> dict[str, inspect.Parameter]:
-        """The entry's options: the keyword-only parameters of its function."""
-        parameters = inspect.signature(self.load()).parameters.values()
+        """The entry's options: the keyword-only parameters of its function, or the fields of its dataclass of options."""
+        parameters = inspect.signature(self.options_class or self.load()).parameters.values()
         return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    def description(self) -> str:
+        """What the entry does: the docstring of its dataclass of options, or of its function."""
+        return inspect.getdoc(self.options_class or self.load()) or ""
+
+
+def _loaded(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(f"sigcli.{module}"), attribute)
 
 
 class Catalog(Mapping[str, Entry]):

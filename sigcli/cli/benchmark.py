@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from .benchmark_images import images
-from .benchmark_scenario import scenario
+from .benchmark_scenario import app as scenario
 
 app = typer.Typer(no_args_is_help=True, help="Side-by-side figures for a paper or a decision.")
 app.command("images")(images)
-app.command("scenario")(scenario)
+app.add_typer(scenario, name="scenario")
 
 
 @app.callback()

@@ -16,7 +16,8 @@ from ..gridworld import ESTIMATORS
 from ..methods import AXIOMS, METHODS
 from ..metrics import METRICS
 from ..models import MODELS
-from ..options import option
+from ..options import flags, option
+from ..options import table as options_of
 from ..scenarios import SCENARIOS
 from .command import Screen, command
 from .console import table
@@ -125,17 +126,23 @@ def _details(entry: Entry) -> dict[str, object]:
     options = {
         option: {
             "default": p.default if isinstance(p.default, (int, float, str, bool)) else None,
-            "type": str(p.annotation).replace(" | Tensor", ""),
+            "type": _type(p).replace(" | Tensor", ""),
         }
         for option, p in entry.options().items()
     }
     heading = f"{entry.name}: {entry.summary}\n"
     owner = f"{entry.name}." if entry in METRICS.values() else ""  # a bare name is an option of the methods
-    lines = [f"  --set {owner}{option}={value['default']}   ({value['type']})" for option, value in options.items()]
-    text = "\n".join(
-        [heading, inspect.getdoc(entry.load()) or "", *(["", "Options and defaults:"] if lines else []), *lines]
-    )
+    typed = {option: f"--set {owner}{option}" for option in options}
+    if entry.options_class is not None:
+        typed = {option: flags(option, known)[0] for option, (known, _) in options_of(entry.options_class).items()}
+    lines = [f"  {flag}={options[option]['default']}   ({options[option]['type']})" for option, flag in typed.items()]
+    text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
     return {"name": entry.name, "options": options, "help": text}
+
+
+def _type(parameter: inspect.Parameter) -> str:
+    kind = parameter.annotation
+    return kind if isinstance(kind, str) else inspect.formatannotation(kind)
 
 
 def _show(entries: list[dict[str, object]]) -> None:

@@ -7,13 +7,16 @@ import inspect
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 
+from ..listener import SILENT, Listener
 from ..models.networks import certainty as networks
 from ..models.sources import trained
 from ..models.sources.trained import Trained
@@ -22,7 +25,6 @@ from ..training import damage
 from ..training import loop as training
 from ..training.loop import Batches, Held, Net, Point, Recipe, net_of, train
 from ..training.report import NETWORK, certainty_figures, checks_told
-from .scenario import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,12 @@ class Prepared:
     figures: dict[str, float]
     points: list[Point]
     cached: bool
+
+    def draw_curves(self, path: Path, title: str) -> None:
+        """Write the curves of its training."""
+        from ..training.curves import draw_curves
+
+        draw_curves({"": self.points}, path, title=title)
 
     def told(self) -> str:
         """The network in a sentence."""
@@ -72,7 +80,8 @@ def network(
     sources: tuple[ModuleType, ...],
     shares: torch.Tensor | None = None,
     file: str = NETWORK,
-    progress: Progress | None = None,
+    listener: Listener = SILENT,
+    stage: str = "training",
 ) -> Prepared:
     """Train a scenario's network, or take it from the cache; a copy lies in the scenario's folder.
 
@@ -87,14 +96,15 @@ def network(
         sources: modules that its data come from: where these change, it is trained anew.
         shares: of each class in the training data, for neutrality; those of the held-out pictures if not given.
         file: name of the copy.
-        progress: called with the stage, what is done of it, and its length.
+        listener: hears how the training goes on.
+        stage: what the training is called there.
     """
     code = "".join(inspect.getsource(module) for module in (*sources, networks, training, damage))
     digest = hashlib.blake2b(repr((name, made, recipe, code)).encode(), digest_size=8).hexdigest()
     kept = cache_folder() / f"{name}-{digest}.safetensors"
     cached = kept.exists()
     if not cached:
-        _train(made, batches, held, recipe, kept, shares=shares, device=device, progress=progress)
+        _train(made, batches, held, recipe, kept, shares=shares, device=device, progress=partial(listener.stage, stage))
     folder.mkdir(parents=True, exist_ok=True)
     write_aside(folder / file, lambda aside: shutil.copyfile(kept, aside))
     found = trained.read_header(kept)
@@ -111,7 +121,7 @@ def network(
 
 def _train(
     made: Trained, batches: Batches, held: Held, recipe: Recipe, path: Path, *,
-    shares: torch.Tensor | None, device: str, progress: Progress | None,
+    shares: torch.Tensor | None, device: str, progress: Callable[..., None],
 ) -> None:  # fmt: skip
     begun = time.perf_counter()
     preprocess = made.preprocess
@@ -119,11 +129,7 @@ def _train(
         trained.build(made, seed=recipe.seed), preprocess.mean, preprocess.std, certainty=made.certainty, device=device
     )
 
-    def show(step: int, steps: int, _: Point | None) -> None:
-        if progress is not None:
-            progress("training", step, steps)
-
-    points = train(net, batches, held, recipe, progress=show)
+    points = train(net, batches, held, recipe, progress=progress)
     if shares is None:
         shares = torch.bincount(held.labels, minlength=len(made.classes)) / len(held.labels)
     figures: dict[str, Any] = {

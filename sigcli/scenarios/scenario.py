@@ -1,22 +1,27 @@
-"""The use case behind `sig benchmark scenario NAME`: whatever a scenario finds, as one table with a verdict. No printing."""
+"""What every scenario is: a question whose right answer is known, carried out as one table with a verdict. No printing."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
-from ..attribution.select import Chosen, choose_methods
-from ..catalog import Entry
-from ..errors import OutputError, UsageError, unknown
-from ..runs.folder import claim_folder, free_folder, manifest_or_none, output_folder, owned, refuse_strangers
-from ..runs.provenance import versions
+from PIL import Image
+
+from ..errors import UsageError
+from ..listener import SILENT, Listener
+from ..options import Options, flags, table
+from ..render.shown import through_file
+from ..runs.folder import save_table
 from . import SCENARIOS
+from .folders import claim, drop_pictures
+from .options import ScenarioOptions
 
-Progress = Callable[[str, int, int], None]
+O = TypeVar("O", bound=ScenarioOptions)  # noqa: E741
+Row = Mapping[str, Any]
+Draw = Callable[[Path], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,116 +32,135 @@ class Verdict:
         title: what was asked, in a sentence.
         columns: of the table: column → heading; the first names the method.
         rows: of the table, one for each method; a number or a text for each column, None where there is none.
+        folder: of tables and figures.
         facts: sentences above the table: the network, its checks, what was measured.
         findings: sentences below it: what the table says.
-        records: the same figures and more for `--json`, one object for each.
+        records: the same values and more for `--json`, one object for each.
         failed: what could not be explained, one sentence each.
-        folder: of tables and figures.
+        tables: file → rows of the tables in the folder.
+        figures: file → what draws it; the main figure first.
     """
 
     title: str
     columns: Mapping[str, str]
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Row]
+    folder: Path
     facts: Sequence[str] = ()
     findings: Sequence[str] = ()
-    records: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[Row] = ()
     failed: Sequence[str] = ()
-    folder: Path | None = None
+    tables: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    figures: Mapping[str, Draw] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Verdict: {self.title} {len(self.rows)} rows, {self.folder}>"
+
+    def plot(self, path: str | Path | None = None) -> Image.Image:
+        """The scenario's main figure; also written to `path` where that is given.
+
+        Raises:
+            UsageError: the scenario has no figure of its own.
+        """
+        if not self.figures:
+            raise UsageError("the scenario has no figure of its own", hint=f"Its maps are in {self.folder}.")
+        return through_file(path, next(iter(self.figures.values())))
 
 
-def benchmarks() -> list[Entry]:
-    """The scenarios that `sig benchmark scenario` knows."""
-    return [entry for entry in SCENARIOS.values() if "benchmark" in entry.properties]
+class Scenario(ABC, Generic[O]):
+    """A question whose right answer is known.
+
+    A subclass says what it asks and how answers are judged; `run` carries it out. The catalogue names the subclass and its
+    options, and nothing else has to be told of it.
+
+    Args:
+        name: of the catalogue.
+        options: of this scenario.
+        listener: hears how it goes on.
+    """
+
+    files: ClassVar[tuple[str, ...]]
+    """Tables and figures in the folder."""
+    networks: ClassVar[tuple[str, ...]] = ()
+    """Networks in the folder, if any are trained."""
+    least: ClassVar[tuple[int, str]] = (1, "images")
+    """How many images, digits or whatever `--images` counts are needed."""
+    folder: Path
+
+    def __init__(self, name: str, options: O, listener: Listener = SILENT):
+        self.name, self.options, self.listener = name, options, listener
+
+    def run(self) -> Verdict:
+        """Carry the scenario out; tables and figures stand when it returns.
+
+        Raises:
+            UsageError: an option that cannot be used.
+            OutputError: the folder cannot be written or holds another run.
+        """
+        self.check()
+        self.folder = self.opened()
+        self.measure()
+        found = self.verdict()
+        for name, rows in found.tables.items():
+            save_table(self.folder / name, rows)
+        drop_pictures(self.folder, self.files)
+        if self.options.pictures:
+            for name, draw in found.figures.items():
+                draw(self.folder / name)
+        return found
+
+    def check(self) -> None:
+        """Read what is asked about; raise UsageError for what can be told before anything is computed."""
+        images: int | None = getattr(self.options, "images", None)
+        least, what = self.least
+        if images is not None and images < least:
+            raise UsageError(f"the scenario {self.name} needs at least {least} {what}", given=images)
+
+    def spec(self) -> Row:
+        """What must agree between a run and its repetition in the same folder."""
+        return {}
+
+    def opened(self) -> Path:
+        """The folder, which the scenario claims here."""
+        files = (*self.files, *self.networks)
+        return claim(self.name, self.spec(), files, out=self.options.out, overwrite=self.options.overwrite)
+
+    @abstractmethod
+    def measure(self) -> None:
+        """Train, explain and score: all that takes time."""
+
+    @abstractmethod
+    def verdict(self) -> Verdict:
+        """What was found; its tables and figures are written afterwards."""
 
 
-def scenario(name: str, **options: Any) -> Verdict:
-    """Carry out a scenario whose answer is known.
+def run_scenario(name: str, options: Options | None = None, listener: Listener = SILENT, **given: Any) -> Verdict:
+    """Carry out a scenario whose answer is known: `run_scenario("two-features", seed=1)`.
 
     Args:
         name: see `sig list scenarios`.
-        options: keyword arguments of the scenario's function.
+        options: its options dataclass; or name options as further arguments.
+        listener: hears how it goes on.
+        given: options by name, see `sig list scenarios NAME`.
 
     Raises:
-        UsageError: no such scenario, or an option that it does not have.
+        UsageError: no such scenario, or an option that it does not have or that cannot be used.
         OutputError: the folder cannot be written or holds another run.
     """
-    known = {entry.name: entry for entry in benchmarks()}
-    if name not in known:
-        raise unknown("scenario", name, known)
-    entry = known[name]
-    function = replace(entry, target=entry.properties["benchmark"]).load()
-    has = inspect.signature(function).parameters
-    for option in options:
-        if option not in has:
-            allowed = ", ".join(f"--{own.replace('_', '-')}" for own in has if own != "progress")
-            raise UsageError(
-                f"the scenario {name} has no such option", given=f"--{option.replace('_', '-')}", allowed=allowed
-            )
-    return function(**options)
+    entry = SCENARIOS[name]
+    kind = entry.options_class
+    if kind is None:
+        raise TypeError(f"the line of the scenario {name} in the catalogue names no options")
+    for option in given:
+        if option not in table(kind):
+            raise unknown_option(name, f"--{option.replace('_', '-')}", kind)
+    if options is None:
+        options = kind(**given)
+    elif given or not isinstance(options, kind):
+        raise TypeError(f"the scenario {name} takes {kind.__name__}, or options by name")
+    return entry.load()(entry.name, options, listener).run()
 
 
-def path_methods(method: str | Sequence[str], settings: Mapping[str, Any]) -> list[Chosen]:
-    """The chosen methods of a scenario whose inputs are no pictures; raises UsageError for one that follows no path."""
-    chosen = choose_methods(method, settings)
-    for one in chosen:
-        if one.entry.properties["kind"] != "path":
-            raise UsageError(
-                "the scenario takes path methods only", given=one.entry.name, allowed="ig, eg, agn, sig, …"
-            )
-    return chosen
-
-
-def claim(name: str, spec: Mapping[str, Any], files: Sequence[str], *, out: str | Path | None, overwrite: bool) -> Path:
-    """Make the folder of a scenario that writes its own tables; those of the same run stand until they are replaced."""
-    manifest = {"spec": {"command": f"benchmark scenario {name}", **spec}, "versions": versions(), "images": []}
-    folder = output_folder(out) if out is not None else free_folder(f"sig-{name}", manifest, resume=False)
-    claim_folder(folder, manifest, files, overwrite=overwrite)
-    return folder
-
-
-def own_folder(
-    default: str, files: Sequence[str], networks: Sequence[str], *, out: str | Path | None, overwrite: bool
-) -> Path:
-    """The folder of a scenario whose explanations are a run in it, checked before any training. Nothing is written.
-
-    Args:
-        default: its name where `out` is not given.
-        files: tables and pictures that the scenario writes beside the run's, the first of them in any case.
-        networks: files of networks that it puts there.
-        out: as the user named it.
-        overwrite: replace another run.
-
-    Raises:
-        UsageError: no folder that can be.
-        OutputError: it holds another run, or strangers' files of these names.
-    """
-    folder = output_folder(default if out is None else out)
-    manifest = manifest_or_none(folder)
-    mine = owned(manifest)
-    again = mine is None or files[0] in mine
-    if manifest is not None and not again and not overwrite:
-        raise OutputError(
-            f"{folder} already holds another run", hint="Name another --out, or add --overwrite to replace it."
-        )
-    refuse_strangers(folder, files if again else (*files, *networks), overwrite=overwrite)
-    return folder
-
-
-@contextmanager
-def unclaimed(folder: Path, networks: Sequence[str]) -> Iterator[None]:
-    """Networks that are put into a folder before a run claims it are taken away again where none does."""
-    before = {name for name in networks if (folder / name).exists()}
-    try:
-        yield
-    except BaseException:
-        if manifest_or_none(folder) is None:
-            for name in set(networks) - before:
-                (folder / name).unlink(missing_ok=True)
-        raise
-
-
-def drop_pictures(folder: Path, files: Sequence[str]) -> None:
-    """Remove the pictures of an earlier run, once its tables are replaced: until then they stand together."""
-    for name in files:
-        if name.endswith(".png"):
-            (folder / name).unlink(missing_ok=True)
+def unknown_option(name: str, option: str, kind: type[Options]) -> UsageError:
+    """The error for an option that a scenario does not have."""
+    names = (flags(one, known)[0].partition("/")[0] for one, (known, _) in table(kind).items())
+    return UsageError(f"the scenario {name} has no such option", given=option, allowed=", ".join(names))

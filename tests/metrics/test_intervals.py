@@ -9,7 +9,7 @@ from sigcli.evaluation.tables import curve_rows, paired_rows, summary_rows
 from sigcli.evaluation.value import MetricValue
 from sigcli.metrics import METRICS
 from sigcli.metrics.statistics import bootstrap, paired
-from sigcli.scenarios.maps import means_of
+from sigcli.scenarios.comparison import means_of
 
 FRACTIONS = {
     "deletion", "insertion", "iaccuracy", "accuracy", "top-5-accuracy", "calibration-error", "information-absence",

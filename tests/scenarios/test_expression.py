@@ -16,9 +16,11 @@ from sigcli.errors import ModelError, UsageError
 from sigcli.models.loading import load_model
 from sigcli.models.networks.expression import WEIGHTS, load
 from sigcli.scenarios import SCENARIOS
-from sigcli.scenarios.expression import study as app
+from sigcli.scenarios.expression import pairs as app
 from sigcli.scenarios.expression.data import NAMES, PARTS, Face, draw
 from sigcli.scenarios.expression.face_parts import EXPRESSIONS, PARAMETERS
+from sigcli.scenarios.expression.options import METHODS
+from sigcli.scenarios.expression.study import Expression
 
 from repository import ROOT
 
@@ -42,7 +44,7 @@ def test_a_face_is_a_function_of_seed_and_index():
     assert np.array_equal(one.image, again.image)
     assert all(np.array_equal(one.parts[name], again.parts[name]) for name in PARTS)
     assert not np.array_equal(one.image, other.image)
-    assert SCENARIOS["expression"].load() is draw
+    assert SCENARIOS["expression"].load() is Expression
 
 
 @pytest.mark.parametrize("label", range(len(NAMES)))
@@ -166,22 +168,22 @@ def test_the_training_script_ends_in_time_and_writes_what_loads(tmp_path, monkey
 def test_shares_of_known_maps():
     face = draw(0, 0)
     mask = face.mask.astype(float)
-    assert app.shares_of(mask[None], face)["share"] == pytest.approx(1)
-    assert app.shares_of(mask[None], face)["outside_face"] == pytest.approx(0)
-    even = app.shares_of(np.ones((3, 96, 96)), face)
+    assert app.shares_of(mask, face)["share"] == pytest.approx(1)
+    assert app.shares_of(mask, face)["outside_face"] == pytest.approx(0)
+    even = app.shares_of(np.full((96, 96), 3.0), face)
     assert even["share"] == pytest.approx(face.mask.mean())
     assert even["outside_face"] == pytest.approx(1 - (face.face | face.mask).mean())
-    assert app.shares_of(np.ones((1, 96, 96)), face, 2)["share"] > even["share"]
-    mixed = app.shares_of((2 * mask - 1)[None], face)
+    assert app.shares_of(np.ones((96, 96)), face, 2)["share"] > even["share"]
+    mixed = app.shares_of(2 * mask - 1, face)
     assert mixed["positive_share"] == pytest.approx(1)
     assert mixed["share"] == pytest.approx(even["share"])
-    assert "positive_share" not in app.shares_of(-mask[None], face)
+    assert "positive_share" not in app.shares_of(-mask, face)
     assert sum(even[name] for name in PARTS) == pytest.approx(even["share"], rel=0.05)
 
 
 def test_the_command_and_the_use_case_name_the_same_methods():
-    named = {one.partition("=")[0] for one in app.METHODS.split(",")}
-    assert {key.partition(".")[0] for key in app.BASELINES} <= named
+    named = {one.partition("=")[0] for one in METHODS.split(",")}
+    assert {key.partition(".")[0] for key in Expression.defaults} <= named
 
 
 def test_pairs_are_half_of_one_expression_and_of_persons_the_network_never_saw():
@@ -193,7 +195,7 @@ def test_pairs_are_half_of_one_expression_and_of_persons_the_network_never_saw()
 
 def test_the_benchmark_leaves_tables_faces_and_figures(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(app, "_CHECKED", 20)
+    monkeypatch.setattr("sigcli.scenarios.expression.study._CHECKED", 20)
     done = sig("benchmark", "scenario", "expression", "--pairs", "3", *FAST, "--out", "out", "--json")
     assert done.exit_code == 0, done.output
     assert "same from different" in done.stderr

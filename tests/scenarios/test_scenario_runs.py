@@ -13,22 +13,24 @@ from typer.testing import CliRunner
 import sigcli.attribution.explanation
 from sigcli.cli.main import app
 from sigcli.scenarios.burnt_snacks import study as burnt_snacks
-from sigcli.scenarios.imagenette import study as imagenette
+from sigcli.scenarios.imagenette.study import Imagenette
+from sigcli.scenarios.local_minimum import explaining, network
 from sigcli.scenarios.local_minimum import study as local_minimum
-from sigcli.scenarios.mnist import in_space as mnist_in_space
-from sigcli.scenarios.mnist import masked as mnist_masked
+from sigcli.scenarios.mnist import shared
 from sigcli.scenarios.mnist import study as mnist
 from sigcli.scenarios.mnist.data import SIDE
+from sigcli.scenarios.mnist.in_space import InSpace
+from sigcli.scenarios.mnist.masked import Masked
 from sigcli.scenarios.two_features import study as two_features
 
 QUICK = ["--images", 1, "--method", "zero=ig", "--set", "zero.steps=2", "--device", "cpu"]
 TRAINED = {
-    "burnt-snacks": (burnt_snacks, ["--steps", 2, *QUICK, "--images", 2]),
-    "mnist": (mnist, ["--data", "digits", "--steps", 2, *QUICK]),
-    "mnist-in-space": (mnist_in_space, ["--data", "digits", "--steps", 2, *QUICK]),
-    "mnist-masked": (mnist_masked, ["--data", "digits", "--steps", 2, *QUICK]),
+    "burnt-snacks": (burnt_snacks.BurntSnacks, ["--steps", 2, *QUICK, "--images", 2]),
+    "mnist": (mnist.Mnist, ["--data", "digits", "--steps", 2, *QUICK]),
+    "mnist-in-space": (InSpace, ["--data", "digits", "--steps", 2, *QUICK]),
+    "mnist-masked": (Masked, ["--data", "digits", "--steps", 2, *QUICK]),
     "imagenette": (
-        imagenette, ["--data", "classes", "--arch", "small-cnn", "--size", 32, "--set", "deletion.steps=2", *QUICK],
+        Imagenette, ["--data", "classes", "--arch", "small-cnn", "--image-size", 32, "--set", "deletion.steps=2", *QUICK],
     ),
 }  # fmt: skip
 EPOCHS = ["--epochs", "0.1"]
@@ -44,9 +46,9 @@ def here(tmp_path, monkeypatch, cache):
     """Ten digits of each class as MNIST's files, and two classes of pictures; networks are trained once for all tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SIG_CACHE", str(cache))
-    for module in (burnt_snacks, mnist, mnist_in_space, local_minimum):
+    for module in (burnt_snacks, shared, local_minimum):
         monkeypatch.setattr(module, "_REFERENCES", 4)
-    for module in (burnt_snacks, local_minimum):
+    for module in (burnt_snacks, network):
         monkeypatch.setattr(module, "_HELD", 32)
     draw = np.random.default_rng(0)
     Path("digits").mkdir()
@@ -84,7 +86,7 @@ def interrupted(*_):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_repeated_scenario_keeps_its_tables_until_the_new_ones_stand(name, monkeypatch):
-    files = TRAINED[name][0].FILES
+    files = TRAINED[name][0].files
     done = sig(*command(name))
     assert done.exit_code == 0, done.output
     before = contents(files)
@@ -153,14 +155,14 @@ def test_one_input_of_the_local_minimum_fails_alone(monkeypatch):
     options.append("--no-pictures")
     whole = sig(*options, "--out", "whole", "--json")
     assert whole.exit_code == 0, whole.output
-    right = local_minimum.task
+    right = explaining.task
 
     def task(entry, options, scorer, subject, **given):
         if subject.key == 2 and options.get("baseline") == "mean":
             raise RuntimeError("not this one")
         return right(entry, options, scorer, subject, **given)
 
-    monkeypatch.setattr(local_minimum, "task", task)
+    monkeypatch.setattr(explaining, "task", task)
     done = sig(*options, "--out", "out", "--json")
     assert done.exit_code == 1, done.output
     assert said(done).count("failed: input 2 mean") == 1

@@ -15,13 +15,17 @@ from sigcli.cli.main import app
 from sigcli.errors import UsageError
 from sigcli.metrics.statistics import Summary
 from sigcli.models.networks.certainty import SmallCNN
-from sigcli.scenarios.imagenette import study as imagenette
+from sigcli.scenarios.imagenette import network as imagenette
+from sigcli.scenarios.imagenette import scores as photographs
+from sigcli.scenarios.imagenette.study import Imagenette
 from sigcli.scenarios.mnist import data as digits
-from sigcli.scenarios.mnist import in_space as mnist_in_space
+from sigcli.scenarios.mnist import moved as mnist_in_space
 from sigcli.scenarios.mnist import network as digit_nets
+from sigcli.scenarios.mnist import scores, shared
 from sigcli.scenarios.mnist import study as plain
 from sigcli.scenarios.mnist.data import SIDE, Digits
-from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.mnist.in_space import InSpace
+from sigcli.scenarios.scenario import run_scenario
 from sigcli.scenarios.shapes import data as shapes
 from sigcli.training.loop import Point
 
@@ -192,17 +196,17 @@ class TestScores:
     def test_ground_is_what_is_black(self):
         image = np.zeros((4, 4), np.uint8)
         image[0] = 9
-        assert plain.ground_share((image > 0).astype(float), image) == 0
-        assert plain.ground_share(np.ones((4, 4)), image) == 0.75
-        assert plain.ground_share(-np.ones((4, 4)), image) == 0.75
-        assert plain.ground_share(np.zeros((4, 4)), image) is None
+        assert scores.ground_share((image > 0).astype(float), image) == 0
+        assert scores.ground_share(np.ones((4, 4)), image) == 0.75
+        assert scores.ground_share(-np.ones((4, 4)), image) == 0.75
+        assert scores.ground_share(np.zeros((4, 4)), image) is None
 
     def test_digits_are_taken_class_by_class(self):
         held = Digits(np.zeros((30, SIDE, SIDE), np.uint8), np.repeat(np.arange(10), 3))
-        names, found = plain.chosen(held, 12)
+        names, found = shared.chosen(held, 12)
         assert found.labels.tolist() == [5, 0, 1, 2, 3, 4, 6, 7, 8, 9, 5, 0]
         assert names[0] == "000-class5.png"
-        assert len(plain.chosen(held, 99)[0]) == 30
+        assert len(shared.chosen(held, 99)[0]) == 30
 
     def test_removal_by_certainty_prefers_the_map_that_is_right(self):
         """A network that sees how much of its left half is known: its map goes first in deletion and in insertion."""
@@ -216,8 +220,8 @@ class TestScores:
                 return torch.stack([evidence, torch.zeros_like(evidence)], 1)
 
         x = torch.ones(1, SIDE, SIDE)
-        right = plain.removal(Half(), (half > 0).numpy().astype(float), x, 0)
-        wrong = plain.removal(Half(), (half == 0).numpy().astype(float), x, 0)
+        right = scores.removal(Half(), (half > 0).numpy().astype(float), x, 0)
+        wrong = scores.removal(Half(), (half == 0).numpy().astype(float), x, 0)
         assert right["deletion"] < wrong["deletion"] - 0.1
         assert right["insertion"] > wrong["insertion"] + 0.1
         share = 0.25 + (np.logaddexp(0, 4) - np.log(2)) / 8  # half of it at 1/2, half along a sigmoid from 0 to 4
@@ -225,9 +229,9 @@ class TestScores:
 
     def test_batches_until_an_accuracy(self):
         points = [Point(2, 1.0, 0.4, None), Point(8, 0.5, 0.91, None), Point(9, 0.5, 0.89, None)]
-        assert plain.reached(points, 0.3) == 2
-        assert plain.reached(points, 0.85) == 8
-        assert plain.reached(points, 0.9) is None  # it was there, and is not in the end
+        assert scores.reached(points, 0.3) == 2
+        assert scores.reached(points, 0.85) == 8
+        assert scores.reached(points, 0.9) is None  # it was there, and is not in the end
 
     def test_a_map_that_moves_with_the_digit_has_no_ghost(self):
         home = np.zeros((SIDE, 84))
@@ -246,11 +250,11 @@ class TestScores:
         assert nothing["ghost"] is nothing["excess"] is nothing["shifted"] is None
 
     def test_the_frame(self):
-        inside = imagenette.frame((32, 48))
+        inside = photographs.frame((32, 48))
         assert inside.sum() == (32 - 4) * (48 - 6)
-        assert imagenette.frame_share((~inside).astype(float)) == 1
-        assert imagenette.frame_share(inside.astype(float)) == 0
-        assert imagenette.frame_share(np.zeros((32, 48))) is None
+        assert photographs.frame_share((~inside).astype(float)) == 1
+        assert photographs.frame_share(inside.astype(float)) == 0
+        assert photographs.frame_share(np.zeros((32, 48))) is None
 
     def test_findings_say_what_the_figures_say(self):
         def mean(value):
@@ -259,7 +263,7 @@ class TestScores:
         figures = {"ground": (0.0, 0.4), "deletion": (0.5, 0.3), "insertion": (0.9, 0.7),
                    "as_agn": (0.1, 0.8), "as_eg": (0.2, 0.3)}  # fmt: skip
         means = {(n, m): mean(both[i]) for m, both in figures.items() for i, n in enumerate(("zero", "icg"))}
-        told = plain._findings(means, ["zero", "icg"], 0.7)
+        told = scores.findings(means, 0.7)
         assert "zero (0.0%)" in told[0]
         assert "icg" not in told[0]
         assert "by icg (deletion 0.30)" in told[1]
@@ -267,7 +271,7 @@ class TestScores:
         assert "nearer to agn" in told[3]
         moved = {("eg", "excess"): mean(0.2), ("eg", "shifted"): mean(0.5)}
         moved |= {("icg", "excess"): mean(0.0), ("icg", "shifted"): mean(0.99)}
-        told = mnist_in_space._findings(moved, ["eg", "icg"])
+        told = mnist_in_space.findings(moved)
         assert told[0].endswith("eg (20.0%).")
         assert told[1] == "No ghost: icg."
         assert told[2].endswith("icg (0.99).")
@@ -286,7 +290,7 @@ class TestCommands:
         assert all(row["ground"] > 0 for row in rows if row["method"] != "zero")
         assert all((row["as_agn"] is None) == (row["method"] == "agn") for row in rows)
         assert all(0 <= row[measure] <= 1 for row in rows for measure in ("deletion", "insertion"))
-        for name in (*plain.FILES, plain.UNDAMAGED, "network.safetensors"):
+        for name in (*plain.Mnist.files, plain.UNDAMAGED, "network.safetensors"):
             assert (tmp_path / "out" / name).stat().st_size > 100
         trained = {row["trained"]: row for row in table(tmp_path / "out" / "training.csv")}
         assert trained["without damage"]["damaged"] == ""
@@ -300,16 +304,21 @@ class TestCommands:
         assert table(tmp_path / "out" / "scores.csv")[0]["ground"] == "0"
 
     def test_training_follows_the_seed(self, data, tmp_path, monkeypatch):
-        split = digits.load(data)
-        weights = []
+        split, weights = digits.load(data), []
+
+        def trained(folder, seed):
+            recipe = digit_nets.digit_recipe(None, steps=2, seed=seed)
+            known = {"arch": "small-cnn-ring", "width": mnist_in_space.WIDTH, "device": "cpu"}
+            return digit_nets.digit_network("mnist-in-space", split, recipe=recipe, folder=folder, **known)
+
         for number, seed in enumerate((0, 0, 1)):
             monkeypatch.setenv("SIG_CACHE", str(tmp_path / f"cache{number}"))
-            made = mnist_in_space.trained_network(tmp_path / f"out{number}", split, seed=seed, steps=2, device="cpu")
+            made = trained(tmp_path / f"out{number}", seed)
             assert not made.cached
             weights.append(torch.cat([p.detach().flatten() for p in made.net.module.parameters()]))
         assert torch.equal(weights[0], weights[1])
         assert not torch.equal(weights[0], weights[2])
-        assert mnist_in_space.trained_network(tmp_path / "o", split, seed=1, steps=2, device="cpu").cached
+        assert trained(tmp_path / "o", 1).cached
 
     def test_mnist_in_space(self, tmp_path, quick):
         done = sig("mnist-in-space", *quick, "--method", "icg,zero=ig,mean=ig", "--set", "steps=3", "--out",
@@ -325,7 +334,7 @@ class TestCommands:
             else:
                 assert row["excess"] == pytest.approx(0, abs=1e-5)
                 assert row["shifted"] == pytest.approx(1, abs=1e-5)
-        for name in (*mnist_in_space.FILES, "network.safetensors"):
+        for name in (*InSpace.files, "network.safetensors"):
             assert (tmp_path / "out" / name).stat().st_size > 100
         assert "translation-invariant" in " ".join(done.stderr.split())
 
@@ -344,7 +353,7 @@ class TestCommands:
         assert not cache.exists()
 
     def test_own_digits_without_pictures(self, data, tmp_path):
-        verdict = scenario("mnist", data=data, images=2, steps=2, method="zero=ig", settings={"zero.steps": 2},
+        verdict = run_scenario("mnist", data=data, images=2, steps=2, method="zero=ig", settings={"zero.steps": 2},
                            device="cpu", out=tmp_path / "out", pictures=False)  # fmt: skip
         assert "180 digits to train on, 20 held out" in verdict.facts[0]
         assert not (tmp_path / "out" / "sheet.png").exists()
@@ -364,7 +373,7 @@ class TestImagenette:
         return tmp_path / "drawn"
 
     def test_trains_explains_and_measures(self, drawn, tmp_path, cache):
-        options = ["imagenette", "--data", drawn, "--arch", "small-cnn", "--size", 40, "--images", 1,
+        options = ["imagenette", "--data", drawn, "--arch", "small-cnn", "--image-size", 40, "--images", 1,
                    "--method", "icg,eg,zero=ig",
                    "--set", "icg.steps=2", "--set", "icg.samples=2", "--set", "eg.samples=4", "--set", "zero.steps=2",
                    "--set", "deletion.steps=4", "--device", "cpu", "--out", tmp_path / "out"]  # fmt: skip
@@ -373,7 +382,7 @@ class TestImagenette:
         rows = [json.loads(line) for line in done.stdout.splitlines()]
         assert [row["method"] for row in rows] == ["icg", "eg", "zero"]
         assert all(0 <= row[name] <= 1 for row in rows for name in ("deletion", "insertion", "sparseness", "frame"))
-        for name in (*imagenette.FILES, "metrics.csv", "network.safetensors"):
+        for name in (*Imagenette.files, "metrics.csv", "network.safetensors"):
             assert (tmp_path / "out" / name).stat().st_size > 50
         again = sig(*options, "--resume")
         assert again.exit_code == 0, again.output
@@ -393,7 +402,7 @@ class TestImagenette:
 
     def test_a_network_near_chance_is_doubted(self, tmp_path):
         for accuracy, doubted in ((0.6, True), (0.62, True), (0.63, False), (1.0, False)):
-            made = imagenette._Trained(tmp_path, tmp_path, ("a", "b"), {"accuracy": accuracy}, False)
+            made = imagenette.TrainedOnPhotographs(tmp_path, tmp_path, ("a", "b"), {"accuracy": accuracy}, False)
             assert bool(made.doubts()) == doubted
 
     def test_a_network_that_names_nothing_right(self, drawn, tmp_path):

@@ -9,12 +9,14 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 from sigcli.errors import UsageError
-from sigcli.scenarios.burnt_snacks import study as burnt
+from sigcli.scenarios.burnt_snacks import score as burnt
 from sigcli.scenarios.burnt_snacks.data import CELL, DARK, DARK_RANGE, EMPTY, LIGHT, LIGHT_RANGE, SIZE, batch
+from sigcli.scenarios.burnt_snacks.study import BurntSnacks
 from sigcli.scenarios.local_minimum import study as local
 from sigcli.scenarios.local_minimum.data import EXAMPLE, component_score
 from sigcli.scenarios.local_minimum.data import batch as inputs
-from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.local_minimum.study import LocalMinimum
+from sigcli.scenarios.scenario import run_scenario
 
 
 @pytest.fixture(autouse=True)
@@ -91,32 +93,32 @@ class TestSnackScores:
 
     def test_all_on_the_dark_square(self):
         objects, kinds = self.picture()
-        found = burnt.score((objects == 1)[None].astype(float), objects, kinds)
+        found = burnt.score((objects == 1).astype(float), objects, kinds)
         assert found == {"dark_share": 1.0, "dark_net": 1.0, "dark_found": 1.0, "light_blamed": 0.0}
 
     def test_transferred_to_the_light_square(self):
         objects, kinds = self.picture()
-        found = burnt.score((objects == 5)[None].astype(float), objects, kinds)
+        found = burnt.score((objects == 5).astype(float), objects, kinds)
         assert found == {"dark_share": 0.0, "dark_net": 0.0, "dark_found": 0.0, "light_blamed": 1.0}
 
     def test_net_of_what_cancels_within_a_place(self):
         objects, kinds = self.picture()
         values = (objects == 1).astype(float)
         values[21:29, 21:25], values[21:29, 25:29] = 1, -1  # of the ground, summing to nothing
-        found = burnt.score(values[None], objects, kinds)
+        found = burnt.score(values, objects, kinds)
         assert found["dark_share"] == pytest.approx(36 / (36 + 32))
         assert found["dark_net"] == 1.0
 
     def test_without_a_dark_square_the_light_ones_share(self):
         objects, kinds = self.picture()
         kinds[0] = EMPTY
-        values = np.ones((1, SIZE, SIZE))
+        values = np.ones((SIZE, SIZE))
         assert burnt.score(values, objects, kinds) == {"light_share": pytest.approx(36 / SIZE**2)}
         assert burnt.score(0 * values, objects, kinds) == {}
 
     def test_sums_are_by_shape_and_by_the_ground_of_each_place(self):
         objects, _ = self.picture()
-        sums = burnt._sums(np.ones((SIZE, SIZE)), objects)
+        sums = burnt.sums(np.ones((SIZE, SIZE)), objects)
         assert sums[:9].tolist() == [36, 0, 0, 0, 36, 0, 0, 0, 0]
         assert sums[9] == CELL**2 - 36
         assert sums.sum() == SIZE**2
@@ -173,7 +175,7 @@ class TestCommands:
         assert {row["class"] for row in rows} == {0, 1}
         assert all((row["dark_found"] is None) == (row["class"] == 0) for row in rows)
         assert "(area)" in done.stderr
-        for name in burnt.FILES:
+        for name in BurntSnacks.files:
             assert (tmp_path / "out" / name).stat().st_size > 100
         assert len(list(cache.glob("burnt-snacks-*.safetensors"))) == 1
         again = sig(*command, "--resume")
@@ -193,7 +195,7 @@ class TestCommands:
         with (tmp_path / "out" / "values.csv").open() as stream:
             table = list(csv.DictReader(stream))
         assert [float(row["scaled"]) for row in table[:6]] == pytest.approx([-0.9375] * 3 + [1, 0.75, 1])
-        for name in local.FILES:
+        for name in (*LocalMinimum.files, *LocalMinimum.networks):
             assert (tmp_path / "out" / name).stat().st_size > 100
 
     def test_bshap_sums_to_the_difference_from_the_boundary(self, tmp_path):
@@ -211,4 +213,4 @@ class TestCommands:
     def test_too_few(self):
         for name in ("burnt-snacks", "local-minimum"):
             with pytest.raises(UsageError, match="at least 2"):
-                scenario(name, images=1)
+                run_scenario(name, images=1)

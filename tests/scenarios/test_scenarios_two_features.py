@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, UsageError
 from sigcli.methods import METHODS
-from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.scenario import run_scenario
 from sigcli.scenarios.two_features.data import PAPER, POINTS, baseline_shap, conditional_shap, score, within
-from sigcli.scenarios.two_features.study import two_features, values
+from sigcli.scenarios.two_features.study import values
 
 NEAR = 0.01
 
@@ -57,7 +57,7 @@ def test_command_writes_table_and_figure(tmp_path):
 
 
 def test_verdict_says_who_transfers(tmp_path):
-    verdict = two_features(method="ig,sig-walk", out=tmp_path, pictures=False)
+    verdict = run_scenario("two-features", method="ig,sig-walk", out=tmp_path, pictures=False)
     assert "by bshap, shap, sig-walk" in verdict.findings[0]
     assert "not by ig" in verdict.findings[1]
     assert not (tmp_path / "landscape.png").exists()
@@ -65,12 +65,12 @@ def test_verdict_says_who_transfers(tmp_path):
 
 def test_wrong_use(tmp_path):
     with pytest.raises(UsageError, match=r"unknown scenario .*\n.*Did you mean 'two-features'"):
-        scenario("two-feature")
+        run_scenario("two-feature")
     with pytest.raises(UsageError, match=r"no such option.*--images"):
-        scenario("two-features", images=3)
+        run_scenario("two-features", images=3)
     (tmp_path / "values.csv").write_text("mine")
     with pytest.raises(OutputError, match="not of a run"):
-        two_features(out=tmp_path)
+        run_scenario("two-features", out=tmp_path)
 
 
 def slopes(x):
@@ -89,7 +89,7 @@ def line(start, end, nodes=40_000):
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
-    return two_features(out=tmp_path_factory.mktemp("features"), pictures=False)
+    return run_scenario("two-features", out=tmp_path_factory.mktemp("features"), pictures=False)
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 
 from sigcli import draws
 from sigcli.errors import UsageError
-from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.scenario import run_scenario
 from sigcli.scenarios.shap_convergence import study as shap_convergence
 
 from toys import shapley
@@ -45,7 +45,7 @@ def test_lime_is_a_weighted_ridge_with_an_intercept():
 
 def test_the_scenario(tmp_path, monkeypatch):
     monkeypatch.setattr(shap_convergence, "BUDGETS", {"dense": (22, 1024), "sparse": (202,)})
-    found = scenario("shap-convergence", images=4, out=tmp_path / "out")
+    found = run_scenario("shap-convergence", images=4, out=tmp_path / "out")
     with (tmp_path / "out" / "estimates.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == len(found.rows) == 9
@@ -55,4 +55,4 @@ def test_the_scenario(tmp_path, monkeypatch):
         assert float(whole[name]) == pytest.approx(float(whole["exact"]), rel=1e-4)  # all 2^10 coalitions
     assert (tmp_path / "out" / "convergence.png").stat().st_size > 10_000
     with pytest.raises(UsageError, match="at least 2 replicates"):
-        scenario("shap-convergence", images=1, out=tmp_path / "other")
+        run_scenario("shap-convergence", images=1, out=tmp_path / "other")

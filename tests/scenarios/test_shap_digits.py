@@ -15,11 +15,13 @@ from sigcli.cli.main import app
 from sigcli.errors import UsageError
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.sources import trained
+from sigcli.scenarios.mnist import shared
 from sigcli.scenarios.mnist.data import CLASSES, SIDE, Digits
 from sigcli.scenarios.network import NETWORK, Prepared
-from sigcli.scenarios.scenario import scenario
-from sigcli.scenarios.shap_digits import study as shap_digits
-from sigcli.scenarios.shap_digits.study import as_many_at_random, ink_players, named_right, to_mask
+from sigcli.scenarios.scenario import run_scenario
+from sigcli.scenarios.shap_digits import masking
+from sigcli.scenarios.shap_digits.masking import as_many_at_random, ink_players, named_right, to_mask
+from sigcli.scenarios.shap_digits.study import ShapDigits
 from sigcli.training.loop import net_of
 
 BOX = (slice(7, 21), slice(7, 21))
@@ -55,7 +57,7 @@ def linear(tmp_path, monkeypatch):
         points = {"accuracy": 1.0, "held": 1, "steps": 1, "seconds": 0.0}
         return Prepared(folder / NETWORK, net_of(net, (0.0,), (1.0,), certainty=False, device="cpu"), points, [], False)
 
-    monkeypatch.setattr(shap_digits, "digit_network", network)
+    monkeypatch.setattr(shared, "digit_network", network)
     images = np.zeros((60, SIDE, SIDE), np.uint8)
     images[(slice(None), *BOX)] = rng.integers(1, 256, (60, 14, 14)) * (
         rng.random((60, 14, 14)) < rng.choice([0.3, 1], (60, 1, 1))
@@ -81,7 +83,7 @@ def test_a_linear_network_has_the_best_mask_by_every_exact_method(linear, tmp_pa
     settings = {"ig.steps": 2, "sig-walk.orders": 2, "kernelshap.budget": 600, "lime.samples": 500}
     settings |= {f"{name}.baseline": "black" for name in ("ig", "deeplift", "kernelshap")}
     method = "deeplift,ig,sig-walk,kernelshap,lime"
-    found = scenario(
+    found = run_scenario(
         "shap-digits", data=data, images=3, method=method, settings=settings, device="cpu", out=tmp_path / "o"
     )
     shown = pictures(tmp_path / "o")
@@ -104,7 +106,7 @@ def test_a_linear_network_has_the_best_mask_by_every_exact_method(linear, tmp_pa
         means = {row["method"]: float(row["mean"]) for row in csv.DictReader(stream)}
     rows = [row["change"] for row in found.records if row["method"] == "ig"]
     assert means["ig"] == pytest.approx(np.mean(rows), rel=1e-4)
-    for name in shap_digits.FILES:
+    for name in (*ShapDigits.files, *ShapDigits.networks):
         assert (tmp_path / "o" / name).stat().st_size > 100
 
 
@@ -149,7 +151,7 @@ def test_only_digits_that_are_named_right_are_explained():
 
 def test_a_map_that_fails_and_a_digit_that_the_network_refuses_fail_alone(linear, tmp_path, monkeypatch):
     calls = []
-    right = shap_digits._Judge.outputs
+    right = masking.Judge.outputs
 
     def outputs(self, images):
         calls.append(len(images))
@@ -157,7 +159,7 @@ def test_a_map_that_fails_and_a_digit_that_the_network_refuses_fail_alone(linear
             raise RuntimeError("too dark")
         return right(self, images)
 
-    monkeypatch.setattr(shap_digits._Judge, "outputs", outputs)
+    monkeypatch.setattr(masking.Judge, "outputs", outputs)
     options = ["--data", linear[1], "--images", 2, "--method", "ig,cam", "--set", "steps=2", "--device", "cpu"]
     done = CliRunner().invoke(
         app,

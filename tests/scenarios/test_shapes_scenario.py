@@ -10,14 +10,15 @@ from PIL import Image
 
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS as CATALOGUE
-from sigcli.scenarios.scenario import scenario
-from sigcli.scenarios.shapes.study import DEFAULTS, MEASURES, METHODS
+from sigcli.scenarios.scenario import run_scenario
+from sigcli.scenarios.shapes.options import METHODS
+from sigcli.scenarios.shapes.study import MEASURES, Shapes
 
 FEW = {"images": 3, "method": "black=ig,gradient", "settings": {"black.steps": "8"}, "device": "cpu", "pictures": False}
 
 
 def test_a_map_that_follows_the_object_beats_chance(tmp_path):
-    found = scenario("shapes", **FEW, out=tmp_path / "run")
+    found = run_scenario("shapes", **FEW, out=tmp_path / "run")
     rows = {row["method"]: row for row in found.rows}
     assert list(rows)[-1] == "(chance)"
     assert set(rows) == {"black", "gradient", "(chance)"}
@@ -33,7 +34,7 @@ def test_a_map_that_follows_the_object_beats_chance(tmp_path):
 
 def test_masks_are_those_of_the_pictures_and_a_second_run_gives_the_same(tmp_path):
     for name in ("one", "two"):
-        scenario("shapes", **FEW, seed=3, out=tmp_path / name)
+        run_scenario("shapes", **FEW, seed=3, out=tmp_path / name)
     one, two = ((tmp_path / name / "metrics.csv").read_bytes() for name in ("one", "two"))
     assert one == two
     masks = sorted((tmp_path / "one" / "drawn" / "seed-3" / "masks").iterdir())
@@ -56,11 +57,11 @@ def test_every_method_that_fits_takes_part():
         "gradcam-counterfactual",
     }  # other networks, few players, ratios only, sampled twice over, or the same map with its sign turned
     assert taken | left_out == set(CATALOGUE)
-    assert {key.partition(".")[0] for key in DEFAULTS} <= {one.partition("=")[0] for one in METHODS.split(",")}
+    assert {key.partition(".")[0] for key in Shapes.defaults} <= {one.partition("=")[0] for one in METHODS.split(",")}
 
 
 def test_a_wrong_option_is_named(tmp_path):
     with pytest.raises(UsageError, match="no such option"):
-        scenario("shapes", pairs=3, out=tmp_path / "run")
+        run_scenario("shapes", pairs=3, out=tmp_path / "run")
     with pytest.raises(UsageError, match="images"):
-        scenario("shapes", images=0, out=tmp_path / "run")
+        run_scenario("shapes", images=0, out=tmp_path / "run")

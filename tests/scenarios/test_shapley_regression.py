@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from sigcli.errors import UsageError
-from sigcli.scenarios.scenario import scenario
+from sigcli.scenarios.scenario import run_scenario
 from sigcli.scenarios.shapley_regression.study import retrained
 from sigcli.shapley.exact import exact
 
@@ -47,7 +47,7 @@ def test_the_scenario_on_a_table_of_ones_own(tmp_path):
     x, y = data(3)
     lines = ["a,b,c,target", *(",".join(map(str, [*one, other])) for one, other in zip(x, y, strict=True))]
     (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
-    found = scenario("shapley-regression", data=tmp_path / "t.csv", row=2, out=tmp_path / "out", pictures=False)
+    found = run_scenario("shapley-regression", data=tmp_path / "t.csv", row=2, out=tmp_path / "out", pictures=False)
     with (tmp_path / "out" / "values.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [one["feature"] for one in rows] == ["a", "b", "c"]
@@ -56,4 +56,4 @@ def test_the_scenario_on_a_table_of_ones_own(tmp_path):
     assert sum(one["prediction"] for one in found.rows) == pytest.approx(full.predict(x[2:3])[0] - y.mean())
     for options, message in (({"row": 99}, "no such row"), ({"data": tmp_path / "none.csv"}, "cannot be read")):
         with pytest.raises(UsageError, match=message):
-            scenario("shapley-regression", **{"data": tmp_path / "t.csv", **options}, out=tmp_path / "other")
+            run_scenario("shapley-regression", **{"data": tmp_path / "t.csv", **options}, out=tmp_path / "other")

@@ -43,6 +43,10 @@ class Snacks:
     objects: np.ndarray
     kinds: np.ndarray
 
+    def pixels(self) -> np.ndarray:
+        """The pictures as uint8 (N, H, W)."""
+        return np.rint(self.images * 255).astype(np.uint8)
+
 
 def batch(seed: int, first: int, count: int) -> Snacks:
     """Pictures first..first+count-1 of the stream `seed`, each the same whatever else is asked for.

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
+from ...metrics.statistics import Summary
 from ...render.plots.panels import panels
 
 _OURS, _OTHERS = "#d1495b", "#9a9a9a"
 
 
-@runtime_checkable
-class Interval(Protocol):
-    """A mean and its interval; None where there is none."""
-
-    @property
-    def mean(self) -> float | None:
-        """The mean."""
-        ...
-
-    @property
-    def low(self) -> float | None:
-        """Where its interval begins."""
-        ...
-
-    @property
-    def high(self) -> float | None:
-        """Where its interval ends."""
-        ...
-
-
 def draw_shares(
-    summary: Mapping[tuple[str, str], Interval], chance: float, measures: Mapping[str, str], path: Path
+    summary: Mapping[tuple[str, str], Summary], chance: float, measures: Mapping[str, str], path: Path
 ) -> None:
     """One panel for each measure, a bar for each method.
 

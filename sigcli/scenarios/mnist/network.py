@@ -16,7 +16,6 @@ from ...training.folders import Decoded
 from ...training.loop import Batches, Held, Recipe, preset_recipe
 from ...training.report import NETWORK
 from ..network import Prepared, network
-from ..scenario import Progress
 from . import data as digits
 from .data import CLASSES, SIDE, Digits, Split
 
@@ -42,7 +41,7 @@ def digit_network(
     device: str,
     width: int = SIDE,
     file: str = NETWORK,
-    progress: Progress | None = None,
+    **training: Any,
 ) -> Prepared:
     """A small network trained on digits, from the seed or from the cache.
 
@@ -55,14 +54,14 @@ def digit_network(
         device: where it is trained.
         width: of the pictures, at whose left the digits stand.
         file: name of the network's file.
-        progress: called with the stage, what is done of it, and its length.
+        training: `listener` and `stage`, see `network`.
     """
     made = Trained(arch, CLASSES, recipe.damage, Preprocess(None, (SIDE, width), (0.0,), (1.0,)))
     shares = torch.bincount(torch.from_numpy(split.train.labels), minlength=len(CLASSES)) / len(split.train)
     return network(
         f"{name}-{split.digest()}", made, batches(split.train, width=width, seed=recipe.seed),
         Held(tensors(split.held, width=width), torch.from_numpy(split.held.labels)), recipe, folder=folder, device=device,
-        sources=(digits, folders), shares=shares, file=file, progress=progress,
+        sources=(digits, folders), shares=shares, file=file, **training,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Box plots of one figure by method, every value shown: how far methods differ, and how much values of one method do."""
+"""The figures of `shap-digits`: box plots of the changes, every value shown; and the digits without what was masked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from ...render.plots.panels import panels
+from ..mnist.data import Digits
+from ..pictures import SCALES, sheet
+from .masking import FROM, MASKED, RANDOM, TO, Maps
 
+_SHOWN = 2
 _OURS, _OTHERS, _CONTROL = "#d1495b", "#2b6ca3", "#9a9a9a"
 
 
@@ -40,3 +44,33 @@ def draw_boxes(values: Mapping[str, Sequence[float]], path: Path, *, unit: str, 
         axis.set_ylim(len(values) - 0.4, -0.6)
         axis.set_xlabel(unit)
         axis.grid(axis="y", visible=False)
+
+
+def draw_masked(
+    path: Path, names: Sequence[str], shown: Digits, found: Maps, masked: Mapping[tuple[str, str], np.ndarray],
+    changes: Mapping[str, Sequence[float]],
+) -> None:  # fmt: skip
+    """Write the first digits, their maps for both classes, and what is left of them.
+
+    Args:
+        path: the PNG.
+        names: of the digits.
+        shown: the digits.
+        found: explanations and maps.
+        masked: (image, method) → the digit without what was masked.
+        changes: method → by how much the log odds fall.
+    """
+    first = range(min(_SHOWN, len(shown)))
+    rows: dict[str, list[np.ndarray | None]] = {}
+    for method in changes:
+        for name in (names[i] for i in first):
+            maps = [None, None] if method == RANDOM else [found[name, method, label][1] for label in (FROM, TO)]
+            rows.setdefault(method, []).extend([*maps, masked.get((name, method))])
+    sheet(
+        path, [picture for i in first for picture in (shown.images[i], None, None)], rows,
+        headings=[text for _ in first for text in (f"for {FROM}", f"for {TO}", "masked")],
+        notes={name: f"log odds fall by {np.mean(values):.1f}" for name, values in changes.items() if values},
+        heading=f"What makes it an {FROM} and not a {TO}, and the digit without that",
+        caption=f"Red speaks for the class, blue against it; {SCALES} Masked: black where a pixel speaks more for {FROM} "
+        f"than for {TO}, {MASKED} pixels at most.",
+    )  # fmt: skip
