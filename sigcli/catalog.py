@@ -34,9 +34,9 @@ class Entry:
     properties: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
-    def load(self) -> Callable[..., Any]:
-        """Import the function (this may import torch)."""
-        module, _, attribute = self.target.partition(":")
+    def load(self, fact: str | None = None) -> Callable[..., Any]:
+        """Import the entry's function, or the one that a property names (this may import torch)."""
+        module, _, attribute = (self.target if fact is None else self.properties[fact]).partition(":")
         return getattr(importlib.import_module(f"sigcli.{module}"), attribute)
 
     def options(self) -> dict[str, inspect.Parameter]:
