@@ -35,9 +35,9 @@ class Entry:
     properties: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
 
-    def load(self) -> Callable[..., Any]:
-        """Import the function (this may import torch)."""
-        return _loaded(self.target)
+    def load(self, fact: str | None = None) -> Callable[..., Any]:
+        """Import the entry's function, or the one that a property names (this may import torch)."""
+        return _loaded(self.target if fact is None else self.properties[fact])
 
     @property
     def options_class(self) -> type[Options] | None:

@@ -73,8 +73,8 @@ def _least(pearson: float) -> str:
 
 def _differences(study: Study) -> list[str]:
     """How much better `sig` ranks the players than IG from the single baselines, run by run: a line per condition."""
-    from ..gridworld.intervals import mean_interval
     from ..gridworld.study import grouped
+    from ..metrics.statistics import mean_interval
 
     lines = []
     for case in study.cases:
@@ -94,8 +94,8 @@ def _differences(study: Study) -> list[str]:
 
 def _correlations(study: Study) -> Table:
     """Mean and standard deviation of the rank correlation, estimators by conditions."""
-    from ..gridworld.intervals import mean_interval
     from ..gridworld.study import grouped
+    from ..metrics.statistics import mean_interval
 
     shown = _by_condition(study, "rank correlation with the exact Shapley values")
     groups = [grouped(case.measured) for case in study.cases]

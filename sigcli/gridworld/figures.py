@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
+from ..metrics.statistics import mean_interval
 from ..render.plots.panels import panels
 from .game_figure import draw_games
-from .intervals import mean_interval
 from .study import Measured, grouped
 
 if TYPE_CHECKING:

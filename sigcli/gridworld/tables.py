@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..metrics.statistics import Interval, mean_interval
 from ..runs.folder import save_table
-from .intervals import Interval, mean_interval
 from .results import CaseResult
 from .study import Measured, grouped
 

@@ -1,62 +1,78 @@
-"""Where models come from: one table of kinds, each loaded by one function. Importing this imports no torch."""
+"""Where models come from: one table of sources, in the order in which they are tried. Importing this imports no torch.
+
+Properties:
+    matches: a function of what a user typed after `--model`; the first source that says True loads it. It may raise
+        ModelError for a file that cannot be read.
+    arrays: the function that loads a network of arrays; None where the source has networks of pictures only.
+    known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
+        are read off the network.
+    form: what is typed.
+    example: of a command.
+"""
 
 from __future__ import annotations
 
 from sigcli.catalog import Catalog, Entry
 
+
+def _source(
+    name: str,
+    target: str,
+    summary: str,
+    *,
+    form: str,
+    example: str,
+    matches: str = "matches",
+    arrays: str | None = None,
+    known: bool = False,
+) -> Entry:
+    """A line of the table; functions are named within `models.sources`, the others within the module of the first."""
+    module = f"models.sources.{target.partition(':')[0]}"
+    properties = {
+        "matches": f"{module}:{matches}", "arrays": None if arrays is None else f"{module}:{arrays}", "known": known,
+        "form": form, "example": f"--model {example}",
+    }  # fmt: skip
+    return Entry(name, f"models.sources.{target}", summary, properties)
+
+
 MODELS = Catalog(
     "model",
     [
-        Entry(
-            "shapes",
-            "models.sources.bundled:load",
-            "the small bundled network of drawn shapes, works offline (the default)",
-            {"form": "shapes", "example": "--model shapes"},
+        _source(
+            "shapes", "bundled:load", "the small bundled network of drawn shapes, works offline (the default)",
+            matches="is_shapes", known=True, form="shapes", example="shapes",
         ),
-        Entry(
-            "expression",
-            "models.sources.bundled:load_expression",
+        _source(
+            "expression", "bundled:load_expression",
             "the small bundled embedding of drawn faces, for pairs of them: what does a face express?",
-            {"form": "expression", "example": "--model expression --partner other.png"},
+            matches="is_expression", known=True, form="expression", example="expression --partner other.png",
         ),
-        Entry(
-            "torchvision",
-            "models.sources.torchvision:load",
-            "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",
-            {"form": "NAME", "example": "--model resnet50 --weights IMAGENET1K_V2"},
+        _source(
+            "torchvision", "torchvision:load", "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",
+            known=True, form="NAME", example="resnet50 --weights IMAGENET1K_V2",
         ),
-        Entry(
-            "torchscript",
-            "models.sources.files:load_torchscript",
-            "a TorchScript program, as saved by torch.jit.save",
-            {"form": "FILE.pt", "example": "--model net.pt"},
+        _source(
+            "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",
+            known=True, form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),
-        Entry(
-            "export",
-            "models.sources.files:load_export",
-            "an exported program, as saved by torch.export.save",
-            {"form": "FILE.pt2", "example": "--model net.pt2"},
+        _source(
+            "torchscript", "torchscript:load", "a TorchScript program, as saved by torch.jit.save",
+            arrays="load", form="FILE.pt", example="net.pt",
         ),
-        Entry(
-            "trained",
-            "models.sources.trained:load",
-            "a network that `sig train` made, with or without a certainty per pixel",
-            {"form": "FILE.safetensors", "example": "--model sig-train/network.safetensors"},
+        _source(
+            "export", "export:load", "an exported program, as saved by torch.export.save",
+            arrays="load_for_arrays", form="FILE.pt2", example="net.pt2",
         ),
-        Entry(
-            "timm",
-            "models.sources.timm:load",
-            "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",
-            {"form": "timm/NAME", "example": "--model timm/vit_tiny_patch16_224"},
+        _source(
+            "trained", "trained:load", "a network that `sig train` made, with or without a certainty per pixel",
+            known=True, form="FILE.safetensors", example="sig-train/network.safetensors",
         ),
-        Entry(
-            "factory",
-            "models.sources.factory:load",
-            "your own function that returns a torch.nn.Module",
-            {"form": "PACKAGE.MODULE:FUNCTION", "example": "--model mynets.small:build --weights net.safetensors"},
+        _source(
+            "factory", "factory:load", "your own function that returns a torch.nn.Module",
+            arrays="load", form="PACKAGE.MODULE:FUNCTION", example="mynets.small:build --weights net.safetensors",
         ),
     ],
-)
+)  # fmt: skip
 
 
 def names() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from sigcli.catalog import Entry
 from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS
 from sigcli.inputs.given import Source as Sample
@@ -16,24 +17,21 @@ from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
 from .fold import freeze, prepare
 from .heads import PICTURES, probes, recognise
+from .inspection.packages import RE_EXPORT
 from .labels import read_labels
 from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
-from .sources import files
 from .sources.factory import given_network
-from .sources.torchvision import imagenet_labels
-from .sources.weights import is_there
+from .sources.torchvision import fitting, imagenet_labels
+from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
 from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
-_LOGITS = ("torchvision", "timm", "bundled", "trained")
-"""Sources whose networks of several classes end in logits."""
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
-_FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 def load_model(
@@ -79,7 +77,7 @@ def load_model(
     (1000, 224)
     """
     place = place_of(device)
-    source = _source(spec, weights, place)
+    source, known = _source(spec, weights, place)
     try:
         module = source.module.to(place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -105,14 +103,13 @@ def load_model(
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (height, width))
     verdict = check_classifier(module, sample, trials[:PICTURES])
     classes = verdict.classes
-    known = pair or (source.kind in _LOGITS and classes > 1)
-    head, read = (LOGITS, ()) if known else recognise(module, trials)
+    head, read = (LOGITS, ()) if pair or (known and classes > 1) else recognise(module, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
     module = prepare(module, sample)
     certainty = not pair and takes_certainty(module)
-    names, named = (None, ()) if pair else _labels(source, classes, class_names)
+    names, named = (None, ()) if pair else _labels(source, classes, class_names, known=known)
     return Model(
         name=name_of(spec),
         module=Aware(module, preprocess.channels) if certainty else module,
@@ -140,43 +137,50 @@ def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishe
         )  # fmt: skip
 
 
-def kind_of(spec: str) -> str:
-    """Which entry of `MODELS` a user means; `file` for either kind of program file.
+def source_of(spec: str) -> Entry:
+    """The source that a user means: the first in the table to which the text fits.
 
     Raises:
-        ModelError: none of them, with the nearest right name.
+        ModelError: none of them, with the nearest right name, or why a file is none.
 
-    >>> kind_of("timm/resnet18"), kind_of("net.pt2"), kind_of("mynets:build"), kind_of("shapes")
-    ('timm', 'file', 'factory', 'shapes')
+    >>> [source_of(spec).name for spec in ("timm/resnet18", "mynets:build", "shapes")]
+    ['timm', 'factory', 'shapes']
     """
-    if spec in ("shapes", "expression"):
-        return spec
-    if spec.startswith("timm/"):
-        return "timm"
-    if spec in names():
-        return "torchvision"
-    if is_there(spec) or _FILE.search(spec):
-        return "file"
-    if _FACTORY.match(spec):
-        return "factory"
-    if "/" in spec:
-        return "file"
+    for entry in MODELS.values():
+        if entry.load("matches")(spec):
+            return entry
+    if is_there(spec) or "/" in spec or _FILE.search(spec):
+        raise _no_program(Path(spec))
     error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
 
+def _source(spec: str | nn.Module, weights: str | None, device: torch.device) -> tuple[Source, bool]:
+    """What a loader found, and whether what its outputs are is known."""
+    if isinstance(spec, nn.Module):
+        return given_network(spec, weights), False
+    entry = source_of(spec)
+    return entry.load()(spec, weights, device), entry.properties["known"]
+
+
+def _no_program(path: Path) -> ModelError:
+    """Why a file is no model."""
+    if sniff(path) == "unknown":
+        allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
+        return ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
+    fits = fitting(read_state_dict(path))
+    which = f" (it fits {' or '.join(fits)})" if fits else ""
+    return ModelError(
+        f"the file holds weights (a state dict) without their network{which}",
+        given=path,
+        hint=f"Name the network: --model {fits[0] if fits else 'NAME'} --weights '{path}'.",
+    )
+
+
 def name_of(spec: str | nn.Module) -> str:
     """What a model is called: as the user named it, or by the class of a network that was given."""
     return spec if isinstance(spec, str) else type(spec).__name__
-
-
-def _source(spec: str | nn.Module, weights: str | None, device: torch.device) -> Source:
-    if isinstance(spec, nn.Module):
-        return given_network(spec, weights)
-    kind = kind_of(spec)
-    loader = files.load if kind == "file" else MODELS[kind].load()
-    return loader(spec, weights, device)
 
 
 def place_of(device: torch.device | str) -> torch.device:
@@ -191,11 +195,13 @@ def place_of(device: torch.device | str) -> torch.device:
     return place
 
 
-def _labels(source: Source, classes: int, path: str | Path | None) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+def _labels(
+    source: Source, classes: int, path: str | Path | None, *, known: bool
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     if path is not None:
         return read_labels(path, classes), ()
     if source.labels is not None and len(source.labels) == classes:
         return source.labels, ()
-    if source.kind in ("torchscript", "export", "factory", "module") and classes == 1000:
+    if classes == 1000 and not known:
         return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--class-names FILE for others)",)
     return None, ()

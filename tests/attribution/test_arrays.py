@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import sigcli
+from sigcli import players
 from sigcli.cli.main import app
 from sigcli.errors import ImageError, UsageError
 from sigcli.evaluation.options import EvaluateOptions
@@ -215,13 +216,13 @@ def test_atoms_and_their_pairs_are_players(here, method):
 @pytest.mark.parametrize("spec", ["pairs:0,2", "pairs:0,0", "pairs:0,3", "pairs:1,-2", "pairs:0", "pairs:a,b"])
 def test_pairs_need_two_axes_of_one_length(spec):
     with pytest.raises(UsageError, match=r"no such pairs|unknown players"):
-        arrays.players(spec, (3, 3, 2))
+        players.of_array(spec, (3, 3, 2))
 
 
 def test_pairs_along_any_two_axes():
     """Two places share a player where their sets of indices are the same."""
     shape = (2, 4, 3, 4)
-    labels = arrays.players("pairs:1,-1", shape).reshape(shape).numpy()
+    labels = players.of_array("pairs:1,-1", shape).reshape(shape).numpy()
     places = np.indices(shape)
     sets = [frozenset(pair) for pair in zip(places[1].ravel().tolist(), places[3].ravel().tolist(), strict=True)]
     groups = {}

@@ -17,7 +17,6 @@ from sigcli.cli.main import app
 from sigcli.errors import BudgetError, OutputError, UsageError
 from sigcli.gridworld import ESTIMATORS
 from sigcli.gridworld.estimators import least_budget
-from sigcli.gridworld.intervals import mean_interval
 from sigcli.gridworld.options import GridworldOptions
 from sigcli.gridworld.rewards import REWARDS
 from sigcli.gridworld.run import run_gridworld
@@ -26,6 +25,7 @@ from sigcli.gridworld.standin import Recipe, StandIns, coverage_codes, train
 from sigcli.gridworld.study import Condition, measure, prepare
 from sigcli.gridworld.world import World
 from sigcli.listener import Listener
+from sigcli.metrics.statistics import mean_interval
 from sigcli.shapley.game import members_of
 
 QUICK = Recipe(steps=150, batch=64)

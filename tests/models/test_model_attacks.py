@@ -16,7 +16,8 @@ from sigcli.errors import ModelError
 from sigcli.models.inspection.expressions import is_arithmetic
 from sigcli.models.inspection.operators import target_objection
 from sigcli.models.inspection.scripts import text_objection
-from sigcli.models.sources.files import load_export, load_torchscript
+from sigcli.models.sources.export import load as load_export
+from sigcli.models.sources.torchscript import load as load_torchscript
 from sigcli.models.sources.weights import read_state_dict
 
 CPU = torch.device("cpu")

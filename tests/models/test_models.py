@@ -3,19 +3,27 @@
 import json
 import os
 import pickle
+import sys
+import types
 import urllib.error
+import warnings
 
 import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
 from torch import nn
+from typer.testing import CliRunner
 
+from sigcli.catalog import Catalog
+from sigcli.cli.main import app
 from sigcli.errors import ModelError, UsageError
 from sigcli.inputs.images import read_image
-from sigcli.models import MODELS, names
+from sigcli.inputs.samples import sample_images
+from sigcli.models import MODELS, _source, names
 from sigcli.models.labels import read_labels
-from sigcli.models.loading import kind_of, load_model
+from sigcli.models.loading import load_model, source_of
+from sigcli.models.model import Source
 from sigcli.models.preprocess import IMAGENET_MEAN
 from sigcli.models.sources import torchvision as vision
 from sigcli.models.sources.torchvision import fitting, preset
@@ -67,8 +75,49 @@ def test_misspelt_models_get_the_nearest_right_name(spec, message):
 def test_a_torchvision_name_wins_over_a_file_of_that_name(tmp_path, monkeypatch):
     (tmp_path / "resnet18").write_text("notes")
     monkeypatch.chdir(tmp_path)
-    assert kind_of("resnet18") == "torchvision"
-    assert kind_of("./resnet18") == "file"
+    assert source_of("resnet18").name == "torchvision"
+    with pytest.raises(ModelError, match="not a model file"):
+        source_of("./resnet18")
+
+
+def test_the_first_source_that_fits_loads_it(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Flatten()), tmp_path / "a.pt2")
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "net.bin")
+    assert [source_of(spec).name for spec in ("shapes", "expression", "timm/x", "a.b:c")] == [
+        "shapes", "expression", "timm", "factory",
+    ]  # fmt: skip
+    assert source_of(str(tmp_path / "a.pt2")).name == "torchscript"  # by its content
+    with pytest.raises(ModelError, match="without their network"):
+        source_of(str(tmp_path / "net.bin"))
+    for spec in ("shapes", "resnet18", "timm/x", "a.b:c", "nothing"):
+        fits = [entry.name for entry in MODELS.values() if entry.load("matches")(spec)]
+        assert len(fits) == (spec != "nothing")
+
+
+def test_a_new_source_is_one_function_and_one_line(tmp_path, monkeypatch):
+    """`--model fake:x` has a function's form too: what stands first is tried first."""
+    asked = []
+
+    def load(spec, weights, device):
+        asked.append((spec, weights))
+        net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4))
+        return Source(net.to(device), kind="fake", weights="none", weights_hash="0")
+
+    room = types.ModuleType("sigcli.models.sources.fake")
+    room.load, room.matches = load, lambda spec: spec.startswith("fake:")
+    monkeypatch.setitem(sys.modules, room.__name__, room)
+    line = _source("fake", "fake:load", "a source of a test", form="fake:NAME", example="fake:x")
+    monkeypatch.setattr("sigcli.models.loading.MODELS", Catalog("model", [line, *MODELS.values()]))
+    options = ["--model", "fake:x", "--method", "gradient", "--device", "cpu", "--out", str(tmp_path / "out"), "--json"]
+    done = CliRunner().invoke(app, ["explain", str(sample_images() / "star.png"), *options])
+    assert done.exit_code == 0, done.output
+    assert asked == [("fake:x", None)]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["spec"]["model"]
+    assert json.loads(done.stdout)["status"] == "ok"
+    array = CliRunner().invoke(app, ["explain", str(tmp_path / "out/star/gradient.npy"), *options[:2], "--overwrite"])
+    assert "fake:x is a network of pictures and cannot explain arrays" in array.stderr
 
 
 def test_a_device_that_is_not_there():

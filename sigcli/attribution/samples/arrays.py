@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ... import players
 from ...baselines import BASELINES
 from ...errors import ImageError, UsageError
 from ...inputs import arrays
@@ -145,7 +146,7 @@ class Arrays(Pictures):
         options: dict[str, Any] = dict(chosen.options)
         shape = picture.pixels.shape
         if isinstance(options.get("players"), str):
-            options["players"] = arrays.players(options["players"], shape)
+            options["players"] = players.of_array(options["players"], shape)
         if isinstance(options.get("baseline"), str):
             options["baseline"] = baseline(options["baseline"], shape)
         return replace(chosen, options=options)
@@ -155,8 +156,8 @@ class Arrays(Pictures):
         del model, source
         spec = next((str(one.options["players"]) for one in chosen if "players" in one.options), _PLAYERS)
         shape = picture.pixels.shape
-        parts = arrays.players(spec, shape).reshape(shape).numpy()
-        names = arrays.names(picture.path, int(parts.max()) + 1, shape, spec)
+        parts = players.of_array(spec, shape).reshape(shape).numpy()
+        names = players.names_of(picture.path, int(parts.max()) + 1, shape, spec)
         return ArraySeen(None, picture.pixels, parts, names)
 
 

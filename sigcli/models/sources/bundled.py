@@ -13,6 +13,16 @@ from ..preprocess import Preprocess
 from .weights import check_file, hash_state
 
 
+def is_shapes(spec: str) -> bool:
+    """Whether it names the network of drawn shapes."""
+    return spec == "shapes"
+
+
+def is_expression(spec: str) -> bool:
+    """Whether it names the embedding of drawn faces."""
+    return spec == "expression"
+
+
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
     """Load `shapes` with its own weights, or with those of a network trained anew (`--weights FILE`).
 

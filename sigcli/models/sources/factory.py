@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,8 @@ from ..model import Source
 from .torchvision import seeded
 from .weights import hash_file, hash_state, load_into, read_state_dict
 
+_NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
 
 class Function(nn.Module):
     """A plain function of images as a module."""
@@ -30,6 +33,11 @@ class Function(nn.Module):
     def forward(self, images: Tensor) -> Any:
         """(N, C, H, W) → whatever the function returns."""
         return self.function(images)
+
+
+def matches(spec: str) -> bool:
+    """Whether it has the form of a function's name."""
+    return _NAME.match(spec) is not None
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all

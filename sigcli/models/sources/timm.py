@@ -19,6 +19,11 @@ from .torchvision import imagenet_labels, seeded
 from .weights import State, hash_file, hash_state, load_into, read_state_dict
 
 
+def matches(spec: str) -> bool:
+    """Whether it names a timm model."""
+    return spec.startswith("timm/")
+
+
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
     """Build a timm model with the preprocessing of its data configuration.
 

@@ -36,6 +36,11 @@ def imagenet_labels() -> tuple[str, ...]:
     return tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
+def matches(spec: str) -> bool:
+    """Whether it is the name of a torchvision classifier."""
+    return spec in architectures()
+
+
 def load(name: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
     """Build a torchvision classifier.
 

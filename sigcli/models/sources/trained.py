@@ -24,7 +24,7 @@ from sigcli.models.networks.certainty import CertaintyAware, Components, PixelCN
 from ..inspection.archive import shown
 from ..model import Source
 from ..preprocess import COVER, LARGEST, Preprocess, Size
-from .weights import State, check_fits, hash_file, load_into, read_state_dict
+from .weights import State, check_fits, hash_file, holds, load_into, read_state_dict
 
 HEADER = "sig-network"
 _VERSION = 1
@@ -223,6 +223,11 @@ def _check_size(made: Trained, state: State, path: Path) -> None:
             raise ValueError("more classes than weights") from None
         return
     check_fits(outline, state, path, made.arch)
+
+
+def matches(spec: str) -> bool:
+    """Whether it names a file that says which network it holds."""
+    return holds(spec, "safetensors") and read_header(Path(spec)) is not None
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature

@@ -69,6 +69,23 @@ def sniff(path: Path, kind: str = "model") -> str:
     return "safetensors" if head[8:9] == b"{" else "unknown"
 
 
+def holds(spec: str, kind: str) -> bool:
+    """Whether what a user typed names a file of that kind, see `sniff`.
+
+    Raises:
+        ModelError: something of that name is there and cannot be read.
+    """
+    return is_there(spec) and sniff(Path(spec)) == kind
+
+
+def refuse_weights(weights: str | None) -> None:
+    """Raise ModelError where --weights was given for a file that brings its own."""
+    if weights is not None:
+        raise ModelError(
+            "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
+        )
+
+
 def _sniff_archive(archive: Archive) -> str:
     if "archive_format" in archive or "serialized_exported_program.json" in archive:
         return "export"

@@ -18,10 +18,9 @@ from ..checks import WRAP, attempt, check_classifier, one_line, plain_output
 from ..fold import freeze
 from ..heads import recognise
 from ..labels import read_labels
-from ..loading import kind_of, name_of, place_of
+from ..loading import name_of, place_of, source_of
 from ..model import Model, Source
 from ..preprocess import Preprocess, Size
-from ..sources import factory
 from ..sources.factory import given_network
 from .fitting import fit
 from .fixed_batch import FixedBatch
@@ -101,14 +100,8 @@ def load_array_model(
     Raises:
         ModelError: a network of pictures, or none that gives differentiable scores for such samples.
     """
-    kind = kind_of(spec) if isinstance(spec, str) else "module"
-    if kind not in ("file", "factory", "module"):
-        raise ModelError(
-            f"{spec} is a network of pictures and cannot explain arrays",
-            allowed="a TorchScript or .pt2 file, or package.module:function",
-        )
     place = place_of(device)
-    source = _source(spec, kind, weights, place)
+    source = _source(spec, weights, place)
     inner = source.module.to(place)
     freeze(inner)
     inputs = source.inputs or inputs_of(inner)
@@ -145,15 +138,17 @@ def load_array_model(
     )
 
 
-def _source(spec: str | nn.Module, kind: str, weights: str | None, place: torch.device) -> Source:
+def _source(spec: str | nn.Module, weights: str | None, place: torch.device) -> Source:
     if isinstance(spec, nn.Module):
         return given_network(spec, weights)
-    if kind == "factory":
-        return factory.load(spec, weights, place)
-    from ..sources import files
-
+    entry = source_of(spec)
+    if entry.properties["arrays"] is None:
+        raise ModelError(
+            f"{spec} is a network of pictures and cannot explain arrays",
+            allowed="a TorchScript or .pt2 file, or package.module:function",
+        )
     try:
-        return files.load(spec, weights, place, pictures=False)
+        return entry.load("arrays")(spec, weights, place)
     except (RuntimeError, NotImplementedError) as error:
         raise ModelError(f"the network cannot be loaded: {one_line(error)}", given=spec, hint=WRAP) from error
 

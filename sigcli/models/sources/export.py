@@ -1,8 +1,7 @@
-"""Whole programs in files: TorchScript and `torch.export`.
+"""Exported programs, as saved by `torch.export.save`.
 
-Both run what their author wrote: TorchScript any torch operator, an exported program any operator and whatever its
-loader makes of the expressions in it. Pickled objects and compiled native code inside a `.pt2` are refused, but neither
-format was made for files from strangers: load only what you trust.
+A program runs what its author wrote, any operator and whatever the loader makes of the expressions in it. Pickled objects
+and compiled native code inside are refused, but the format was not made for files from strangers: load only what you trust.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,74 +20,36 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 
 from ..checks import one_line
-from ..inspection import packages, scripts
+from ..inspection import packages
 from ..inspection.archive import Archive
 from ..inspection.packages import RE_EXPORT
 from ..model import Source
 from ..wrappers.fixed_batch import FixedBatch
-from . import trained
-from .torchvision import fitting
-from .weights import hash_file, read_state_dict, sniff
+from .weights import hash_file, holds, refuse_weights
 
 
-def load(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
-    """Load a program file by its content, whatever its suffix; one that need not take pictures where not `pictures`.
-
-    Raises:
-        ModelError: no such file, weights instead of a program, a pickled module, or `--weights` given as well.
-    """
-    path = Path(spec)
-    kind = sniff(path)
-    if kind == "torchscript":
-        return load_torchscript(spec, weights, device)
-    if kind == "export":
-        return load_export(spec, weights, device, pictures=pictures)
-    if kind == "safetensors" and trained.read_header(path) is not None:
-        return trained.load(spec, weights, device)
-    if kind == "unknown":
-        allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
-        raise ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
-    names = fitting(read_state_dict(path))
-    name = names[0] if names else "NAME"
-    fits = f" (it fits {' or '.join(names)})" if names else ""
-    raise ModelError(
-        f"the file holds weights (a state dict) without their network{fits}",
-        given=path,
-        hint=f"Name the network: --model {name} --weights '{path}'.",
-    )
+def matches(spec: str) -> bool:
+    """Whether it names an exported program, whatever its suffix."""
+    return holds(spec, "export")
 
 
-def load_torchscript(spec: str, weights: str | None, device: torch.device) -> Source:
-    """Load a TorchScript program onto `device`, wherever it was saved; its text and graphs are inspected first.
-
-    Raises:
-        ModelError: the file is damaged, reaches outside tensors, needs operators that are not installed, or `--weights` was
-            given.
-    """
-    _no_weights(weights)
-    path = Path(spec)
-    with Archive(path) as archive, _copied(archive, scripts.clean_members(archive)) as copy:
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated")
-                module = torch.jit.load(str(copy), map_location=device)
-        except Exception as error:  # torch's readers in C++ raise all sorts of exceptions on a broken program
-            hint = "Save it again with torch.jit.save, or as a .pt2 with torch.export.save."
-            raise ModelError(f"TorchScript cannot load the file: {one_line(error)}", given=spec, hint=hint) from error
-    scripts.check_graphs(path, module)
-    if not module._c._has_method("forward"):
-        raise ModelError("the TorchScript program has no forward method", given=path, hint="Save the whole module.")
-    return Source(module, kind="torchscript", weights="in the file", weights_hash=hash_file(spec))
-
-
-def load_export(spec: str, weights: str | None, device: torch.device, *, pictures: bool = True) -> Source:
-    """Load an exported program onto `device`; one with a fixed batch size is wrapped to take any.
+def load(spec: str, weights: str | None, device: torch.device) -> Source:
+    """Load an exported program of pictures onto `device`; one with a fixed batch size is wrapped to take any.
 
     Raises:
         ModelError: the file is damaged, holds pickled objects or native code, calls what reaches outside tensors, takes
             other inputs than one batch of images, or `--weights` was given.
     """
-    _no_weights(weights)
+    return _load(spec, weights, device, pictures=True)
+
+
+def load_for_arrays(spec: str, weights: str | None, device: torch.device) -> Source:
+    """The same of a program that takes samples of any shape."""
+    return _load(spec, weights, device, pictures=False)
+
+
+def _load(spec: str, weights: str | None, device: torch.device, *, pictures: bool) -> Source:
+    refuse_weights(weights)
     path = Path(spec)
     program, module = _read_export(path, device)
     shape, inputs = _input_shape(path, program, pictures)
@@ -126,14 +87,6 @@ def _read_export(path: Path, device: torch.device) -> tuple[Any, nn.Module]:
 
 
 @contextmanager
-def _copied(archive: Archive, members: Mapping[str, bytes | str]) -> Iterator[Path]:
-    """An archive of these members and no others, for as long as the context lasts: torch reads that, and not the file."""
-    with tempfile.TemporaryDirectory(prefix="sig-") as aside:
-        archive.copy(Path(aside) / "model.pt", members)
-        yield Path(aside) / "model.pt"
-
-
-@contextmanager
 def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
     """`torch.export.load` logs the reason with a traceback, tries the older format and gives up with another one."""
 
@@ -152,13 +105,6 @@ def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
     finally:
         for log in logs:
             log.removeFilter(kept)
-
-
-def _no_weights(weights: str | None) -> None:
-    if weights is not None:
-        raise ModelError(
-            "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
-        )
 
 
 def _moved(program: Any, device: torch.device) -> Any:
