@@ -17,7 +17,7 @@ from ..engine.integrate import Task, integrate
 from ..engine.plan import Plan
 from ..errors import UsageError
 from ..methods.sig import sig
-from ..types import Subject
+from ..types import Attribution, Subject
 
 _CAPTUM_RULES = {
     "gausslegendre": "gauss-legendre",
@@ -157,37 +157,47 @@ class ShapleyIntegratedGradients:
         Raises:
             UsageError: inputs, baselines, targets or options that do not fit.
         """
-        several = isinstance(inputs, tuple)
         parts = inputs if isinstance(inputs, tuple) else (inputs,)
         if not parts or any(not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts):
             raise UsageError("inputs must be floating-point tensors of one batch size N, (N, …)")
-        references = _references(baselines, parts)
-        images, defaults = _as_images(parts), _as_images(references)
-        extra = additional_forward_args
-        extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
-        table = None if target is None else _table(target, len(images))
-        function = _Function(self.forward_func, [p.shape[1:] for p in parts], table, extra, len(images))
         if internal_batch_size is not None and internal_batch_size < 1:
             raise UsageError("internal_batch_size must be at least 1", given=internal_batch_size)
+        extra = additional_forward_args
+        extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
         samples, steps, rule = _budget(n_steps, method)
         options = {
-            "players": _default_players(images) if players is None else players,
+            "players": _default_players(_as_images(parts)) if players is None else players,
             "samples": samples, "steps": steps, "rule": rule, "sizes": sizes, "form": form, "normalise": normalise,
             "coalitions": "auto" if rule == "auto" else "sampled",
         }  # fmt: skip
-        tasks = (
-            _task(x, row, default, seed, options) for row, (x, default) in enumerate(zip(images, defaults, strict=True))
-        )
-        found = list(integrate(function, tasks, batch_size=internal_batch_size or 64, check=1))
-        values = torch.stack([a.values for a in found]).flatten(1).to(parts[0].dtype)
-        split = values.split([p[0].numel() for p in parts], dim=1)
-        result: Any = tuple(v.reshape(p.shape) for v, p in zip(split, parts, strict=True))
-        result = result if several else result[0]
-        if not return_convergence_delta:
-            return result
-        return result, torch.tensor(
-            [float(a.values.double().sum()) - (a.total or 0.0) for a in found], dtype=parts[0].dtype
-        )
+        rows = len(parts[0])
+        table = None if target is None else _table(target, rows)
+        function = _Function(self.forward_func, [p.shape[1:] for p in parts], table, extra, rows)
+        found = _attributed(function, parts, _references(baselines, parts), options, seed, internal_batch_size or 64)
+        return _shaped(found, inputs, delta=return_convergence_delta)
+
+
+def _attributed(
+    function: _Function, parts: tuple[Tensor, ...], references: tuple[Tensor, ...], options: dict[str, Any], seed: int,
+    batch_size: int,
+) -> list[Attribution]:  # fmt: skip
+    """An attribution for each example."""
+    pairs = zip(_as_images(parts), _as_images(references), strict=True)
+    tasks = (_task(x, row, default, seed, options) for row, (x, default) in enumerate(pairs))
+    return list(integrate(function, tasks, batch_size=batch_size, check=1))
+
+
+def _shaped(found: list[Attribution], inputs: Inputs, *, delta: bool) -> Any:
+    """Attributions in the inputs' shape and form; with `delta` also Σ attributions - (F(x) - E_S[F(b_S)]), (N,)."""
+    parts = inputs if isinstance(inputs, tuple) else (inputs,)
+    values = torch.stack([a.values for a in found]).flatten(1).to(parts[0].dtype)
+    split = values.split([p[0].numel() for p in parts], dim=1)
+    shaped = tuple(v.reshape(p.shape) for v, p in zip(split, parts, strict=True))
+    result: Any = shaped if isinstance(inputs, tuple) else shaped[0]
+    if not delta:
+        return result
+    gaps = [float(a.values.double().sum()) - (a.total or 0.0) for a in found]
+    return result, torch.tensor(gaps, dtype=parts[0].dtype)
 
 
 def _table(target: Any, rows: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -44,80 +45,105 @@ def sig(
 ) -> Plan | Deferred:
     """Shapley Integrated Gradients, [SIG] Algorithm 1: E over coalitions S of IG from the baseline b_S to x.
 
-    One stratified α per coalition and many coalitions, since the error at a given cost is nearly all variance over
-    coalitions: sizes are stratified, coalitions come in antithetic pairs, and α is spread evenly over the sizes. Where the
-    budget reaches one node for each of the 2^n - 1 coalitions, nodes are spread evenly over all of them instead, which
-    leaves no variance over coalitions (see `sigcli.methods.strata`).
-
-    Players, default sample and form are those that serve best on photographs, see docs/defaults.md; the paper's own are the
-    preset `paper`.
+    Players, baseline and form are those that serve best on photographs (docs/defaults.md); the paper's are preset `paper`.
 
     Args:
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`; the paper's is 80x80.
-        baseline: the default sample x' of the players outside S.
+        baseline: x' of the players outside S.
         samples: number of coalitions B; gradient evaluations are samples × steps (twice that for form "both").
         steps: nodes per coalition; where all are enumerated, 1 stands for samples / (2^n - 1).
-        sizes: "uniform" draws k = |S| uniformly from 0..n-1 (the paper's proof and Fig. 2); "algorithm1" as its
-            Algorithm 1 is printed, independently.
+        sizes: "uniform" draws |S| uniformly from 0..n-1 (the paper's proof, Fig. 2); "algorithm1" as Algorithm 1 is printed.
         form: "to-input" integrates b_S → x, the paper's; "from-default" x' → b_S ([ES] B.1, proposal 2); "both" is their
             sum, which adds up to F(x) - F(x').
-        coalitions: "sampled"; "all" enumerates the 2^n - 1 coalitions with their exact weights (sizes "uniform" only) and
-            the same nodes on each, at least one, which suits smooth scores and has no standard error; "auto" spreads random
-            nodes over all coalitions where samples × steps reach their number, and samples them else; "effective" takes
-            those that make a difference to a player ([ES] Algorithm 2), which the scores of a pool of coalitions tell.
+        coalitions: "sampled"; "all" enumerates the 2^n - 1 coalitions with their exact weights, which suits smooth scores
+            and has no standard error; "auto" spreads random nodes over all of them where samples × steps reach their number
+            (see `sigcli.methods.strata`), and samples else; "effective" takes those that make a difference to a player
+            ([ES] Algorithm 2), which the scores of a pool of coalitions tell.
         rule: of the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken.
-        normalise: divide a player's sum by the number of draws in which it moved, not by all draws (per-player
-            normalisation: same ratios in expectation, less variance; completeness then holds before the division, and no
-            standard error is claimed for the ratio).
+        normalise: divide a player's sum by the number of draws in which it moved, not by all draws: same ratios in
+            expectation, less variance, and no standard error; completeness holds before the division.
         pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or
-            n(n + 3)/2 where that is more, which buys one coalition of each size. See `sigcli.shapley.effective.sample_pool`.
-        tolerance: effective: share of the greatest difference in the pool up to which a coalition makes none.
+            n(n + 3)/2 where that is more, which buys one coalition of each size.
+        tolerance: effective: fraction of the greatest difference in the pool up to which a coalition makes none.
         bins: effective: classes of differences.
 
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.
         BudgetError: effective: a pool without a coalition of every size, or fewer samples than players.
     """
-    at_least(1, samples=samples, steps=steps, bins=bins)
+    _check_options(sizes, form, coalitions, samples=samples, steps=steps, bins=bins, pool=pool)
+    partition = parse(players, subject.picture)
+    _check(coalitions, sizes, partition.n)
+    reference = Reference.fixed(single_baseline(baseline, subject))
+    job = _Job(subject, partition, reference, samples, steps, form, rule, normalise)
+    if coalitions == "effective":
+        return Deferred(partition, baseline, partial(job.effective, pool=pool, tolerance=tolerance, bins=bins))
+    return job.plan(coalitions, sizes)
+
+
+def _check_options(sizes: str, form: str, coalitions: str, *, pool: int, **counts: int) -> None:
+    at_least(1, **counts)
     at_least(0, pool=pool)
     one_of(("uniform", "algorithm1"), sizes=sizes)
     one_of(("to-input", "from-default", "both"), form=form)
     one_of(("auto", "sampled", "all", "effective"), coalitions=coalitions)
-    partition = parse(players, subject.picture)
-    _check(coalitions, sizes, partition.n)
-    reference = Reference.fixed(single_baseline(baseline, subject))
-    n, random = partition.n, rule in ("auto", quadrature.STRATIFIED)
-    key = draws.stream(subject.seed, subject.key, "sig", "nodes")
 
-    def planned(
-        drawn: Coalitions, share: np.ndarray, nodes: np.ndarray, weights: np.ndarray, unit: np.ndarray | None
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """The settings of `sig` for one subject, and the plans that follow from them.
+
+    Coalitions are many and nodes few, one stratified α for each, since the error at a given cost is nearly all variance over
+    coalitions: sizes are stratified, coalitions come in antithetic pairs, and α is spread evenly over the sizes.
+    """
+
+    subject: Subject
+    partition: Players
+    reference: Reference
+    samples: int
+    steps: int
+    form: str
+    rule: str
+    normalise: bool
+
+    @property
+    def key(self) -> int:
+        """Of the random nodes."""
+        return draws.stream(self.subject.seed, self.subject.key, "sig", "nodes")
+
+    def plan(self, coalitions: str, sizes: str) -> Plan:
+        """The plan of drawn coalitions, or of all."""
+        n, samples, steps = self.partition.n, self.samples, self.steps
+        random = self.rule in ("auto", quadrature.STRATIFIED)
+        spread = coalitions == "auto" and sizes == "uniform" and suffices(n, samples * steps if random else samples)
+        if spread and random:
+            drawn, alpha, unit = strata(n, samples * steps, self.key)
+            even = np.full(len(alpha), 1 / len(alpha))
+            return replace(self._made(drawn, even, alpha[:, None], np.ones((len(alpha), 1)), unit), paired=True)
+        if spread or coalitions == "all":
+            drawn, share = all_proper(n)
+            each = steps if steps > 1 else max(1, samples // len(drawn))
+            fixed = "gauss-legendre" if self.rule == "auto" else self.rule
+            return self._made(drawn, share, *line_nodes(fixed, each, len(drawn), self.key), None)
+        drawn, unit, offsets = _sampled(self.partition, self.subject, samples, sizes)
+        nodes = _nodes(self.rule, steps, offsets, self.key)
+        return self._made(drawn, np.full(samples, 1 / samples), *nodes, unit)
+
+    def effective(self, game: Game, *, pool: int, tolerance: float, bins: int) -> Plan:
+        """The plan of effective coalitions, from the scores of a pool of coalitions."""
+        budget = pool or max(self.samples * self.steps, least_pool(self.partition.n))
+        drawn, share, offsets, unit = effective_coalitions(
+            game, self.partition.n, self.subject, samples=self.samples, pool=budget, tolerance=tolerance, bins=bins
+        )
+        return self._made(drawn, share, *_nodes(self.rule, self.steps, offsets, self.key), unit)
+
+    def _made(
+        self, drawn: Coalitions, share: np.ndarray, nodes: np.ndarray, weights: np.ndarray, unit: np.ndarray | None
     ) -> Plan:
         weighted = weights * share[:, None]
-        plan = through(form, partition, reference, drawn, nodes=nodes, weights=weighted, unit=unit)
-        return _normalised(plan) if normalise else plan
-
-    def decided(game: Game) -> Plan:
-        budget = pool or max(samples * steps, least_pool(n))
-        drawn, share, offsets, unit = effective_coalitions(
-            game, n, subject, samples=samples, pool=budget, tolerance=tolerance, bins=bins
-        )
-        return planned(drawn, share, *_nodes(rule, steps, offsets, key), unit)
-
-    if coalitions == "effective":
-        return Deferred(partition, baseline, decided)
-    spread = coalitions == "auto" and sizes == "uniform" and suffices(n, samples * steps if random else samples)
-    if spread and random:
-        drawn, alpha, unit = strata(n, samples * steps, key)
-        even = np.full(len(alpha), 1 / len(alpha))
-        return replace(planned(drawn, even, alpha[:, None], np.ones((len(alpha), 1)), unit), paired=True)
-    if spread or coalitions == "all":
-        drawn, share = all_proper(n)
-        each = steps if steps > 1 else max(1, samples // len(drawn))
-        fixed = "gauss-legendre" if rule == "auto" else rule
-        return planned(drawn, share, *line_nodes(fixed, each, len(drawn), key), None)
-    drawn, unit, offsets = _sampled(partition, subject, samples, sizes)
-    return planned(drawn, np.full(samples, 1 / samples), *_nodes(rule, steps, offsets, key), unit)
+        plan = through(self.form, self.partition, self.reference, drawn, nodes=nodes, weights=weighted, unit=unit)
+        return _normalised(plan) if self.normalise else plan
 
 
 def _check(coalitions: str, sizes: str, n: int) -> None:

@@ -42,22 +42,18 @@ def sig_walk(
 
     Each move belongs to one player, which receives v(S ∪ π_j) - v(S) ([ES] Theorem 3), spread over its pixels by the
     gradient: an unbiased Shapley value per player with a dense map per pixel, and a total of exactly F(x) - F(x'). Orders
-    come in antithetic pairs, π and its reverse.
-
-    With gradients at the corners of the walk (the default), one evaluation gives a corner's score and its gradient. Scores
-    give each player its exact marginal contributions; and since the n moves that begin or end at a corner share its gradient
-    (the trapezoid rule on each), every gradient serves all pixels and not only those of the player that moves. On SqueezeNet
-    with 8 orders of 49 players the error of the players' values is less than half of that of gradients inside the moves, at
-    the same cost. Values are linear in F per player; within a player they are shared out by magnitude.
+    come in antithetic pairs, π and its reverse. Values are linear in F per player; within a player they are shared out by
+    magnitude.
 
     Args:
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x'.
+        baseline: x' of absent players.
         orders: number of orders, rounded up to pairs; gradient evaluations are orders × players. One order without its
             reverse would add more error than it takes away.
-        gradients: "corners", or "inside" for nodes on each move, at orders × segments × steps; "auto" takes the corners
-            unless steps, segments or rule say how to place nodes.
+        gradients: "corners" of the walk, where one evaluation gives a score and a gradient for the moves on both sides; or
+            "inside" for nodes on each move, at orders × segments × steps; "auto" takes the corners unless steps, segments or
+            rule say how to place nodes.
         steps: nodes per move, inside.
         segments: moves per order, inside; at fewer than n, several players move together, which is cheaper and no longer an
             unbiased Shapley value. By default every player moves alone.
@@ -68,31 +64,54 @@ def sig_walk(
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.
     """
-    at_least(1, orders=orders, steps=steps)
+    at_least(1, orders=orders, steps=steps, **({} if segments is None else {"segments": segments}))
     orders += orders % 2
     one_of(("auto", "sampled", "all"), coalitions=coalitions)
     one_of(("auto", "corners", "inside"), gradients=gradients)
     partition = parse(players, subject.picture)
-    n = partition.n
-    if segments is not None:
-        at_least(1, segments=segments)
     placed = steps > 1 or segments is not None or rule != "auto"
-    if gradients == "corners" and placed:
-        raise UsageError("steps, segments and rule place nodes inside the moves", hint="Add --set gradients=inside.")
-    groups = min(n, segments or n)
-    if groups * n > _LARGEST_WALK:
-        raise UsageError(
-            f"a walk of {groups} moves over {n} players is too long",
-            hint="Set --set segments=64, or use fewer players.",
-        )
-    if coalitions == "all" and (n > _LARGEST_GAME or groups < n):
-        raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
+    groups = min(partition.n, segments or partition.n)
+    _check(partition.n, groups, coalitions, contradictory=gradients == "corners" and placed)
     reference = Reference.fixed(single_baseline(baseline, subject))
     if gradients == "corners" or (gradients == "auto" and not placed):
-        fits = n <= _LARGEST_GAME and orders * n >= 2**n
-        if coalitions == "all" or (coalitions == "auto" and fits):
-            return all_corners(partition, reference)
-        return sampled_corners(partition, reference, subject, orders)
+        return _at_corners(partition, reference, subject, orders, coalitions)
+    return _inside(
+        partition, reference, subject, orders=orders, groups=groups, steps=steps, coalitions=coalitions, rule=rule
+    )
+
+
+def _check(n: int, groups: int, coalitions: str, *, contradictory: bool) -> None:
+    """Raise UsageError for settings that do not go together, or a walk that is too long."""
+    if contradictory:
+        raise UsageError("steps, segments and rule place nodes inside the moves", hint="Add --set gradients=inside.")
+    if groups * n > _LARGEST_WALK:
+        hint = "Set --set segments=64, or use fewer players."
+        raise UsageError(f"a walk of {groups} moves over {n} players is too long", hint=hint)
+    if coalitions == "all" and (n > _LARGEST_GAME or groups < n):
+        raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")
+
+
+def _at_corners(partition: Players, reference: Reference, subject: Subject, orders: int, coalitions: str) -> Plan:
+    """Gradients at the corners of the walk.
+
+    Scores give each player its exact marginal contributions; and since the n moves that begin or end at a corner share its
+    gradient (the trapezoid rule on each), every gradient serves all pixels and not only those of the player that moves. On
+    SqueezeNet with 8 orders of 49 players the error of the players' values is less than half of that of gradients inside the
+    moves, at the same cost.
+    """
+    n = partition.n
+    fits = n <= _LARGEST_GAME and orders * n >= 2**n
+    if coalitions == "all" or (coalitions == "auto" and fits):
+        return all_corners(partition, reference)
+    return sampled_corners(partition, reference, subject, orders)
+
+
+def _inside(
+    partition: Players, reference: Reference, subject: Subject, *,
+    orders: int, groups: int, steps: int, coalitions: str, rule: str,
+) -> Plan:  # fmt: skip
+    """Gradients at nodes inside the moves."""
+    n = partition.n
     moves = n * 2 ** (n - 1)
     fits = n <= _LARGEST_GAME and groups == n and orders * n * steps >= _ENUMERATE_STEPS * moves
     if coalitions == "all" or (coalitions == "auto" and fits):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -78,49 +79,78 @@ def load_model(
     """
     place = place_of(device)
     source, known = _source(spec, weights, place)
+    wishes = Wishes(resize, crop, mean, std, parse_size(size))
+    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, picture=picture)
+    return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
+
+
+@dataclass(eq=False)
+class _Fed:
+    """A network whose input is settled: images of that size go in, and a row of outputs for each comes out."""
+
+    module: nn.Module
+    preprocess: Preprocess
+    sample: Tensor
+    notes: tuple[str, ...]
+
+
+def _placed(source: Source, place: torch.device) -> nn.Module:
     try:
-        module = source.module.to(place)
+        return source.module.to(place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         what = f"the network cannot be moved to {place}: {one_line(error)}"
         raise ModelError(what, hint="Choose another --device.") from error
+
+
+def _settled(
+    module: nn.Module, source: Source, wishes: Wishes, place: torch.device, *, pair: bool, picture: str | Sample | None
+) -> _Fed:
+    """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
     freeze(module)  # before any trial run: batch norms in training mode would learn from it
-    wishes = Wishes(resize, crop, mean, std, parse_size(size))
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
     else:
-        module, preprocess, notes = settle(
-            module, source.shape, wishes, place, Path(picture) if isinstance(picture, str) else picture
-        )
+        first = Path(picture) if isinstance(picture, str) else picture
+        module, preprocess, notes = settle(module, source.shape, wishes, place, first)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
+    unpacked: tuple[str, ...] = ()
     if source.preprocess is None:
         module, unpacked = plain_output(module, sample)
     else:
-        unpacked = ()
         _check_fit(module, sample, source.preprocess, wishes)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
-    trials = probes(preprocess.low.to(place), preprocess.high.to(place), (height, width))
-    verdict = check_classifier(module, sample, trials[:PICTURES])
-    classes = verdict.classes
-    head, read = (LOGITS, ()) if pair or (known and classes > 1) else recognise(module, trials)
+    return _Fed(module, preprocess, sample, (*notes, *paired, *unpacked))
+
+
+def _judged(
+    spec: str | nn.Module, source: Source, fed: _Fed, place: torch.device, *,
+    known: bool, pair: bool, class_names: str | Path | None,
+) -> Model:  # fmt: skip
+    """Check the network, find out what its outputs are, and make it ready."""
+    preprocess, sample = fed.preprocess, fed.sample
+    trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
+    verdict = check_classifier(fed.module, sample, trials[:PICTURES])
+    plain = pair or (known and verdict.classes > 1)
+    head, read = (LOGITS, ()) if plain else recognise(fed.module, trials)
     lacks = dict(verdict.lacks)
-    if lacks or (isinstance(module, FixedBatch) and source.kind != "export"):
+    if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
-    module = prepare(module, sample)
+    module = prepare(fed.module, sample)
     certainty = not pair and takes_certainty(module)
-    names, named = (None, ()) if pair else _labels(source, classes, class_names, known=known)
+    names, named = (None, ()) if pair else _labels(source, verdict.classes, class_names, known=known)
     return Model(
         name=name_of(spec),
         module=Aware(module, preprocess.channels) if certainty else module,
         preprocess=preprocess,
         labels=names,
-        classes=classes,
+        classes=verdict.classes,
         weights_hash=source.weights_hash,
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *notes, *paired, *unpacked, *verdict.notes, *read, *named),
+        notes=(*source.notes, *fed.notes, *verdict.notes, *read, *named),
         certainty=certainty,
         head=head,
         lacks=lacks,
