@@ -71,6 +71,13 @@ def option(default: Any, help: str, *, keyword_only: bool = True, **known: Any) 
     return field(default=default, kw_only=keyword_only, metadata={"option": Option(help, **known)})
 
 
+def option_like(options: type, name: str, default: Any, help: str | None = None) -> Any:  # noqa: A002
+    """An option of another dataclass with another default, and where it is given another help."""
+    known: Option = next(one for one in dataclasses.fields(options) if one.name == name).metadata["option"]
+    told = known if help is None else dataclasses.replace(known, help=help)
+    return field(default=default, kw_only=True, metadata={"option": told})
+
+
 class Options:
     """Base of all options dataclasses. An instance knows which of its options were given, and which are defaults."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,19 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def networks_cache(tmp_path, monkeypatch) -> Path:
+    """A cache of trained networks that is empty at first."""
+    monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def nets_here(tmp_path, monkeypatch):
+    """The folder of a test as the working directory, from which a module `nets` of its own is imported anew."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "nets", raising=False)
+    return tmp_path

@@ -144,3 +144,16 @@ def shapley(values: dict[frozenset[int], float]) -> np.ndarray:
                 weight = math.factorial(k) * math.factorial(n - k - 1) / math.factorial(n)
                 phi[i] += weight * (values[coalition | {i}] - value)
     return phi
+
+
+class Tiny(nn.Module):
+    """A small classifier; `flat` makes it insist on one input size."""
+
+    def __init__(self, channels=3, classes=5, flat=None, probabilities=False):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(channels, 4, 3, stride=2), nn.BatchNorm2d(4)
+        self.pool = nn.AdaptiveAvgPool2d(1) if flat is None else nn.Identity()
+        self.head = nn.Linear(4 if flat is None else 4 * ((flat - 1) // 2) ** 2, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(torch.relu(self.norm(self.conv(images)))).flatten(1))

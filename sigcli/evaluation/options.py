@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METHOD, METRIC, option
+from ..options import METRIC, option, option_like
 
 _COUNTS = "Numbers of images, increasing, with commas; each count is the first so many of one random order."
 
@@ -15,10 +15,7 @@ _COUNTS = "Numbers of images, increasing, with commas; each count is the first s
 class MeasureOptions(RunOptions):
     """A run whose explanations are measured."""
 
-    method: str | Sequence[Method] | Mapping[str, Method] = option(
-        "sig,ig", "One or several, with commas; see 'sig list methods'. NAME=METHOD gives one a name of its own.",
-        panel=METHOD, kind=str,
-    )  # fmt: skip
+    method: str | Sequence[Method] | Mapping[str, Method] = option_like(RunOptions, "method", "sig,ig")
     metric: str | Sequence[str] = option(
         "deletion,insertion,iaccuracy,sparseness", "One or several, with commas; see 'sig list metrics'.",
         panel=METRIC, kind=str,

@@ -13,7 +13,7 @@ from ..engine.passes import Passes
 from ..errors import AttributionError
 from ..types import Attribution, Subject
 from .cam import gradcam
-from .caps import Moving, capped
+from .caps import Rule, capped
 from .carrying import carried
 from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
 from .tracing import Step, agreed, replay, traced
@@ -99,20 +99,14 @@ def _reason(step: Step) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rectified:
+class _Rectified(Rule):
     """The rule of a step; notes which rectify, and which do so in another way than a ReLU."""
 
     guided: bool
     rectifiers: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    moving: Moving = field(default_factory=Moving)
 
-    def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        found = self._ruled(step, args, kwargs)
-        self.moving.note(step, args, kwargs, found)
-        return found
-
-    def _ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         function, x = self._of_one(step, args, kwargs)
         if function is None:
             return step.operator(*args, **kwargs)

@@ -6,7 +6,9 @@ its numbers: an inactive unit still depends on the image.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -71,6 +73,27 @@ class Moving:
         at = _FILLED.get(step.name, len(marked))
         marked[at:] = [0.0 for _ in marked[at:]]
         return [sign * v for v in tree_flatten(step.operator(*marked, **keywords))[0]]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule(ABC):
+    """What a step of a replay does in place of its operator.
+
+    Args:
+        moving: which entries depend on the image, noted after each step.
+    """
+
+    moving: Moving = field(default_factory=Moving, kw_only=True)
+
+    def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do the step."""
+        found = self.ruled(step, args, kwargs)
+        self.moving.note(step, args, kwargs, found)
+        return found
+
+    @abstractmethod
+    def ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What the step gives by this rule."""
 
 
 def capped(

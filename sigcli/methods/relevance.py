@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map
 from ..engine.passes import Passes
 from ..errors import AttributionError
 from ..types import Attribution, Subject
-from .caps import Moving, capped
+from .caps import Rule, capped
 from .carrying import carried
 from .common import one_of
 from .operators import ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
@@ -86,19 +86,13 @@ def _reason(step: Step) -> str | None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Relevance:
+class _Relevance(Rule):
     """The rule of a step; `taken` collects the relevance of biases where it is a list."""
 
     rule: str
     taken: list[float] | None = field(default=None)
-    moving: Moving = field(default_factory=Moving)
 
-    def __call__(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        found = self._ruled(step, args, kwargs)
-        self.moving.note(step, args, kwargs, found)
-        return found
-
-    def _ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if step.name in _PLACES and is_linear(step):
             return self._weighted(step, args, kwargs)
         if step.name in ELEMENTWISE:

@@ -82,11 +82,9 @@ def results(folder):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(nets_here):
     """Rows of 6 in `rows/`, a cube of 2×3×4, sequences of 5, 6 and 7 in `words/`, and networks in `nets.py`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "nets", raising=False)
+    tmp_path = nets_here
     (tmp_path / "nets.py").write_text(NETS)
     rng = np.random.default_rng(0)
     for folder in ("rows", "words"):

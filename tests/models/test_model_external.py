@@ -7,25 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from sigcli.errors import ModelError
 from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Wishes
 from sigcli.models.settling import settle
 
-
-class Tiny(nn.Module):
-    """A small classifier; `flat` makes it insist on one input size."""
-
-    def __init__(self, channels=3, classes=5, flat=None, probabilities=False):
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, 4, 3, stride=2), nn.BatchNorm2d(4)
-        self.pool = nn.AdaptiveAvgPool2d(1) if flat is None else nn.Identity()
-        self.head = nn.Linear(4 if flat is None else 4 * ((flat - 1) // 2) ** 2, classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.pool(torch.relu(self.norm(self.conv(images)))).flatten(1))
+from toys import Tiny
 
 
 def test_timm_brings_its_preprocessing():

@@ -21,18 +21,7 @@ from sigcli.models.loading import load_model
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.wrappers.fixed_batch import FixedBatch
 
-
-class Tiny(nn.Module):
-    """A small classifier; `flat` makes it insist on one input size."""
-
-    def __init__(self, channels=3, classes=5, flat=None, probabilities=False):
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(channels, 4, 3, stride=2), nn.BatchNorm2d(4)
-        self.pool = nn.AdaptiveAvgPool2d(1) if flat is None else nn.Identity()
-        self.head = nn.Linear(4 if flat is None else 4 * ((flat - 1) // 2) ** 2, classes)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(self.pool(torch.relu(self.norm(self.conv(images)))).flatten(1))
+from toys import Tiny
 
 
 @contextmanager

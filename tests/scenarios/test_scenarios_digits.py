@@ -44,9 +44,8 @@ def quick(data):
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(networks_cache):
+    return networks_cache
 
 
 def sig(*arguments):

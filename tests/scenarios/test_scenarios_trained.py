@@ -20,9 +20,8 @@ from sigcli.scenarios.scenario import run_scenario
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIG_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(networks_cache):
+    return networks_cache
 
 
 def sig(*arguments):

@@ -88,11 +88,9 @@ def rows(folder):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(nets_here):
     """Three first images, their second ones by the same names, and networks in `nets.py`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "nets", raising=False)
+    tmp_path = nets_here
     (tmp_path / "nets.py").write_text(NETS)
     paths = sorted(sample_images().glob("*.png"))
     for folder, chosen in (("a", paths[:3]), ("b", paths[3:6])):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from sigcli.errors import ModelError
+from .weights import read_bundled
 
 SIZE = 96
 MEAN = (0.5, 0.5, 0.5)
@@ -52,18 +52,13 @@ def load(path: Path = WEIGHTS) -> tuple[ExpressionNet, float]:
     Raises:
         ModelError: the file is missing, damaged, or of another network.
     """
-    net = ExpressionNet()
-    try:
-        with safe_open(path, framework="pt") as file:
-            threshold = float(json.loads((file.metadata() or {})["training"])["threshold"])
-            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            "the weights of the expression network cannot be read",
-            given=path,
-            hint=f"Reinstall sig, or retrain with `python scripts/train_expression.py` ({type(error).__name__}).",
-        ) from error
-    return net.eval(), threshold
+
+    def built(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[ExpressionNet, float]:
+        net = ExpressionNet()
+        net.load_state_dict(state)
+        return net.eval(), float(json.loads(metadata["training"])["threshold"])
+
+    return read_bundled(path, built, "expression")
 
 
 def _block(inputs: int, outputs: int, side: int, stride: int) -> list[nn.Module]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from sigcli.errors import ModelError
+from .weights import read_bundled
 
 SIZE = 128
 MEAN = (0.5, 0.5, 0.5)
@@ -72,19 +72,14 @@ def load(path: Path = WEIGHTS) -> tuple[ShapesNet, tuple[str, ...]]:
     Raises:
         ModelError: the file is missing, damaged, or of another network.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            classes = tuple(json.loads((file.metadata() or {})["classes"]))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+    def built(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[ShapesNet, tuple[str, ...]]:
+        classes = tuple(json.loads(metadata["classes"]))
         net = ShapesNet(len(classes))
         net.load_state_dict(state)
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ModelError(
-            "the weights of the bundled network cannot be read",
-            given=path,
-            hint=f"Reinstall sig, or retrain with `python scripts/train_shapes.py` ({type(error).__name__}).",
-        ) from error
-    return net.eval(), classes
+        return net.eval(), classes
+
+    return read_bundled(path, built, "shapes")
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from sigcli.errors import ModelError
 
@@ -33,14 +36,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
 
     path = _file(weights)
     net, labels = shapes.load() if path is None else shapes.load(Path(path))
-    return Source(
-        net,
-        kind="bundled",
-        weights=path or "bundled",
-        weights_hash=hash_state(net.state_dict()),
-        preprocess=Preprocess(resize=shapes.SIZE, crop=shapes.SIZE, mean=tuple(shapes.MEAN), std=tuple(shapes.STD)),
-        labels=tuple(labels),
-    )
+    return replace(_source(net, path, shapes.SIZE, shapes.MEAN, shapes.STD), labels=tuple(labels))
 
 
 def load_expression(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
@@ -53,17 +49,14 @@ def load_expression(spec: str, weights: str | None, device: torch.device) -> Sou
 
     path = _file(weights)
     net, threshold = expression.load() if path is None else expression.load(Path(path))
-    return Source(
-        net,
-        kind="bundled",
-        weights=path or "bundled",
-        weights_hash=hash_state(net.state_dict()),
-        preprocess=Preprocess(
-            resize=expression.SIZE, crop=expression.SIZE, mean=tuple(expression.MEAN), std=tuple(expression.STD)
-        ),
-        notes=(f"faces nearer than {threshold:.2f} express the same, as far as this network can tell",),
-        inputs=1,
-    )
+    note = f"faces nearer than {threshold:.2f} express the same, as far as this network can tell"
+    made = _source(net, path, expression.SIZE, expression.MEAN, expression.STD)
+    return replace(made, notes=(note,), inputs=1)
+
+
+def _source(net: nn.Module, path: str | None, size: int, mean: Sequence[float], std: Sequence[float]) -> Source:
+    preprocess = Preprocess(resize=size, crop=size, mean=tuple(mean), std=tuple(std))
+    return Source(net, "bundled", path or "bundled", hash_state(net.state_dict()), preprocess)
 
 
 def _file(weights: str | None) -> str | None:

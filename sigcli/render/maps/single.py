@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from PIL import Image, ImageDraw
+from typing_extensions import Unpack
 
 from ...files import write_aside
 from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, blank, block_height, draw_block, wrap
@@ -49,28 +53,31 @@ def _figure(body: Image.Image, bar: Image.Image, title: str, caption: str) -> Im
     return page
 
 
-def map_image(
-    values: np.ndarray,
-    *,
-    limit: float | None = None,
-    title: str = "",
-    caption: str = "",
-    unit: str = "",
-    scale: float | None = None,
-    blocky: bool = False,
-    ends: tuple[str, str] = ENDS,
-) -> Image.Image:
+class Dress(TypedDict, total=False):
+    """What stands around a map, and how it is shown."""
+
+    limit: float | None
+    """Where the scale ends; by default the 99.5th percentile of |value|, see `symmetric_limit`."""
+    title: str
+    """First line large (method, target, score), further lines small."""
+    caption: str
+    """Small grey lines below; `describe` says what was smoothed and clipped."""
+    unit: str
+    """Of the colour bar, for example 'logit per pixel'."""
+    scale: float | None
+    """Magnification; by default the shorter side is shown at 448 pixels or more."""
+    blocky: bool
+    """Show pixels as squares, for maps that are constant on each player."""
+    ends: tuple[str, str]
+    """The words of the colour bar for blue and red."""
+
+
+def map_image(values: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
     """A signed map in red (for) and blue (against), with title, colour bar and caption.
 
     Args:
         values: the map (H, W), in `unit`.
-        limit: where the symmetric scale ends; by default the 99.5th percentile of |value|, see `symmetric_limit`.
-        title: first line large (method, target, score), further lines small.
-        caption: small grey lines below; `describe` says what was smoothed and clipped.
-        unit: of the colour bar, for example 'logit per pixel'.
-        scale: magnification; by default the shorter side is shown at 448 pixels or more.
-        blocky: show pixels as squares, for maps that are constant on each player.
-        ends: the words of the colour bar for blue and red.
+        dress: see `Dress`.
 
     Raises:
         ValueError: the map is not (H, W), or holds NaN or infinity.
@@ -78,59 +85,29 @@ def map_image(
     >>> map_image(np.zeros((28, 28)), title="ig", unit="logit").width
     496
     """
-    array = checked(values)
-    limit = symmetric_limit(array) if limit is None else checked_limit(limit)
-    size = shown_size(array.shape, scale=scale)
-    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), ends=ends)
-    return _figure(paint(array, limit, size, blocky=blocky), bar, title, caption)
+    return _dressed(checked(values), paint, dress)
 
 
-def overlay_image(
-    picture: np.ndarray,
-    values: np.ndarray,
-    *,
-    limit: float | None = None,
-    title: str = "",
-    caption: str = "",
-    unit: str = "",
-    scale: float | None = None,
-    blocky: bool = False,
-    ends: tuple[str, str] = ENDS,
-) -> Image.Image:
+def overlay_image(picture: np.ndarray, values: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
     """The same map over its photograph, which turns grey; colour is the more opaque, the larger |value|.
 
     Args:
         picture: uint8 (h, w, 3), (h, w, 1) or (h, w), of the map's field of view; another size is brought to the map's.
         values: the map (H, W), in `unit`.
-        limit: as in `map_image`.
-        title: as in `map_image`.
-        caption: as in `map_image`.
-        unit: as in `map_image`.
-        scale: as in `map_image`.
-        blocky: as in `map_image`.
-        ends: as in `map_image`.
+        dress: see `Dress`.
 
     Raises:
         ValueError: the map is not (H, W) or holds NaN or infinity, or the picture is not uint8.
     """
-    array = checked(values)
-    limit = symmetric_limit(array) if limit is None else checked_limit(limit)
-    size = shown_size(array.shape, scale=scale)
-    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), over=True, ends=ends)
-    return _figure(overlay(picture, array, limit, size, blocky=blocky), bar, title, caption)
+    return _dressed(checked(values), partial(overlay, picture), dress, over=True)
 
 
-def uncertainty_image(
-    stderr: np.ndarray,
-    *,
-    limit: float | None = None,
-    title: str = "",
-    caption: str = "",
-    unit: str = "",
-    scale: float | None = None,
-    blocky: bool = False,
-) -> Image.Image:
+def uncertainty_image(stderr: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
     """A map of standard errors (H, W) from white (certain) to deep green, with the decorations of `map_image`.
+
+    Args:
+        stderr: (H, W), in `unit`.
+        dress: see `Dress`; `ends` has no meaning here.
 
     Raises:
         ValueError: the map is not (H, W), holds NaN or infinity, or a value below 0.
@@ -138,10 +115,20 @@ def uncertainty_image(
     array = checked(stderr)
     if array.min() < 0:
         raise ValueError(f"a standard error cannot be negative, the map holds {array.min():g}")
+    return _dressed(array, partial(paint, signed=False), dress, signed=False)
+
+
+def _dressed(
+    array: np.ndarray, draw: Callable[..., Image.Image], dress: Dress, *, signed: bool = True, over: bool = False
+) -> Image.Image:
+    """A checked map as a picture with its decorations."""
+    limit = dress.get("limit")
     limit = symmetric_limit(array) if limit is None else checked_limit(limit)
-    size = shown_size(array.shape, scale=scale)
-    bar = colour_bar(limit, unit, max(size[0], _LEAST_WIDTH), signed=False)
-    return _figure(paint(array, limit, size, signed=False, blocky=blocky), bar, title, caption)
+    size = shown_size(array.shape, scale=dress.get("scale"))
+    width = max(size[0], _LEAST_WIDTH)
+    scale = colour_bar(limit, dress.get("unit", ""), width, signed=signed, over=over, ends=dress.get("ends", ENDS))
+    body = draw(array, limit, size, blocky=dress.get("blocky", False))
+    return _figure(body, scale, dress.get("title", ""), dress.get("caption", ""))
 
 
 def save_png(image: Image.Image, path: str | os.PathLike[str]) -> None:
