@@ -63,10 +63,10 @@ class Comparison(Scenario[M]):
         """The methods with their settings; raises UsageError for one that cannot be compared."""
         return (path_methods if self.paths_only else choose_methods)(self.options.method, self.settings)
 
-    def spec(self) -> Row:
-        """The methods with all their options, and the seed."""
-        methods = {one.name: {"method": one.entry.name, **one.resolved()} for one in self.chosen}
-        return {"methods": methods, "seed": self.options.seed}
+    def spec(self) -> dict[str, Any]:
+        """The options, and the methods with all of theirs."""
+        known = {name: value for name, value in super().spec().items() if name not in ("method", "settings")}
+        return {**known, "methods": {one.name: {"method": one.entry.name, **one.resolved()} for one in self.chosen}}
 
     @cached_property
     def means(self) -> Means:

@@ -12,12 +12,12 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..listener import SILENT, Listener
-from ..options import Options, flags, table
+from ..options import METHOD, Options, flags, table
 from ..render.shown import through_file
 from ..runs.folder import save_table
 from . import SCENARIOS
 from .folders import claim, drop_pictures
-from .options import ScenarioOptions
+from .options import SCENARIO, ScenarioOptions
 
 O = TypeVar("O", bound=ScenarioOptions)  # noqa: E741
 Row = Mapping[str, Any]
@@ -115,9 +115,11 @@ class Scenario(ABC, Generic[O]):
         if images is not None and images < least:
             raise UsageError(f"the scenario {self.name} needs at least {least} {what}", given=images)
 
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition in the same folder."""
-        return {}
+    def spec(self) -> dict[str, Any]:
+        """What must agree between a run and its repetition in the same folder: the options that numbers depend on."""
+        known = {name: getattr(self.options, name) for name, (one, _) in table(type(self.options)).items()
+                 if one.panel in (SCENARIO, METHOD) or name == "seed"}  # fmt: skip
+        return {name: str(value) if isinstance(value, Path) else value for name, value in known.items()}
 
     def opened(self) -> Path:
         """The folder, which the scenario claims here."""

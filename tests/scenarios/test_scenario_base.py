@@ -37,9 +37,6 @@ class Dice(Scenario[DiceOptions]):
     files = ("throws.csv", "throws.png")
     least = (2, "throws")
 
-    def spec(self):
-        return {"faces": self.options.faces, "images": self.options.images}
-
     def measure(self):
         self.throws = [{"method": f"throw {i}", "face": self.options.faces} for i in range(self.options.images)]
         self.listener.stage("throwing", self.options.images, self.options.images)
@@ -86,7 +83,8 @@ def test_a_line_of_the_catalogue_is_a_command(dice, tmp_path, monkeypatch):
     again = sig("dice", "--faces", 20, "--images", 2, "--no-pictures")
     assert again.exit_code == 0, again.output
     assert not Path("sig-dice", "throws.png").exists()
-    other = sig("dice", "--out", "sig-dice")
+    assert json.loads(Path("sig-dice", "manifest.json").read_text())["spec"]["faces"] == 20
+    other = sig("dice", "--images", 2, "--out", "sig-dice")
     assert other.exit_code == 2
     assert "already holds another run" in said(other)
     assert "dice" in sig("--help").output

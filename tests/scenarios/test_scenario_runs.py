@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import sigcli.attribution.explanation
+import sigcli.attribution.writers
 from sigcli.cli.main import app
 from sigcli.scenarios.burnt_snacks import study as burnt_snacks
 from sigcli.scenarios.imagenette.study import Imagenette
@@ -92,7 +92,7 @@ def test_a_repeated_scenario_keeps_its_tables_until_the_new_ones_stand(name, mon
     before = contents(files)
     assert set(before) == set(files)
     with monkeypatch.context() as patched:
-        patched.setattr(sigcli.attribution.explanation, "save_array", interrupted)
+        patched.setattr(sigcli.attribution.writers, "save_array", interrupted)
         assert sig(*command(name)).exit_code == 130
     assert contents(files) == before
     again = sig(*command(name), "--no-pictures")

@@ -10,7 +10,7 @@ from ...models.loading import load_model
 from ...scores.classifier import ClassScore
 from ...training.report import NETWORK
 from ..comparison import Comparison, Measure, mean_rows
-from ..scenario import Row, Verdict
+from ..scenario import Verdict
 from . import data
 from .data import EXAMPLE, component_score
 from .explaining import Vectors, baseline_shap, boundary, values_of
@@ -38,11 +38,6 @@ class LocalMinimum(Comparison[LocalMinimumOptions]):
         "sig.baseline": "constant:0.5", "sig.samples": "2016", "sig-walk.players": "pixels",
         "sig-walk.baseline": "constant:0.5",
     }  # fmt: skip
-
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition."""
-        o = self.options
-        return {**super().spec(), "images": o.images, "steps": o.steps, "output": o.output}
 
     def measure(self) -> None:
         """Train, explain every input by each method, and score the values."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from ...training.report import NETWORK
 from ..comparison import Means, Measure, correlation, known, told
 from ..pictures import SCALES, Explained, written
-from ..scenario import Row, Verdict
+from ..scenario import Verdict
 from .data import SIDE
 from .options import MaskedOptions
 from .shared import OnDigits, chosen, draw_digits
@@ -37,12 +36,6 @@ class Masked(OnDigits):
     defaults = {
         "icg.steps": "100", "zero.steps": "100", "zero.baseline": "black", "one.steps": "100", "one.baseline": "white",
     }  # fmt: skip
-
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition."""
-        o = self.options
-        own = {"digits": self.split.digest(), "images": o.images, "recipe": asdict(self.recipe), "output": o.output}
-        return {**super().spec(), **own}
 
     def measure(self) -> None:
         """Explain the digits masked and whole, and score the maps."""

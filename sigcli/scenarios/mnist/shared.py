@@ -30,6 +30,10 @@ class OnDigits(PictureComparison[Any]):
         self.split = digits.load(self.options.data)
         self.recipe = self.recipe_with()
 
+    def spec(self) -> dict[str, Any]:
+        """The options, and the digits themselves in place of their folder."""
+        return {**super().spec(), "data": self.split.digest()}
+
     def recipe_with(self, *, damage: bool = True) -> Any:
         """How a network is trained, on damaged digits or on digits as they are."""
         o = self.options

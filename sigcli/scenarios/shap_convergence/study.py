@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import draws
-from ..scenario import Row, Scenario, Verdict
+from ..scenario import Scenario, Verdict
 from .estimators import ESTIMATORS, FEATURES, lime, tree_game
 from .options import ShapConvergenceOptions
 
@@ -21,10 +21,6 @@ class ShapConvergence(Scenario[ShapConvergenceOptions]):
 
     files = ("estimates.csv", "convergence.png")
     least = (2, "replicates")
-
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition."""
-        return {"replicates": self.options.images, "seed": self.options.seed}
 
     def measure(self) -> None:
         """Replicates of every estimate."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from ...training.report import NETWORK
 from ..comparison import percent
 from ..mnist.shared import OnDigits
 from ..pictures import written
-from ..scenario import Row, Verdict
+from ..scenario import Verdict
 from .masking import FROM, MASKED, RANDOM, TO, Judge, Maps, changed, findings, ink_players, named_right
 from .options import ShapDigitsOptions
 
@@ -34,11 +33,6 @@ class ShapDigits(OnDigits):
         "lime.samples": "4096", "ig.baseline": "black", "ig.steps": "100", "icg.steps": "100", "sig.baseline": "black",
         "sig.players": "grid:28x28", "sig-walk.baseline": "black", "sig-walk.players": "grid:14x14", "sig-walk.orders": "2",
     }  # fmt: skip
-
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition."""
-        own = {"digits": self.split.digest(), "images": self.options.images, "recipe": asdict(self.recipe)}
-        return {**super().spec(), **own}
 
     def measure(self) -> None:
         """Explain the digits for both classes, and mask them."""

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import UsageError
 from ...shapley.exact import exact
 from ...shapley.game import members_of
-from ..scenario import Row, Scenario, Verdict
+from ..scenario import Scenario, Verdict
 from .data import read_table, retrained
 from .options import ShapleyRegressionOptions
 
@@ -26,11 +26,6 @@ class ShapleyRegression(Scenario[ShapleyRegressionOptions]):
         self.names, self.x, self.y, self.source = read_table(self.options.data)
         if not 0 <= self.options.row < len(self.x):
             raise UsageError("the table has no such row", given=self.options.row, allowed=f"0 to {len(self.x) - 1}")
-
-    def spec(self) -> Row:
-        """What must agree between a run and its repetition."""
-        data = self.options.data
-        return {"data": None if data is None else str(data), "row": self.options.row}
 
     def measure(self) -> None:
         """Fit all models."""
