@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pkgutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,14 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_its_own(tmp_path_factory) -> Iterator[None]:
+    """What a test imports from its own folder is forgotten after it: another test's module of that name is another."""
+    before = set(sys.modules)
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(folder):
+            del sys.modules[name]
