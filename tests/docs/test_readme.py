@@ -3,7 +3,6 @@
 import re
 import shlex
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -59,7 +58,6 @@ def newcomer(tmp_path, monkeypatch):
         torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
     )
     torch.jit.trace(net.eval(), torch.rand(1, 3, 96, 96)).save(str(tmp_path / "net.pt"))
-    monkeypatch.delitem(sys.modules, "mynets", raising=False)  # another test's module of that name
     (tmp_path / "mynets.py").write_text(
         "import torch\n\ndef build():\n    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten(),"
         " torch.nn.Linear(48, 5))\n"

@@ -1,12 +1,14 @@
 """Attributions of words as colours: read back from the page, and hostile names stay text."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from sigcli.attribution.explanation import Explanation
+from sigcli.attribution.samples.arrays import ArraySeen
 from sigcli.attribution.samples.bars import write_table
 from sigcli.render.words import coloured_words
 
@@ -57,19 +59,14 @@ def test_names_and_titles_stay_text(name):
 def test_a_run_leaves_a_page_where_the_players_have_names(tmp_path):
     values = np.array([[1.0, 2.0], [-4.0, 1.0]], np.float32)
     players = np.array([[0, 0], [1, 1]])
-    common = {
-        "values": values,
-        "sample": np.ones((2, 2), np.float32),
-        "players": players,
-        "label": "positive",
-        "score": 1.0,
-    }
-    item = Explanation("0.npy", "ig", 1, names=("fine", "bad"), **common)
+    common = {"values": values, "label": "positive", "score": 1.0}
+    seen = ArraySeen(None, np.ones((2, 2), np.float32), players)
+    item = Explanation("0.npy", "ig", 1, seen=replace(seen, names=("fine", "bad")), **common)
     assert write_table(tmp_path, item) == [f"{item.name}.csv", f"{item.name}.html"]
     page = Page((tmp_path / f"{item.name}.html").read_text(encoding="utf-8"))
     assert [(word, value) for word, _, value in page.words] == [("fine", 3.0), ("bad", -3.0)]
     text = (tmp_path / f"{item.name}.html").read_text(encoding="utf-8")
     assert "<h1>0.npy, ig: positive" in text  # which method says so
     assert re.search(r'class="scale".*<b>-3</b><b>0</b><b>\+3</b>', text)  # what the full colours stand for
-    write_table(tmp_path, Explanation("0.npy", "sig", 1, **common))
+    write_table(tmp_path, Explanation("0.npy", "sig", 1, seen=seen, **common))
     assert len(list(tmp_path.glob("*.html"))) == 1
