@@ -54,7 +54,8 @@ class Pooled(nn.Module):
         return self.after(self.fc(self.conv(x).relu().mean((2, 3))))
 
 
-FED = {"size": 16, "mean": (0.0,), "std": (1.0,)}
+LOADED = {"size": 16, "mean": (0.0,), "std": (1.0,)}
+FED = {"image_size": 16, "mean": (0.0,), "std": (1.0,)}
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ class InPlace(Small):
     ],
 )
 def test_networks_are_made_to_fit_with_a_note(bring, build, expected, note):
-    model = load_model(bring(build), **FED)
+    model = load_model(bring(build), **LOADED)
     assert any(note in line for line in model.notes), model.notes
     images = torch.rand(3, 3, 16, 16)
     before = images.clone()
@@ -275,7 +276,7 @@ def test_size_is_one_number_or_height_and_width():
     for wrong in ("60x", "x", "0", "60x80x3", "-4", "1e3", "60*80", "99999"):
         with pytest.raises(UsageError, match="HEIGHTxWIDTH"):
             parse_size(wrong)
-    with pytest.raises(UsageError, match="--size and --crop"):
+    with pytest.raises(UsageError, match="--image-size and --crop"):
         adapt(Preprocess(), Wishes(crop=32, size=32))
     assert adapt(Preprocess(), Wishes(size=64))[0] == Preprocess(64, 64)
     assert adapt(Preprocess(), Wishes(size=(60, 80), resize=90))[0].resize == 90
@@ -295,7 +296,7 @@ def test_a_picture_of_the_size_is_taken_as_it_is_and_others_fill_it():
 
 def test_a_network_of_one_size_that_is_not_square(bring):
     model = bring(lambda: Small(24, 32))
-    (given,) = explain("b.png", model=model, method="gradient", size="24x32", target=0, write=False)
+    (given,) = explain("b.png", model=model, method="gradient", image_size="24x32", target=0, write=False)
     assert given.values.shape == (3, 24, 32)
     (own,) = explain("b.png", model=model, method="gradient", target=0, write=False)
     assert np.array_equal(own.values, given.values)
@@ -306,7 +307,7 @@ def test_a_network_of_one_size_that_is_not_square(bring):
 @pytest.mark.parametrize(("options", "size"), [({}, "30x40"), ({"resize": 30}, "30x40"), ({"crop": 64}, "30x40")])
 def test_the_size_that_a_message_names_works(bring, options, size):
     model = bring(lambda: Small(30, 40))
-    with pytest.raises(ModelError, match=f"try --size {size}") as caught:
+    with pytest.raises(ModelError, match=f"try --image-size {size}") as caught:
         load_model(model, **options)
     assert ("without --crop" in str(caught.value)) == ("crop" in options)
     assert load_model(model, size=size).preprocess.size == (30, 40)
@@ -315,13 +316,13 @@ def test_the_size_that_a_message_names_works(bring, options, size):
 def test_sizes_pass_through_the_command_and_the_manifest(bring):
     bring(lambda: Small(24, 32))
     arguments = ["explain", "b.png", "--model", "brought:build", "--method", "ig", "--no-pictures", "--out", "out"]
-    done = CliRunner().invoke(app, [*arguments, "--size", "24x32", "--device", "cpu"])
+    done = CliRunner().invoke(app, [*arguments, "--image-size", "24x32", "--device", "cpu"])
     assert done.exit_code == 0, done.output
     done = CliRunner().invoke(app, ["evaluate", "out", "--metric", "sparseness", "--no-pictures", "--device", "cpu"])
     assert done.exit_code == 0, done.output
-    wrong = CliRunner().invoke(app, [*arguments, "--size", "32", "--device", "cpu"])
+    wrong = CliRunner().invoke(app, [*arguments, "--image-size", "32", "--device", "cpu"])
     assert wrong.exit_code == 2
-    assert "It takes 3×24×32: try --size 24x32" in " ".join(wrong.stderr.split())
+    assert "It takes 3×24×32: try --image-size 24x32" in " ".join(wrong.stderr.split())
 
 
 def test_networks_of_other_channels_are_told_to_take_arrays(bring):
@@ -351,7 +352,7 @@ def test_a_message_on_grey_networks_says_what_to_change(bring):
     model = bring(lambda: Pooled(1))
     with pytest.raises(ModelError, match="one number each for --mean and --std"):
         load_model(model, size=16, mean=(0.0,) * 3, std=(1.0,) * 3)
-    assert load_model(model, **FED).preprocess.channels == 1
+    assert load_model(model, **LOADED).preprocess.channels == 1
 
 
 # --- the same scores every time ---------------------------------------------------------------------------------------

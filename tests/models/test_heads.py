@@ -212,7 +212,7 @@ def nets(monkeypatch, tmp_path):
     return [f"p{number}.png" for number in range(3)]
 
 
-FED = {"size": SIDE, "mean": (0.0,), "std": (1.0,), "pictures": False, "device": "cpu"}
+FED = {"image_size": SIDE, "mean": (0.0,), "std": (1.0,), "pictures": False, "device": "cpu"}
 
 
 def pixels_of(name):

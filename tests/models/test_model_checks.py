@@ -43,7 +43,7 @@ SAMPLE = torch.randn(2, 3, 8, 8)
         (Net(lambda s: s * float("nan")), "NaN or infinite scores"),
         (Net(lambda s: s.argmax(1, keepdim=True)), "floating-point"),
         (Net(before=lambda x: x.sub_(1.0)), r"changes its input in place(.|\n)*clone"),
-        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--size HEIGHTxWIDTH"),
+        (Net(before=lambda x: x[:, :, ::2]), "does not take a 3×8×8 input(.|\n)*--image-size HEIGHTxWIDTH"),
         (Net(lambda s: s - s.mean(0)), "depends on the other images"),
         (nn.Sequential(Net(), nn.Dropout(0.5)).train(), "different scores for the same images(.|\n)*eval"),
     ],

@@ -74,7 +74,7 @@ def test_grey_networks_are_noticed(tmp_path):
 def test_a_size_that_does_not_fit_is_named_with_one_that_does(tmp_path):
     path = script(Tiny(flat=32), tmp_path / "n.pt")
     for options in ({}, {"crop": 64}):
-        with pytest.raises(ModelError, match="It takes 3×32×32: try --size 32"):
+        with pytest.raises(ModelError, match="It takes 3×32×32: try --image-size 32"):
             load_model(path, **options)
     assert load_model(path, resize=32).preprocess.crop == 32
 
