@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "iter_explain",
     "run_gridworld",
+    "run_scenario",
     "train",
 ]
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
     from .listener import Listener
+    from .scenarios.scenario import run_scenario
     from .training.options import TrainOptions
     from .training.train import train
 
@@ -57,6 +59,7 @@ _PUBLIC = {
     "Listener": ".listener",
     "TrainOptions": ".training.options",
     "run_gridworld": ".gridworld.run",
+    "run_scenario": ".scenarios.scenario",
     "train": ".training.train",
 }
 

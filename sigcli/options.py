@@ -126,12 +126,19 @@ def flags(name: str, known: Option) -> tuple[str, ...]:
 
 
 def renamed(options: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options by the names that they have now, where some are given by those of an older version."""
+    """Options by the names that they have now, where some are given by those of an older version.
+
+    Raises:
+        UsageError: an option is given by both names.
+    """
     now = {
         old.removeprefix("--").replace("-", "_"): name
         for name, (known, _) in table(options).items()
         for old in known.was
     }
+    for old, name in now.items():
+        if old in given and name in given:
+            raise UsageError(f"{old} is the old name of {name}, and both are given", hint=f"Leave {old} out.")
     return {now.get(name, name): value for name, value in given.items()}
 
 
