@@ -10,9 +10,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from ..catalog import Entry
 from ..options import Options
+from ..options import table as options_of
 from ..scenarios import SCENARIOS
 from .command import Screen, command
-from .console import guarded, table
+from .console import RESUME, guarded, table
 from .progress import StageListener
 
 if TYPE_CHECKING:
@@ -62,9 +63,10 @@ def _command(entry: Entry) -> Any:
     kind = entry.options_class
     if kind is None:
         raise TypeError(f"the line of the scenario {entry.name} in the catalogue names no options")
+    kept = RESUME if "resume" in options_of(kind) else "networks that were trained are kept; repeat the command"
     single = typer.Typer(add_completion=False)
     single.command(entry.name, cls=_refusing(entry.name, kind), help=entry.description(), short_help=entry.summary)(
-        command(kind)(_carried_out(entry.name))
+        command(kind, kept=kept)(_carried_out(entry.name))
     )
     return typer.main.get_command(single)
 

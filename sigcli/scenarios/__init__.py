@@ -1,7 +1,16 @@
 """Scenarios: questions whose right answer is known, to judge attributions by.
 
-A scenario is a folder: `study.py` has its class, `options.py` its options, `data.py` its pictures or tables, which are a
-function of (seed, index): the same on every machine, in any order, by any process. To add one, write the folder and a line.
+A scenario is a folder. `options.py` has its options, a dataclass based on one of `scenarios.options`; its docstring is what
+`--help` says, and it imports no torch. `study.py` has its class, based on
+
+    scenario.Scenario                  anything: `measure` computes, `verdict` says what was found
+    comparison.Comparison              methods, with scores of each explanation and their means
+    pictures.PictureComparison         methods on pictures, in one or several runs below its folder
+    pictures.RunComparison             methods on pictures, where the folder itself is the run, with --resume
+    pictures.EvaluatedComparison       the same, measured as `sig evaluate` does
+
+`data.py` has its pictures or tables, which are a function of (seed, index): the same on every machine, in any order, by any
+process. To add a scenario, write the folder and a line below; `sig benchmark scenario NAME` and `run_scenario` know it then.
 
 Properties:
     options: `module:class` of the dataclass of its options.

@@ -150,3 +150,12 @@ def test_means_are_shown_as_the_measure_says(tmp_path):
         run_scenario("two-features", method="gradcam", out=tmp_path / "other")
     assert Measure("r").digits is None
     assert mean_rows({}) == []
+
+
+def test_an_interruption_tells_of_resume_where_there_is_one(dice, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(base, "run_scenario", interrupted)
+    assert "repeat the command" in said(sig("dice", "--out", tmp_path))
+    assert "--resume" in said(sig("mnist", "--out", tmp_path))

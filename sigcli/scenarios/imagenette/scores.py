@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 
-from ..comparison import percent
+from ..comparison import Means, known, percent
 
 FRAME = 16
 """The frame of a picture is a sixteenth of its side wide."""
@@ -27,21 +25,21 @@ def frame(shape: tuple[int, ...]) -> np.ndarray:
     return inside
 
 
-def findings(mean: Mapping[tuple[str, str], float | None], methods: Sequence[str], area: float) -> list[str]:
+def findings(means: Means, area: float) -> list[str]:
     """What the table says in words, each sentence from its values."""
-    told = []
+    said = []
     for measure, better, what in (
         ("deletion", min, "The pixels that the class needs most come first by"),
         ("insertion", max, "The pixels that bring the class most come first by"),
         ("frame", min, f"Least on the frame, which is {area:.0%} of the picture, puts"),
     ):
-        known = {name: value for name in methods if (value := mean[name, measure]) is not None}
-        if len(known) > 1:
-            best = better(known, key=lambda name: known[name])
-            figure = percent(known[best]) if measure == "frame" else f"{measure} {known[best]:.2f}"
-            told.append(f"{what} {best} ({figure}).")
-    icg, eg = (mean.get((name, "sparseness")) for name in ("icg", "eg"))
+        found = known(means, measure)
+        if len(found) > 1:
+            best = better(found, key=lambda name: found[name])
+            value = percent(found[best]) if measure == "frame" else f"{measure} {found[best]:.2f}"
+            said.append(f"{what} {best} ({value}).")
+    icg, eg = (known(means, "sparseness").get(name) for name in ("icg", "eg"))
     if icg is not None and eg is not None:
         how = "more" if icg > eg else "not more"
-        told.append(f"icg's maps are {how} tightly localised than eg's (sparseness {icg:.2f} and {eg:.2f}).")
-    return told
+        said.append(f"icg's maps are {how} tightly localised than eg's (sparseness {icg:.2f} and {eg:.2f}).")
+    return said

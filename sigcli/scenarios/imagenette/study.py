@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...attribution.explanation import Explanation
 from ...attribution.select import Chosen, choose_methods, split_settings
@@ -15,16 +12,12 @@ from ...errors import UsageError
 from ...evaluation.evaluate import Evaluation
 from ...training.folders import find_classes
 from ...training.report import NETWORK
-from ..comparison import percent
+from ..comparison import Measure, percent
 from ..pictures import EvaluatedComparison, map_of
 from ..scenario import Verdict
 from .network import copy, named_right, references, trained_network
 from .options import ImagenetteOptions
 from .scores import FRAME, findings, frame, frame_share
-
-_HEADINGS = {
-    "deletion": "deletion ↓", "insertion": "insertion ↑", "sparseness": "sparseness ↑", "frame": "on the frame",
-}  # fmt: skip
 
 
 class Imagenette(EvaluatedComparison[ImagenetteOptions]):
@@ -34,6 +27,10 @@ class Imagenette(EvaluatedComparison[ImagenetteOptions]):
     networks = (NETWORK,)
     least = (1, "image")
     metrics = ("deletion", "insertion", "sparseness")
+    measures = {
+        "deletion": Measure("deletion ↓"), "insertion": Measure("insertion ↑"), "sparseness": Measure("sparseness ↑"),
+        "frame": Measure("on the frame", 0),
+    }  # fmt: skip
     defaults = {
         "icg.samples": "5", "icg.steps": "50", "eg.samples": "200", "zero.steps": "100", "zero.baseline": "black",
         "agn.samples": "200",
@@ -90,32 +87,16 @@ class Imagenette(EvaluatedComparison[ImagenetteOptions]):
         cells, count = {name: self.cells(name) for name in self.maps}, len({item.image for item in self.items})
         return self.compared(
             f"What does a classifier look at? {count} held-out images that it names right ({self.output})",
-            columns={"method": "method", **_HEADINGS},
             below=[{"method": "(area)", "frame": percent(area)}],
             facts=(
                 self.made.told(),
                 "Deletion and insertion: mean probability of the class while pixels go into a blur, or come out of it, in "
                 f"the map's order. Sparseness: Gini index. Frame: fraction of |attribution| within 1/{FRAME} of the side.",
             ),
-            findings=[*self.made.doubts(), *findings(self.averages, self.methods, area)],
+            findings=[*self.made.doubts(), *findings(self.means, area)],
             tables={self.files[0]: self.scores},
             figures={
                 "sheet.png": lambda path: draw_photographs(path, self.items, self.maps, cells, self.output),
                 "training.png": lambda path: copy(self.made.kept, path.parent, path.name),
             },
         )
-
-    @cached_property
-    def averages(self) -> dict[tuple[str, str], float | None]:
-        """(method, measure) → mean over the images that have it."""
-        values = {
-            (name, measure): [row[measure] for row in self.scores if row["method"] == name and row[measure] is not None]
-            for name in self.methods
-            for measure in _HEADINGS
-        }
-        return {key: float(np.mean(found)) if found else None for key, found in values.items()}
-
-    def cells(self, method: str) -> dict[str, Any]:
-        """Means of a method as they are shown."""
-        means = {measure: self.averages[method, measure] for measure in _HEADINGS}
-        return {**means, "frame": percent(means["frame"])}
