@@ -20,6 +20,7 @@ __all__ = [
     "Listener",
     "ShapleyIntegratedGradients",
     "TrainOptions",
+    "Verdict",
     "__version__",
     "benchmark",
     "evaluate",
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
     from .listener import Listener
-    from .scenarios.scenario import run_scenario
+    from .scenarios.scenario import Verdict, run_scenario
     from .training.options import TrainOptions
     from .training.train import train
 
@@ -58,6 +59,7 @@ _PUBLIC = {
     "GridworldOptions": ".gridworld.options",
     "Listener": ".listener",
     "TrainOptions": ".training.options",
+    "Verdict": ".scenarios.scenario",
     "run_gridworld": ".gridworld.run",
     "run_scenario": ".scenarios.scenario",
     "train": ".training.train",

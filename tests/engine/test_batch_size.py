@@ -49,7 +49,17 @@ def measured(size, out):
         "--set", "sig.samples=4", "--set", "deletion.steps=6", "--set", "kernelshap.budget=12",
         "--set", "max-sensitivity.samples=3", "--players", "grid:2x2",
     ]  # fmt: skip
-    shape = ["--model", "counted:Net", "--image-size", "24", "--labels", "labels.csv", "--device", "cpu", "--no-pictures"]
+    shape = [
+        "--model",
+        "counted:Net",
+        "--image-size",
+        "24",
+        "--labels",
+        "labels.csv",
+        "--device",
+        "cpu",
+        "--no-pictures",
+    ]
     done = CliRunner().invoke(
         app, ["evaluate", "in", *shape, *options, "--json", "--batch-size", str(size), "--out", out]
     )
