@@ -14,7 +14,6 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from .samples.bars import draw_features, write_feature_sheet
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -161,9 +160,7 @@ def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
     if item.status != "ok" or item.values is None:
         reason = item.error or "its values are not in memory"
         raise UsageError(f"the explanation of {item.image} by {item.method} cannot be plotted: {reason}")
-    if item.sample is not None:
-        return through_file(path, lambda file: draw_features(file, item))
-    return _kept(Page(item, Drawing()).overlay(), path)
+    return through_file(path, lambda file: item.seen.draw(item, file))
 
 
 def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.Image:
@@ -173,12 +170,4 @@ def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.I
         raise UsageError("no explanation can be plotted", hint="None succeeded, or their values are not in memory.")
     first = every[0]
     ready = [item for item in every if (item.image, item.target) == (first.image, first.target)]
-    if first.sample is not None:
-        return through_file(path, lambda file: write_feature_sheet(file, ready, first.image))
-    return _kept(sheet(ready, Drawing(), first.image), path)
-
-
-def _kept(image: Image.Image, path: str | Path | None) -> Image.Image:
-    if path is not None:
-        render.save_png(image, Path(path))
-    return image
+    return through_file(path, lambda file: first.seen.draw_sheet(ready, Drawing(), first.image, file))

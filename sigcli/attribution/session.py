@@ -109,7 +109,7 @@ def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = Non
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
-    check_suited(model, chosen)
+    check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
     if verify is not None:

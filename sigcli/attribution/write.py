@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import render
 from ..files import Stamp, stamp
 from ..runs.folder import RunFolder, stopped
 from ..runs.ledger import Entry, digest_of
 from ..runs.table import FACTS
-from .drawing import Drawing, Page, done_of, sheet
+from .drawing import Drawing, Page, done_of
 from .explanation import Explanation, failed
 from .formats import FORMATS
-from .samples.bars import write_feature_sheet
 
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
@@ -66,10 +64,7 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
         return
     ready = [_reload(run, item) for item in done]
     run.ledger.begin(name.removesuffix(".png"))
-    if ready[0].sample is not None:
-        write_feature_sheet(run.path / name, ready, heading)
-    else:
-        render.save_png(sheet(ready, drawing, heading), run.path / name)
+    ready[0].seen.draw_sheet(ready, drawing, heading, run.path / name)
     run.add_sheet(name, of)
 
 

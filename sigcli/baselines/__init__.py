@@ -3,6 +3,7 @@
 Properties:
     peers: made of the other images of the run.
     arrays: also of arrays, whose values have no range.
+    needs: "gradients" where the model must be differentiable.
     argument: what may follow its name and a colon; `default` where it may be left out.
 """
 
@@ -54,7 +55,7 @@ BASELINES = Catalog(
             "max-entropy",
             "baselines.learned:max_entropy",
             "max-entropy:STEPS, learned: the model is least certain of it (default 200 gradient steps) [Tan 2023]",
-            {"argument": "STEPS", "default": ""},
+            {"argument": "STEPS", "default": "", "needs": "gradients"},
         ),
         Entry(
             "FILE",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ... import players
 from ...baselines import BASELINES
+from ...catalog import Entry
 from ...errors import ImageError, UsageError
 from ...inputs import arrays
 from ...inputs.given import Given, Source
@@ -20,8 +21,13 @@ from ...methods import METHODS
 from ...models.heads import note
 from ...models.model import Model
 from ...models.wrappers.rows import load_array_model
+from ..drawing import Drawing
 from ..select import Chosen
+from .bars import draw_features, write_feature_sheet
 from .pictures import ARRAY, Pictures, Seen
+
+if TYPE_CHECKING:
+    from ..explanation import Explanation
 
 _PLAYERS, _BASELINE = "features", "zero"
 _OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "smooth", "mask_certainty")
@@ -54,6 +60,15 @@ class ArraySeen(Seen):
         """All methods of a run over arrays are told by the players of the first that has any."""
         return self.parts
 
+    def draw(self, item: Explanation, path: Path) -> None:
+        """Draw the bars of one explanation."""
+        draw_features(path, item)
+
+    def draw_sheet(self, ready: Sequence[Explanation], drawing: Drawing, heading: str, path: Path) -> None:
+        """Draw the bars of all methods side by side."""
+        del drawing
+        write_feature_sheet(path, ready, heading)
+
 
 class Arrays(Pictures):
     """Arrays of floats: what of a command fits them, and what a method is given in place of texts about pictures."""
@@ -82,8 +97,8 @@ class Arrays(Pictures):
         return [self._method(one) for one in chosen]
 
     def _method(self, one: Chosen) -> Chosen:
-        if not one.entry.properties.get("arrays"):
-            suited_to = ", ".join(name for name, entry in METHODS.items() if entry.properties.get("arrays"))
+        if not self.suits(one.entry):
+            suited_to = ", ".join(name for name, entry in METHODS.items() if self.suits(entry))
             raise UsageError(f"{one.entry.name} is a method for pictures", allowed=suited_to)
         known = one.entry.options()
         if one.options.get("baselines") == "uniform":
@@ -93,6 +108,10 @@ class Arrays(Pictures):
         if isinstance(options.get("baseline"), str) and not str(options["baseline"]).endswith(arrays.SUFFIX):
             baseline(options["baseline"], ())
         return replace(one, options=options)
+
+    def suits(self, method: Entry) -> bool:
+        """Whether a method also explains arrays."""
+        return bool(method.properties.get("arrays"))
 
     def model(self, chosen: Sequence[Chosen], device: str) -> Model:
         """The model of a run over arrays, tried out on the first that can be read.

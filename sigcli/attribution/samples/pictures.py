@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ... import render
+from ...catalog import Entry
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
 from ...inputs.given import Given, Source, listed
@@ -23,6 +25,7 @@ from ...models.wrappers.certainty import masked, shown, takes_none
 from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
+from ..drawing import Drawing, Page, sheet
 from ..select import Chosen, Target, parse_target
 
 if TYPE_CHECKING:
@@ -67,6 +70,14 @@ class Seen:
     def beside(self, item: Explanation) -> tuple[tuple[str, str], tuple[np.ndarray, tuple[str, str]] | None]:
         """Lines below the picture in a sheet; and a second picture with its lines, or None."""
         return (item.image, f"target: {item.what()}"), None
+
+    def draw(self, item: Explanation, path: Path) -> None:
+        """Draw the picture that shows one explanation best: the overlay."""
+        render.save_png(Page(item, Drawing()).overlay(), path)
+
+    def draw_sheet(self, ready: Sequence[Explanation], drawing: Drawing, heading: str, path: Path) -> None:
+        """Draw all methods of one sample and target side by side."""
+        render.save_png(sheet(ready, drawing, heading), path)
 
 
 UNSEEN = Seen()
@@ -146,6 +157,10 @@ class Pictures:
     def manifest(self) -> dict[str, Any]:
         """Further facts for the manifest."""
         return {}
+
+    def suits(self, method: Entry) -> bool:  # noqa: ARG002  arrays ask
+        """Whether a method of the catalogue explains such samples."""
+        return True
 
     def read(self, source: Source) -> Picture:
         """One sample; raises ImageError."""
