@@ -259,7 +259,7 @@ def test_names_in_the_figure_cover_neither_each_other_nor_the_points():
     from matplotlib.figure import Figure as Canvas
     from matplotlib.text import Text
 
-    from sigcli.render.plots.names import Mark, label_points
+    from sigcli.render.plots.names import Mark, plan_names, write_names
 
     figure = Canvas(figsize=(4.0, 3.0), dpi=100)
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -271,7 +271,7 @@ def test_names_in_the_figure_cover_neither_each_other_nor_the_points():
         Mark(name, 1.0 + 0.05 * i, 0.5, 0.4, 0.6, "#222222") for i, name in enumerate(("black", "mean", "smoothgrad"))
     ]
     marks += [Mark("sig-walk", 8.0, 0.5, 0.3, 0.7, "#222222"), Mark("gradient", 0.012, 0.98, 0.9, 1.0, "#222222")]
-    label_points(axis, marks, size=(4.0, 3.0))
+    write_names(axis, plan_names(axis, marks, size=(4.0, 3.0)))
     for text in axis.texts:
         text.update_positions(renderer)
     boxes = {text.get_text(): Text.get_window_extent(text, renderer) for text in axis.texts}  # without the leader

@@ -105,11 +105,6 @@ def write_names(axis: Axes, places: Sequence[Place]) -> None:
         )  # fmt: skip
 
 
-def label_points(axis: Axes, marks: Sequence[Mark], *, size: tuple[float, float]) -> None:
-    """Plan the names and write them, whatever they cover. Arguments as in `plan_names`."""
-    write_names(axis, plan_names(axis, marks, size=size))
-
-
 def _inches(axis: Axes, mark: Mark, size: tuple[float, float]) -> tuple[float, float, float, float]:
     """x, y, low and high of a mark, from the lower left corner of the axes."""
     corners = np.array([(mark.x, mark.y), (mark.x, mark.low), (mark.x, mark.high)], float)
