@@ -196,11 +196,11 @@ def described(options: type[Options]) -> str:
     lines = []
     for name, (known, one) in table(options).items():
         default = "" if one.default is MISSING or one.default is None else f" (default {one.default!r})"
-        lines.append(f"    {name}: {_type_text(one.type)}{default}\n        {known.help}")
+        lines.append(f"    {name}: {type_text(one.type)}{default}\n        {known.help}")
     return "\n".join(lines)
 
 
-def _type_text(kind: Any) -> str:
+def type_text(kind: Any) -> str:
     """A type as a reader knows it."""
     text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
     text = re.sub(

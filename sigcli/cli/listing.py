@@ -1,6 +1,5 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
-import inspect
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,7 +15,7 @@ from ..gridworld import ESTIMATORS
 from ..methods import AXIOMS, METHODS
 from ..metrics import METRICS
 from ..models import MODELS
-from ..options import flags, option
+from ..options import Option, flags, option, type_text
 from ..options import table as options_of
 from ..scenarios import SCENARIOS
 from .command import Screen, command
@@ -126,23 +125,24 @@ def _details(entry: Entry) -> dict[str, object]:
     options = {
         option: {
             "default": p.default if isinstance(p.default, (int, float, str, bool)) else None,
-            "type": _type(p).replace(" | Tensor", ""),
+            "type": type_text(p.annotation).replace(" | Tensor", ""),
         }
         for option, p in entry.options().items()
     }
     heading = f"{entry.name}: {entry.summary}\n"
     owner = f"{entry.name}." if entry in METRICS.values() else ""  # a bare name is an option of the methods
-    typed = {option: f"--set {owner}{option}" for option in options}
-    if entry.options_class is not None:
-        typed = {option: flags(option, known)[0] for option, (known, _) in options_of(entry.options_class).items()}
-    lines = [f"  {flag}={options[option]['default']}   ({options[option]['type']})" for option, flag in typed.items()]
+    if entry.options_class is None:
+        lines = [f"  --set {owner}{name}={known['default']}   ({known['type']})" for name, known in options.items()]
+    else:
+        lines = [_line(name, known, field.default) for name, (known, field) in options_of(entry.options_class).items()]
     text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
     return {"name": entry.name, "options": options, "help": text}
 
 
-def _type(parameter: inspect.Parameter) -> str:
-    kind = parameter.annotation
-    return kind if isinstance(kind, str) else inspect.formatannotation(kind)
+def _line(name: str, known: Option, default: object) -> str:
+    """An option of a command, with its default and its help."""
+    shown = known.shown if isinstance(known.shown, str) else "" if default in (None, ()) else str(default)
+    return f"  {flags(name, known)[0]}{f' [{shown}]' if shown else ''}: {known.help}"
 
 
 def _show(entries: list[dict[str, object]]) -> None:
