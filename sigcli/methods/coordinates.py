@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,7 +63,8 @@ class Grid:
         return lines.permute(2, 1, 0).unflatten(2, self.size)
 
 
-def forms(shape: tuple[int, ...]) -> list[str]:
+@cache
+def forms(shape: tuple[int, ...]) -> tuple[str, ...]:
     """The ways in which a tensor of one image may hold several places."""
     if len(shape) == 4 and shape[0] == 1:
         found = ["map", "last"]
@@ -70,7 +72,7 @@ def forms(shape: tuple[int, ...]) -> list[str]:
         found = ["tokens", "channels"]
     else:
         found = ["sequence"] if len(shape) == 3 and shape[1] == 1 else []
-    return [form for form in found if any(shape[axis] > 1 for axis in _FORMS[form][1])]
+    return tuple(form for form in found if any(shape[axis] > 1 for axis in _FORMS[form][1]))
 
 
 def grid(coordinates: Tensor | None, shape: tuple[int, ...]) -> Grid | None:
@@ -104,30 +106,25 @@ def _arranged(form: str, lines: Tensor, axes: Sequence[int], shape: tuple[int, .
     return Grid(form, size) if whole else None
 
 
-class Coordinates:
-    """The coordinates of the tensors of one pass, by their edges."""
-
-    def __init__(self) -> None:
-        self._known: dict[Edge, Tensor] = {}
-
-    def __getitem__(self, edge: Edge | None) -> Tensor | None:
-        """Of a tensor, or None where they are not known."""
-        return self._known.get(edge) if edge else None
+class Coordinates(dict[Edge | None, Tensor]):
+    """The coordinates of the tensors of one pass, by their edges, as far as they are known."""
 
     def start(self, edge: Edge, image: Tensor) -> None:
         """An image (N, C, H, W)."""
-        self._known[edge] = _fresh(image.shape, image.device)
+        self[edge] = _fresh(image.shape, image.device)
 
-    def written(self, base: Tensor, before: Edge | None, view: Tensor) -> None:
+    def written(self, view: Tensor, edge: Edge | None, base: Tensor, before: Edge | None, now: Edge | None) -> None:
         """Note the coordinates of what a view was of when something was written into it: there they are the view's.
 
         Args:
+            view: as it is now.
+            edge: of the view.
             base: what it is a view of.
             before: the edge that this had.
-            view: as it is now.
+            now: the edge that it has.
         """
-        edge, old, new = edge_of(base), self[before], self[edge_of(view)]
-        if not edge or edge in self._known or (old is None and new is None):
+        old, new = self.get(before), self.get(edge)
+        if not now or now in self or (old is None and new is None):
             return
         whole = (
             _nowhere(view).new_empty_strided(base.size(), base.stride()).copy_(_nowhere(view) if old is None else old)
@@ -135,39 +132,38 @@ class Coordinates:
         if new is not None:
             start = view.storage_offset() - base.storage_offset()
             whole.as_strided(view.size(), view.stride(), start).copy_(new)
-        self._known[edge] = whole
+        self[now] = whole
 
-    def inherit(self, edge: Edge | None, given: Edge | None) -> None:
-        """What a layer gave in a way that could not be followed has the coordinates of what it was given."""
-        if edge and given and edge not in self._known and given in self._known:
-            self._known[edge] = self._known[given]
-
-    def of_view(self, tensor: Tensor) -> Edge | None:
-        """The edge of a tensor; of a view whose coordinates are not known, they are noted by those of what it is a view of.
+    def seen_through(self, view: Tensor, edge: Edge | None, base: Tensor, of: Edge | None) -> None:
+        """Note the coordinates of a view by those of what it is a view of, where only these are known.
 
         What is written through one view gives the other views, and what they are of, new edges.
+
+        Args:
+            view: any.
+            edge: of the view.
+            base: what it is a view of.
+            of: the edge of this.
         """
-        base, edge = tensor._base, edge_of(tensor)
-        known = self[edge_of(base)] if base is not None else None
-        if edge and edge not in self._known and base is not None and known is not None:
+        known = self.get(of)
+        if edge and edge not in self and known is not None:
             whole = known.new_empty_strided(base.size(), base.stride()).copy_(known)
-            start = tensor.storage_offset() - base.storage_offset()
-            self._known[edge] = whole.as_strided(tensor.size(), tensor.stride(), start)
-        return edge
+            start = view.storage_offset() - base.storage_offset()
+            self[edge] = whole.as_strided(view.size(), view.stride(), start)
 
     def follow(self, call: Call, found: Sequence[Tensor], edges: Sequence[Edge | None]) -> None:
         """Note the coordinates of what a function gave: tensors and their edges."""
-        if not any(edge in self._known for edge in call.edges.values()):
+        if not any(edge in self for edge in call.edges.values()):
             return
         for tensor, edge, coordinates in zip(found, edges, self._of(call, found), strict=False):
             if edge and coordinates is not None and coordinates.shape == tensor.shape:
-                self._known[edge] = coordinates
+                self[edge] = coordinates
 
     def _of(self, call: Call, found: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        sources = [self._known[edge] for edge in call.edges.values() if edge in self._known]
+        sources = [self[edge] for edge in call.edges.values() if edge in self]
         first = sources[0]
-        if call.name == "setitem" and (value := self._known.get(call.edges.get(id(call.args[2])))) is not None:  # type: ignore[arg-type]
-            old = self._known.get(call.edges.get(id(call.args[0])))  # type: ignore[arg-type]
+        if call.name == "setitem" and (value := self.get(call.edges.get(id(call.args[2])))) is not None:
+            old = self.get(call.edges.get(id(call.args[0])))
             whole = (_nowhere(found[0]) if old is None else old).expand(found[0].shape).clone()
             whole[call.args[1]] = value
             return [whole]
@@ -189,7 +185,7 @@ class Coordinates:
 
     def _products(self, call: Call) -> list[Tensor]:
         """Of a product of tensors: the factors' coordinates, averaged over what is summed up, in the result's axes."""
-        known = [self._known.get(call.edges.get(id(t))) for t in tensors((call.args, call.kwargs))]  # type: ignore[arg-type]
+        known = [self.get(call.edges.get(id(t))) for t in call.tensors]
         if call.name == "scaled_dot_product_attention":
             return [] if known[0] is None else [known[0].mean(-1, keepdim=True)]
         if call.name == "einsum":
@@ -203,7 +199,7 @@ class Coordinates:
             if isinstance(given, Tensor):
                 if not given.is_floating_point():
                     return given  # indices
-                known = self._known.get(call.edges.get(id(given)))  # type: ignore[arg-type]
+                known = self.get(call.edges.get(id(given)))
                 return _nowhere(given).expand(given.shape) if known is None else known
             if isinstance(given, (list, tuple)) and not isinstance(given, torch.Size):
                 return type(given)(swap(part) for part in given)
@@ -216,9 +212,11 @@ class Coordinates:
         try:
             if getattr(call.function, "__name__", "").endswith("_"):  # in place
                 args = args[0].clone(), *args[1:]
-            return tensors(call.function(*args, **kwargs))
+            moved = call.function(*args, **kwargs)
         except (RuntimeError, TypeError, ValueError):  # what cannot be moved as complex numbers is not followed
             return []
+        parts = moved if isinstance(moved, (list, tuple)) else [moved]
+        return [part for part in parts if isinstance(part, Tensor)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,29 +228,16 @@ class Call:
         function: itself.
         args: its arguments.
         kwargs: its arguments by keyword.
-        edges: of the tensors among them, by their id, as they were before the call.
+        tensors: among them.
+        edges: of these, by their id, as they were before the call.
     """
 
     name: str
     function: Any
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+    tensors: Sequence[Tensor]
     edges: Mapping[int, Edge | None]
-
-
-def tensors(given: Any) -> list[Tensor]:
-    """The tensors in arguments or results."""
-    if isinstance(given, Tensor):
-        return [given]
-    if isinstance(given, Mapping):
-        given = list(given.values())
-    return [t for part in given for t in tensors(part)] if isinstance(given, (list, tuple)) else []
-
-
-def edge_of(tensor: Tensor) -> Edge | None:
-    """A tensor's edge; None where it does not depend on the image."""
-    with torch._C.DisableTorchFunction():
-        return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
 
 
 def _fresh(shape: Sequence[int], device: torch.device) -> Tensor:
@@ -286,7 +271,7 @@ def _spread(coordinates: Tensor, shape: Sequence[int]) -> Tensor | None:
 
 def _dims(call: Call) -> list[int] | None:
     """The axes that a function of one tensor reduces; None where none are named, or where it has another tensor."""
-    if len(tensors((call.args, call.kwargs))) != 1:
+    if len(call.tensors) != 1:
         return None
     given = call.kwargs.get("dim", call.kwargs.get("axis", call.args[1] if len(call.args) > 1 else None))
     if isinstance(given, int):

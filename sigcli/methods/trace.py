@@ -11,13 +11,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
-from .coordinates import Call, Coordinates, Edge, Grid, edge_of, grid, tensors
+from .coordinates import Call, Coordinates, Edge, Grid, grid
 
 Key = tuple[str, int]
 """A result's name and its number among those of the same name in one pass, from 1."""
@@ -47,17 +49,17 @@ class Result:
     edge: Edge | None
     coordinates: Tensor | None = None
 
-    @property
+    @cached_property
     def key(self) -> Key:
         """What finds it again in another pass."""
         return self.name, self.run
 
-    @property
+    @cached_property
     def grid(self) -> Grid | None:
         """How the places of the image lie in it, where they can be told."""
         return grid(self.coordinates, self.shape)
 
-    @property
+    @cached_property
     def function(self) -> bool:
         """Whether it is no layer's."""
         return ":" in self.name
@@ -116,31 +118,32 @@ class Trace(TorchFunctionMode):
         if not isinstance(output, Tensor) or not self._names[part]:
             return
         if self._record and not list(part.children()) and given and isinstance(given[0], Tensor):
-            same = given[0].shape == output.shape
-            self._coordinates.inherit(edge_of(output), edge_of(given[0]) if same else None)
+            known = self._coordinates.get(edge_of(given[0])) if given[0].shape == output.shape else None
+            if known is not None and (edge := edge_of(output)):  # of what could not be followed
+                self._coordinates.setdefault(edge, known)
         self._given(self._names[part], type(part).__name__, output)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if self._busy:
             return func(*args, **kwargs)
-        given = tensors((args, kwargs)) if self._record else []
-        edges = {id(t): self._coordinates.of_view(t) for t in given}
-        viewed = [
-            (t._base, t._base._version, edge_of(t._base), t)
-            for t in tensors((args, kwargs))
-            if t._base is not None and not t.is_inference()
-        ]
+        given = tensors((args, kwargs))
+        views = [(t, t._base, t._base._version) for t in given if t._base is not None and not t.is_inference()]
+        edges = {id(t): edge_of(t) for t in given} if self._record else {}
+        bases = [edge_of(base) for _, base, _ in views] if self._record else []
+        for (view, base, _), before in zip(views, bases, strict=False):
+            self._coordinates.seen_through(view, edges[id(view)], base, before)
         found = func(*args, **kwargs)
         called = getattr(func, "__name__", type(func).__name__).strip("_")
-        given = [args[0]] if called == "setitem" else tensors(found)
+        gave = [args[0]] if called == "setitem" else tensors(found)
         if edges:
-            self._coordinates.follow(Call(called, func, args, kwargs, edges), given, [edge_of(t) for t in given])
-        for base, _, edge, view in viewed if self._record else ():
-            self._coordinates.written(base, edge, view)
-        one = [t for t in given if t.is_floating_point()] if called in _GIVE_ONE else []
+            call = Call(called, func, args, kwargs, given, edges)
+            self._coordinates.follow(call, gave, [edge_of(t) for t in gave])
+        for (view, base, _), before in zip(views, bases, strict=False):
+            self._coordinates.written(view, edge_of(view), base, before, edge_of(base))
+        one = [t for t in gave if t.is_floating_point()] if called in _GIVE_ONE else []
         if isinstance(found, Tensor) or len(one) == 1:
-            written = next((base for base, version, _, _ in viewed if base._version != version), None)
+            written = next((base for _, base, version in views if base._version != version), None)
             self._called(called, found if isinstance(found, Tensor) else one[0], written)
         return found
 
@@ -167,9 +170,24 @@ class Trace(TorchFunctionMode):
                     self.edges[key] = get_gradient_edge(output)
             if self._record:
                 edge = edge_of(output)
-                self.results.append(Result(*key, kind, tuple(output.shape), edge, self._coordinates[edge]))
+                self.results.append(Result(*key, kind, tuple(output.shape), edge, self._coordinates.get(edge)))
         finally:
             self._busy = False
+
+
+def tensors(given: Any) -> list[Tensor]:
+    """The tensors in arguments or results."""
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    return [t for part in given for t in tensors(part)] if isinstance(given, (list, tuple)) else []
+
+
+def edge_of(tensor: Tensor) -> Edge | None:
+    """A tensor's edge; None where it does not depend on the image."""
+    with torch._C.DisableTorchFunction():
+        return None if tensor.grad_fn is None else (tensor.grad_fn, tensor.output_nr)
 
 
 @dataclass(frozen=True, eq=False)
