@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, draw_block, wrap
+from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, draw_block, wrapped
 from .paint import as_rgb, paint, symmetric_limit
 from .single import framed
 
@@ -46,8 +46,8 @@ def grid_image(
     size = _cell(first_picture.shape[:2])
     blocky = size[0] >= _SMALL * first_picture.shape[1]
     width = _NAMES + len(pictures) * (size[0] + _GAP)
-    above = [Line(text, TITLE, INK) for text in wrap(heading, TITLE, width, 2)]
-    below = [Line(text, BODY, GREY) for text in wrap(caption, BODY, width, 4)]
+    above = wrapped([Line(heading, TITLE, INK)], width, 2)
+    below = wrapped([Line(caption, BODY, GREY)], width, 4)
     top = MARGIN + block_height(above) + 14
     first = top + 30
     names = ("input", *(extra or {}), *maps)
@@ -71,8 +71,8 @@ def grid_image(
                 continue
             page.paste(framed(cell), (x, first + row * (size[1] + _GAP)))
     for row, name in enumerate(names):
-        told = wrap((notes or {}).get(name, ""), BODY, _NAMES - 10, 4)
-        lines = [Line(name, TITLE, INK), *(Line(text, BODY, GREY) for text in told)]
+        told = wrapped([Line((notes or {}).get(name, ""), BODY, GREY)], _NAMES - 10, 4)
+        lines = [Line(name, TITLE, INK), *told]
         draw_block(page, (MARGIN, first + row * (size[1] + _GAP)), lines, _NAMES - 10)
     draw_block(page, (MARGIN, rows + 4), below, width)
     return page

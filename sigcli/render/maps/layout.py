@@ -1,4 +1,4 @@
-"""Text and boxes: fonts, lines that fit their width, numbers on a scale, pictures put together on white.
+"""Text and boxes: fonts, lines that fit their width, pictures put together on white.
 
 Every function is pure and safe in threads: fonts are cached per thread, because a FreeType face may not be shared.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import threading
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -116,6 +116,11 @@ def text_width(text: str, size: int) -> int:
     return math.ceil(_font(size, path).getlength(drawn))
 
 
+def text_widths(texts: Iterable[str], size: int) -> list[int]:
+    """Widths in pixels of some lines of text drawn `size` pixels high."""
+    return [text_width(text, size) for text in texts]
+
+
 def fit(text: str, size: int, width: int) -> str:
     """`text`, shortened with an ellipsis where it is wider than `width` pixels.
 
@@ -145,24 +150,6 @@ def wrap(text: str, size: int, width: int, most: int = 3) -> list[str]:
     return [*lines, fit(" ".join(words), size, width)] if words else lines
 
 
-def number(value: float, limit: float) -> str:
-    """`value` as a tick on a scale that ends at `limit`: two figures, and one exponent along the whole scale.
-
-    >>> number(0.0186, 0.0372), number(-6.2e-06, 1.24e-05), number(250, 500)
-    ('0.019', '-0.62e-5', '250')
-    """
-    if value == 0:
-        return "0"
-    exponent = math.floor(math.log10(limit))
-    if exponent < -300:  # 10 to this power is no longer a float
-        return f"{value:.1e}"
-    mantissa = limit / 10.0**exponent
-    figures = 2 if mantissa < 2 else 1  # after the first: half of 1.1 is 0.55
-    if -3 <= exponent <= 4:
-        return f"{value:.{max(0, figures - exponent)}f}"
-    return f"{value / 10.0**exponent:.{figures}f}e{exponent}"
-
-
 @dataclass(frozen=True)
 class Line:
     """One line of text in a block: what, how high in pixels, in which colour."""
@@ -177,9 +164,14 @@ def line_height(size: int) -> int:
     return math.ceil(1.32 * size)
 
 
-def block_height(lines: Sequence[Line]) -> int:
-    """Height in pixels of a block of lines."""
-    return sum(line_height(line.size) for line in lines)
+def wrapped(lines: Iterable[Line], width: int, most: int = 3) -> list[Line]:
+    """Lines broken as `wrap` does, each in its own height and colour."""
+    return [replace(line, text=text) for line in lines for text in wrap(line.text, line.size, width, most)]
+
+
+def block_height(*blocks: Sequence[Line]) -> int:
+    """Height in pixels of a block of lines; of several, which stand beside each other, the greatest."""
+    return max(sum(line_height(line.size) for line in lines) for lines in blocks)
 
 
 def draw_line(image: Image.Image, corner: tuple[int, int], line: Line) -> None:
@@ -190,15 +182,63 @@ def draw_line(image: Image.Image, corner: tuple[int, int], line: Line) -> None:
     ImageDraw.Draw(image).text((corner[0], baseline), drawn, fill=line.colour, font=_font(line.size, path), anchor="ls")
 
 
-def draw_block(image: Image.Image, corner: tuple[int, int], lines: Sequence[Line], width: int) -> int:
-    """Draw lines one under another, each cut to `width` pixels; the y below the last of them."""
+def draw_lines(image: Image.Image, placed: Iterable[tuple[tuple[int, int], Line]]) -> None:
+    """Draw lines, each with its top left corner where it is placed; the caller has made them fit."""
+    for corner, line in placed:
+        draw_line(image, corner, line)
+
+
+def draw_block(image: Image.Image, corner: tuple[int, int], lines: Sequence[Line], width: int) -> None:
+    """Draw lines one under another, each cut to `width` pixels."""
     x, y = corner
     for line in lines:
-        draw_line(image, (x, y), Line(fit(line.text, line.size, width), line.size, line.colour))
+        draw_line(image, (x, y), replace(line, text=fit(line.text, line.size, width)))
         y += line_height(line.size)
-    return y
+
+
+def draw_blocks(image: Image.Image, placed: Iterable[tuple[tuple[int, int], Sequence[Line]]], width: int) -> None:
+    """Draw blocks of lines, each with its top left corner where it is placed, cut to `width` pixels."""
+    for corner, lines in placed:
+        draw_block(image, corner, lines, width)
 
 
 def blank(width: int, height: int) -> Image.Image:
     """A white page."""
     return Image.new("RGB", (width, height), (255, 255, 255))
+
+
+def stack(images: Sequence[Image.Image], gap: int = 14, *, centred: bool = False) -> Image.Image:
+    """Pictures one under another on white, from the left or in the middle."""
+    height = sum(image.height for image in images) + gap * max(0, len(images) - 1)
+    page, y = blank(max((image.width for image in images), default=1), max(1, height)), 0
+    for image in images:
+        page.paste(image, ((page.width - image.width) // 2 if centred else 0, y))
+        y += image.height + gap
+    return page
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """Of a page, in pixels: the lines above and below a picture, and how far they stand from it and from the edge.
+
+    Args:
+        rise: how far the lines above begin over the margin.
+        above: between the lines above and the picture.
+        below: between the picture and the lines below.
+        foot: between the last line and the lower edge.
+    """
+
+    rise: int
+    above: int
+    below: int
+    foot: int
+
+
+def captioned(body: Image.Image, above: Sequence[Line], below: Sequence[Line], spacing: Spacing) -> Image.Image:
+    """A picture on white with a margin, lines above it and lines below it, cut to its width."""
+    top = MARGIN + (block_height(above) + spacing.above if above else 0)
+    under = top + body.height + (spacing.below if below else 0)
+    page = blank(body.width + 2 * MARGIN, under + block_height(below) + spacing.foot)
+    page.paste(body, (MARGIN, top))
+    draw_blocks(page, [((MARGIN, MARGIN - spacing.rise), above), ((MARGIN, under), below)], body.width)
+    return page

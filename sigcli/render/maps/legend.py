@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 from PIL import Image, ImageDraw
 
 from .colours import HALF, diverging
-from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_block, draw_line, line_height, number, text_width, wrap
+from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_blocks, draw_lines, line_height, text_widths, wrapped
 from .paint import scale_strip
 
 STRIP, TICK = 16, 5
 _SPACE = 14  # at least, between the words above the strip
 _FRAME = (150, 150, 150)
+_BODY_LINE, _SMALL_LINE = line_height(BODY), line_height(SMALL)
 
 
 ENDS = ("against", "for")
@@ -24,27 +28,57 @@ def _ends(words: tuple[str, str]) -> tuple[Line, Line]:
     return Line(words[0], BODY, against), Line(words[1], BODY, in_favour)  # pyright: ignore[reportArgumentType]
 
 
-def _ticks(limit: float, width: int, signed: bool) -> list[tuple[float, str]]:
-    """Where along the bar (0..1) which number stands: five on a signed scale, three where five would touch."""
+def number(value: float, limit: float) -> str:
+    """`value` as a tick on a scale that ends at `limit`: two figures, and one exponent along the whole scale.
+
+    >>> number(0.0186, 0.0372), number(-6.2e-06, 1.24e-05), number(250, 500)
+    ('0.019', '-0.62e-5', '250')
+    """
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(limit))
+    if exponent < -300:  # 10 to this power is no longer a float
+        return f"{value:.1e}"
+    mantissa = limit / 10.0**exponent
+    figures = 2 if mantissa < 2 else 1  # after the first: half of 1.1 is 0.55
+    if -3 <= exponent <= 4:
+        return f"{value:.{max(0, figures - exponent)}f}"
+    return f"{value / 10.0**exponent:.{figures}f}e{exponent}"
+
+
+@dataclass(frozen=True)
+class _Tick:
+    """A number under the bar: where along it (0..1), its text, and how wide this is in pixels."""
+
+    place: float
+    text: str
+    width: int
+
+
+def _ticks(limit: float, width: int, signed: bool) -> list[_Tick]:
+    """The numbers under a bar: five on a signed scale, three where five would touch."""
     if limit == 0:
-        return [(0.5 if signed else 0.0, "0")]
+        return [_Tick(0.5 if signed else 0.0, "0", *text_widths("0", SMALL))]
     for count in (5, 3):
         places = [i / (count - 1) for i in range(count)]
         texts = [number(limit * (2 * place - 1 if signed else place), limit) for place in places]
-        if count * (max(text_width(text, SMALL) for text in texts) + 12) <= width:
+        widths = text_widths(texts, SMALL)
+        if count * (max(widths) + 12) <= width:
             break
-    return list(zip(places, texts, strict=True))
+    return list(map(_Tick, places, texts, widths))
 
 
-def _draw_strip(page: Image.Image, top: int, ticks: list[tuple[float, str]], strip: Image.Image) -> None:
+def _draw_strip(page: Image.Image, top: int, ticks: list[_Tick], strip: Image.Image) -> None:
     """The strip of colours in the middle of the page, a frame around it, its ticks and numbers below."""
     draw, inset, bottom = ImageDraw.Draw(page), (page.width - strip.width) // 2, top + strip.height
     page.paste(strip, (inset, top))
     draw.rectangle((inset, top, inset + strip.width - 1, bottom - 1), outline=_FRAME)
-    for place, text in ticks:
-        x = inset + round(place * (strip.width - 1))
+    numbers = []
+    for tick in ticks:
+        x = inset + round(tick.place * (strip.width - 1))
         draw.line([(x, bottom), (x, bottom + TICK)], fill=GREY)
-        draw_line(page, (x - text_width(text, SMALL) // 2, bottom + TICK + 2), Line(text, SMALL, INK))
+        numbers.append(((x - tick.width // 2, bottom + TICK + 2), Line(tick.text, SMALL, INK)))
+    draw_lines(page, numbers)
 
 
 def colour_bar(
@@ -70,22 +104,21 @@ def colour_bar(
     """
     label = f"{unit} (all zero)" if limit == 0 else unit
     against, in_favour = _ends(ends)
-    room = width - text_width(in_favour.text, BODY) - _SPACE
-    unit_left = max((width - text_width(label, BODY)) // 2, text_width(against.text, BODY) + _SPACE)
-    shared = signed and unit_left + text_width(label, BODY) <= room  # one line holds the unit between the two words
-    above = [] if shared or not label else [Line(text, BODY) for text in wrap(label, BODY, width, 2)]
-    below = [Line(text, SMALL, GREY) for text in wrap(notes, SMALL, width)]
-    strip_top = line_height(BODY) * (len(above) + signed) + 3
-    height = strip_top + STRIP + TICK + 2 + line_height(SMALL) * (1 + len(below)) + (4 if below else 0)
+    left_width, right_width, label_width = text_widths((against.text, in_favour.text, label), BODY)
+    unit_left = max((width - label_width) // 2, left_width + _SPACE)
+    room = width - right_width - _SPACE
+    shared = signed and unit_left + label_width <= room  # one line holds the unit between the two words
+    above = [] if shared or not label else wrapped([Line(label, BODY)], width, 2)
+    below = wrapped([Line(notes, SMALL, GREY)], width) if notes else []
+    words_top = _BODY_LINE * len(above)
+    strip_top = words_top + _BODY_LINE * signed + 3
+    height = strip_top + STRIP + TICK + 2 + _SMALL_LINE * (1 + len(below)) + (4 if below else 0)
     page = blank(width, height)
-    y = draw_block(page, (0, 0), above, width)
+    draw_blocks(page, [((0, 0), above), ((0, height - _SMALL_LINE * len(below)), below)], width)
     if signed:
-        draw_line(page, (0, y), against)
-        draw_line(page, (width - text_width(in_favour.text, BODY), y), in_favour)
-        if shared:
-            draw_line(page, (unit_left, y), Line(label, BODY))
+        middle = [((unit_left, words_top), Line(label, BODY))] if shared else []
+        draw_lines(page, [((0, words_top), against), ((width - right_width, words_top), in_favour), *middle])
     ticks = _ticks(limit, width, signed)
-    inset = max(text_width(text, SMALL) for _, text in ticks) // 2 + 1  # the numbers at the ends stand under the ends
+    inset = max(tick.width for tick in ticks) // 2 + 1  # the numbers at the ends stand under the ends
     _draw_strip(page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over))
-    draw_block(page, (0, height - line_height(SMALL) * len(below)), below, width)
     return page

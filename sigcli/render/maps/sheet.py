@@ -8,7 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .layout import BODY, GREY, INK, MARGIN, TITLE, Line, blank, block_height, draw_block, wrap
+from .layout import (
+    BODY,
+    GREY,
+    INK,
+    MARGIN,
+    TITLE,
+    Line,
+    Spacing,
+    blank,
+    block_height,
+    captioned,
+    draw_blocks,
+    stack,
+    wrapped,
+)
 from .legend import ENDS, colour_bar
 from .paint import PERCENTILE, as_rgb, checked, overlay, paint, symmetric_limit
 from .single import framed
@@ -20,6 +34,7 @@ _WIDTH = 1840  # aimed at for the whole sheet
 _COLUMN = (260, 400)  # narrowest and widest
 _GAP, _ROW_GAP = 18, 18
 _HEADING = 30
+_SPACING = Spacing(rise=4, above=14, below=18, foot=MARGIN)
 
 
 @dataclass(frozen=True)
@@ -82,16 +97,6 @@ def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Imag
     return bars
 
 
-def _stack(images: Sequence[Image.Image], gap: int = 14) -> Image.Image:
-    """Pictures one under another on white."""
-    height = sum(image.height for image in images) + gap * max(0, len(images) - 1)
-    page, y = blank(max((image.width for image in images), default=1), max(1, height)), 0
-    for image in images:
-        page.paste(image, (0, y))
-        y += image.height + gap
-    return page
-
-
 def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The positive and the negative part of a map ([SIG] Fig. 5, [ES] Fig. 4); their sum is the map.
 
@@ -117,20 +122,19 @@ def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
     rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
     if sheet.apart:
         told = ("Above: positive values only, in red.", "Here: negative values only, in blue.")
-        lines = [Line(text, BODY, GREY) for one in told for text in wrap(one, BODY, sheet.width)]
+        lines = wrapped([Line(text, BODY, GREY) for text in told], sheet.width)
         note = blank(sheet.width, block_height(lines))
-        draw_block(note, (0, 0), lines, sheet.width)
+        draw_blocks(note, [((0, 0), lines)], sheet.width)
         rows.append(note)
     for players in (False, True):
         bars = _bars(panels, sheet, players=players)
-        rows += [_stack(bars)] if bars else []
+        rows += [stack(bars)] if bars else []
     return rows
 
 
 def _header(name: str, facts: Sequence[str], width: int) -> tuple[Line, ...]:
     """A column's name, and below it its facts, on two lines each if need be."""
-    lines = (text for fact in facts for text in wrap(fact, BODY, width, 2))
-    return (Line(name, TITLE, INK), *(Line(text, BODY, GREY) for text in lines))
+    return Line(name, TITLE, INK), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 2)
 
 
 def _row_block(panels: Sequence[Panel], sheet: _Sheet) -> Image.Image:
@@ -144,11 +148,12 @@ def _row_block(panels: Sequence[Panel], sheet: _Sheet) -> Image.Image:
         columns.insert(1, [framed(photo)])
     depth = max(len(column) for column in columns)
     heights = [max(column[row].height for column in columns if row < len(column)) for row in range(depth)]
-    top = max(block_height(lines) for lines in headers) + 8
+    top = block_height(*headers) + 8
     page = blank(len(columns) * (width + _GAP) - _GAP, top + sum(heights) + _ROW_GAP * (depth - 1))
-    for index, (lines, column) in enumerate(zip(headers, columns, strict=True)):
-        x, y = index * (width + _GAP), top
-        draw_block(page, (x, 0), lines, width)
+    places = [index * (width + _GAP) for index in range(len(columns))]
+    draw_blocks(page, [((x, 0), lines) for x, lines in zip(places, headers, strict=True)], width)
+    for x, column in zip(places, columns, strict=True):
+        y = top
         for row, image in enumerate(column):
             page.paste(image, (x, y))
             y += heights[row] + _ROW_GAP
@@ -227,13 +232,7 @@ def compare_image(
     partner = None if second is None else (second[0], _header("second image", second[1], width))
     title, limits = _header("input", [line for line in picture_lines if line], width), _limits(panels, percentile)
     sheet = _Sheet(picture, title, width, size, *limits, partner, ends, apart)
-    body = _stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
-    above = [Line(text, _HEADING, INK) for text in wrap(heading, _HEADING, body.width, 2)]
-    below = [Line(text, BODY, GREY) for line in caption.splitlines() for text in wrap(line, BODY, body.width)]
-    top = MARGIN + block_height(above) + (14 if above else 0)
-    caption_top = top + body.height + (18 if below else 0)
-    page = blank(body.width + 2 * MARGIN, caption_top + block_height(below) + MARGIN)
-    draw_block(page, (MARGIN, MARGIN - 4), above, body.width)
-    page.paste(body, (MARGIN, top))
-    draw_block(page, (MARGIN, caption_top), below, body.width)
-    return page
+    body = stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
+    above = wrapped([Line(heading, _HEADING, INK)], body.width, 2)
+    below = wrapped([Line(line, BODY, GREY) for line in caption.splitlines()], body.width)
+    return captioned(body, above, below, _SPACING)

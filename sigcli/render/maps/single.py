@@ -15,11 +15,12 @@ from PIL import Image, ImageDraw
 from typing_extensions import Unpack
 
 from ...files import write_aside
-from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, blank, block_height, draw_block, wrap
+from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, Spacing, captioned, stack, wrapped
 from .legend import ENDS, colour_bar
 from .paint import checked, checked_limit, overlay, paint, shown_size, symmetric_limit
 
 _FRAME = (205, 205, 205)
+_SPACING = Spacing(rise=6, above=4, below=10, foot=MARGIN - 6)
 _LEAST_WIDTH = 380  # a narrow map still has room for its title and scale
 
 
@@ -30,27 +31,13 @@ def framed(image: Image.Image) -> Image.Image:
     return out
 
 
-def _title_lines(title: str, width: int) -> list[Line]:
-    """The first line of a title large, on two lines if need be; the others smaller and grey."""
-    first, *rest = title.splitlines() or [""]
-    lines = [Line(text, TITLE, INK) for text in wrap(first, TITLE, width, 2)]
-    return lines + [Line(text, BODY, GREY) for line in rest for text in wrap(line, BODY, width, 2)]
-
-
 def _figure(body: Image.Image, bar: Image.Image, title: str, caption: str) -> Image.Image:
-    """Title, picture, colour bar and caption one under another on white."""
+    """Title, picture, colour bar and caption one under another on white; the title's first line is large."""
     width = bar.width
-    above = _title_lines(title, width)
-    below = [Line(text, SMALL, GREY) for line in caption.splitlines() for text in wrap(line, SMALL, width)]
-    top = MARGIN - 6 + block_height(above) + (10 if above else 6)
-    bar_top = top + body.height + 14
-    caption_top = bar_top + bar.height + (10 if below else 0)
-    page = blank(width + 2 * MARGIN, caption_top + block_height(below) + MARGIN - 6)
-    draw_block(page, (MARGIN, MARGIN - 6), above, width)
-    page.paste(framed(body), (MARGIN + (width - body.width) // 2, top))
-    page.paste(bar, (MARGIN, bar_top))
-    draw_block(page, (MARGIN, caption_top), below, width)
-    return page
+    first, *rest = title.splitlines() or [""]
+    above = wrapped([Line(first, TITLE, INK), *(Line(line, BODY, GREY) for line in rest)], width, 2)
+    below = wrapped([Line(line, SMALL, GREY) for line in caption.splitlines()], width)
+    return captioned(stack([framed(body), bar], centred=True), above, below, _SPACING)
 
 
 class Dress(TypedDict, total=False):
