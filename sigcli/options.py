@@ -14,6 +14,7 @@ import typing
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -113,11 +114,16 @@ class Options:
         return f"{type(self).__name__}({given})"
 
 
-def table(options: type[Options]) -> dict[str, tuple[Option, dataclasses.Field[Any]]]:
-    """Every option of a command by its name, panel by panel: what is known of it, and its field."""
-    every = [(one.metadata["option"], one) for one in dataclasses.fields(options)]  # type: ignore[arg-type]
+@cache
+def table(options: type[Options]) -> Mapping[str, tuple[Option, dataclasses.Field[Any]]]:
+    """Every option of a command by its name, panel by panel: what is known of it, its flags filled in; and its field."""
+    every = [(_flagged(one.name, one.metadata["option"]), one) for one in dataclasses.fields(options)]  # type: ignore[arg-type]
     every.sort(key=lambda item: PANELS.index(item[0].panel) if item[0].panel in PANELS else -1)
     return {one.name: (known, one) for known, one in every}
+
+
+def _flagged(name: str, known: Option) -> Option:
+    return dataclasses.replace(known, flags=flags(name, known))
 
 
 def flags(name: str, known: Option) -> tuple[str, ...]:

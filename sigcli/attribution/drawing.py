@@ -80,7 +80,7 @@ class Page:
         item = self.item
         return "\n".join((f"{item.method}: {item.what()}", f"{item.image} · {' · '.join(item.facts()[0:2])}"))
 
-    @property
+    @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
         caption = f"{render.describe(self.sigma)}"
@@ -137,21 +137,21 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
 
 
 def _picture(item: Explanation) -> np.ndarray:
-    if item.picture is None:
+    if item.seen.picture is None:
         raise RuntimeError("an array has no picture to draw over")
-    return item.picture
+    return item.seen.picture
 
 
 def _panel(item: Explanation, sigma: float) -> render.Panel:
     assert item.values is not None
-    flat = render.reduce_channels(item.values)
+    flat, unit = render.reduce_channels(item.values), item.unit
     by_player: Any = None
     if item.players is not None:  # from the values as they are on disk, so that no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player = totals[item.players]
     return render.Panel(
         item.method, render.smooth(flat, sigma), by_player, item.facts(),
-        group=item.unit, unit=item.unit, player_unit=f"{item.output}, sum per player",
+        group=unit, unit=unit, player_unit=f"{item.output}, sum per player",
     )  # fmt: skip
 
 

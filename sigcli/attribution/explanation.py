@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..engine.failures import contained
 from ..runs.ledger import Entry
-from ..runs.table import COLUMNS, FACTS, text_of
+from ..runs.table import COLUMNS, FACTS, texts_of
 from .samples.arrays import ArraySeen
 from .samples.pairs import PairSeen
 from .samples.pictures import UNSEEN, Seen
@@ -103,7 +103,7 @@ class Explanation:
 
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""
-        return {name: text_of(name, getattr(self, name)) for name in COLUMNS}
+        return texts_of({name: getattr(self, name) for name in COLUMNS})
 
     def record(self) -> dict[str, Any]:
         """Its facts as `--json` prints them."""

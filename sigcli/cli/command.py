@@ -14,7 +14,7 @@ from rich.console import Console
 
 from ..engine.allocator import keep_freed_memory
 from ..errors import UsageError
-from ..options import OUTPUT, Option, Options, flags, table
+from ..options import OUTPUT, Option, Options, table
 from .answers import Answers, answers
 from .console import FAILED, RESUME, Guard, console, guarded
 
@@ -87,11 +87,11 @@ def _parameters(options: type[Options]) -> Iterator[inspect.Parameter]:
             hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
             yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
         required = field.default is dataclasses.MISSING
-        annotation = Annotated[kind if required or default is not None else kind | None, _described(name, known)]
+        annotation = Annotated[kind if required or default is not None else kind | None, _described(known)]
         default = inspect.Parameter.empty if required else default
         yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
     for name, known in (("as_json", JSON), ("debug", DEBUG)):
-        yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(name, known)])
+        yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])
 
 
 def _plain(field: dataclasses.Field[Any]) -> type:
@@ -109,13 +109,12 @@ def _shown(known: Option, default: Any) -> Any:
     return default if isinstance(default, (str, int, float, bool)) else None
 
 
-def _described(name: str, known: Option) -> Any:
+def _described(known: Option) -> Any:
     shown = True if known.read is not None and isinstance(known.shown, str) else known.shown
     if known.argument:
         return typer.Argument(help=known.help, metavar=known.metavar, show_default=shown)
     panel = known.panel or None
-    names = flags(name, known)
-    return typer.Option(*names, help=known.help, metavar=known.metavar, rich_help_panel=panel, show_default=shown)
+    return typer.Option(*known.flags, help=known.help, metavar=known.metavar, rich_help_panel=panel, show_default=shown)
 
 
 def _read(options: type[O], context: typer.Context, values: dict[str, Any], screen: Screen) -> O:
@@ -133,10 +132,10 @@ def _read(options: type[O], context: typer.Context, values: dict[str, Any], scre
         known = every[now][0]
         if old:
             screen.say(
-                f"note: {known.was[int(number)]} is now {flags(now, known)[0]}; the old name goes with the next version."
+                f"note: {known.was[int(number)]} is now {known.flags[0]}; the old name goes with the next version."
             )
         if now in given:
-            raise UsageError(f"{flags(now, known)[0]} was given twice", hint="Leave its old name out.")
+            raise UsageError(f"{known.flags[0]} was given twice", hint="Leave its old name out.")
         given[now] = value if known.read is None else known.read(value)
     return options(**given)
 

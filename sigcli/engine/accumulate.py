@@ -142,7 +142,7 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
         return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
-    weights, total = plan.weight[points].tolist(), len(plan)
+    weights, total = plan.weight[points].tolist(), len(plan.weight)
     for one, moved, weight in zip(gradient, movement, weights, strict=True):
         if plan.players is None:
             run.open.add_(one, alpha=weight)

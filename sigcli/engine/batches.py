@@ -133,7 +133,29 @@ class Request(ABC):
         """Note what the model says of the items that were written last. Items come once each, in their order."""
 
 
-Piece = tuple[R, slice]
+@dataclass(eq=False)
+class _Open(Generic[R]):
+    """A request whose items are not all through, with what it says of itself, asked once.
+
+    Args:
+        request: itself.
+        count: how many items there are.
+        like: see `Request`.
+        target: see `Request`.
+    """
+
+    request: R
+    count: int
+    like: Tensor
+    target: int
+
+    @property
+    def left(self) -> int:
+        """How many items are still to go through the model."""
+        return self.count - self.request.passed if self.request.error is None else 0
+
+
+Piece = tuple[_Open[R], slice]
 """Some consecutive items of a request, as part of a batch."""
 
 
@@ -171,21 +193,22 @@ class Batcher(Generic[R]):
 
         What the model and the requests raise comes through as it is, unless errors are contained.
         """
-        open_: deque[R] = deque()
+        open_: deque[_Open[R]] = deque()
         for request in requests:
-            if _left(open_) and _kind(open_[-1].like) != _kind(request.like):
+            one = _Open(request, len(request), request.like, request.target)
+            if _left(open_) and _kind(open_[-1].like) != _kind(one.like):
                 yield from self._emptied(open_, rest=True)
-            open_.append(request)
+            open_.append(one)
             with self._containing(request):
                 request.start()
             yield from self._emptied(open_, rest=False)
         yield from self._emptied(open_, rest=True)
 
-    def _emptied(self, open_: deque[R], *, rest: bool) -> Iterator[R]:
+    def _emptied(self, open_: deque[_Open[R]], *, rest: bool) -> Iterator[R]:
         """Pass full batches, and the rest where nothing is to join it; hand back what is done."""
         while True:
-            while open_ and (open_[0].error or open_[0].passed == len(open_[0])):
-                yield open_.popleft()
+            while open_ and not open_[0].left:
+                yield open_.popleft().request
             if _left(open_) < (1 if rest else self.batches.size):
                 return
             self._pass(open_)
@@ -200,21 +223,21 @@ class Batcher(Generic[R]):
                 raise
             request.error = contained(error)
 
-    def _pass(self, open_: Iterable[R]) -> None:
+    def _pass(self, open_: Iterable[_Open[R]]) -> None:
         """Pass one batch through the model; where memory runs out, the size is halved and the items are still to come."""
         before = time.perf_counter()
         pieces = self._cut(open_)
         counts = [items.stop - items.start for _, items in pieces]
         total = sum(counts)
         found: list[list[Answers | SigError]] = []
-        with self._containing(pieces[0][0]):  # what does not fit has a batch to itself
+        with self._containing(pieces[0][0].request):  # what does not fit has a batch to itself
             call = partial(self._answers, pieces, _places(counts))
             found = self.batches.attempt(call, pieces[0][0].like.shape, self._count(total))
         for answers in found:
             self._hand_out(pieces, answers)
         seconds = time.perf_counter() - before
-        for (request, _), count in zip(pieces, counts, strict=True):
-            request.seconds += seconds * count / total
+        for (one, _), count in zip(pieces, counts, strict=True):
+            one.request.seconds += seconds * count / total
         if not found:
             self._buffer = None
         elif self.progress:
@@ -222,7 +245,8 @@ class Batcher(Generic[R]):
 
     def _hand_out(self, pieces: Sequence[Piece[R]], found: Sequence[Answers | SigError]) -> None:
         """Give each piece of a batch what the model says of it."""
-        for (request, items), answers in zip(pieces, found, strict=True):
+        for (one, items), answers in zip(pieces, found, strict=True):
+            request = one.request
             request.passed = items.stop
             if isinstance(answers, SigError):
                 request.error = answers
@@ -230,14 +254,14 @@ class Batcher(Generic[R]):
             with self._containing(request):
                 request.take(items, *answers)
 
-    def _cut(self, open_: Iterable[R]) -> list[Piece[R]]:
+    def _cut(self, open_: Iterable[_Open[R]]) -> list[Piece[R]]:
         """The next items of the open requests, as many as a batch holds."""
         pieces: list[Piece[R]] = []
         room = self.batches.size
-        for request in open_:
-            count = min(room, _left([request]))
+        for one in open_:
+            count = min(room, one.left)
             if count:
-                pieces.append((request, slice(request.passed, request.passed + count)))
+                pieces.append((one, slice(one.request.passed, one.request.passed + count)))
                 room -= count
         return pieces
 
@@ -246,14 +270,14 @@ class Batcher(Generic[R]):
         total = places[-1].stop
         images = self._room(pieces[0][0].like, total)
         written = [
-            self._attempted(partial(request.write, items, images[place]))
-            for (request, items), place in zip(pieces, places, strict=True)
+            self._attempted(partial(one.request.write, items, images[place]))
+            for (one, items), place in zip(pieces, places, strict=True)
         ]
         sound = [place for place, error in zip(places, written, strict=True) if error is None]
         if not sound:
             return [error for error in written if error is not None]
         images[total:] = images[total - 1]
-        asked = np.repeat([request.target for request, _ in pieces], [place.stop - place.start for place in places])
+        asked = np.repeat([one.target for one, _ in pieces], [place.stop - place.start for place in places])
         targets = torch.from_numpy(np.append(asked, asked[-1:].repeat(len(images) - total))).to(images.device)
         call = partial(self._asked, images, targets, self._count(total))
         # What could not be written must not disturb the others.
@@ -309,9 +333,9 @@ class Batcher(Generic[R]):
         return room[:count]
 
 
-def _left(requests: Iterable[Request]) -> int:
-    """How many items are still to go through the model."""
-    return sum(len(request) - request.passed for request in requests if request.error is None)
+def _left(open_: Iterable[_Open[R]]) -> int:
+    """How many items of some requests are still to go through the model."""
+    return sum(one.left for one in open_)
 
 
 def _kind(item: Tensor) -> tuple[object, ...]:

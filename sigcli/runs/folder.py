@@ -51,7 +51,7 @@ from .claims import (
 )
 from .filenames import ENDINGS, folders_of, item_files, methods_of, run_names
 from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
-from .table import COLUMNS, FACTS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text, text_of
+from .table import COLUMNS, FACTS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text, texts_of
 
 __all__ = [
     "COLUMNS",
@@ -89,6 +89,7 @@ __all__ = [
 _SHOWN = 3
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".pdf")
 Order = Callable[[Mapping[str, str]], Any]
+"""Where a row belongs, by its image, method and target."""
 Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """Where a run writes: folders of images, methods, and the endings of its files."""
 
@@ -137,8 +138,9 @@ class RunFolder:
         """An item is done, with this row; returns its cells."""
         cells = cells_of(row)
         with self._guard:
-            self.rows[row_key(cells)] = cells
-            self._done.add(row_key(cells))
+            key = row_key(cells)
+            self.rows[key] = cells
+            self._done.add(key)
         return cells
 
     def own(self, entry: Entry) -> None:
@@ -202,7 +204,9 @@ class RunFolder:
             write_aside(self.path / RESULTS, lambda aside: write_text(aside, text))
             if whole:
                 self._drop()
-            self.ledger.settle(lambda entry: order({**_row_of(entry, ""), "image": safe_cell(entry.image)}))
+            self.ledger.settle(
+                lambda one: order({"image": safe_cell(one.image), "method": one.method, "target": one.target})
+            )
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
@@ -236,7 +240,7 @@ def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
     """The row of an item that is done, but for what no ledger keeps, its seconds."""
     own = {name: getattr(entry, name) for name in ("image", "method", "target", "label", "output", "content")}
     known = {**own, **{name: entry.facts.get(name) for name in FACTS}, "status": "ok"}
-    return {name: text_of(name, known.get(name)) for name in COLUMNS} | {"seconds": seconds}
+    return texts_of(known) | {"seconds": seconds}
 
 
 def open_run(
@@ -323,7 +327,8 @@ def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
     rows: dict[Key, dict[str, str]] = {}
     for entry in ledger.entries.values():
         cells = cells_of(_row_of(entry, ""))
-        rows[row_key(cells)] = cells | {"seconds": seconds.get(row_key(cells), "")}
+        key = row_key(cells)
+        rows[key] = cells | {"seconds": seconds.get(key, "")}
     ledger.settle(lambda _: 0)
     if not (again and untouched and (path / RESULTS).exists()):
         text = table_text(rows.values(), header=True)

@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -162,13 +162,14 @@ class Ledger:
                 self.begun.add(what)
                 self._append({"begins": what})
 
-    def left(self) -> Iterator[Path]:
+    def left(self) -> list[Path]:
         """Files of what was begun, as far as they are there."""
-        for what in sorted(self.begun):
-            for ending in ("",) if what.endswith(self.endings) else self.endings:
-                file = self.path / (what + ending)
-                if file.is_file():
-                    yield file
+        begun = (
+            self.path / (what + ending)
+            for what in sorted(self.begun)
+            for ending in (("",) if what.endswith(self.endings) else self.endings)
+        )
+        return [file for file in begun if file.is_file()]
 
     def keep_players(self, players: np.ndarray | None) -> str:
         """Keep a partition, once for all items that share it; returns its digest."""
@@ -204,13 +205,10 @@ class Ledger:
         named = [name for name in entry.files if asked(name)]
         return all(holds(self.path / entry.folder / name, entry.files[name]) for name in named)
 
-    def files(self) -> Iterator[Path]:
+    def files(self) -> list[Path]:
         """Every file of an item or sheet."""
-        for entry in self.entries.values():
-            for name in entry.files:
-                yield self.path / entry.folder / name
-        for sheet in self.sheets.values():
-            yield self.path / sheet.sheet
+        items = [self.path / entry.folder / name for entry in self.entries.values() for name in entry.files]
+        return items + [self.path / sheet.sheet for sheet in self.sheets.values()]
 
     def folders(self) -> set[Path]:
         """The folders that these are in."""

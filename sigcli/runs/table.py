@@ -34,9 +34,9 @@ FACTS = tuple(name for name, write in COLUMNS.items() if write is figure or name
 """What the ledger keeps of an item that is done, in full precision."""
 
 
-def text_of(column: str, value: Any) -> str:
-    """A value as its column shows it."""
-    return COLUMNS[column](value)
+def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """The values of an item as the columns show them; empty where one has none."""
+    return {name: write(values.get(name)) for name, write in COLUMNS.items()}
 
 
 _TEXTS = ("image", "label", "error")
