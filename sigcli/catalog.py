@@ -11,6 +11,7 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from .errors import UsageError, unknown
@@ -45,14 +46,19 @@ class Entry:
         target = self.properties.get("options")
         return None if target is None else _loaded(target)
 
-    def options(self) -> dict[str, inspect.Parameter]:
+    def options(self) -> Mapping[str, inspect.Parameter]:
         """The entry's options: the keyword-only parameters of its function, or the fields of its dataclass of options."""
-        parameters = inspect.signature(self.options_class or self.load()).parameters.values()
-        return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return _keyword_only(self.options_class or self.load())
 
     def description(self) -> str:
         """What the entry does: the docstring of its dataclass of options, or of its function."""
         return inspect.getdoc(self.options_class or self.load()) or ""
+
+
+@cache
+def _keyword_only(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
 def _loaded(target: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -19,6 +20,7 @@ _BYTES = range(0xDC80, 0xDD00)  # how Python holds a byte that is not UTF-8
 _URI = "file://"
 
 
+@lru_cache(maxsize=1024)  # the same names come again for each method of an image
 def printable(text: str) -> str:
     r"""Text for a line of a terminal or a cell of a table; a backslash stays.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -53,8 +53,8 @@ def _gauss_legendre(steps: int) -> Nodes:
     return rule
 
 
-def _riemann(offset: float) -> Callable[[int], Nodes]:
-    return lambda steps: ((np.arange(steps) + offset) / steps, np.full(steps, 1 / steps))
+def _riemann(offset: float, steps: int) -> Nodes:
+    return (np.arange(steps) + offset) / steps, np.full(steps, 1 / steps)
 
 
 def _trapezoid(steps: int) -> Nodes:
@@ -67,9 +67,9 @@ RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in [
         Rule("gauss-legendre", _gauss_legendre, float("inf")),
-        Rule("riemann-left", _riemann(0.0), 1),
-        Rule("riemann-right", _riemann(1.0), 1),
-        Rule("riemann-middle", _riemann(0.5), 2),
+        Rule("riemann-left", partial(_riemann, 0.0), 1),
+        Rule("riemann-right", partial(_riemann, 1.0), 1),
+        Rule("riemann-middle", partial(_riemann, 0.5), 2),
         Rule("trapezoid", _trapezoid, 2, minimum=2),
     ]
 }

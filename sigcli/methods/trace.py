@@ -136,7 +136,7 @@ class Trace(TorchFunctionMode):
         found = func(*args, **kwargs)
         called = getattr(func, "__name__", type(func).__name__).strip("_")
         gave = [args[0]] if called == "setitem" else tensors(found)
-        if edges:
+        if edges and gave:
             call = Call(called, func, args, kwargs, given, edges)
             self._coordinates.follow(call, gave, [edge_of(t) for t in gave])
         for (view, base, _), before in zip(views, bases, strict=False):

@@ -18,7 +18,6 @@ from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
 from .fold import freeze, prepare
 from .heads import PICTURES, probes, recognise
-from .inspection.packages import RE_EXPORT
 from .labels import read_labels
 from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
@@ -196,6 +195,8 @@ def _source(spec: str | nn.Module, weights: str | None, device: torch.device) ->
 
 def _no_program(path: Path) -> ModelError:
     """Why a file is no model."""
+    from .inspection.packages import RE_EXPORT
+
     if sniff(path) == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         return ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)

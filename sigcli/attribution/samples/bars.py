@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...render.plots.bars import Bars, draw_bars
 from ...render.words import coloured_words
 from ...runs.folder import save_table, save_text
 
 if TYPE_CHECKING:
+    from ...render.plots.bars import Bars
     from ..explanation import Explanation
 
 
@@ -64,18 +64,24 @@ def write_table(base: Path, item: Explanation) -> list[str]:
 
 def draw_features(path: Path, item: Explanation) -> None:
     """Draw the bars of one explanation."""
+    from ...render.plots.bars import draw_bars
+
     title = f"{item.image}: {' · '.join(item.facts()[:2])}"
     draw_bars([_bars(item, feature_rows(item))], path, title=title)
 
 
 def write_feature_sheet(path: Path, ready: Sequence[Explanation], heading: str) -> None:
     """Draw `compare.png`: the bars of all methods side by side."""
+    from ...render.plots.bars import draw_bars
+
     panels = [_bars(item, feature_rows(item)) for item in ready]
     title = f"{heading}: {ready[0].what()} · {ready[0].output} {ready[0].score:.3g}"
     draw_bars(panels, path, title=title)
 
 
 def _bars(item: Explanation, rows: Sequence[dict[str, Any]]) -> Bars:
+    from ...render.plots.bars import Bars  # which imports matplotlib: pictures need none
+
     grouped = bool(rows) and "features" in rows[0]
     errors = [row["stderr"] for row in rows]
     return Bars(

@@ -15,8 +15,6 @@ from sigcli.inputs.images import nearest_name
 
 from ..checks import one_line
 from ..inspection.archive import Archive, damaged, shown, unreadable
-from ..inspection.pickles import Outline, Strange
-from ..inspection.saved import SAVE_STATE, opened
 
 State = dict[str, Tensor]
 
@@ -108,6 +106,8 @@ def read_state_dict(path: str | Path) -> State:
     Raises:
         ModelError: no such file, damaged, a pickle with other objects than tensors, or no state dict at all.
     """
+    from ..inspection.saved import SAVE_STATE
+
     path = Path(path)
     kind = sniff(path, "weights")
     if kind in ("torchscript", "export"):
@@ -185,8 +185,11 @@ def hash_state(state: Mapping[str, Any]) -> str:
 
 
 def _read_pickle(path: Path) -> State:
+    from ..inspection.pickles import Outline, Strange
+    from ..inspection.saved import SAVE_STATE, opened
+
     with opened(path) as saved:
-        chosen = _unwrap(saved.content)
+        chosen = _unwrap(saved.content, (Tensor, Outline, Strange))
         strange = next((f"{shown(name)} is {v.kind}" for name, v in chosen.items() if isinstance(v, Strange)), None)
         if strange is not None:
             raise ModelError(f"the file holds a tensor that no network takes: {strange}", given=path, hint=SAVE_STATE)
@@ -198,20 +201,20 @@ def _read_safetensors(path: Path) -> State:
     from safetensors.torch import load_file
 
     try:
-        return _unwrap(load_file(path))
+        return _unwrap(load_file(path), (Tensor,))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         raise damaged(path, one_line(error)) from error
 
 
-def _unwrap(content: Any) -> dict[str, Any]:
-    """The names and tensors (or what stands for them) in a file's content; none where that is no state dict."""
+def _unwrap(content: Any, kinds: tuple[type, ...]) -> dict[str, Any]:
+    """The names and tensors (or what stands for them: `kinds`) in a file's content; none where that is no state dict."""
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if (
         not isinstance(content, dict)
         or not content
-        or not all(isinstance(v, (Tensor, Outline, Strange)) for v in content.values())
+        or not all(isinstance(v, kinds) for v in content.values())
         or not all(isinstance(key, str) for key in content)  # other keys may be of any size, and name no weight
     ):
         return {}

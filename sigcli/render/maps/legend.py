@@ -68,8 +68,10 @@ def _ticks(limit: float, width: int, signed: bool) -> list[_Tick]:
     return list(map(_Tick, places, texts, widths))
 
 
-def _draw_strip(page: Image.Image, top: int, ticks: list[_Tick], strip: Image.Image) -> None:
-    """The strip of colours in the middle of the page, a frame around it, its ticks and numbers below."""
+def _draw_strip(
+    page: Image.Image, top: int, ticks: list[_Tick], strip: Image.Image
+) -> list[tuple[tuple[int, int], Line]]:
+    """The strip of colours in the middle of the page, a frame around it, its ticks below; returns the numbers to draw."""
     draw, inset, bottom = ImageDraw.Draw(page), (page.width - strip.width) // 2, top + strip.height
     page.paste(strip, (inset, top))
     draw.rectangle((inset, top, inset + strip.width - 1, bottom - 1), outline=_FRAME)
@@ -78,7 +80,7 @@ def _draw_strip(page: Image.Image, top: int, ticks: list[_Tick], strip: Image.Im
         x = inset + round(tick.place * (strip.width - 1))
         draw.line([(x, bottom), (x, bottom + TICK)], fill=GREY)
         numbers.append(((x - tick.width // 2, bottom + TICK + 2), Line(tick.text, SMALL, INK)))
-    draw_lines(page, numbers)
+    return numbers
 
 
 def colour_bar(
@@ -115,10 +117,10 @@ def colour_bar(
     height = strip_top + STRIP + TICK + 2 + _SMALL_LINE * (1 + len(below)) + (4 if below else 0)
     page = blank(width, height)
     draw_blocks(page, [((0, 0), above), ((0, height - _SMALL_LINE * len(below)), below)], width)
-    if signed:
-        middle = [((unit_left, words_top), Line(label, BODY))] if shared else []
-        draw_lines(page, [((0, words_top), against), ((width - right_width, words_top), in_favour), *middle])
+    words = [((0, words_top), against), ((width - right_width, words_top), in_favour)] if signed else []
+    words += [((unit_left, words_top), Line(label, BODY))] if shared else []
     ticks = _ticks(limit, width, signed)
     inset = max(tick.width for tick in ticks) // 2 + 1  # the numbers at the ends stand under the ends
-    _draw_strip(page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over))
+    numbers = _draw_strip(page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over))
+    draw_lines(page, [*words, *numbers])
     return page
