@@ -1,14 +1,22 @@
-"""How many files of sigcli one command enters, and how often it crosses from file to file (`sys.setprofile`).
+"""How many files of sigcli one command enters, and how often it crosses from file to file.
 
     python benchmarks/crossings.py [--top 20]
 
-Counted is `sig explain star.png --method sig,gradcam` on one image: calls of functions; module bodies and comprehensions are
-left out, as are calls that return to a caller. Work on threads is counted, too.
+The command is `sig explain star.png --method sig,gradcam --device cpu`: one image, two methods, in a process of its own.
+`sys.setprofile` and `threading.setprofile` watch it from before the command line is parsed to its end, threads included.
+
+* A call is an event "call" of the profiler for code of sigcli: a function, method, property or lambda that is called, and a
+  generator each time it goes on. Bodies of modules, of classes and of comprehensions are not called and do not count;
+  generator expressions do, as other generators.
+* A file is entered if there is a call of code of it.
+* A crossing is a call whose direct caller stands in another file of sigcli; a body of a module or class is a caller like any
+  other. What code outside sigcli calls (torch, a hook, a pool of threads, the constructor of a dataclass) is no crossing.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import tempfile
 import threading
@@ -19,8 +27,8 @@ from types import FrameType
 import sigcli
 from sigcli.__main__ import main as sig
 
-HERE = str(Path(sigcli.__file__).resolve().parent)
-LEFT_OUT = ("<module>", "<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>", "<lambda>")
+HERE = str(Path(sigcli.__file__).resolve().parent) + "/"
+BODIES = ("<module>", "<listcomp>", "<dictcomp>", "<setcomp>")
 STAR = Path(__file__).resolve().parent.parent / "sample_images" / "star.png"
 
 
@@ -30,14 +38,15 @@ def counted(arguments: list[str]) -> tuple[set[str], Counter[tuple[str, str]]]:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(HERE) or code.co_name in LEFT_OUT:
+        called = code.co_filename
+        if event != "call" or not called.startswith(HERE) or code.co_name in BODIES:
             return
-        files.add(code.co_filename)
-        caller = frame.f_back
-        while caller and not caller.f_code.co_filename.startswith(HERE):
-            caller = caller.f_back
-        if caller and caller.f_code.co_filename != code.co_filename:
-            crossings[caller.f_code.co_filename, code.co_filename] += 1
+        if not code.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
+            return
+        files.add(called)
+        caller = frame.f_back and frame.f_back.f_code.co_filename
+        if caller and caller.startswith(HERE) and caller != called:
+            crossings[caller, called] += 1
 
     sys.argv = ["sig", *arguments]
     threading.setprofile(note)
@@ -53,15 +62,15 @@ def counted(arguments: list[str]) -> tuple[set[str], Counter[tuple[str, str]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--top", type=int, default=0, help="print the most frequent crossings")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--top", type=int, default=0, metavar="N", help="list the N pairs of files with most crossings")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         line = ["explain", str(STAR), "--method", "sig,gradcam", "--device", "cpu", "--out", f"{folder}/out"]
         files, crossings = counted(line)
-    print(f"{len(files)} files of sigcli, {sum(crossings.values())} crossings from file to file")
+    print(f"{len(files)} files of sigcli, {sum(crossings.values())} crossings between {len(crossings)} pairs of them")
     for (one, other), count in crossings.most_common(options.top):
-        print(f"{count:5}  {Path(one).relative_to(HERE)} -> {Path(other).relative_to(HERE)}")
+        print(f"{count:5}  {one.removeprefix(HERE)} -> {other.removeprefix(HERE)}")
 
 
 if __name__ == "__main__":
