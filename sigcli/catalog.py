@@ -150,4 +150,4 @@ def _none(text: str) -> None:
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, int: int, float: float, str: str, type(None): _none}
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "none"}

@@ -151,7 +151,7 @@ def going_on(path: Path) -> Iterator[None]:
 def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
     gone = isinstance(error, FileNotFoundError)
-    kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
+    kept = "" if gone else " Finished work is kept: repeat the command with --resume to continue."
     return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror or error}.{kept}")
 
 

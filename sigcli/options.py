@@ -2,7 +2,7 @@
 
 Adding an option is one line in one dataclass:
 
-    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE)
+    seed: int = option(0, "Seed of every random draw.", panel=COMPUTE)
 
 No torch is imported here: `sig --help` stays fast. Types of options are real objects, not texts, since typer needs them.
 """
@@ -171,7 +171,7 @@ class Door(Generic[P, O, R]):
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
         for old in before.keys() - options.keys():
-            message = f"{self.__name__}({old}=…) has another name now and will stop working with the next version"
+            message = f"{self.__name__}({old}=…) is an old name; the next version will drop it"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         for name in options:
             if name not in known:
@@ -244,7 +244,7 @@ def assignments(texts: list[str] | None) -> dict[str, str]:
 def folder_name(text: str) -> str:
     """The folder of `--out`; raises UsageError for an empty name, which would be the current folder."""
     if not text.strip():
-        raise UsageError("--out names no folder", given=text, hint="For example --out sig-out.")
+        raise UsageError("--out is empty", given=text, hint="For example --out sig-out.")
     return text
 
 
@@ -265,8 +265,8 @@ def folder_option(name: str, *, free: bool = True) -> Any:
 class DeviceOptions(Options):
     """Where a command computes."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
-    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE, kept=True)
+    device: str = option("auto", "Device to compute on: auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
+    seed: int = option(0, "Seed of every random draw.", panel=COMPUTE, kept=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -274,7 +274,7 @@ class ComputeOptions(DeviceOptions):
     """Where and how a command computes."""
 
     batch_size: int | None = option(
-        None, "Images per pass of the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
+        None, "Images per pass through the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
         shown="auto",
     )  # fmt: skip
 
@@ -284,7 +284,7 @@ class FolderOptions(Options):
     """Where a command writes."""
 
     out: str | Path | None = folder_option("sig-out")
-    overwrite: bool = option(False, "Replace another run in --out.", panel=OUTPUT)
+    overwrite: bool = option(False, "Replace an earlier run in --out.", panel=OUTPUT)
     pictures: bool = option(True, "Draw PNGs.", panel=OUTPUT, flags=("--pictures/--no-pictures",))
 
 

@@ -75,7 +75,7 @@ class _Function:
         if self.target is None:
             if outputs.numel() != len(images):
                 raise UsageError(
-                    "forward_func returns several outputs, so that attribute() needs a target",
+                    "forward_func returns several outputs, so attribute() needs a target",
                     given=tuple(outputs.shape),
                 )
             return outputs.reshape(len(images))
@@ -91,7 +91,7 @@ class ShapleyIntegratedGradients:
 
     Args:
         forward_func: inputs → outputs (N, …), a module or a function.
-        multiply_by_inputs: as in captum; SIG multiplies by input - baseline, so that only True is taken.
+        multiply_by_inputs: as in captum; SIG multiplies by input - baseline, so only True is accepted.
 
     >>> net = torch.nn.Linear(4, 2)
     >>> x = torch.ones(3, 4)
@@ -102,7 +102,7 @@ class ShapleyIntegratedGradients:
     def __init__(self, forward_func: Callable[..., Tensor], multiply_by_inputs: bool = True):
         if not multiply_by_inputs:
             raise UsageError(
-                "ShapleyIntegratedGradients multiplies by input - baseline", given="multiply_by_inputs=False"
+                "ShapleyIntegratedGradients always multiplies by input - baseline", given="multiply_by_inputs=False"
             )
         self.forward_func = forward_func
 
@@ -205,7 +205,7 @@ def _table(target: Any, rows: int) -> Tensor:
     for each example in a list, a tensor or an array.
 
     Raises:
-        UsageError: no whole numbers, or another number of targets than examples.
+        UsageError: not integers, or not as many targets as examples.
     """
     allowed = f"an int, a tuple of ints, or {rows} of either in a list or tensor"
     try:
@@ -225,7 +225,7 @@ def _selected(outputs: Tensor, target: Tensor, rows: Tensor) -> Tensor:
     table = target.to(outputs.device)
     sizes = torch.tensor(outputs.shape[1:], device=outputs.device)
     if table.shape[1] != len(sizes):
-        what = "one output per example and takes no target" if not len(sizes) else f"{len(sizes)} axes of outputs"
+        what = "one output per example and takes no target" if not len(sizes) else f"outputs with {len(sizes)} axes"
         raise UsageError(
             f"forward_func returns {what}",
             given=f"a target of {table.shape[1]} index(es), outputs {tuple(outputs.shape)}",
@@ -251,7 +251,7 @@ def _task(x: Tensor, row: int, default: Tensor, seed: int, options: dict[str, An
 def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     given = baselines if isinstance(baselines, tuple) else (baselines,) * (len(parts) if baselines is None else 1)
     if len(given) != len(parts):
-        raise UsageError("baselines must be as many as the inputs", given=len(given), allowed=str(len(parts)))
+        raise UsageError("each input needs one baseline", given=len(given), allowed=str(len(parts)))
     result = []
     for part, baseline in zip(parts, given, strict=True):
         value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)

@@ -80,7 +80,7 @@ class Session:
     def classifier(self) -> ClassScore:
         """The score, where it is of a classifier; raises UsageError where it is of pairs."""
         if not isinstance(self.scorer, ClassScore):
-            raise UsageError("a pair of images has a distance and no classes")
+            raise UsageError("a pair of images has no classes, only a distance")
         return self.scorer
 
     @property

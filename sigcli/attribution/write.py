@@ -76,7 +76,7 @@ def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Expla
         except OSError as error:
             raise stopped(run.path, error) from error
         except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
-            item = failed(item, error, "a picture of it cannot be drawn: ")
+            item = failed(item, error, "its picture cannot be drawn: ")
             run.add(item.row())
     return item
 

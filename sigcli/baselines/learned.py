@@ -38,7 +38,7 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     if argument and (not argument.isdigit() or int(argument) < 1):
         raise UsageError("baseline 'max-entropy' needs a number of steps of at least 1", given=argument)
     if subject.model is None:
-        raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject names none")
+        raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject has none")
     known = _LEARNED.setdefault(subject, {})
     if argument not in known:
         known[argument] = _learn(subject, int(argument or STEPS))
@@ -62,7 +62,9 @@ def _learn(subject: Subject, steps: int) -> Tensor:
         with torch.enable_grad():
             outputs = model((subject.low + level * (subject.high - subject.low))[None])  # type: ignore[misc]
             if not outputs.requires_grad:
-                raise AttributionError("the baseline 'max-entropy' is learned by gradients, and the model has none")
+                raise AttributionError(
+                    "the baseline 'max-entropy' is learned by gradients, and the model is not differentiable"
+                )
             found = entropy(outputs, subject.head)[0]
             (level.grad,) = torch.autograd.grad(-found, level)
         value = float(found.detach())

@@ -170,7 +170,7 @@ def peers(subject: Subject, what: str) -> Peers:
     """The subject's peers; raises AttributionError where there are none or only one."""
     if subject.peers is None or len(subject.peers) < 2:
         raise AttributionError(
-            f"{what} needs at least two images", hint="Explain several images at once, or name --references FOLDER."
+            f"{what} needs at least two images", hint="Explain several images at once, or give --references FOLDER."
         )
     return subject.peers
 

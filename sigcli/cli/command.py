@@ -20,7 +20,7 @@ from .console import FAILED, RESUME, Guard, console, guarded
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 _WAS = "__was"
-JSON = Option("One JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
+JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
 DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
 
 
@@ -133,10 +133,10 @@ def _read(options: type[O], context: typer.Context, values: dict[str, Any], scre
         known = every[now][0]
         if old:
             screen.say(
-                f"note: {known.was[int(number)]} is now {flags(now, known)[0]}; the old name goes with the next version."
+                f"note: {known.was[int(number)]} is now {flags(now, known)[0]}; the next version will drop the old name."
             )
         if now in given:
-            raise UsageError(f"{flags(now, known)[0]} was given twice", hint="Leave its old name out.")
+            raise UsageError(f"{flags(now, known)[0]} was given twice", hint="Leave out the old name.")
         given[now] = value if known.read is None else known.read(value)
     return options(**given)
 

@@ -61,7 +61,7 @@ class Guard:
     kept: str
 
 
-RESUME = "finished work is kept; go on with the same command and --resume"
+RESUME = "finished work is kept; repeat the command with --resume to continue"
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _of_system(error: OSError) -> tuple[str, str]:
         return "standard output was closed by its reader.", ""
     reason = error.strerror or str(error)
     what = f"{reason} (given: {printable(str(error.filename))})" if error.filename else reason
-    return f"{what}.", "What was finished stands. Repeat the command with --debug to see where."
+    return f"{what}.", "Finished work is kept. Repeat the command with --debug to see where."
 
 
 @contextmanager

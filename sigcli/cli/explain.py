@@ -57,7 +57,7 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
 
 def _say_what_was_left_out(options: ExplainOptions, screen: Screen) -> None:
     if not options.images:
-        screen.say(f"No images were named: explaining the bundled samples with the model '{options.model}'.")
+        screen.say(f"No images given: explaining the bundled samples with the model '{options.model}'.")
     elif "model" not in options.given:
         screen.say("note: No --model given: using the bundled 'shapes', which recognises only drawn objects.")
 

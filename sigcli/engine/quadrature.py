@@ -40,7 +40,7 @@ class Rule:
             raise ValueError(f"{self.name} needs at least {self.minimum} steps, got {steps}")
         nodes, weights = self.build(steps)
         if abs(weights.sum() - 1) > 1e-9 or nodes.min() < 0 or nodes.max() > 1:
-            raise ValueError(f"{self.name} with {steps} steps is no rule on [0, 1]")
+            raise ValueError(f"{self.name} with {steps} steps is not a rule on [0, 1]")
         return nodes, weights
 
 

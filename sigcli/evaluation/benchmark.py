@@ -199,16 +199,16 @@ def choose_counts(counts: str | Sequence[int] | None, available: int) -> tuple[i
     given = ",".join(str(part).strip() for part in parts)
     chosen = [_count(part, given) for part in parts]
     if not chosen:
-        raise UsageError("no counts were named", hint="For example 10,20,40.")
+        raise UsageError("no counts given", hint="For example 10,20,40.")
     if any(later <= earlier for earlier, later in pairwise(chosen)):
-        raise UsageError("counts must increase, each one once", given=given)
+        raise UsageError("counts must be strictly increasing", given=given)
     if chosen[-1] > available:
-        raise UsageError("counts ask for more images than there are", given=given, allowed=f"up to {available}")
+        raise UsageError("a count exceeds the number of images", given=given, allowed=f"up to {available}")
     return tuple(chosen)
 
 
 def _count(part: str | int, given: str) -> int:
     text = str(part).strip()
     if isinstance(part, bool) or not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise UsageError("counts must be whole numbers of at least 1, separated by commas", given=given or "nothing")
+        raise UsageError("counts must be integers of at least 1, separated by commas", given=given or "nothing")
     return int(text)

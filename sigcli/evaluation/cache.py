@@ -67,7 +67,7 @@ class Kept:
         self._found = dict(before) if resume else {}
         self._begun = False
         self.notes = (
-            [f"{FILE} has {damaged} damaged lines; what they held is measured again."] if damaged and resume else []
+            [f"{FILE} has {damaged} damaged lines; their values are measured again."] if damaged and resume else []
         )
 
     def known(self, blank: MetricValue) -> MetricValue | None:
@@ -139,11 +139,11 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
 def _check(row: dict[str, Any]) -> None:
     """Raise an error of some kind for a row that `add` would not have written."""
     if not all(isinstance(row[name], str) for name in ("digest", "image", "method", "metric", "imputation")):
-        raise TypeError("a name is no text")
+        raise TypeError("a name is not a text")
     numbers = [row["value"], *(row["at"] or []), *(row["curve"] or [])]
     if not np.isfinite(np.array(numbers, float)).all() or (row["at"] is None) != (row["curve"] is None):
-        raise ValueError("a figure is no number")
+        raise ValueError("a value is not a number")
     if row["at"] is not None and len(row["at"]) != len(row["curve"]):
         raise ValueError("the curve is not whole")
     if not isinstance(row["target"], int | None):
-        raise TypeError("the target is no number")
+        raise TypeError("the target is not a number")

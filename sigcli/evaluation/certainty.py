@@ -90,7 +90,7 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
         labels += [] if label is None else [label]
     if len(found) < 2 or len({x.shape for x in found}) > 1:
         raise UsageError(
-            "the checks of certainty need two images or more, all of one size", given=f"{len(found)} images"
+            "the certainty metrics need at least two images, all of one size", given=f"{len(found)} images"
         )
     return torch.stack(found).cpu(), labels, failed
 

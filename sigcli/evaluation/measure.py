@@ -187,9 +187,9 @@ class Measuring:
         seen = torch.from_numpy(shown.max(-1) > 127)
         if not bool(seen.any()):
             white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
-            raise AttributionError(f"the {name} shows nothing white in the part that the model sees{white}")
+            raise AttributionError(f"the {name} has nothing white in the part that the model sees{white}")
         if bool(seen.all()):
-            raise AttributionError(f"the {name} covers all that the model sees, so that there is nothing to locate")
+            raise AttributionError(f"the {name} covers all that the model sees, so there is nothing to locate")
         return seen
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:

@@ -134,7 +134,7 @@ def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run:
     if arrays is not None:
         return run if run is not None and options.out == str(run) else _claimed(arrays, session, options)
     if session.run is None:
-        raise UsageError("an evaluation is written to its run folder", given="write=False")
+        raise UsageError("an evaluation must write its run folder", given="write=False")
     return session.run.path
 
 
@@ -144,12 +144,12 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
     if lacking:
         verb = "needs" if len(lacking) == 1 else "need"
-        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Give their folder with --masks.")
     named = [] if options.images is None else listed(options.images)
     if any(map(is_array_path, named)):
-        raise UsageError("metrics are for classifiers of images", given=named[0], hint="Use sig explain for arrays.")
+        raise UsageError("metrics are for image classifiers", given=named[0], hint="Use sig explain for arrays.")
     if arrays and str(options.target).startswith("top:"):
-        raise UsageError("an array has one target", given=f"--target {options.target}", hint="Name a class.")
+        raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
 def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) -> None:
@@ -169,7 +169,7 @@ def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen
     running = [chosen.name for chosen in metrics if chosen.entry.properties["scope"] == "method"]
     if running:
         raise UsageError(
-            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, which arrays cannot",
+            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, so arrays are not enough",
             given=arrays, hint="Name the images and the method instead.",
         )  # fmt: skip
     changes = {"method": "occlusion", "settings": {}, "players": None, "baseline": None, "preset": None, "write": False}

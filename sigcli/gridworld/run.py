@@ -97,7 +97,7 @@ def _claimed(
 def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:
     """Every grid with every reward, each once, with its exact values."""
     if not grids or not rewards:
-        raise UsageError(f"no {'grid' if not grids else 'reward'} was named")
+        raise UsageError(f"no {'grid' if not grids else 'reward'} given")
     worlds = list(dict.fromkeys(World.parse(text) for text in grids))
     loaded = {name: load_reward(name) for name in rewards}
     return [Condition(world, name, reward) for world in worlds for name, reward in loaded.items()]
@@ -199,7 +199,7 @@ def _names(estimators: str | Sequence[str] | None, protocol: str) -> list[str]:
         return known
     names = [ESTIMATORS[name].name for name in _texts(estimators)]
     if not names:
-        raise UsageError("no estimator was named", allowed=", ".join(known))
+        raise UsageError("no estimator given", allowed=", ".join(known))
     absent = [name for name in names if name not in known]
     if absent:
         hint = "Leave --protocol out to compare it at equal evaluations."

@@ -84,10 +84,10 @@ def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,)), subject)[0]
         if not rules.rectifiers:
-            raise AttributionError(f"{method} changes what passes a ReLU, and the network has none")
+            raise AttributionError(f"{method} changes the gradient at ReLUs, and the network has none")
         if rules.others:
             others = ", ".join(dict.fromkeys(rules.others))
-            raise AttributionError(f"{method} has a rule for ReLU alone, and the network also rectifies by {others}")
+            raise AttributionError(f"{method} has a rule for ReLU only, and the network also uses {others}")
         (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     return values[0].detach(), agreed(passes, subject, score.detach())

@@ -61,10 +61,10 @@ def _gradcam(passes: Passes, subject: Subject, name: str | None, *, relu: bool, 
     found = (weights * activation).sum(1, keepdim=True)
     note = _early(layer) if name is None else ""
     if not bool(found.any()):
-        note = f"the map is 0 everywhere: so are the weights or the values of the layer '{layer.name}'"
+        note = f"the map is 0 everywhere, since the weights or the activations of the layer '{layer.name}' are 0"
     elif relu and not bool((found > 0).any()):
         what = "against" if sign > 0 else "for"
-        note = f"the map is 0 everywhere: each place speaks {what} the class, and relu=true leaves that out"
+        note = f"the map is 0 everywhere: every position is evidence {what} the class, and relu=true drops it"
     return Attribution(on_pixels(found.relu() if relu else found, subject), score, passes.evaluations, note=note)
 
 
@@ -73,8 +73,8 @@ def _early(layer: Layer) -> str:
     if layer.after <= 0.5:
         return ""
     return (
-        f"the default layer '{layer.name}' is early, with {layer.after:.0%} of the network's work on the image after it: "
-        "there is no later place that everything passes (others: sig list layers, --set layer=NAME)"
+        f"the default layer '{layer.name}' is early: {layer.after:.0%} of the network's work on the image comes after it, "
+        "and everything passes through no later layer (others: sig list layers, --set layer=NAME)"
     )
 
 
@@ -120,7 +120,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
     activation, gradient, score = _layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
     if gradient is None or not uniform(gradient):
         raise AttributionError(
-            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam has no such need."
+            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam works without it."
         )
     of_class = (gradient.sum((2, 3), keepdim=True) * activation).sum(1, keepdim=True)
     return Attribution(on_pixels(of_class, subject) / subject.x[0].numel(), score, passes.evaluations)

@@ -116,7 +116,7 @@ def effective_coalitions(
     parts = [part for part in parts if len(part)]
     if not parts:
         raise AttributionError(
-            "no player makes a difference to any coalition of the pool", hint="Use coalitions=sampled."
+            "no player changes the score of any coalition of the pool", hint="Use coalitions=sampled."
         )
     turns = draws.rows(draws.stream(_key(subject, "effective"), "turn"), 0, len(parts), 1)[:, 0]
     alphas = [(np.arange(len(part)) * _GOLDEN + turn) % 1 for part, turn in zip(parts, turns, strict=True)]

@@ -65,7 +65,7 @@ def max_shap(
     found = next((closed_form(a, r) for a, r in readings if _agrees(scores, asked, a, r)), None)
     if found is None:
         raise AttributionError(
-            "max-shap needs a score that is the largest of what its players bring, and this one is not",
+            "max-shap needs a score that is the maximum of what its players contribute, and this one is not",
             hint="bshap explains any score.",
         )
     total = float(scores[1] - empty)

@@ -79,7 +79,7 @@ def checked_copy(module: nn.Module, x: Tensor) -> nn.Module:
     copied = kept(module, "copy", lambda: out_of_place(module))
     if not same_function(module, copied, x):
         raise AttributionError(
-            "the network computes something else without its in-place layers: it reads a tensor that a layer overwrote",
+            "the network gives other results without its in-place layers: it reads a tensor that a layer overwrote",
             hint="Methods that leave the network as it is work: gradcam, ig, sig, rise, …",
         )
     return copied

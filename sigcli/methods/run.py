@@ -243,6 +243,6 @@ def checked(entry: Entry, found: Attribution) -> Attribution:
     if needs == "forward":
         raise AttributionError("the model's score of altered forms of this image is NaN or infinite")
     if needs == "hooks":
-        raise AttributionError("what the method carries through the network's layers is NaN or infinite")
+        raise AttributionError("what the method propagates through the network's layers is NaN or infinite")
     where = "between the baseline and this image" if entry.properties["complete"] else "for this image"
     raise AttributionError(f"the gradient of the model is NaN or infinite {where}")

@@ -39,7 +39,7 @@ _VIEWS = (
     torch.ops.aten._unsafe_view.default,
 )  # a rule's result may lie otherwise in memory
 _CAPPED = (functional.relu6, torch._C._nn.relu6_)  # type: ignore[attr-defined]
-UNTRACED = "the network does something else when its code is traced"
+UNTRACED = "the network behaves differently when it is traced"
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,7 @@ def _checked(module: nn.Module, images: Tensor) -> Tape:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # tracing runs foreign code, which fails in many ways
-        raise AttributionError(
-            f"the network's code cannot be traced, so that its activations cannot be told apart: {_line(error)}"
-        ) from error
+        raise AttributionError(f"the network cannot be traced operator by operator: {_line(error)}") from error
     found = _with_gradient(lambda leaf: replay(tape, plain, (leaf,)), images)
     expected = _with_gradient(module, images)
     tolerance = _TOLERANCE.get(images.dtype, 1e-2)
@@ -150,7 +148,7 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
     with torch.enable_grad(), _taken_apart(), _Spelt(), recorder:
         result = functionalize(function, remove="mutations")(*leaves)
     if not isinstance(result, Tensor):
-        raise AttributionError(f"the network returns no tensor but a {type(result).__name__}")
+        raise AttributionError(f"the network returns a {type(result).__name__} instead of a tensor")
     output = recorder.slots.get(id(result))
     if output is None:
         raise AttributionError("the network's outputs do not depend on the image")
@@ -206,7 +204,7 @@ class _Recorder(TorchDispatchMode):
         if not depending or (name in _FRESH and all(x is args[0] for x in depending)):
             return result
         if name == "_local_scalar_dense":
-            raise AttributionError("it reads values of the image to decide what to do")
+            raise AttributionError("its control flow depends on values of the image")
         if func._schema.is_mutable:
             raise AttributionError(f"it changes values in place by {name}")
         flat = tree_flatten(result)[0]
@@ -248,7 +246,7 @@ def replay(tape: Tape, rule: Rule, inputs: Sequence[Any]) -> Any:
 
     def value(x: Any) -> Any:
         if isinstance(x, Slot) and x.index not in values:
-            raise AttributionError("the network reads the places of maxima, for which there is no rule")
+            raise AttributionError("the network uses the indices of maxima, for which there is no rule")
         return values[x.index] if isinstance(x, Slot) else x
 
     for step in tape.steps:

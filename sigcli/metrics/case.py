@@ -49,7 +49,7 @@ class Case:
         size = tuple(self.subject.x.shape[-2:])
         if self.values.ndim not in (2, 3) or tuple(self.values.shape[-2:]) != size:
             raise AttributionError(
-                "the attribution has another size than the image",
+                "the attribution does not have the size of the image",
                 given=tuple(self.values.shape),
                 allowed=f"(C, {size[0]}, {size[1]})",
             )
@@ -58,10 +58,10 @@ class Case:
         if self.mask is not None:
             if tuple(self.mask.shape) != size:
                 raise AttributionError(
-                    "the mask has another size than the image", given=tuple(self.mask.shape), allowed=f"{size}"
+                    "the mask does not have the size of the image", given=tuple(self.mask.shape), allowed=f"{size}"
                 )
             if not bool(self.mask.any()) or bool(self.mask.all()):
-                raise AttributionError("the mask holds nothing, or everything, so that there is nothing to locate")
+                raise AttributionError("the mask is empty or covers everything, so there is nothing to locate")
         values = self.values.double().to(self.subject.x.device)
         object.__setattr__(self, "relevance", values if values.ndim == 2 else values.sum(0))
 
@@ -99,14 +99,14 @@ class Case:
         """
         if self.mask is None:
             raise AttributionError(
-                "localisation needs a mask of the object", hint="Name a folder of masks with --masks."
+                "localisation needs a mask of the object", hint="Give a folder of masks with --masks."
             )
         return self.mask.to(self.relevance.device)
 
 
 def _places(values: Float[Tensor, "h w"]) -> Int64[Tensor, "h w"]:
     if bool((values == values[0, 0]).all()):
-        raise AttributionError("the map is the same everywhere, so that it puts the pixels in no order")
+        raise AttributionError("the map is the same everywhere, so it does not rank the pixels")
     order = torch.argsort(values.flatten(), stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
@@ -136,5 +136,7 @@ def reported(value: float | None, method: str) -> Measurement:
         method: that made the map, for the message.
     """
     if value is None:
-        raise AttributionError(f"{method} reports none, or the map was made before: see the run's results.csv")
+        raise AttributionError(
+            f"{method} does not report this value, or its array was saved before: see the run's results.csv"
+        )
     return Measurement(float(value))

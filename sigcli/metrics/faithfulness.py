@@ -132,7 +132,7 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
         steps: places k at which the model is asked, evenly from 0 to L; with steps = L it is the sum as defined.
     """
     if not 0 <= patch <= 100:
-        raise UsageError("patch must be a number of pixels from 0", given=patch)
+        raise UsageError("patch must be 0 or a positive number of pixels", given=patch)
     subject = case.subject
     if not 1 <= largest <= case.pixels:
         raise UsageError("largest must be a number of pixels", given=largest, allowed=f"1 to {case.pixels}")

@@ -17,7 +17,7 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
         tolerance: pixels by which it may miss; the paper allows 15 on its images.
     """
     if tolerance < 0:
-        raise UsageError("tolerance must be a number of pixels from 0", given=tolerance)
+        raise UsageError("tolerance must be 0 or a positive number of pixels", given=tolerance)
     width = case.relevance.shape[1]
     case.rank()  # refuses a map that points nowhere
     at = int(case.relevance.argmax())
@@ -53,8 +53,8 @@ def inside_outside(case: Case) -> Measurement:
         raise AttributionError("the map has no positive value")
     if outside == 0:
         raise AttributionError(
-            "the map has no positive value outside the mask, so that the ratio is infinite",
-            hint="relevance-mass, the share inside, is 1 there.",
+            "the map has no positive value outside the mask, so the ratio is infinite",
+            hint="relevance-mass, the fraction inside, is 1 there.",
         )
     return Measurement(inside / outside)
 

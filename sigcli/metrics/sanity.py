@@ -85,7 +85,7 @@ def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str 
     compare = _similarity(similarity)
     subject = case.subject
     if classes < 2:
-        raise AttributionError("the model has a single output, so that there is no other class")
+        raise AttributionError("the model has a single output, so there is no other class")
     key = draws.stream(subject.seed, subject.key, "random-logit")
     other = int(draws.integers(key, torch.zeros(1, dtype=torch.long), classes - 1))
     other += other >= subject.target
@@ -102,7 +102,7 @@ def _similarity(name: str):
 def _spearman(one: Tensor, other: Tensor) -> float:
     a, b = (np.asarray(rankdata(_flat(m).ravel())) for m in (one, other))
     if not np.ptp(a) or not np.ptp(b):
-        raise AttributionError("a map is the same everywhere, so that it is neither like nor unlike another")
+        raise AttributionError("a map is the same everywhere, so its similarity to another is undefined")
     return float(np.corrcoef(a, b)[0, 1])
 
 

@@ -16,7 +16,7 @@ def spearman(one: Case, other: Case) -> float:
     """
     a, b = _both(one, other)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise AttributionError("a map is the same everywhere, so that it has no ranks")
+        raise AttributionError("a map is the same everywhere, so it has no ranks")
     return float(np.corrcoef(one.mean_ranks, other.mean_ranks)[0, 1])
 
 

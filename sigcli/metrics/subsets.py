@@ -39,7 +39,7 @@ def _drops(found: Steps) -> Float[np.ndarray, " k"]:
 def _correlation(sums: np.ndarray, drops: np.ndarray) -> float:
     if np.ptp(sums) == 0 or np.ptp(drops) == 0:
         raise AttributionError(
-            "the map's sums, or the score's changes, are all equal, so that they have no correlation"
+            "the map's sums, or the score's changes, are all equal, so their correlation is undefined"
         )
     return float(np.corrcoef(sums, drops)[0, 1])
 
@@ -132,7 +132,7 @@ def infidelity(
         if not scaled:
             return Measurement(float(np.mean((sums - drops) ** 2)))
         if not np.any(sums) or not np.any(drops):
-            raise AttributionError("the map's sums, or the score's changes, are all zero, so that no factor suits")
+            raise AttributionError("the map's sums, or the score's changes, are all zero, so no factor can be fitted")
         beta = max(0.0, float(sums @ drops / (sums @ sums)))  # a map turned upside down is no better for it
         return Measurement(float(np.mean((beta * sums - drops) ** 2) / np.mean(drops**2)))
 

@@ -131,7 +131,7 @@ def device_error(reason: str, device: torch.device) -> ModelError | None:
     """The error for a network that insists on another device, if that is what the reason says."""
     if not re.search(r"cuda|nvidia|same device", reason, re.IGNORECASE):
         return None
-    hint = f"It may have a device written into it: save it again on {device.type}, or choose another --device."
+    hint = f"It may have a hard-coded device: save it again on {device.type}, or choose another --device."
     return ModelError(f"the network does not run on {device}: {reason}", hint=hint)
 
 

@@ -38,7 +38,7 @@ def output_folder(out: str | Path) -> Path:
     """
     if not str(out).strip() or "\0" in str(out):
         raise UsageError(
-            "the output folder has no name that can be", given=repr(str(out)), hint="For example --out sig-out."
+            "the output folder's name is impossible", given=repr(str(out)), hint="For example --out sig-out."
         )
     path = Path(out)
     try:
@@ -72,9 +72,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             and isinstance(found.get("images", []), list)
         )
         if not ours and Ledger.read(path) is not None:
-            raise ValueError("it is not as a run writes it")
+            raise ValueError("sig did not write it in this form")
     except (OSError, ValueError, RecursionError) as error:
-        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "take the file away"
+        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "remove the file"
         raise OutputError(
             "the manifest of the run folder cannot be read", given=file,
             hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",
@@ -121,8 +121,8 @@ def refuse(folder: Path, strange: Iterable[str], *, overwrite: bool = False) -> 
     found = list(dict.fromkeys(strange))
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        what = f"{folder} holds a {', '.join(found[:_NAMED])}{more} that is not of a run"
-        also = "; --overwrite replaces a run of sig and nothing else." if overwrite else "."
+        what = f"{folder} contains {', '.join(found[:_NAMED])}{more}, which sig did not write"
+        also = "; --overwrite replaces only what sig wrote." if overwrite else "."
         raise OutputError(what, hint=f"Name another --out{also}")
 
 
@@ -149,7 +149,7 @@ def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
     differing = [] if earlier is None else differences(earlier, manifest, images=not resume)
     if earlier is not None and resume and differing:
         raise OutputError(
-            f"{path} holds a run of another kind ({', '.join(differing)} differ)",
+            f"{path} holds a different kind of run ({', '.join(differing)} differ)",
             hint="Repeat the command of that run with --resume, or name another --out.",
         )
     if earlier is not None and differing and not overwrite:
@@ -311,7 +311,7 @@ class FolderLock:
             except BlockingIOError:
                 os.close(file)
                 raise OutputError(
-                    "another sig is writing in the output folder", given=path,
+                    "another sig process is writing in the output folder", given=path,
                     hint="Wait until it is done, or name another --out.",
                 ) from None  # fmt: skip
             except OSError:

@@ -249,7 +249,7 @@ def _entry(line: dict[str, Any]) -> Entry:
     facts = {str(name): value for name, value in line["facts"].items()}
     numbers = [value for name, value in facts.items() if name != "error"]
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
-        raise ValueError("a figure is no number")
+        raise ValueError("a value is not a number")
     files = {_inside(name): _stamp(known) for name, known in line["files"].items()}
     _inside(line["folder"])
     return Entry(**{**texts, "facts": facts, "files": files})

@@ -127,7 +127,7 @@ class EmbeddingDistance:
                 raise AttributionError("the embedding of the second image holds NaN or infinity")
             if self.distance == "cosine-distance" and not bool(found.any()):
                 raise AttributionError(
-                    "the embedding of the second image is zero, so that it makes no angle",
+                    "cosine distance is undefined: the embedding of the second image is zero",
                     hint="Use --output distance.",
                 )
             self._embedded[number] = found

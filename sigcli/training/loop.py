@@ -298,7 +298,7 @@ def _restored(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Re
         points = [Point(**point) for point in told["points"]]
         if told["recipe"] != asdict(recipe):
             raise OutputError(
-                "the checkpoint is of another training", given=path,
+                "the checkpoint belongs to another training", given=path,
                 hint="Repeat the command of that training with --resume, or leave --resume out.",
             )  # fmt: skip
         net.module.load_state_dict(_below(tensors, "net"))
@@ -326,5 +326,5 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     for number, parameter in enumerate(parameters):  # Adam itself would go on with whatever it is given
         shapes = {key: value.shape for key, value in state.get(number, {}).items()}
         if shapes != {"step": torch.Size(()), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
-            raise ValueError(f"what Adam knew of parameter {number} is not there")
+            raise ValueError(f"Adam's state of parameter {number} is missing")
     return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

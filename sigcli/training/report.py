@@ -17,7 +17,7 @@ def checks_told(figures: Mapping[str, float]) -> str:
     absence, neutral = figures["information_absence"], figures["neutrality"]
     return (
         f"At a certainty of 0 the prediction moves by {absence:.3f} with the input (information absence) and is "
-        f"{neutral:.3f} from the class shares (neutrality)."
+        f"{neutral:.3f} from the class frequencies (neutrality)."
     )
 
 

@@ -148,12 +148,12 @@ def _readable(seen: Decoded, classes: Sequence[str]) -> None:
     counts = torch.bincount(seen.labels, minlength=len(classes)).tolist()
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
-        raise UsageError("a class has no image to train on that can be read", given=", ".join(empty))
+        raise UsageError("a class has no readable training image", given=", ".join(empty))
     if len(seen.labels) < _LEAST:
         raise UsageError(
             "there are too few images to train on",
             given=len(seen.labels),
-            allowed=f"{_LEAST} or more, beside those held out",
+            allowed=f"{_LEAST} or more, not counting those held out",
         )
 
 

@@ -353,7 +353,7 @@ def test_folders_and_sizes_that_cannot_be_trained_on(tmp_path):
         (tmp_path / "broken" / "b" / f"{i}.png").write_bytes(b"nothing")
     for folder, options, says in (
         ("few", {"arch": "small-cnn", "image_size": 16}, "too few"),
-        ("broken", {"arch": "small-cnn", "image_size": 16}, "class has no image"),
+        ("broken", {"arch": "small-cnn", "image_size": 16}, "class has no readable"),
         ("few", {"arch": "vit_b_16", "image_size": 100}, "cannot take pictures of 100"),
         ("few", {"arch": "alexnet", "image_size": 32}, "cannot take pictures of 32"),
     ):

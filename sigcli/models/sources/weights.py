@@ -111,7 +111,9 @@ def read_state_dict(path: str | Path) -> State:
     path = Path(path)
     kind = sniff(path, "weights")
     if kind in ("torchscript", "export"):
-        raise ModelError("a whole program where weights were expected", given=path, hint=f"Try: --model '{path}'.")
+        raise ModelError(
+            "the file holds a whole program instead of weights", given=path, hint=f"Try: --model '{path}'."
+        )
     if kind == "unknown":
         raise ModelError(
             "not a weights file",

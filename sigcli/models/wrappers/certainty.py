@@ -22,7 +22,9 @@ from sigcli.inputs.images import read_image
 
 from ..model import Model
 
-_FORM = "LEFT,TOP,RIGHT,BOTTOM in shares of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
+_FORM = (
+    "LEFT,TOP,RIGHT,BOTTOM as fractions of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
+)
 
 
 class Masked(nn.Module):
@@ -119,8 +121,8 @@ def looked_into(model: Model) -> nn.Module:
 def takes_none(what: str, name: str) -> UsageError:
     """The error for something that needs a certainty where the network takes none."""
     return UsageError(
-        f"{what} needs a network that takes a certainty per pixel, and this one takes none", given=f"--model {name}",
-        hint="Train one: sig train FOLDER --arch resnet18 --certainty; or try it with --model shapes, which takes it.",
+        f"{what} needs a certainty-aware model, and this one is not", given=f"--model {name}",
+        hint="Train one: sig train FOLDER --arch resnet18 --certainty; or try --model shapes, which is certainty-aware.",
     )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ def _source(spec: str | nn.Module, weights: str | None, place: torch.device) -> 
     entry = source_of(spec)
     if entry.properties["arrays"] is None:
         raise ModelError(
-            f"{spec} is a network of pictures and cannot explain arrays",
+            f"{spec} is a network for images and cannot explain arrays",
             allowed="a TorchScript or .pt2 file, or package.module:function",
         )
     try:
