@@ -1,4 +1,4 @@
-"""Catalogues: one table per package whose entries are text, so that listing them imports no torch.
+"""Catalogues: one table per package whose entries are text, so listing them imports no torch.
 
 Adding an entry is one function and one line in a table; its options are the function's keyword-only arguments, and
 `--help`, `--set name=value`, the manifest and the contract tests all follow from table and signature.

@@ -1,4 +1,4 @@
-"""How files are written: aside, flushed to the disk and renamed, so that no reader and no crash sees half of one.
+"""How files are written: aside, flushed to the disk and renamed, so no reader and no crash sees half of one.
 
 Numbers and texts of CSV files are here too, since every table shows them alike.
 """
@@ -41,7 +41,7 @@ def figure(value: float | None) -> str:
 def safe_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula and no reader for two rows; `cell_text` gives it back.
 
-    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so that two texts stay two. Control
+    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so two texts stay two. Control
     characters are written out, see `sigcli.names`; a line break stays, in quotes.
 
     >>> safe_cell("=SUM(A1)"), safe_cell("'=SUM(A1)"), safe_cell("goldfish")
@@ -68,7 +68,7 @@ def aside_of(path: Path) -> Path:
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name beside its place, flush it to the disk and rename it.
 
-    Nothing is left where writing fails. Whoever is killed leaves a file that `remove_leftovers` knows.
+    Nothing is left where writing fails. A process that is killed leaves a file that `remove_leftovers` knows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_of(path)
@@ -82,7 +82,7 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def flush(path: Path) -> None:
-    """Bring a file's content to the disk, so that a rename never outlives it."""
+    """Bring a file's content to the disk, so a rename never outlives it."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 

@@ -40,7 +40,7 @@ class Option:
         read: turns what was typed into the field's value; raises UsageError.
         metavar: placeholder of its value in `--help`.
         shown: how `--help` shows the default: a text, False for not at all, True as it is.
-        kept: whether the manifest of a run keeps it, so that the run's model and score can be had again.
+        kept: whether the manifest of a run keeps it, so the run's model and score can be had again.
         argument: it is an argument of the command line, without a flag.
         command_line: False for an option that only Python has.
         was: names that it had in the version before; they still work, with a note.
@@ -210,7 +210,7 @@ def type_text(kind: Any) -> str:
 
 
 def numbers(name: str) -> Callable[[str | None], tuple[float, ...] | None]:
-    """Reads numbers separated by commas; the function raises UsageError where they are none."""
+    """A reader of numbers separated by commas; it raises UsageError for anything else."""
 
     def read(text: str | None) -> tuple[float, ...] | None:
         if text is None:

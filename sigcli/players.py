@@ -57,7 +57,7 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     """Players from their text.
 
     Args:
-        spec: see `FORMS`, or an (H, W) tensor of whole numbers. Patches are rows×columns; where the size does not
+        spec: see `FORMS`, or an (H, W) tensor of integers. Patches are rows×columns; where the size does not
             divide the image, the last row and column of patches are smaller ([SIG] leaves this open).
         image: (C, H, W) with values in 0..1; superpixels are cut along its edges.
 

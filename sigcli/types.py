@@ -79,7 +79,7 @@ class Attribution:
         stderr: (C, H, W) standard error of `values`, or None where nothing was sampled.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum of the values over each player, or None.
-        seconds: share of the wall time that this explanation took.
+        seconds: wall time of this explanation, or its part of that of shared batches.
         note: what the user should know of this map, a sentence without a full stop; empty where there is nothing.
     """
 

@@ -87,7 +87,7 @@ class _Function:
 
 
 class ShapleyIntegratedGradients:
-    """Shapley Integrated Gradients ([SIG] Algorithm 1) for code that was built for captum's IntegratedGradients.
+    """Shapley Integrated Gradients ([SIG] Algorithm 1) with the interface of captum's IntegratedGradients.
 
     Args:
         forward_func: inputs → outputs (N, …), a module or a function.
@@ -136,14 +136,14 @@ class ShapleyIntegratedGradients:
 
         Args:
             inputs: (N, …) floating point, or a tuple of such tensors.
-            baselines: the default sample x', a tensor that broadcasts to the input, a number, or a tuple; 0 by default.
+            baselines: the baseline x', a tensor that broadcasts to the input, a number, or a tuple; 0 by default.
             target: output index: an int, a tuple, a tensor or list of N ints, or a list of N tuples.
-            additional_forward_args: passed on after the inputs; tensors of length N go with their rows.
+            additional_forward_args: passed on after the inputs; tensors of length N are split by row.
             n_steps: gradient evaluations per example, as in captum.
             method: "stratified" (one random node per coalition, unbiased), or one of captum's rules, which share n_steps
                 between coalitions and 5 nodes for each.
-            internal_batch_size: points per gradient evaluation of the model; it may be below N. By default 64.
-            return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), (N,).
+            internal_batch_size: points per gradient evaluation; it may be below N. By default 64.
+            return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), of shape (N,).
             players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side,
                 14×14 from 28, and single positions otherwise. Several inputs are laid side by side as positions.
             sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
@@ -152,7 +152,7 @@ class ShapleyIntegratedGradients:
             seed: of the random draws.
 
         Returns:
-            Attributions of the inputs' shape and form, and the delta where it was asked for.
+            Attributions of the inputs' shape and form, and the delta if requested.
 
         Raises:
             UsageError: inputs, baselines, targets or options that do not fit.

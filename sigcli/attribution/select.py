@@ -35,7 +35,7 @@ class Chosen:
     Args:
         entry: of the catalogue.
         options: option name → typed value, only those that were set.
-        alias: what the user calls it, so that one method can stand beside itself with other options.
+        alias: what the user calls it, so one method can stand beside itself with other options.
     """
 
     entry: Entry

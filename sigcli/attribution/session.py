@@ -44,7 +44,7 @@ class Session:
         drawing: how maps are shown.
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate.integrate`.
-        alone: no two explanations share a batch, so that each has wall time of its own.
+        alone: no two explanations share a batch, so each has wall time of its own.
         most: images that any pass of the model may hold, where the user has said so.
     """
 
@@ -99,7 +99,7 @@ def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = Non
 
     Raises:
         UsageError: an option that cannot be used.
-        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)

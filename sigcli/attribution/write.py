@@ -113,7 +113,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
 
 
 def _reload(run: RunFolder, item: Explanation) -> Explanation:
-    """Read back what an earlier run left, so that the pictures of a resumed run show what those of a whole one do."""
+    """Read back what an earlier run left, so the pictures of a resumed run show what those of a whole one do."""
     if item.values is not None:
         return item
     entry = run.ledger.entries[item.image, item.method, str(item.target)]

@@ -25,15 +25,15 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     A gradient ascent (Adam, in the pixel range) on the entropy of the probabilities, from the middle of the range with a
     little noise that is seeded by the image; it ends after `argument` steps (default 200) or once the entropy is 99.9 % of
     that of equal probabilities, and gives the image of highest entropy on the way. One gradient evaluation a step, which the
-    method's own figure leaves out; learned once per image.
+    method's own count leaves out; learned once per image.
 
     Args:
         subject: whose model is asked.
         argument: number of steps, or nothing.
 
     Raises:
-        AttributionError: nobody said which model, it has no gradient, or it gives NaN.
-        UsageError: a number of steps that is none.
+        AttributionError: no model was given, it has no gradient, or it gives NaN.
+        UsageError: an invalid number of steps.
     """
     if argument and (not argument.isdigit() or int(argument) < 1):
         raise UsageError("baseline 'max-entropy' needs a number of steps of at least 1", given=argument)

@@ -148,7 +148,7 @@ class Batcher(Generic[R]):
             nor on where a run was interrupted.
         twins: on a CPU, which has other kernels for a single image, fill up a batch of one to two while memory lasts.
         contain: whatever is raised for one request becomes its `error`, and the others go on. A batch that fails is tried
-            request by request, each in the places that it has in it, so that the others get what they get undisturbed.
+            request by request, each in the places that it has in it, so the others get what they get undisturbed.
         progress: called after each batch with the number of its items.
     """
 

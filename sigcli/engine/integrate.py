@@ -70,7 +70,7 @@ def outcomes(
 ) -> Iterator[Attribution | SigError]:
     """As `integrate`, but whatever is raised for one task comes in its place, and the others go on.
 
-    Where a batch fails, its tasks are tried one by one in the places that they have in it, so that the others get exactly
+    Where a batch fails, its tasks are tried one by one in the places that they have in it, so the others get exactly
     the values of an undisturbed run.
     """
     path = _Path(scorer, Batches(max(1, batch_size)), check)

@@ -1,7 +1,7 @@
 """The model's passes for one explanation: in batches, halved where the device runs out of memory, and counted.
 
 Methods that follow no plan (`kind` "direct") get one of these instead of a bare scorer. It never keeps more than one batch
-of images, so that memory does not depend on how many a method asks for.
+of images, so memory does not depend on how many a method asks for.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Passes:
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, for methods that look into it.
+        """The network itself, for methods that use its layers.
 
         Raises:
             AttributionError: the score is of a function, not of a network.

@@ -1,6 +1,6 @@
 """Nodes and weights on [0, 1]. A rule is data that checks itself when it is used; adding one is one line of the table.
 
-Weights sum to 1 in every rule, so that the integral of a constant is exact (captum's `riemann_trapezoid` sums to 0.98 at
+Weights sum to 1 in every rule, so the integral of a constant is exact (captum's `riemann_trapezoid` sums to 0.98 at
 50 steps). `order` is the rate p of the error O(steps^-p) on a smooth integrand; the tests fit it.
 """
 

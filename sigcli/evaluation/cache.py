@@ -1,4 +1,4 @@
-"""Figures that an earlier measurement of the same folder left, so that `--resume` measures nothing twice."""
+"""Metric values that an earlier measurement of the same folder left, so `--resume` measures nothing twice."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..runs.folder import append_whole, going_on, save_text
 from .value import MetricValue
 
 FILE = "metrics.jsonl"
-"""One object per figure, with its curve and the digest of all that it depends on."""
+"""One object per metric value, with its curve and the digest of all that it depends on."""
 
 
 def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, peers: ImageSet) -> str:
-    """Of everything that a figure depends on: the map, the image, the model, the metric with its options.
+    """Of everything that a metric value depends on: the map, the image, the model, the metric with its options.
 
     Args:
         session: its model, score and seed.
@@ -51,7 +51,7 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
 
 
 class Kept:
-    """The figures of `metrics.jsonl`, and the file itself.
+    """The metric values of `metrics.jsonl`, and the file itself.
 
     Args:
         folder: of the evaluation.
@@ -71,7 +71,7 @@ class Kept:
         )
 
     def known(self, blank: MetricValue) -> MetricValue | None:
-        """The figure with the value that it has already, or None."""
+        """The metric value that is known already, or None."""
         row = self._found.get(blank.digest)
         if row is None:
             return None
@@ -79,7 +79,7 @@ class Kept:
         return replace(blank, value=float(row["value"]), at=at, curve=curve)
 
     def add(self, figure: MetricValue) -> None:
-        """Keep one more figure; one that failed is not kept, and is tried again."""
+        """Keep one more metric value; one that failed is not kept, and is tried again."""
         if figure.value is None or not figure.digest or figure.digest in self._found:
             return
         row = {
@@ -96,7 +96,7 @@ class Kept:
             append_whole(self._path, json.dumps(row) + "\n")
 
     def settle(self, figures: Sequence[MetricValue], images: Collection[str]) -> None:
-        """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.
+        """Put the file in the order of the metric values; earlier values of other metrics come after them.
 
         Args:
             figures: all of this measurement.

@@ -38,8 +38,8 @@ def judge_certainty(
     Args:
         session: whose network is asked, about whose images.
         chosen: of the metrics `information-absence` and `neutrality`.
-        truth: image → class, whose shares neutrality is measured from; without, from the mean prediction of the images, as
-            in [ICG] A.3.1.
+        truth: image → class; neutrality is measured from the frequencies of the classes, or without truth from the mean
+            prediction of the images, as in [ICG] A.3.1.
 
     Raises:
         UsageError: fewer than two images can be read, or images of different sizes.
@@ -71,7 +71,7 @@ def _row(one: Chosen, value: float, count: int, failed: int) -> dict[str, Any]:
 
 
 def _on_device(network: checks.CertaintyModel, device: torch.device) -> checks.CertaintyModel:
-    """A network that takes images and certainty from the host, so that no more than a batch of them is on its device."""
+    """A network that takes images and certainty from the host, so no more than a batch of them is on its device."""
     return lambda x, c: network(x.to(device), c.to(device)).to(x.device)
 
 

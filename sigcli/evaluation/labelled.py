@@ -59,7 +59,7 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
         classes: their number.
 
     Raises:
-        UsageError: no such file, no such columns, an image twice, or a label that is no class.
+        UsageError: no such file, no such columns, an image twice, or a label that is not a class.
     """
     if not path.is_file():
         raise UsageError("no such labels file", given=path)

@@ -1,4 +1,4 @@
-"""Metrics tried on a made-up image before anything is computed, so that mistakes in a command cost nothing. No printing."""
+"""Metrics tried on a made-up image before anything is computed, so mistakes in a command cost nothing. No printing."""
 
 from __future__ import annotations
 

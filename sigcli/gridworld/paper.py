@@ -1,4 +1,4 @@
-"""The papers' own protocol for GridWorld: N baselines from the share Q of coalitions, 50 steps each ([SIG] Table 2).
+"""The papers' own protocol for GridWorld: N baselines from the fraction Q of coalitions, 50 steps each ([SIG] Table 2).
 
 Elsewhere every estimator gets the same number of evaluations. Here a method costs what it costs in [SIG]: the single
 baselines are integrated once, in 50 steps; SIG integrates from each of its N coalitions in 50 steps, and draws them from

@@ -45,7 +45,7 @@ FILES = (
 
 @door(GridworldOptions)
 def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
-    """Play GridWorld ([SIG] Experiments): exact Shapley values, networks that learn the game, and every estimator.
+    """Run the GridWorld experiments of [SIG]: exact Shapley values, networks that learn the game, and every estimator.
 
     Call it with options as arguments, or with `GridworldOptions` and a listener.
 
@@ -67,7 +67,7 @@ def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
     for condition, chosen in zip(conditions, named, strict=True):
         study.cases.append(_case(condition, chosen, options, where, listener))
         if folder is not None and (not again or condition is conditions[-1]):  # a whole run stands until then
-            write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
+            write_tables(study.cases, folder)  # after each condition, so finished work is there whatever follows
     if folder is not None and options.pictures:
         from .figures import draw_study
 

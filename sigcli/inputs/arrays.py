@@ -1,6 +1,6 @@
-"""Samples that are no pictures: rows of tables, sequences of embeddings, spectra; any array of floats in a `.npy` file.
+"""Samples that are not pictures: rows of tables, sequences of embeddings, spectra; any array of floats in a `.npy` file.
 
-An array of any shape is explained as one row of features, (1, 1, F), so that everything above works with it; the model gets
+An array of any shape is explained as one row of features, (1, 1, F), so everything above works with it; the model gets
 its shape back.
 """
 

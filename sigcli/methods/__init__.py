@@ -10,9 +10,9 @@ Properties:
     sampled: random draws, hence a standard error, unless `stderr` is False.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
-    arrays: also explains arrays that are no pictures.
+    arrays: also explains arrays that are not pictures.
     unit: the values' unit in words where it is neither.
-    certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
+    certainty: True where the model must be certainty-aware; values are then (1, H, W).
     only: "linear" or "max" where it explains scores of that kind alone and refuses others.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default

@@ -37,7 +37,7 @@ def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _GUIDED), passes.evaluations)
 
@@ -52,7 +52,7 @@ def deconvolution(passes: Passes, subject: Subject) -> Attribution:
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _DECONVOLUTION), passes.evaluations)
 
@@ -66,7 +66,7 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
         layer: of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
 
     Raises:
-        AttributionError: a network without ReLU, without a layer that has a map, or that cannot be looked into.
+        AttributionError: a network without ReLU, without a layer that has a map, or without accessible layers.
         UsageError: no such layer.
     """
     values, score = _ruled(passes, subject, _GUIDED)

@@ -1,7 +1,7 @@
 """Class activation maps: what a layer sees where, weighted by how much the score depends on it.
 
 A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and shared out
-equally among the channels, so that the sum over channels is the map.
+equally among the channels, so the sum over channels is the map.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu:
         relu: leave out what speaks against the class, as the paper does.
 
     Raises:
-        AttributionError: no layer with a map, or a network that cannot be looked into.
+        AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
     return _gradcam(passes, subject, layer, relu=relu, sign=1.0)
@@ -48,7 +48,7 @@ def gradcam_counterfactual(
         relu: leave out what speaks for the class.
 
     Raises:
-        AttributionError: no layer with a map, or a network that cannot be looked into.
+        AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
     return _gradcam(passes, subject, layer, relu=relu, sign=-1.0)
@@ -103,7 +103,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
 
     A is what the pooling averages and w the linear layer's row of the class, which is the gradient of the logit by the
     average: Grad-CAM with relu=false is this map up to a factor. A network that ends in pooling alone, after a 1×1
-    convolution (SqueezeNet), has the class's map in A already. Values are divided by the number of pixels, so that they
+    convolution (SqueezeNet), has the class's map in A already. Values are divided by the number of pixels, so they
     are in the logit's unit: their sum is the logit without its bias (up to the scaling of the map where its side does not
     divide the image's).
 
@@ -112,7 +112,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
         subject: what is explained.
 
     Raises:
-        AttributionError: the network ends in something else or cannot be looked into, or the score is no logit.
+        AttributionError: the network ends in something else or has no accessible layers, or the score is not a logit.
     """
     passes.needs_logit("CAM")
     check_layers(passes.module)

@@ -17,7 +17,7 @@ def sampled_corners(partition: Players, reference: Reference, subject: Subject, 
 
     Args:
         partition: of the pixels into n players.
-        reference: the default sample x'.
+        reference: the baseline x'.
         subject: what is explained.
         orders: number of orders, even.
     """

@@ -1,4 +1,4 @@
-"""Paths that are no straight lines between images: Blur IG, Guided IG; and IDGI's share of each step."""
+"""Paths that are not straight lines between images: Blur IG, Guided IG; and IDGI's division of each step."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
 def idgi(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50) -> Attribution:
     """Important Direction Gradient Integration, Yang, Wang, Bilgic 2023, Algorithm 1, on the straight path of IG.
 
-    The change of the score on a step is shared out in proportion to the squared gradient at its start, so that values sum to
+    The change of the score on a step is shared out in proportion to the squared gradient at its start, so values sum to
     F(x) - F(x') exactly wherever no gradient vanishes.
 
     Args:
         passes: of the model.
         subject: what is explained.
-        baseline: the default sample x'.
+        baseline: the baseline x'.
         steps: gradient evaluations along the line.
 
     Raises:
@@ -100,12 +100,12 @@ def guided_ig(
 ) -> Attribution:
     """Guided Integrated Gradients, Kapishnikov et al. 2021, section 4: move the values of least gradient first.
 
-    The path depends on the gradients, one step after the other, so that nothing is batched.
+    The path depends on the gradients, one step after the other, so nothing is batched.
 
     Args:
         passes: of the model.
         subject: what is explained.
-        baseline: the default sample x'.
+        baseline: the baseline x'.
         steps: gradient evaluations along the path.
         fraction: of the values, those of smallest gradient, that may move at a time.
         distance: how far a value may be ahead of or behind the straight path, 0..1 (the authors' max_dist).

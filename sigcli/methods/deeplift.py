@@ -30,7 +30,7 @@ def deeplift(passes: Passes, subject: Subject, *, baseline: str | Tensor = "blac
         baseline: the reference x'.
 
     Raises:
-        AttributionError: an operator without a rule, or a network that cannot be looked into.
+        AttributionError: an operator without a rule, or a network without accessible layers.
     """
     reference = single_baseline(baseline, subject)
     values, differences, score = _deeplift(passes, subject, reference[None])

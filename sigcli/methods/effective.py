@@ -34,19 +34,19 @@ def effective_shapley(
 ) -> Attribution:
     """Effective Shapley, [ES] Algorithm 1: the mean difference that a player makes to its effective coalitions.
 
-    Coalitions of all sizes form a pool. For each player those to which it makes a difference are classed by the difference
-    and their size, drawn in the shares of Eq. 5, and averaged. What it promises is the ratio of Shapley values: how often a
-    player makes no difference is left out, so that the values do not sum to a score difference, and have no unit to compare
-    with other methods.
+    Coalitions of all sizes form a pool. For each player, the coalitions whose score it changes are grouped by that change
+    and their size, drawn in the proportions of Eq. 5, and averaged. Only ratios of Shapley values are estimated: how often
+    a player changes nothing is left out, so the values do not sum to a score difference and cannot be compared with those
+    of other methods.
 
     Args:
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent on the pool, at least n(n + 3)/2.
-        tolerance: share of the greatest difference in the pool up to which a coalition is not effective ([ES] has 0, but no
-            two outputs of a network are equal).
+        tolerance: fraction of the greatest difference in the pool up to which a coalition is not effective; [ES] has 0, but
+            no two outputs of a network are equal.
         bins: classes of differences, which in a network's output do not repeat.
         draws: T, effective coalitions drawn for each player, with repetition.
 

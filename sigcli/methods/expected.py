@@ -34,7 +34,7 @@ def gradient_shap(
         passes: of the model.
         subject: what is explained.
         samples: draws of a reference r, α and noise ε.
-        sigma: standard deviation of ε, as a share of the pixel range.
+        sigma: standard deviation of ε, as a fraction of the pixel range.
         baselines: "images" draws r from the other images (with replacement only once all were used), "uniform" is uniform
             noise.
 

@@ -19,7 +19,7 @@ from .common import at_least
 from .shapley_values import per_pixel
 
 _EXACT = 1e-4
-"""Share of the spread of the scores by which a maximum may miss one."""
+"""Fraction of the spread of the scores by which a maximum may miss one."""
 
 
 def max_shap(
@@ -43,7 +43,7 @@ def max_shap(
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         checks: random coalitions on which the score must be the maximum.
 
     Raises:

@@ -66,7 +66,7 @@ def lime(
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         samples: forward passes; the first is of the whole image.
         width: of the kernel.
         ridge: penalty on the squared coefficients.
@@ -139,7 +139,7 @@ def rise(
     scores = passes.scores(images, samples, subject)
     if centre:
         scores = scores - scores.mean()
-    # Centred scores sum to 0, so that taking E[M] off the masks changes no value; without it the error would be overstated.
+    # Centred scores sum to 0, so taking E[M] off the masks changes no value; without it the error would be overstated.
     offset = keep if centre else 0.0
     for first in range(0, samples, passes.batch_size):
         part = slice(first, min(first + passes.batch_size, samples))

@@ -39,7 +39,7 @@ def bshap(
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent.
 
     Raises:
@@ -70,7 +70,7 @@ def shapley_sampling(
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         orders: random orders of the players, rounded up to pairs; each costs n - 1 forward passes.
 
     Raises:
@@ -100,7 +100,7 @@ def kernelshap(
         passes: of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent, at least 2n + 2.
 
     Raises:
@@ -122,7 +122,7 @@ def low_order_shap(
         passes: of the model.
         subject: what is explained.
         players: the partition, at most 16 players.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
 
     Raises:
         UsageError: too many players, or unknown players or baseline.

@@ -58,7 +58,7 @@ class Step:
         name: of the operator, the same for all its overloads.
         args: with a `Slot` for each value that depends on the input; constants as they are.
         kwargs: likewise.
-        results: the slots that the results fill, None for those that are no tensors.
+        results: the slots that the results fill, None for those that are not tensors.
         last: slots that no later step reads.
     """
 
@@ -143,7 +143,7 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
     Raises:
         AttributionError: the function reads single values of what depends on the inputs, or its result does not.
     """
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so that no layer takes a shortcut
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so no layer takes a shortcut
     recorder = _Recorder(leaves)
     with torch.enable_grad(), _taken_apart(), _Spelt(), recorder:
         result = functionalize(function, remove="mutations")(*leaves)
@@ -157,7 +157,7 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
 
 @contextmanager
 def _taken_apart() -> Iterator[None]:
-    """Attention as products and a softmax, not as one fused operator that no rule can look into."""
+    """Attention as products and a softmax, not as one fused operator that no rule covers."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,7 +1,7 @@
 """Metrics: pure functions that measure an explanation. A table of text; unit and direction stand beside the name.
 
 Properties:
-    scope: what is measured. "map": a `Case`; the function gives a figure, or a plan for the shared loop of removals.
+    scope: what is measured. "map": a `Case`; the function returns a value, or a plan for the shared loop of removals.
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
     takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
         model: see `sigcli.evaluation.model`.
@@ -12,7 +12,7 @@ Properties:
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
-    interval: "wilson" where it is a share of right answers among images.
+    interval: "wilson" where it is a fraction of right answers among images.
 """
 
 from __future__ import annotations

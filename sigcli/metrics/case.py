@@ -118,8 +118,8 @@ class Measurement:
     """A metric's result.
 
     Args:
-        value: the figure.
-        at: (k,) places of its curve, for example shares of removed pixels; None where it has none.
+        value: the metric's value.
+        at: (k,) places of its curve, for example fractions of removed pixels; None where it has none.
         curve: (k,) the curve, of which `value` is the area or mean.
     """
 
@@ -129,7 +129,7 @@ class Measurement:
 
 
 def reported(value: float | None, method: str) -> Measurement:
-    """A figure that the explanation itself brings; raises AttributionError where it brings none.
+    """A value that the explanation itself reports; raises AttributionError where it reports none.
 
     Args:
         value: the column of `results.csv`, see `column` in the table of metrics.

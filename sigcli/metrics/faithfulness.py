@@ -1,6 +1,6 @@
 """Does the model need what the map points at? Curves of the score while pixels are removed or inserted in its order.
 
-Each function makes a `Removal` and says how its steps become a figure, so that all of them share the loop of
+Each function makes a `Removal` and says how its steps become a value, so all of them share the loop of
 `sigcli.metrics.removal` and its batches.
 """
 
@@ -27,7 +27,7 @@ class Plan:
 
     Args:
         removal: what the model is to be run on.
-        finish: from what it says to the figure.
+        finish: from what it says to the value.
     """
 
     removal: Perturbation
@@ -35,7 +35,7 @@ class Plan:
 
 
 def _counts(pixels: int, steps: int, share: float = 1.0) -> Int64[Tensor, " k"]:
-    """Numbers of pixels at steps + 1 places, evenly from none to a share of all."""
+    """Numbers of pixels at steps + 1 places, evenly from none to a fraction of all."""
     if steps < 1 or not 0 < share <= 1:
         raise UsageError("steps must be at least 1 and the share above 0 and up to 1", given=f"{steps}, {share}")
     return torch.linspace(0, share * pixels, steps + 1, dtype=torch.float64).round().long()
@@ -87,7 +87,7 @@ def morf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
     Args:
         case: what is measured.
         imputation: what stands in for removed pixels.
-        steps: L, so that the mean is over L + 1 places.
+        steps: L; the mean is over L + 1 places.
         share: of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=False)
@@ -99,7 +99,7 @@ def lerf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
     Args:
         case: what is measured.
         imputation: what stands in for removed pixels.
-        steps: L, so that the mean is over L + 1 places.
+        steps: L; the mean is over L + 1 places.
         share: of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=True)
@@ -122,11 +122,11 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
     """iAccuracy, [SIG] "Performance of Explanation": 1/(L+1) · Σ_{k=0..L} 1[argmax F(xᵏ) = argmax F(x⁰)].
 
     xᵏ is the image without its k most attributed pixels; lower is better. The curve is iAcc(L) for growing L, as [SIG]
-    Figs 7 and 13 draw it, and the figure is its last place.
+    Figs 7 and 13 draw it, and the value is its last place.
 
     Args:
         case: what is measured.
-        imputation: the default value that removed pixels are set to.
+        imputation: the baseline that removed pixels are set to.
         patch: p = 0..3; removing a pixel removes the (p+1)×(p+1) square around it ([SIG] Fig. 13).
         largest: L, at most the number of pixels.
         steps: places k at which the model is asked, evenly from 0 to L; with steps = L it is the sum as defined.

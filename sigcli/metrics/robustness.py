@@ -29,8 +29,8 @@ def max_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
 
     Args:
         case: what is measured.
-        explain: the method; it keeps its own draws, so that the figure is of the method and not of its sampling noise.
-        radius: r, as a share of the pixel range.
+        explain: the method; it keeps its own draws, so the value measures the method and not its sampling noise.
+        radius: r, as a fraction of the pixel range.
         samples: images near by.
     """
     return Measurement(float(_changes(case, explain, radius, samples).max()))
@@ -42,7 +42,7 @@ def avg_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
     Args:
         case: what is measured.
         explain: the method.
-        radius: as a share of the pixel range.
+        radius: as a fraction of the pixel range.
         samples: images near by.
     """
     return Measurement(float(_changes(case, explain, radius, samples).mean()))

@@ -32,7 +32,7 @@ def parameter_randomisation(
         similarity: spearman or ssim, both of the maps' absolute values.
 
     Returns:
-        The similarity to the first map at each share of randomised layers; the value is that of the fully random model.
+        The similarity to the first map at each fraction of randomised layers; the value is that of the fully random model.
     """
     compare = _similarity(similarity)
     if stages < 1:

@@ -21,7 +21,7 @@ def spearman(one: Case, other: Case) -> float:
 
 
 def top_overlap(one: Case, other: Case, *, share: float = 0.05) -> float:
-    """Share of the most relevant pixels that two maps have in common: |A ∩ B| / |A|.
+    """Fraction of the most relevant pixels that two maps have in common: |A ∩ B| / |A|.
 
     Args:
         one: a map.

@@ -103,7 +103,7 @@ def infidelity(
     Args:
         case: what is measured.
         imputation: the baseline that the squares are set to.
-        side: of the squares, as a share of the image's shorter side.
+        side: of the squares, as a fraction of the image's shorter side.
         samples: squares, at random places.
         scaled: multiply the map by the factor from 0 that suits it best (theirs for comparing methods), and divide the error
             by the mean square of the score's drops: 0 is perfect, 1 is a map that says nothing, or the opposite.

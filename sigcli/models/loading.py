@@ -70,7 +70,7 @@ def load_model(
         the model; its `notes` say what was assumed.
 
     Raises:
-        ModelError: nothing of that name, no weights, or it is no classifier of images.
+        ModelError: nothing of that name, no weights, or it is not a classifier of images.
         UsageError: a device that is not there, or preprocessing values that make no sense.
 
     >>> model = load_model("squeezenet1_1", weights="none")

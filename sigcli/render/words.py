@@ -21,7 +21,7 @@ _STYLE = (
 def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit: str) -> str:
     """A page with every name in order on a colour for its value: red for the score, blue against it, none for 0.
 
-    Names and texts are escaped, so that a word may hold anything; the value is shown where the pointer rests.
+    Names and texts are escaped, so a word may hold anything; the value is shown where the pointer rests.
 
     Args:
         names: of the players, as words of a sentence.

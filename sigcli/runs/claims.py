@@ -259,7 +259,7 @@ def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path
     """The default output folder: `stem`, or `stem-2`, `stem-3` … where that holds another run.
 
     A folder whose run has the same spec and images is used again: the same command writes the same files. `resume` finds
-    that folder, so that it need not be named.
+    that folder, so it need not be named.
     """
     number = 1
     while True:
@@ -284,7 +284,7 @@ def folder_for(out: str | Path | None, stem: str, manifest: Mapping[str, Any], *
 class FolderLock:
     """Held while a process writes in a folder; ends with the process, however that ends.
 
-    The folder itself is locked, so that nothing is left to clean up. One process may hold it several times. File systems
+    The folder itself is locked, so nothing is left to clean up. One process may hold it several times. File systems
     without locks go without.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The run folder: manifest, results, arrays and pictures; complete at any moment, so that a run can be resumed.
+"""The run folder: manifest, results, arrays and pictures; complete at any moment, so a run can be resumed.
 
 Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand,
 and then the line of `files.jsonl` that owns them. When the run ends, both are put into the order of the inputs, and what an

@@ -39,7 +39,7 @@ class Entry:
         folder: of its files, relative to the run folder.
         label: of the target.
         output: what the score is.
-        facts: its figures, in full precision.
+        facts: its values, in full precision.
         files: name within the folder → size and digest.
         drawn: of all that its pictures depend on, empty where none were drawn.
         players: digest of its partition, empty where it has none.

@@ -34,7 +34,7 @@ class Estimate:
 
 
 def members_of(codes: Int[np.ndarray, " k"], n: int) -> Bool[np.ndarray, "k n"]:
-    """Memberships of coalitions given as whole numbers: player i is a member where bit i is set."""
+    """Memberships of coalitions given as integers: player i is a member where bit i is set."""
     return ((codes[:, None] >> np.arange(n)) & 1).astype(bool)
 
 

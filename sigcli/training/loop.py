@@ -1,6 +1,6 @@
 """Training with damaged inputs ([ICG] section 4 and A.3): the loop, its checkpoints, and the curves of Fig. 8.
 
-Every random draw of a step derives from (seed, step), so that a training that was interrupted goes on as if it had not been.
+Every random draw of a step derives from (seed, step), so a training that was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Recipe:
         rate: the highest learning rate of AdamW; it rises over the first steps and falls as a cosine.
         decay: weight decay.
         damage: train on damaged inputs with their certainty; without, on the pictures alone.
-        whole: share of each batch that is left whole, with a certainty of 1.
-        unknown: share of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
+        whole: fraction of each batch that is left whole, with a certainty of 1.
+        unknown: fraction of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
         seed: of all draws.
         optimiser: "adamw", or "adam" without weight decay.
         constant: the rate stays as it is from the first step to the last.
@@ -167,7 +167,7 @@ def train(
         batches: where its pictures come from.
         held: pictures to measure on.
         recipe: see `Recipe`.
-        checkpoint: written at each point, so that `resume` can go on from there.
+        checkpoint: written at each point, so `resume` can go on from there.
         resume: go on from the checkpoint, if there is one.
         progress: called with the step, the steps in all, and the point where one was measured.
 
@@ -266,7 +266,7 @@ def _partly_damaged(images: Tensor, recipe: Recipe, generator: torch.Generator) 
 
 
 def _level(share: float) -> float:
-    """Learning rate as a share of the highest: up in the first twentieth, then down a cosine to a hundredth."""
+    """Learning rate as a fraction of the highest: up in the first twentieth, then down a cosine to a hundredth."""
     if share < _WARM:
         return 0.1 + 0.9 * share / _WARM
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - _WARM) / (1 - _WARM))) / 2

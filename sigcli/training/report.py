@@ -1,4 +1,4 @@
-"""What a training comes to: accuracy, information absence and neutrality, in numbers and in words."""
+"""Quality of a trained network: accuracy, information absence and neutrality, in numbers and in words."""
 
 from __future__ import annotations
 

@@ -39,14 +39,14 @@ FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a training ends with.
+    """Results of a training.
 
     Args:
         file: the network, for `--model`.
         classes: their names.
         figures: accuracy on held-out images; with certainty also damaged accuracy, information absence and neutrality.
         points: of the curves.
-        unread: images that were left out, one sentence each.
+        unread: images that were left out, with the reason in one sentence each.
         folder: of all files.
         title: of the curves.
     """
@@ -72,9 +72,9 @@ class Training:
 
 @door(TrainOptions)
 def train(options: TrainOptions, listener: Listener) -> Training:
-    """Train a classifier from nothing, with or without a certainty per pixel ([ICG] section 4).
+    """Train a classifier from scratch, certainty-aware or not ([ICG] section 4).
 
-    Call it with a folder of images by class and options as arguments, or with `TrainOptions` and a listener.
+    Call it with a folder of class subfolders and options as arguments, or with `TrainOptions` and a listener.
 
     Raises:
         UsageError: an option that cannot be used, or a folder without classes.

@@ -435,7 +435,7 @@ def test_pickled_and_torn_files_fail_alone(here):
 
 
 def test_evaluate_refuses_arrays(here):
-    with pytest.raises(UsageError, match="images"):
+    with pytest.raises(UsageError, match="image classifiers"):
         prepare_evaluation(EvaluateOptions("rows", model="nets:row"))
 
 

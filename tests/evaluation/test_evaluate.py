@@ -164,7 +164,7 @@ def test_the_command_takes_a_run_with_its_own_model(here):
     torch.jit.trace(other, torch.zeros(1, 3, 20, 20)).save("net.pt")
     refused = CliRunner().invoke(app, ["evaluate", "run", "--metric", "deletion"])
     assert refused.exit_code == 2
-    assert "weights are not those of the run" in " ".join(refused.output.split())
+    assert "weights differ from those of the run" in " ".join(refused.output.split())
 
 
 def test_a_resumed_measurement_measures_nothing_twice(here, monkeypatch):

@@ -246,7 +246,7 @@ class TestNetworks:
     def test_a_network_without_convolution_is_refused(self):
         with pytest.raises(UsageError, match="does not begin with a convolution"):
             CertaintyAware(nn.Sequential(nn.Flatten(), nn.Linear(3, 2)))
-        with pytest.raises(UsageError, match="three colours"):
+        with pytest.raises(UsageError, match="RGB pictures only"):
             trained.build(Trained("resnet18", ("a", "b"), True, Preprocess(64, 64, (0.5,), (0.25,))))
         with pytest.raises(UsageError, match="Did you mean 'resnet18'"):
             trained.build(Trained("resnet81", ("a", "b"), True, Preprocess(64, 64)))

@@ -106,7 +106,7 @@ _RESERVED = frozenset(["self", "torch", "device", "inf", "nan", "fx_pytree", "py
 
 
 def _integer(value: Any) -> int:
-    """A whole number of 64 bits, with a sign or without: torch holds no other."""
+    """A 64-bit integer, signed or unsigned: torch holds no other."""
     if type(value) is not int or not -(1 << 63) <= value < 1 << 64:
         raise _fail("number", value)
     return value

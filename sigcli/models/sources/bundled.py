@@ -1,4 +1,4 @@
-"""The network that comes with `sig`, so that everything works at once and offline."""
+"""The network that comes with `sig`, so everything works at once and offline."""
 
 from __future__ import annotations
 

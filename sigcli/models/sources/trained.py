@@ -46,7 +46,7 @@ class Trained:
     Args:
         arch: a name of `OWN` or of torchvision.
         classes: names of the classes.
-        certainty: whether it takes a certainty per pixel.
+        certainty: whether it is certainty-aware.
         preprocess: how it is fed.
         figures: what was measured when it was trained.
     """

@@ -28,7 +28,7 @@ _FORM = (
 
 
 class Masked(nn.Module):
-    """A network that takes a certainty, given the same one for every image; no branch, so that its code can be traced.
+    """A network that takes a certainty, given the same one for every image; no branch, so its code can be traced.
 
     Args:
         inner: (N, C, H, W), certainty (N, 1, H, W) → (N, classes).
@@ -99,10 +99,10 @@ def masked(model: Model, spec: str | Path) -> Model:
 
     Args:
         model: that takes a certainty.
-        spec: LEFT,TOP,RIGHT,BOTTOM in shares of the image, or the path of an image that is white where it is masked.
+        spec: LEFT,TOP,RIGHT,BOTTOM as fractions of the image, or the path of an image that is white where it is masked.
 
     Raises:
-        UsageError: the model takes no certainty, or the area is none.
+        UsageError: the model takes no certainty, or the area is invalid.
     """
     if not isinstance(model.module, Aware):
         raise takes_none("--mask-certainty", model.name)
@@ -114,7 +114,7 @@ def masked(model: Model, spec: str | Path) -> Model:
 
 
 def looked_into(model: Model) -> nn.Module:
-    """The network whose layers methods look into, under its own names: unwrapped unless an area is masked."""
+    """The network whose layers methods use, under its own names: unwrapped unless an area is masked."""
     return model.module.looked_into if isinstance(model.module, Aware) else model.module
 
 

@@ -22,7 +22,7 @@ Kind = tuple[str, str]
 BANDS = 5
 """Up to so many methods have bands; more would cover each other."""
 _FLIPPED = "share of the superpixels removed"
-"""IROF is the area over its curve, so that a good map has a high figure and a low curve."""
+"""IROF is the area over its curve, so a good map has a high value and a low curve."""
 
 
 def draw_evaluation(
@@ -78,7 +78,7 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
 
 
 def _lines(axis: Axes, found: Mapping[str, list[Row]], styles: Mapping[str, Look], *, bands: bool) -> None:
-    """The curves of a panel; earlier lines are thicker and markers are staggered, so that none is hidden by a later one."""
+    """The curves of a panel; earlier lines are thicker and markers are staggered, so none is hidden by a later one."""
     names = list(found)
     widths = np.linspace(min(3.4, 1.6 + 0.25 * (len(names) - 1)), 1.2, len(names))
     for i, (name, width) in enumerate(zip(names, widths, strict=True)):
@@ -164,7 +164,7 @@ def _lacking(rows: Sequence[Row], names: Sequence[str]) -> bool:
 
 
 def _matrix(axis: Axes, rows: Sequence[Row], names: Sequence[str], column: str, *, counts: bool) -> None:
-    """Figures of all pairs as coloured cells; grey where a method would meet itself, a dash where there is none."""
+    """Values of all pairs as coloured cells; grey where a method would meet itself, a dash where there is none."""
     m = len(names)
     matrix, n = np.full((m, m), np.nan), np.zeros((m, m), int)
     for row in rows:

@@ -50,7 +50,7 @@ def text_inches(text: str, size: float, weight: str = "normal") -> float:
 
 
 def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, note: str = "") -> None:
-    """Names of all methods under the panels, in as many columns as fit, so that the figure grows; `note` over them."""
+    """Names of all methods under the panels, in as many columns as fit, so the figure grows; `note` over them."""
     width, height = map(float, figure.get_size_inches())
     widest = max(text_inches(name, 8) for name in named) + 0.75
     handles = [

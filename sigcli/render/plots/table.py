@@ -106,7 +106,7 @@ def _cell(axis: Axes, x: float, y: float, row: Row | None, *, strong: bool, coun
 
 
 def _number(value: float) -> str:
-    """Three places, or three figures where these would say nothing.
+    """Three decimals, or three significant digits where these would say nothing.
 
     >>> _number(0.0), _number(-0.25), _number(1.234e-5), _number(123456.0)
     ('0.000', '-0.250', '1.23e-05', '1.23e+05')
