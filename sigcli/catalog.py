@@ -107,7 +107,7 @@ def convert(entry: Entry, settings: Mapping[str, str]) -> dict[str, Any]:
     """Turn `--set` texts into the typed options of an entry.
 
     Args:
-        entry: whose options are set.
+        entry: the entry whose options are set.
         settings: option name → text.
 
     Returns:

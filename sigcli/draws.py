@@ -56,7 +56,7 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
     """Uniform numbers in the open interval (0, 1), 52 bits in float64, (k, n); on the device of `draws`.
 
     Args:
-        key: of the stream.
+        key: key of the stream.
         draws: indices of the draws.
         size: how many numbers n per draw.
     """

@@ -30,20 +30,20 @@ PANELS = (MODEL, METHOD, METRIC, COMPUTE, OUTPUT)
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option beside its name, type and default.
+    """Everything about an option except its name, type and default.
 
     Args:
-        help: one or two sentences, for `--help`, the docs and the docstring of the Python function.
+        help: one or two sentences for `--help`, the docs and the docstring of the Python function.
         panel: heading of `--help` under which it stands.
         flags: its names on the command line; by default `--name`, with dashes.
-        kind: its type on the command line, where that is not the field's: a type, or None for the field's own.
+        kind: its type on the command line; None for the type of the field.
         read: turns what was typed into the field's value; raises UsageError.
         metavar: placeholder of its value in `--help`.
         shown: how `--help` shows the default: a text, False for not at all, True as it is.
-        kept: whether the manifest of a run keeps it, so the run's model and score can be had again.
+        kept: whether the manifest of a run keeps it, so the run's model and score can be restored.
         argument: it is an argument of the command line, without a flag.
         command_line: False for an option that only Python has.
-        was: names that it had in the version before; they still work, with a note.
+        was: its names in the previous version; they still work, with a note.
     """
 
     help: str
@@ -252,7 +252,7 @@ def folder_option(name: str, *, free: bool = True) -> Any:
     """The option `out` of a command.
 
     Args:
-        name: of the folder that it writes without --out.
+        name: name of the folder that it writes without --out.
         free: whether it takes the next free name where that folder holds another run.
     """
     told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}."

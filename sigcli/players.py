@@ -127,7 +127,7 @@ def of_array(spec: str, shape: Sequence[int]) -> Int64[Tensor, "1 f"]:
 
     Args:
         spec: see `ARRAY_FORMS`; `pixels` is another word for `features`.
-        shape: of the sample.
+        shape: shape of the sample.
 
     Raises:
         UsageError: no such form or axis, a label map of another shape or type, or fewer than two players.
@@ -197,9 +197,9 @@ def names_of(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tu
     of the indices will do: "N3–O4" is the pair of "N3" and "O4".
 
     Args:
-        path: of the sample.
-        count: of its players.
-        shape: of the sample.
+        path: path of the sample.
+        count: number of its players.
+        shape: shape of the sample.
         spec: what its players were made from.
 
     Raises:

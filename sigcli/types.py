@@ -42,7 +42,7 @@ class Subject:
         low: value of a black pixel in the model's input space, broadcastable to (C, 1, 1).
         high: value of a white pixel, likewise.
         key: 64-bit content key of the image, from which every random draw derives.
-        seed: of the run.
+        seed: seed of the run.
         peers: the other images, or None where there are none.
         model: images (N, C, H, W) → scores (N, classes) for baselines that are learned from it, or None.
         head: what that model's outputs are.

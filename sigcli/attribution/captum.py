@@ -36,7 +36,7 @@ class _Function:
 
     Args:
         forward: captum's forward_func, taking the inputs and the additional arguments.
-        shapes: of one example of each input.
+        shapes: shapes of one example of each input.
         target: (N, axes) or (1, axes) indices of the output, see `_table`; None for a single output.
         extra: additional forward arguments.
         rows: number of examples.
@@ -149,7 +149,7 @@ class ShapleyIntegratedGradients:
             sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
             form: "to-input", "from-default" or "both", see there.
             normalise: per-player normalisation, see there.
-            seed: of the random draws.
+            seed: seed of the random draws.
 
         Returns:
             Attributions of the inputs' shape and form, and the delta if requested.

@@ -25,7 +25,7 @@ class Explanation:
         image: its name in the run.
         method: what the user calls it: its name in the catalogue, or an alias.
         target: class index, or None where the image could not be read.
-        label: of the target, empty where the model has none.
+        label: label of the target, empty where the model has none.
         score: F(x).
         output: kind of score: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
         seconds: wall time; explanations in the same batches divide it.
@@ -42,8 +42,8 @@ class Explanation:
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         seen: what the model saw of the sample.
-        folder: of its files, relative to the run folder.
-        name: of its files: the method, and the class where several are explained.
+        folder: folder of its files, relative to the run folder.
+        name: name of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit, if it is neither.
         resumed: an earlier run made it; its row was read back.

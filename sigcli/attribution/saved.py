@@ -59,7 +59,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
 
     Args:
         session: its images and model.
-        folder: of the arrays.
+        folder: folder of the arrays.
         only: names of methods, or None for all.
     """
     named = session.target if isinstance(session.target, int) else None

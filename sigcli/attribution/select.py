@@ -33,7 +33,7 @@ class Chosen:
     """A method with the options it will be called with (those of its signature that were set).
 
     Args:
-        entry: of the catalogue.
+        entry: entry of the catalogue.
         options: option name → typed value, only those that were set.
         alias: what the user calls it, so one method can stand beside itself with other options.
     """

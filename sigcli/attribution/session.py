@@ -38,7 +38,7 @@ class Session:
         methods: with their options.
         scorer: the score F.
         target: a class index, or ("top", K).
-        seed: of every random draw.
+        seed: seed of every random draw.
         batch_size: images per gradient evaluation of the model.
         run: the run folder, or None where nothing is written.
         drawing: how maps are shown.
@@ -94,7 +94,7 @@ def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = Non
     """Check everything that can be checked, load the model and open the run folder.
 
     Args:
-        options: of the run.
+        options: options of the run.
         verify: called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
 
     Raises:

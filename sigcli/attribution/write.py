@@ -97,7 +97,7 @@ def _stamps(base: Path, names: Sequence[str]) -> dict[str, Stamp]:
 
 
 def _drawn(item: Explanation, drawing: Drawing) -> str:
-    """A digest of all that the pictures of an explanation depend on, beside what makes it the item that it is."""
+    """A digest of all that the pictures of an explanation depend on, besides what identifies the item."""
     seen = item.seen
     return digest_of(
         item.image,

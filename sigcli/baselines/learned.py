@@ -28,7 +28,7 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     method's own count leaves out; learned once per image.
 
     Args:
-        subject: whose model is asked.
+        subject: the subject whose model is asked.
         argument: number of steps, or nothing.
 
     Raises:

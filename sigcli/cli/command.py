@@ -54,7 +54,7 @@ def command(
 
     Args:
         options: the dataclass from which the command line follows.
-        kept: what is said to stand where the command is interrupted; the function may change it as it goes.
+        kept: what the message says when the command is interrupted; the function may change it while it runs.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:

@@ -41,7 +41,7 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
     Args:
         columns: their headings; the first is never wrapped.
         right: headings of those whose cells stand at the right, as numbers do.
-        title: above it.
+        title: title above it.
     """
     made = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), title=title)
     made.title_style, made.title_justify = "italic", "left"
@@ -55,7 +55,7 @@ class Guard:
     """What stands when a command is interrupted.
 
     Args:
-        kept: in words, with what to do next.
+        kept: what is kept, in words, with what to do next.
     """
 
     kept: str

@@ -49,7 +49,7 @@ class Batches:
 
         Args:
             call: passes a batch through the model.
-            shape: of one image (C, H, W), for the message.
+            shape: shape of one image (C, H, W), for the message.
             count: images in the batch, where they are fewer than the size.
 
         Raises:
@@ -79,7 +79,7 @@ class Batches:
 
         Args:
             count: number of images.
-            shape: of one image (C, H, W), for the message.
+            shape: shape of one image (C, H, W), for the message.
             call: passes some of them through the model.
 
         Raises:

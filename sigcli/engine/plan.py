@@ -99,7 +99,7 @@ class Plan:
         paired: units 2b and 2b + 1 are two independent estimates of the same part b of the sum, of half its weight each, and
             parts differ; the standard error comes from the differences within the pairs. Otherwise every unit estimates
             the whole.
-        spent: passes of the model that went into choosing the points, beside those at the points.
+        spent: passes of the model that went into choosing the points, besides those at the points.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
@@ -190,7 +190,7 @@ def straight(
     """Straight lines from references 0..s-1 to the input: IG (s = 1), Expected Gradients, Gaussian noise.
 
     Args:
-        reference: whose index is the row.
+        reference: the reference whose index is the row.
         alpha: (s, q) nodes of each line.
         weight: (s, q) their weights.
         unit: the replicate of each line, see `Plan`.
@@ -232,7 +232,7 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     """Distinct end points of a plan's segments; those that cancel (the inner corners of a walk) are left out.
 
     Where more than `at_most` remain, the heavy ones are kept and of the others an evenly spaced sample stands for all, so
-    that the check costs little beside the integral.
+    that the check costs little compared with the integral.
     """
     s = plan.segments
     weights = plan.segment_weights()

@@ -35,7 +35,7 @@ from .tables import Row
 
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
-"""Tables and figures of the benchmark, beside those of the evaluation."""
+"""Tables and figures of the benchmark, besides those of the evaluation."""
 TIMINGS = ("alone", "shared")
 _HALVINGS = 3
 
@@ -48,7 +48,7 @@ class Benchmark:
         rows: those of `benchmark.csv`, by count, method, metric and imputation.
         counts: numbers of images, increasing.
         images: names of the images in the order of the benchmark; a count is the first so many.
-        evaluation: of the largest count.
+        evaluation: evaluation of the largest count.
         folder: where tables and figures are.
     """
 
@@ -172,8 +172,8 @@ def order_images(paths: Sequence[Source], seed: int) -> list[Source]:
     found has no part in it, and an image more or less leaves the others in their order.
 
     Args:
-        paths: of the images.
-        seed: of the order.
+        paths: paths of the images.
+        seed: seed of the order.
     """
     named = zip((name for name, _ in run_names(paths)), paths, strict=True)
     return [path for _, _, path in sorted((draws.stream(seed, "benchmark", name), name, path) for name, path in named)]

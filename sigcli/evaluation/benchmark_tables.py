@@ -17,7 +17,7 @@ class Spent:
 
     Args:
         image: its name in the run.
-        method: that made the map.
+        method: the method that made the map.
         seconds: wall time: its own, or its part of the batches that it shared.
         gradient_evaluations: forward and backward passes.
     """
@@ -41,11 +41,11 @@ def benchmark_rows(
     """Rows of `benchmark.csv`: for each count the statistics of the first so many images.
 
     Args:
-        figures: of all images.
-        costs: of all explanations that were made.
-        names: of all images, in the order of the benchmark.
+        figures: metric values of all images.
+        costs: costs of all explanations that were made.
+        names: names of all images, in the order of the benchmark.
         counts: increasing, the last one at most `len(names)`.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     rows = []
     for count in counts:

@@ -54,7 +54,7 @@ class Kept:
     """The metric values of `metrics.jsonl`, and the file itself.
 
     Args:
-        folder: of the evaluation.
+        folder: folder of the evaluation.
         resume: take over what is there; else all is measured, and what is there is replaced when that is done.
 
     `notes` says what of the file could not be read.

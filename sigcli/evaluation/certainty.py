@@ -1,4 +1,4 @@
-"""Whether a network has understood certainty, measured on a folder of images: the checks of [ICG] A.3.1 as metrics."""
+"""How well a network uses certainty, measured on a folder of images: the checks of [ICG] A.3.1 as metrics."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def judge_certainty(
     """Rows of `summary.csv` for the chosen checks, over the first 512 images.
 
     Args:
-        session: whose network is asked, about whose images.
-        chosen: of the metrics `information-absence` and `neutrality`.
+        session: the session whose network is asked, about whose images.
+        chosen: which of the metrics `information-absence` and `neutrality`.
         truth: image → class; neutrality is measured from the frequencies of the classes, or without truth from the mean
             prediction of the images, as in [ICG] A.3.1.
 

@@ -38,8 +38,8 @@ class Labelled:
     """What the model says of images whose class is known.
 
     Args:
-        rows: of `model.csv`: image, label, predicted, confidence, correct, in_top5.
-        summary: of `summary.csv`: accuracy, top-5 accuracy and calibration error.
+        rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
+        summary: rows of `summary.csv`: accuracy, top-5 accuracy and calibration error.
         diagram: reliability.
         missing: images that have no label, or cannot be read.
     """
@@ -55,7 +55,7 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
 
     Args:
         path: a column `image` (or file, filename, path) and one of `label`, `class_index`, `class_name`, ….
-        names: of the classes, where labels are names.
+        names: names of the classes, where labels are names.
         classes: their number.
 
     Raises:

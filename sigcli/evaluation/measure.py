@@ -49,7 +49,7 @@ class Measuring:
     """The metric values of a session's explanations, in order.
 
     Args:
-        session: whose explanations are measured.
+        session: the session whose explanations are measured.
         metrics: with their options.
         masks: image stem → file of its mask, white where the object is, or its boxes.
         smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.

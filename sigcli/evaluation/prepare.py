@@ -32,7 +32,7 @@ FILES = (
     METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
     "curves.png", "table.png", "agreement.png", "reliability.png",
 )  # fmt: skip
-"""Tables and figures of an evaluation, beside those of the run."""
+"""Tables and figures of an evaluation, besides those of the run."""
 OWN = (*FILES, FILE)
 
 

@@ -41,7 +41,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
 
     Args:
         metrics: with their options.
-        model: whose input is imitated.
+        model: the model whose input is imitated.
 
     Raises:
         UsageError: an option that fits no image: an unknown imputation, a count below 1.

@@ -154,7 +154,7 @@ class Comparison:
     """Compares the maps of one image and target with each other as they come; one image is kept at a time.
 
     Args:
-        session: whose methods are compared.
+        session: the session whose methods are compared.
         smooth: σ in pixels of the Gaussian that each map is blurred with, as for the metrics.
     """
 

@@ -70,7 +70,7 @@ class Trial:
         run: which of them.
         sampled: the N coalitions from which references are drawn.
         pool: (m,) codes of the fraction Q of coalitions that the network was trained on.
-        seed: of the experiment.
+        seed: seed of the experiment.
     """
 
     networks: StandIns

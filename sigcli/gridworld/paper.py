@@ -86,8 +86,8 @@ def from_pool(
         pool: codes of the coalitions that may be drawn.
         n: number of players.
         count: how many to draw.
-        weights: of the sizes k = 0..n-1, up to a factor.
-        key: of the stream of draws.
+        weights: weights of the sizes k = 0..n-1, up to a factor.
+        key: key of the stream of draws.
     """
     sizes = np.bitwise_count(pool.astype(np.uint64)).astype(np.int64)
     order = np.argsort(sizes, kind="stable")

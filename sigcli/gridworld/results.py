@@ -19,7 +19,7 @@ class SweepPoint:
     """One value of a swept parameter.
 
     Args:
-        value: of the parameter: a number of evaluations, or a fraction of the coalitions.
+        value: value of the parameter: a number of evaluations, or a fraction of the coalitions.
         coverage: fraction of the coalitions that the networks saw.
         measured: the estimates there.
     """

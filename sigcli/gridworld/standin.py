@@ -124,8 +124,8 @@ def train(
     Args:
         values: (2^n,) the value table.
         samples: (R, m) codes of the coalitions that each network may see.
-        recipe: of the training.
-        key: of the stream of draws: initial weights and batches.
+        recipe: recipe of the training.
+        key: key of the stream of draws: initial weights and batches.
         device: where to train.
         progress: called after each step with 1.
     """

@@ -33,7 +33,7 @@ class Condition:
 
     Args:
         world: the grid.
-        name: of the reward.
+        name: name of the reward.
         reward: its function.
         values: (2^n,) the exact value of every coalition.
         fractions: (n) exact Shapley values.
@@ -121,7 +121,7 @@ class Trained:
         networks: the stand-ins, one per run.
         codes: for each run the coalitions it saw, in random order.
         checks: one for each run.
-        seed: of the study.
+        seed: seed of the study.
     """
 
     condition: Condition
@@ -171,8 +171,8 @@ def prepare(
         condition: the game.
         runs: number of independent runs.
         coverage: fraction Q of the coalitions that a network sees.
-        seed: of the study; each run has samples, initial weights and draws of its own.
-        recipe: of the training.
+        seed: seed of the study; each run has samples, initial weights and draws of its own.
+        recipe: recipe of the training.
         device: where to train.
         progress: called with the number of training steps done since the last call.
     """

@@ -62,9 +62,9 @@ def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> 
     """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3); raises ImageError for 32-bit pixels.
 
     Args:
-        image: whose pixels are loaded.
+        image: the image whose pixels are loaded.
         container: its format, as Pillow names it.
-        path: of its file, for the message.
+        path: path of its file, for the message.
     """
     return np.array(_converted(_upright(image), container, path))
 

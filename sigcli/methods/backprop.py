@@ -28,12 +28,12 @@ _CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "
 def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
     """Guided backpropagation, Springenberg et al. 2015: at a ReLU only positive gradients of active units pass.
 
-    In score per unit of the model's input. A ReLU is whatever computes max(x, 0), by a layer, a function or a clamp; with a
-    ceiling (ReLU6) no gradient passes above it. Gates (sigmoid, tanh, softmax) and norms keep their gradient. A network that
-    also rectifies in another way (LeakyReLU, GELU, SiLU, Hardswish, …) is refused: the paper has no rule for it.
+    Values are in score per unit of the model's input. Any layer, function or clamp that computes max(x, 0) counts as a ReLU;
+    with a ceiling (ReLU6), no gradient passes above it. Gates (sigmoid, tanh, softmax) and norms keep their gradient.
+    Networks with other rectifiers (LeakyReLU, GELU, SiLU, Hardswish, …) are refused: the paper has no rule for them.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:
@@ -45,10 +45,10 @@ def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
 def deconvolution(passes: Passes, subject: Subject) -> Attribution:
     """Deconvolution, Zeiler, Fergus 2014: at a ReLU only positive gradients pass, of inactive units as well.
 
-    In score per unit of the model's input. What counts as a ReLU is as in `guided_backprop`.
+    Values are in score per unit of the model's input. The same functions count as ReLUs as in `guided_backprop`.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:
@@ -61,9 +61,9 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
     """Guided Grad-CAM, Selvaraju et al. 2017, section 3.2: guided backpropagation times Grad-CAM scaled to the image.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        layer: of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
+        layer: the layer of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
 
     Raises:
         AttributionError: a network without ReLU, without a layer that has a map, or without accessible layers.

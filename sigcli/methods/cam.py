@@ -1,6 +1,6 @@
-"""Class activation maps: what a layer sees where, weighted by how much the score depends on it.
+"""Class activation maps: the activations of a layer, weighted by how much the score depends on them.
 
-A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and shared out
+A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and divided
 equally among the channels, so the sum over channels is the map.
 """
 
@@ -21,11 +21,11 @@ def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu:
     """Grad-CAM, Selvaraju et al. 2017, Eq. 1 and 2: ReLU(Σ_k α_k A_k), α_k the mean over places of ∂F/∂A_k.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        layer: its name (`sig list layers --model …`: dotted, `layer:function` for what is a function's); by default the last
-            place with extent in the image that everything passes, see `sigcli.methods.places.last_layer`.
-        relu: leave out what speaks against the class, as the paper does.
+        layer: a name that `sig list layers --model …` lists, dotted, or `layer:function` for a function; by default the last
+            place with a spatial map that everything passes through, see `sigcli.methods.places.last_layer`.
+        relu: keep only evidence for the class, as the paper does.
 
     Raises:
         AttributionError: no layer with a map, or a network without accessible layers.
@@ -39,13 +39,13 @@ def gradcam_counterfactual(
 ) -> Attribution:
     """Grad-CAM's counterfactual form, Selvaraju et al. 2017, section 3.3: α_k the mean of -∂F/∂A_k.
 
-    High values mark what, once gone, would make the network surer of the class: evidence against it.
+    High values mark evidence against the class: without it, the network would be more certain of the class.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         layer: as in `gradcam`.
-        relu: leave out what speaks for the class.
+        relu: keep only evidence against the class.
 
     Raises:
         AttributionError: no layer with a map, or a network without accessible layers.
@@ -108,7 +108,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
     divide the image's).
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:

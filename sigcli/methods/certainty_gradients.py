@@ -22,9 +22,9 @@ def icg(
 
     Args:
         subject: what is explained.
-        steps: gradient evaluations along the path; at least 64 where probabilities are explained, which jump.
-        samples: paths; with several, each is of the image under low noise, and they are averaged ([ICG] A.4.1 takes 5).
-        sigma: standard deviation of that noise, as a fraction of the pixel range; nothing where there is one path.
+        steps: gradient evaluations along the path; at least 64 for probabilities, which jump.
+        samples: number of paths; several are averaged, each of the image with low noise ([ICG] A.4.1 takes 5).
+        sigma: standard deviation of that noise, as a fraction of the pixel range; unused with one path.
         rule: gauss-legendre, riemann-left, riemann-right, riemann-middle, trapezoid or stratified (random).
 
     Raises:

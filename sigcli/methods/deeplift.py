@@ -25,7 +25,7 @@ def deeplift(passes: Passes, subject: Subject, *, baseline: str | Tensor = "blac
     for the rules of maxima, products, softmax and LayerNorm, which the paper leaves open.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         baseline: the reference x'.
 
@@ -45,7 +45,7 @@ def deepshap(
     """DeepSHAP, Lundberg, Lee 2017, section 4.2: DeepLIFT averaged over references.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         samples: references drawn.
         baselines: "images" draws them from the other images (with replacement only once all were used), "uniform" draws

@@ -40,7 +40,7 @@ def effective_shapley(
     of other methods.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
         baseline: the baseline x' of absent players.
@@ -83,7 +83,7 @@ def effective_coalitions(
     Args:
         game: v(S) = F(b_S).
         n: number of players.
-        subject: whose draws these are.
+        subject: the subject whose draws these are.
         samples: how many coalitions, at least one for each player; a player without effective coalitions leaves out its own.
         pool: passes that may be spent on finding them.
         tolerance: see `effective_shapley`.

@@ -32,15 +32,15 @@ def max_shap(
 ) -> Attribution:
     """Max SHAP, Lundberg, Lee 2017, section 4.1: exact Shapley values of a score that is a maximum; others are refused.
 
-    The score is `v(S) = max(max_{i in S} a_i, max_{j not in S} r_j)`. What the players bring is read in two ways, and the
-    first that agrees with every score asked for is taken: a and r are the largest values of a player in the input and in
+    The score is `v(S) = max(max_{i in S} a_i, max_{j not in S} r_j)`. The contributions a and r are read in two ways, and
+    the first that agrees with every tested score is taken: a and r are the largest values of a player in the input and in
     the baseline (the network takes the maximum of its inputs), or a_i is the score of player i alone and r the score of the
-    baseline (a maximum of any functions of one player each, where the baseline brings no player more than the others).
-    Asked for are the empty and the full coalition, every player alone, all but one, and random coalitions; all where there
-    are no more than that.
+    baseline (a maximum of any functions of one player each, where the baseline contributes the same for every player).
+    Tested are the empty and the full coalition, every player alone, all but one, and random coalitions; or all coalitions
+    if there are no more.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
         baseline: the baseline x' of absent players.

@@ -41,9 +41,9 @@ def lrp(
     A maximum or minimum passes relevance to its winner; one with a constant is a function of single values, as a clamp.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        rule: of convolutions and linear layers; pooling, batch norms and sums of branches keep ε.
+        rule: rule for convolutions and linear layers; pooling, batch norms and sums of branches keep ε.
 
     Raises:
         AttributionError: an operator without a rule, a network without accessible layers, or a score that is not a logit.
@@ -56,7 +56,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     """Relevance of the values (C, H, W), the logit, and the relevance that biases take up.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         rule: see `lrp`.
         biases: whether to find out the last number, at the cost of another forward pass; NaN otherwise.

@@ -101,7 +101,7 @@ def _slope(function: Callable[[Tensor], Tensor], pair: Pair, difference: Tensor,
     """Δy/Δx; the derivative halfway where Δx is so small that rounding would show in the quotient.
 
     Args:
-        function: of single values.
+        function: function of single values.
         pair: its argument.
         difference: Δy.
         scale: on which it curves; 0 where it is of straight pieces, whose differences are exact, None for |x|.

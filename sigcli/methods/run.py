@@ -36,8 +36,8 @@ class Job(Generic[T]):
     """One subject to explain by one method.
 
     Args:
-        entry: of the catalogue of methods.
-        options: of the method.
+        entry: entry of the catalogue of methods.
+        options: options of the method.
         subject: what is explained.
         tag: whatever the caller knows it by; it comes back with the attribution.
     """

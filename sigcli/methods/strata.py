@@ -34,7 +34,7 @@ def strata(n: int, nodes: int, key: int) -> tuple[Coalitions, np.ndarray, np.nda
     Args:
         n: number of players.
         nodes: how many; an odd one is left out, so the halves are equal.
-        key: of the stream of draws.
+        key: key of the stream of draws.
 
     Returns:
         coalitions (k), α (k,), and the unit of each node (k,): 2b in the first half and 2b + 1 in the second where it lies

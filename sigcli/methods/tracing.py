@@ -54,8 +54,8 @@ class Step:
     """One call of an operator on values that depend on the input.
 
     Args:
-        operator: of ATen, without side effects.
-        name: of the operator, the same for all its overloads.
+        operator: operator of ATen, without side effects.
+        name: name of the operator, the same for all its overloads.
         args: with a `Slot` for each value that depends on the input; constants as they are.
         kwargs: likewise.
         results: the slots that the results fill, None for those that are not tensors.
@@ -77,7 +77,7 @@ class Tape:
     Args:
         steps: in the order of the computation, those only on which the output depends.
         output: the slot of the result.
-        dtype: in which it was recorded.
+        dtype: the dtype in which it was recorded.
     """
 
     steps: tuple[Step, ...]

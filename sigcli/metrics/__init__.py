@@ -7,7 +7,7 @@ Properties:
         model: see `sigcli.evaluation.model`.
     column: the metric is a column of `results.csv` of this name, which the explanation itself brings.
     needs: "mask" where the object's mask is needed.
-    unit: of the value.
+    unit: unit of the value.
     higher_is_better: its direction; None where neither is better.
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.

@@ -119,7 +119,7 @@ class Measurement:
 
     Args:
         value: the metric's value.
-        at: (k,) places of its curve, for example fractions of removed pixels; None where it has none.
+        at: (k,) points of its curve, for example fractions of removed pixels; None where it has none.
         curve: (k,) the curve, of which `value` is the area or mean.
     """
 
@@ -133,7 +133,7 @@ def reported(value: float | None, method: str) -> Measurement:
 
     Args:
         value: the column of `results.csv`, see `column` in the table of metrics.
-        method: that made the map, for the message.
+        method: the method that made the map, for the message.
     """
     if value is None:
         raise AttributionError(

@@ -1,4 +1,4 @@
-"""Whether a model has understood certainty: the two tests of Integrated Certainty Gradients, A.3.1."""
+"""How well a model uses certainty: the two tests of Integrated Certainty Gradients, A.3.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the model need what the map points at? Curves of the score while pixels are removed or inserted in its order.
+"""Does the model need what the map points at? Curves of the score as pixels are removed or inserted in its order.
 
 Each function makes a `Removal` and says how its steps become a value, so all of them share the loop of
 `sigcli.metrics.removal` and its batches.
@@ -60,23 +60,23 @@ def _probability_area(case: Case, imputation: str, steps: int, *, insert: bool) 
 
 
 def deletion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
-    """Deletion, Petsiuk, Das, Saenko 2018 ("RISE"): area under the target's probability while the most relevant pixels go.
+    """Deletion, Petsiuk, Das, Saenko 2018 ("RISE"): area under the target's probability as relevant pixels are removed.
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels, see `sigcli.metrics.imputation`.
-        steps: places of the curve; at each as many pixels more are removed. Their own code removes one row's worth a step.
+        imputation: what replaces removed pixels, see `sigcli.metrics.imputation`.
+        steps: points of the curve, evenly spaced in removed pixels; the authors' code removes one row's worth per step.
     """
     return _probability_area(case, imputation, steps, insert=False)
 
 
 def insertion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
-    """Insertion, Petsiuk, Das, Saenko 2018: area under the target's probability while the most relevant pixels come in.
+    """Insertion, Petsiuk, Das, Saenko 2018: area under the target's probability as the most relevant pixels are inserted.
 
     Args:
         case: what is measured.
         imputation: what the image starts from.
-        steps: places of the curve.
+        steps: points of the curve.
     """
     return _probability_area(case, imputation, steps, insert=True)
 
@@ -86,9 +86,9 @@ def morf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels.
+        imputation: what replaces removed pixels.
         steps: L; the mean is over L + 1 places.
-        share: of the pixels that are removed in the end.
+        share: fraction of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=False)
 
@@ -98,9 +98,9 @@ def lerf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels.
+        imputation: what replaces removed pixels.
         steps: L; the mean is over L + 1 places.
-        share: of the pixels that are removed in the end.
+        share: fraction of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=True)
 
@@ -122,14 +122,14 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
     """iAccuracy, [SIG] "Performance of Explanation": 1/(L+1) · Σ_{k=0..L} 1[argmax F(xᵏ) = argmax F(x⁰)].
 
     xᵏ is the image without its k most attributed pixels; lower is better. The curve is iAcc(L) for growing L, as [SIG]
-    Figs 7 and 13 draw it, and the value is its last place.
+    Figs 7 and 13 draw it, and the value is its last point.
 
     Args:
         case: what is measured.
         imputation: the baseline that removed pixels are set to.
         patch: p = 0..3; removing a pixel removes the (p+1)×(p+1) square around it ([SIG] Fig. 13).
         largest: L, at most the number of pixels.
-        steps: places k at which the model is asked, evenly from 0 to L; with steps = L it is the sum as defined.
+        steps: points k at which the model is evaluated, evenly from 0 to L; with steps = L it is the sum as defined.
     """
     if not 0 <= patch <= 100:
         raise UsageError("patch must be 0 or a positive number of pixels", given=patch)

@@ -70,7 +70,7 @@ def top_intersection(case: Case, *, share: float = 0.05) -> Measurement:
 
     Args:
         case: what is measured.
-        share: of the pixels that count as most relevant; at most as many as the object has.
+        share: fraction of the pixels that count as most relevant; at most as many as the object has.
     """
     if not 0 < share <= 1:
         raise UsageError("share must be above 0 and up to 1", given=share)

@@ -1,4 +1,4 @@
-"""Does the map change when the image hardly does? The method is run again on images near by."""
+"""Does the map change when the image hardly does? The method runs again on nearby images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def max_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
         case: what is measured.
         explain: the method; it keeps its own draws, so the value measures the method and not its sampling noise.
         radius: r, as a fraction of the pixel range.
-        samples: images near by.
+        samples: number of nearby images.
     """
     return Measurement(float(_changes(case, explain, radius, samples).max()))
 
@@ -43,7 +43,7 @@ def avg_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
         case: what is measured.
         explain: the method.
         radius: as a fraction of the pixel range.
-        samples: images near by.
+        samples: number of nearby images.
     """
     return Measurement(float(_changes(case, explain, radius, samples).mean()))
 

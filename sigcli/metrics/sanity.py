@@ -20,15 +20,15 @@ from .robustness import Explain
 def parameter_randomisation(
     case: Case, explain: Explain, model: nn.Module, *, stages: int = 6, similarity: str = "spearman"
 ) -> Measurement:
-    """Cascading randomisation from the top (MPRT), Adebayo et al. 2018, section 3.1: similarity as layers are lost.
+    """Cascading randomisation from the top (MPRT), Adebayo et al. 2018, section 3.1: similarity as layers are randomised.
 
     The layers that have weights are re-initialised from the output down, cumulatively, in as many stages as asked for.
 
     Args:
         case: what is measured.
         explain: the method, able to explain another model.
-        model: whose layers are randomised; it is not changed.
-        stages: places of the curve after the first.
+        model: the model whose layers are randomised; it is not changed.
+        stages: points of the curve after the first.
         similarity: spearman or ssim, both of the maps' absolute values.
 
     Returns:
@@ -74,12 +74,12 @@ def _reset(module: nn.Module) -> None:
 
 
 def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str = "spearman") -> Measurement:
-    """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity with the map of another class; lower is better.
+    """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity to the map of another class; lower is better.
 
     Args:
         case: what is measured.
         explain: the method.
-        classes: of the model.
+        classes: number of classes of the model.
         similarity: spearman or ssim, of the maps' absolute values.
     """
     compare = _similarity(similarity)

@@ -26,7 +26,7 @@ def top_overlap(one: Case, other: Case, *, share: float = 0.05) -> float:
     Args:
         one: a map.
         other: another of the same image.
-        share: of the pixels that count as most relevant.
+        share: fraction of the pixels that count as most relevant.
     """
     if not 0 < share <= 1:
         raise UsageError("share must be above 0 and up to 1", given=share)

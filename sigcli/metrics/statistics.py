@@ -24,7 +24,7 @@ class Summary:
     """A mean over images and its 95 % interval.
 
     Args:
-        mean: over the images that have a value; None where none has.
+        mean: mean over the images that have a value; None where none has.
         low: lower end of the interval, see `bootstrap`; None below two images. It does not leave the values' range.
         high: upper end.
         n: images that have a value.
@@ -47,7 +47,7 @@ def bootstrap(
 
     Args:
         values: one per image.
-        seed: of the resampling.
+        seed: seed of the resampling.
         within: least and greatest possible value, for example 0 and 1 of a fraction. An interval that reaches farther ends
             there: no mean lies beyond, so it holds the mean as often as before.
 
@@ -85,7 +85,7 @@ def paired(
     Args:
         one: image → value.
         other: image → value.
-        seed: of the resampling.
+        seed: seed of the resampling.
         within: least and greatest possible value of either; the difference of two fractions lies within -1..1.
     """
     both = [name for name in one if name in other]
@@ -98,7 +98,7 @@ def wilson(right: int, n: int) -> tuple[float, float]:
 
     Args:
         right: how many of them count.
-        n: of how many, 1 or more.
+        n: how many there are in all, 1 or more.
 
     >>> [round(end, 3) for end in wilson(3, 4)]
     [0.301, 0.954]

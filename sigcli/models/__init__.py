@@ -7,7 +7,7 @@ Properties:
     known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
         are read off the network.
     form: what is typed.
-    example: of a command.
+    example: an example of its use in a command.
 """
 
 from __future__ import annotations

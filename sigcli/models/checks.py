@@ -1,4 +1,4 @@
-"""Does this module behave as a classifier, with a gradient? If not, one clear message with the way out."""
+"""Check that a module behaves as a differentiable classifier; if not, one message says what to do."""
 
 from __future__ import annotations
 

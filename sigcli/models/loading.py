@@ -60,7 +60,7 @@ def load_model(
         crop: side of the central crop in pixels, likewise.
         mean: per channel (or one for all), where pixels are 0..1.
         std: per channel (or one for all), where pixels are 0..1.
-        size: of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
+        size: size of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
             that, or to `resize`, and cropped at its centre. In place of `crop`.
         class_names: a file with class names: one per line, or lines of `index,name`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.

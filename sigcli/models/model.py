@@ -1,4 +1,4 @@
-"""What a loaded classifier is, for everything above: a module, how to feed it, what its classes are called."""
+"""A loaded classifier: a module, its preprocessing and its class names."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Model:
         kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
-        notes: what was assumed, one sentence each, to be shown to the user.
+        notes: what was assumed, in one sentence each, shown to the user.
         certainty: whether it is certainty-aware; then the module also takes (N, C+1, H, W), with the certainty as
             the last channel (see `sigcli.models.wrappers.certainty`).
         mask: (H, W), True where the certainty of every image is 0, or None.
@@ -79,7 +79,7 @@ class Model:
 
     @property
     def answers(self) -> tuple[str, ...] | None:
-        """Names of the answers that an image may have: the labels; with a single output what it speaks against and for."""
+        """Names of the answers that an image may have: the labels, or for a single output the answers no and yes."""
         if not self.head.single:
             return self.labels
         return ("no", "yes") if self.labels is None else (f"not {self.labels[0]}", self.labels[0])

@@ -24,10 +24,10 @@ def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit
     Names and texts are escaped, so a word may hold anything; the value is shown where the pointer rests.
 
     Args:
-        names: of the players, as words of a sentence.
+        names: names of the players, as words of a sentence.
         values: (n,) of the players; the largest |value| gets the full colour, and a scale below says what it is.
-        title: over the words.
-        unit: of the values.
+        title: title over the words.
+        unit: unit of the values.
 
     >>> "&lt;b&gt;" in coloured_words(["<b>"], np.array([1.0]), title="t", unit="logit")
     True

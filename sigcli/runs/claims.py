@@ -104,8 +104,8 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     """Raise OutputError where files that are about to be written stand there already and are not a run's own.
 
     Args:
-        folder: of the run.
-        names: of the files.
+        folder: folder of the run.
+        names: names of the files.
         overwrite: asked for; it replaces a run, and the message says so.
     """
     mine = owned(manifest_or_none(folder))
@@ -199,8 +199,8 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
 
     Args:
         path: the folder.
-        manifest: of that run; None where it is damaged.
-        names: of files beside it that are the run's where its manifest does not tell.
+        manifest: manifest of that run; None where it is damaged.
+        names: names of files beside it that are the run's where its manifest does not tell.
     """
     ledger = Ledger.read(path)
     files = set() if ledger is None else {*ledger.files(), *ledger.left()}
@@ -241,8 +241,8 @@ def take(path: Path, names: Sequence[str], *, made: Sequence[str] = ()) -> None:
 
     Args:
         path: the folder.
-        names: of files that the run is about to write.
-        made: of files that it has written already.
+        names: names of files that the run is about to write.
+        made: names of files that it has written already.
 
     Raises:
         OutputError: one of `names` is a stranger's file, or the folder cannot be written.

@@ -192,7 +192,7 @@ class RunFolder:
         """Put table and ledger in order; once all is done, drop what the run does not own.
 
         Args:
-            order: of the rows.
+            order: order of the rows.
             whole: everything was done; otherwise what was not reached stays.
         """
         with self._guard, going_on(self.path):

@@ -36,12 +36,12 @@ class Entry:
         method: as the user named it.
         target: as text.
         content: hash of the image's pixels.
-        folder: of its files, relative to the run folder.
-        label: of the target.
+        folder: folder of its files, relative to the run folder.
+        label: label of the target.
         output: what the score is.
         facts: its values, in full precision.
         files: name within the folder → size and digest.
-        drawn: of all that its pictures depend on, empty where none were drawn.
+        drawn: digest of all that its pictures depend on, empty where none were drawn.
         players: digest of its partition, empty where it has none.
     """
 

@@ -82,7 +82,7 @@ def sizes_algorithm1(n: int, count: int, key: int) -> Int[np.ndarray, " count"]:
     Args:
         n: number of players.
         count: how many sizes B; the loop is truncated once it has them.
-        key: of the stream of draws; round r uses draw r.
+        key: key of the stream of draws; round r uses draw r.
 
     Returns:
         (count,) sizes in 0..n-1, in the order in which the loop accepts them.

@@ -86,11 +86,11 @@ def draw_effective(
 
     Args:
         pool: the sampled coalitions.
-        player: whose coalitions are drawn.
+        player: the player whose coalitions are drawn.
         count: T, how many are drawn, with repetition.
         tolerance: differences up to this do not count as effective.
         bins: classes of marginal values.
-        key: of the stream of draws.
+        key: key of the stream of draws.
 
     Returns:
         (T,) rows; none where no coalition is effective for the player.
@@ -127,7 +127,7 @@ def effective_shapley(
         game: see `sigcli.shapley.game.Game`.
         n: number of players.
         budget: evaluations that may be spent on the pool.
-        key: of the stream of draws.
+        key: key of the stream of draws.
         tolerance: fraction of the greatest difference in the pool below which a coalition is not effective.
         bins: classes of marginal values; a network's output does not repeat, so values are binned.
         count: T, effective coalitions drawn for each player.

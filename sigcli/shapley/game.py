@@ -25,7 +25,7 @@ class Estimate:
     Args:
         values: (n,), in the game's unit.
         evaluations: coalitions whose value was asked for.
-        stderr: (n,) standard error of the values, or None where there is none to be had.
+        stderr: (n,) standard error of the values, or None if there is none.
     """
 
     values: Float64[np.ndarray, " n"]

@@ -43,8 +43,8 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
     """Find a data set: `FOLDER/CLASS/…`, or `FOLDER/train/CLASS/…` and `FOLDER/val/CLASS/…`.
 
     Args:
-        folder: of the data set.
-        seed: of the split where there is no folder of held-out images.
+        folder: folder of the data set.
+        seed: seed of the split where there is no folder of held-out images.
 
     Raises:
         UsageError: no such folder, fewer than two classes, a class with fewer than two images, or folders that differ in
@@ -147,10 +147,10 @@ def batches(data: Decoded, side: int, size: int, *, flip: bool, seed: int) -> Ca
 
     Args:
         data: images of `padded(side)` pixels or more.
-        side: of the pictures.
+        side: side of the pictures.
         size: pictures in a batch; of the whole set where that is smaller.
         flip: mirror every other picture at random.
-        seed: of order, crops and mirrors; a batch depends on it and its step alone.
+        seed: seed of order, crops and mirrors; a batch depends on it and its step alone.
     """
     count = len(data.pixels)
     size = min(size, count)

@@ -43,7 +43,7 @@ class Recipe:
         damage: train on damaged inputs with their certainty; without, on the pictures alone.
         whole: fraction of each batch that is left whole, with a certainty of 1.
         unknown: fraction of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
-        seed: of all draws.
+        seed: seed of all draws.
         optimiser: "adamw", or "adam" without weight decay.
         constant: the rate stays as it is from the first step to the last.
         clip: norm that a gradient is cut to, or None.
@@ -77,7 +77,7 @@ def preset_recipe(name: str | None, **own: Any) -> Recipe:
     """The recipe of a preset.
 
     Args:
-        name: of `PRESETS`, or None for the recipe of `sig` itself.
+        name: name in `PRESETS`, or None for the recipe of `sig` itself.
         own: fields of `Recipe`, which come before the preset's; None where the preset is to decide.
 
     Raises:
@@ -99,8 +99,8 @@ class Point:
     Args:
         step: batches seen.
         loss: mean cross-entropy of the batches since the point before.
-        accuracy: on held-out pictures, undamaged.
-        damaged: on held-out pictures, damaged as in training; None where training damages nothing.
+        accuracy: accuracy on held-out pictures, undamaged.
+        damaged: accuracy on held-out pictures, damaged as in training; None where training damages nothing.
     """
 
     step: int
@@ -123,8 +123,8 @@ class Net:
 
     Args:
         module: (pictures) or (pictures, certainty) → logits.
-        mean: of the normalisation, (C, 1, 1).
-        std: of the normalisation, (C, 1, 1).
+        mean: mean of the normalisation, (C, 1, 1).
+        std: std of the normalisation, (C, 1, 1).
         certainty: whether it takes a certainty.
         device: where it is.
     """
@@ -203,7 +203,7 @@ def start_by_xavier(module: nn.Module, key: int) -> None:
 
     Args:
         module: changed in place.
-        key: of the draws.
+        key: key of the draws.
     """
     generator = torch.Generator().manual_seed(key)
     with torch.no_grad():

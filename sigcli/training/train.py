@@ -45,10 +45,10 @@ class Training:
         file: the network, for `--model`.
         classes: their names.
         figures: accuracy on held-out images; with certainty also damaged accuracy, information absence and neutrality.
-        points: of the curves.
+        points: points of the curves.
         unread: images that were left out, with the reason in one sentence each.
-        folder: of all files.
-        title: of the curves.
+        folder: folder of all files.
+        title: title of the curves.
     """
 
     file: Path

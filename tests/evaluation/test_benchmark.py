@@ -201,8 +201,8 @@ def test_rows_of_prefixes_by_hand():
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
-        ("3,2", "increase"),
-        ("2,2", "increase"),
+        ("3,2", "increasing"),
+        ("2,2", "increasing"),
         ("2,6", "exceeds the number of images"),
         ("2,many", "must be integers"),
         ("0,2", "must be integers"),

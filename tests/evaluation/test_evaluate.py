@@ -360,7 +360,7 @@ def test_anyones_arrays_and_what_is_wrong_with_them(here):
     np.save("theirs/house.npy", np.full((3, side, side), np.nan))
     found = evaluate("in", attributions="theirs", metric="deletion", settings={"deletion.steps": 3}, out="out")
     errors = {f.image: f.error for f in found.values if f.error}
-    assert "another size" in errors["heart.png"]
+    assert "does not have the size" in errors["heart.png"]
     assert "NaN" in errors["house.png"]
     (good,) = [f for f in found.values if not f.error]
     x = net.preprocess(read_image("in/star.png").pixels)
@@ -540,7 +540,7 @@ def test_reported_figures_get_means_and_intervals(here):
     gaps = [float(table[name, "ig"]) for name in ("heart.png", "house.png", "star.png")]
     assert found.summary["ig", "relative-gap", ""].mean == pytest.approx(np.mean(gaps), rel=1e-5)
     assert found.summary["gradient", "relative-gap", ""].n == 0
-    assert all("reports none" in f.error for f in found.values if f.method == "gradient")
+    assert all("does not report this value" in f.error for f in found.values if f.method == "gradient")
 
 
 def test_boxes_stand_for_masks(here):

@@ -40,8 +40,8 @@ class ArraySeen(Seen):
     Args:
         picture: none.
         sample: the array, of any shape.
-        parts: of its shape, the player of each value.
-        names: of the players, or None.
+        parts: the player of each value, in its shape.
+        names: names of the players, or None.
     """
 
     sample: np.ndarray | None = None

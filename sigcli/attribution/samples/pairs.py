@@ -146,9 +146,9 @@ class Partners:
     """The second images, numbered; fulfils `sigcli.scores.distance.Partners`.
 
     Args:
-        paths: of the second images.
+        paths: paths of the second images.
         numbers: for each image that is explained the number of its second one.
-        model: that they are prepared for.
+        model: the model that they are prepared for.
     """
 
     paths: Sequence[Source]

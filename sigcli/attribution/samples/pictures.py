@@ -89,7 +89,7 @@ class Pictures:
 
     Args:
         named: what the user named or gave.
-        options: of the run.
+        options: options of the run.
 
     Raises:
         UsageError: no such files, or options that do not suit the samples.
@@ -150,7 +150,7 @@ class Pictures:
         return parse_target(self.options.target, model.labels, model.classes)
 
     def spec(self) -> dict[str, Any]:
-        """Facts on which the values depend, beside those of every run."""
+        """Facts on which the values depend, besides those of every run."""
         mask = self.options.mask_certainty
         return {} if mask is None else {"mask_certainty": file_digest(mask)}
 

@@ -36,7 +36,7 @@ OWN = {
     "pixel-cnn": PixelCNN,
     "components": Components,
 }
-"""Networks of our own by name, beside torchvision's."""
+"""Networks of our own by name, besides torchvision's."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _read_pixels(found: Any) -> Preprocess:
     _expect(isinstance(found, dict), "its preprocess is not a table")
     names = [f.name for f in fields(Preprocess)]
     odd = [*(name for name in names if name not in found), *(name for name in found if name not in names)]
-    _expect(not odd, f"its preprocess lacks, or has beside {', '.join(names)}: {', '.join(odd)}")
+    _expect(not odd, f"its preprocess has other fields than {', '.join(names)}: {', '.join(odd)}")
     mean, std = found["mean"], found["std"]
     for name, values in (("mean", mean), ("std", std)):
         listed = isinstance(values, list) and len(values) in (1, 3) and all(map(_is_number, values))

@@ -98,7 +98,7 @@ def masked(model: Model, spec: str | Path) -> Model:
     """The model with an area of every image set to a certainty of 0: what lies there is not known to it ([ICG] Fig. 7).
 
     Args:
-        model: that takes a certainty.
+        model: a certainty-aware model.
         spec: LEFT,TOP,RIGHT,BOTTOM as fractions of the image, or the path of an image that is white where it is masked.
 
     Raises:

@@ -59,7 +59,7 @@ class Columns(nn.Module):
     """A network whose scores (N,), or (N, K, 1, 1), become (N, K).
 
     Args:
-        inner: of (N, C, H, W).
+        inner: takes (N, C, H, W).
     """
 
     def __init__(self, inner: nn.Module):

@@ -58,8 +58,8 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
     """One panel per metric and imputation: mean curve of each method, with its 95 % band where these are few.
 
     Args:
-        rows: of `curves.csv`.
-        summary: of `summary.csv`, for unit and direction of each metric.
+        rows: rows of `curves.csv`.
+        summary: rows of `summary.csv`, for unit and direction of each metric.
         path: the PNG.
     """
     kinds = drawn_kinds(rows)
@@ -137,7 +137,7 @@ def draw_agreement(rows: Sequence[Row], methods: Sequence[str], path: Path) -> N
     """Spearman correlation of the maps, and overlap of their top 5 %, for each pair of methods.
 
     Args:
-        rows: of `agreement.csv`; a pair that is not there was never compared, and has a dash.
+        rows: rows of `agreement.csv`; a pair that is not there was never compared, and has a dash.
         methods: in order; those that occur in `rows` only come last.
         path: the PNG.
     """

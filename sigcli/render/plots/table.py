@@ -31,8 +31,8 @@ def supported_best(rows: Sequence[Row], pairs: Sequence[Row]) -> set[tuple[str, 
     """(method, metric, imputation) that beat every other method by a paired interval that leaves out zero.
 
     Args:
-        rows: of `summary.csv`, one for each method, metric and imputation.
-        pairs: of `summary.csv`, the differences; one over fewer than `FEWEST` images decides nothing.
+        rows: rows of `summary.csv`, one for each method, metric and imputation.
+        pairs: rows of `summary.csv` with the differences; one over fewer than `FEWEST` images decides nothing.
     """
     best = set()
     for row in rows:
