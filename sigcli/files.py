@@ -131,7 +131,7 @@ def save_array(path: Path, values: np.ndarray) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says into an OutputError that names the folder."""
+    """Turn an error of the system into an OutputError that names the folder."""
     try:
         yield
     except (OSError, ValueError) as error:

@@ -248,7 +248,7 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_values(options: RunOptions) -> None:
-    """Raise UsageError for an option that is out of its range, as far as it alone tells."""
+    """Raise UsageError for an option that is out of its range, as far as it alone shows."""
     smooth, batch_size = options.smooth, options.batch_size
     if smooth is not None and not 0 <= smooth < 1000:
         raise UsageError("smooth must be 0 or a positive number of pixels", given=smooth)

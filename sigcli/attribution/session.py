@@ -73,7 +73,7 @@ class Session:
 
     @property
     def notes(self) -> list[str]:
-        """What the user must know of the model, and of what an earlier run left."""
+        """What the user must know about the model and the results of an earlier run."""
         return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
 
     @property

@@ -1,4 +1,4 @@
-"""Which methods a loaded model allows: told before anything is computed."""
+"""Which methods a loaded model allows, checked before anything is computed."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Run(Request):
         self._written = movement, delta
 
     def take(self, items: slice, *answers: Tensor) -> None:
-        """Add what the model says of the points: their scores and gradients."""
+        """Add the model's outputs at the points: their scores and gradients."""
         score, gradient = answers
         (movement, delta), self._written = self._written, (torch.empty(0), torch.empty(0))
         if self.task.plan.marginals is not None:

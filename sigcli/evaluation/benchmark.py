@@ -1,7 +1,7 @@
 """`sig benchmark images` as a library: time and quality of each method over growing numbers of images. No printing.
 
 One pass serves all counts: the images stand in an order fixed by the seed, the largest count is explained and measured once,
-and every smaller count is a statistic of the first so many images ([SIG] Figs 9 and 12).
+and every smaller count is a statistic of the first images of that order ([SIG] Figs 9 and 12).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Benchmark:
     Args:
         rows: those of `benchmark.csv`, by count, method, metric and imputation.
         counts: numbers of images, increasing.
-        images: names of the images in the order of the benchmark; a count is the first so many.
+        images: names of the images in the order of the benchmark; each count takes the first of them.
         evaluation: evaluation of the largest count.
         folder: where tables and figures are.
     """

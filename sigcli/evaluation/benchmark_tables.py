@@ -29,7 +29,7 @@ class Spent:
 
 
 def spent(item: Explanation) -> Spent | None:
-    """What an explanation cost; None for one that failed, whose time nobody knows."""
+    """What an explanation cost; None for one that failed, whose time is unknown."""
     if item.status != "ok" or item.seconds is None:
         return None
     return Spent(item.image, item.method, item.seconds, item.gradient_evaluations or 0)
@@ -38,7 +38,7 @@ def spent(item: Explanation) -> Spent | None:
 def benchmark_rows(
     figures: Sequence[MetricValue], costs: Sequence[Spent], names: Sequence[str], counts: Sequence[int], seed: int
 ) -> list[Row]:
-    """Rows of `benchmark.csv`: for each count the statistics of the first so many images.
+    """Rows of `benchmark.csv`: for each count the statistics of that many images from the start of the order.
 
     Args:
         figures: metric values of all images.

@@ -35,7 +35,7 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """What the model says of images whose class is known.
+    """The model's outputs for images whose class is known.
 
     Args:
         rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
@@ -183,7 +183,7 @@ def _known(truth: Mapping[str, int], name: str) -> int | None:
 
 
 def _summary(judged: Sequence[_Judged], failed: int) -> list[dict[str, Any]]:
-    """Every metric of the model that its line in the catalogue says to take nothing but what is known here."""
+    """Every metric of the model that, by its entry in the catalogue, takes only what is known here."""
     rows = [one.row for one in judged]
     known = {
         "predicted": np.array([row["predicted"] for row in rows]), "labels": np.array([row["label"] for row in rows]),

@@ -23,8 +23,8 @@ def find_masks(path: Path) -> dict[str, Path | list[Box]]:
     Names are escaped as in a run; a table may write them so or as they are.
 
     Args:
-        path: a folder of masks named as the images, or a CSV with columns image, x0, y0, x1, y1; an image may have several
-            rows.
+        path: a folder of masks with the images' names, or a CSV with columns image, x0, y0, x1, y1; an image may have
+            several rows.
 
     Raises:
         UsageError: it is not there, or is a table of something else.
@@ -44,7 +44,7 @@ def drawn(known: Path | list[Box], size: tuple[int, int]) -> np.ndarray:
         size: height and width of the image.
 
     Raises:
-        AttributionError: a mask of another size than the image, or a box outside of it.
+        AttributionError: a mask of a size other than the image's, or a box outside of it.
         ImageError: a mask that cannot be read.
     """
     if isinstance(known, Path):

@@ -126,7 +126,7 @@ class Measuring:
         return blank, found if isinstance(found, Plan) else _with(blank, found)
 
     def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
-        """What a metric takes that runs the method again, as its line in the catalogue says."""
+        """What a metric takes that runs the method again, as its entry in the catalogue states."""
         if method is None:
             return []
         model = self.session.model
@@ -227,7 +227,7 @@ def _failed(blank: MetricValue, error: Exception) -> MetricValue:
 
 
 def _filled(place: _Place, steps: Steps) -> MetricValue:
-    """A metric value from what the model says of the altered images."""
+    """A metric value from the model's outputs for the altered images."""
     assert place.finish is not None
     if steps.error is not None:
         return _failed(place.figure, steps.error)

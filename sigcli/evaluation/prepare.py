@@ -64,7 +64,7 @@ class Prepared:
 
     @property
     def notes(self) -> list[str]:
-        """What the user must know of the model, and of what an earlier measurement left."""
+        """What the user must know about the model and the results of an earlier measurement."""
         return [*self.session.notes, *self.kept.notes]
 
     @property
@@ -119,7 +119,7 @@ def _session(
         wanted = options.into(ExplainOptions, method=options.method, settings=settings, write=True)
         return prepare(wanted, verify=lambda model: _verified(model, metrics, options.labels)), None
     if settings:
-        raise UsageError("arrays that were made before take no options of methods", given=", ".join(settings))
+        raise UsageError("method options do not apply to existing arrays", given=", ".join(settings))
     only = method_names(options.method) if "method" in options.given else None
     session = _without_methods(options, arrays, metrics)
     if run is not None:
@@ -139,7 +139,7 @@ def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run:
 
 
 def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> None:
-    """Raise UsageError for what can be told from the command alone."""
+    """Raise UsageError for what the command alone shows."""
     masks = options.masks is not None
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
     if lacking:

@@ -23,7 +23,7 @@ class MetricValue:
         error: why there is no value.
         measure: name of the metric in the catalogue.
         digest: digest of all that it depends on, empty where nothing was measured.
-        cause: the error that `error` tells of, with its traceback, or None.
+        cause: the exception behind `error`, with its traceback, or None.
     """
 
     image: str

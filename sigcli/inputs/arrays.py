@@ -42,7 +42,7 @@ def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
     """The `.npy` files that files, folders and patterns stand for, each once; a folder is not searched further down.
 
     Raises:
-        UsageError: no such file, a `.npz`, something else than a `.npy`, or a pattern without a match.
+        UsageError: no such file, a `.npz`, anything but a `.npy`, or a pattern without a match.
     """
     found: dict[Source, None] = {}
     for path in paths:

@@ -2,7 +2,7 @@
 
 Properties:
     kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
-        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.engine.passes`).
+        `(passes, subject, *, options) -> Attribution` that runs the model itself (see `sigcli.engine.passes`).
     needs: what it needs of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
     cost: passes of the model, in terms of the options.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.

@@ -126,7 +126,7 @@ class _Rectified(Rule):
         return carried(value, lambda arriving: arriving.clamp(min=0) * passed, x)
 
     def _of_one(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """The function of single values that a step is, and its argument; None where it is none.
+        """The function of single values that a step is, and its argument; None where it is not one.
 
         The larger of values and a constant is one as well: `torch.maximum(x, zeros)` is a ReLU.
         """

@@ -78,7 +78,7 @@ def explain_all(
         check: see `sigcli.engine.integrate.integrate`; 0 for the values alone, then all jobs are read at once.
         progress: called after each batch with the number of its images.
         alone: no two jobs share a batch, so each has wall time of its own.
-        contain: what is raised for one job comes in its place, and the others go on; otherwise it comes through as it is.
+        contain: what is raised for one job comes in its place, and the others continue; otherwise it comes through as it is.
         begun: called once a job's method has begun, with what it raised, or None; it may raise that, which ends everything.
 
     Yields:

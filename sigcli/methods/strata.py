@@ -14,7 +14,7 @@ LARGEST = 16
 
 
 def suffices(n: int, nodes: int) -> bool:
-    """Whether so many nodes are enough for one on each of the 2^n - 1 coalitions, on average.
+    """Whether that many nodes are enough for one on each of the 2^n - 1 coalitions, on average.
 
     From there on strata have less error than sampled coalitions of the same number, and the error falls faster with it:
     there is no variance over coalitions left, only that of where on its segment a gradient is taken.

@@ -35,7 +35,7 @@ class Case:
         mask: (H, W) where the object is, or None.
 
     Raises:
-        AttributionError: values of another size than the image, or that are not all finite; a mask of another size, or
+        AttributionError: values of a size other than the image's, or that are not all finite; a mask of another size, or
             one that holds nothing or everything.
     """
 

@@ -1,4 +1,4 @@
-"""The model itself: how often it is right, and whether its confidence means what it says."""
+"""The model itself: how often it is right, and whether its confidence matches its accuracy."""
 
 from __future__ import annotations
 

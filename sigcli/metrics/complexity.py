@@ -1,4 +1,4 @@
-"""How concentrated is the attribution? Says nothing of whether it is right."""
+"""How concentrated is the attribution? This does not measure whether it is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the map depend on the model, and on the class? A method that does not has explained neither."""
+"""Does the map depend on the model and on the class? If not, it explains neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do two methods say the same of an image?"""
+"""How similar are the maps of two methods for an image?"""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def infidelity(
         side: side of the squares, as a fraction of the image's shorter side.
         samples: squares, at random places.
         scaled: multiply the map by the factor from 0 that suits it best (theirs for comparing methods), and divide the error
-            by the mean square of the score's drops: 0 is perfect, 1 is a map that says nothing, or the opposite.
+            by the mean square of the score's drops: 0 is perfect, 1 is a map that predicts nothing, or the opposite.
     """
     if samples < 1 or not 0 < side <= 1:
         raise UsageError(

@@ -158,7 +158,7 @@ def _judged(
 
 
 def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
-    """Raise ModelError where a network that says how it wants its input does not take what the user asked for."""
+    """Raise ModelError where a network that states its preprocessing does not take what the user asked for."""
     reason = refusal(module, sample) if wishes.sized else None
     if reason is not None:
         raise device_error(reason, sample.device) or ModelError(
@@ -195,7 +195,7 @@ def _source(spec: str | nn.Module, weights: str | None, device: torch.device) ->
 
 
 def _no_program(path: Path) -> ModelError:
-    """Why a file is no model."""
+    """Why a file is not a model."""
     if sniff(path) == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         return ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)

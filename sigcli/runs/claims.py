@@ -83,7 +83,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def manifest_or_none(path: Path) -> dict[str, Any] | None:
-    """As `read_manifest`, and None for one that is damaged."""
+    """Like `read_manifest`, and None for one that is damaged."""
     try:
         return read_manifest(path)
     except OutputError:

@@ -206,7 +206,7 @@ class RunFolder:
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
-                    f"{len(self._lost)} explanations were made again: a file or row was gone or damaged: {shown}."
+                    f"{len(self._lost)} explanations were made again, since a file or row was missing or damaged: {shown}."
                 )
                 self._lost.clear()
 

@@ -234,7 +234,7 @@ class Ledger:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object of a line, empty where it is none."""
+    """The JSON object of a line, empty where it is not one."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

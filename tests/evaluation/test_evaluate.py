@@ -332,7 +332,7 @@ def test_arrays_of_a_run_give_the_figures_of_the_run(here):
     assert len(rows("again/agreement.csv")) == 1
     named = evaluate("in", attributions="run", **options, target=2, out="named")
     assert {f.target for f in named.values} == {2}
-    with pytest.raises(UsageError, match="no options of methods"):
+    with pytest.raises(UsageError, match="method options do not apply"):
         evaluate("in", attributions="run", **{**options, "settings": {"samples": 9}}, out="x")
 
 

@@ -57,7 +57,7 @@ class ArraySeen(Seen):
 
     @property
     def players(self) -> np.ndarray | None:
-        """All methods of a run over arrays are told by the players of the first that has any."""
+        """All methods of a run over arrays are summarised by the players of the first that has any."""
         return self.parts
 
     def draw(self, item: Explanation, path: Path) -> None:

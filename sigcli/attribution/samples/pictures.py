@@ -114,7 +114,7 @@ class Pictures:
         return find_images(named)
 
     def check(self) -> None:
-        """Raise UsageError for options that do not suit these samples, as far as the command alone tells."""
+        """Raise UsageError for options that do not suit these samples, as far as the command alone shows."""
         output, model = self.options.output, self.options.model
         if output in DISTANCES or model == "expression":
             what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"

@@ -1,4 +1,4 @@
-"""Networks that `sig train` and the scenarios made: safetensors with a header that says how to build and feed them.
+"""Networks that `sig train` and the scenarios made: safetensors with a header that states how to build and feed them.
 
 The file holds tensors and one JSON text, and nothing that could run.
 """
@@ -41,7 +41,7 @@ OWN = {
 
 @dataclass(frozen=True)
 class Trained:
-    """What a file says of its network.
+    """The header of a network file.
 
     Args:
         arch: a name of `OWN` or of torchvision.
@@ -111,7 +111,7 @@ def save(path: Path, module: nn.Module, made: Trained) -> None:
 
 
 def read_header(path: str | Path) -> Trained | None:
-    """What a safetensors file says of its network; None where it holds weights alone.
+    """The header of a safetensors file; None where it holds weights alone.
 
     Raises:
         ModelError: the file is damaged, or its header is none that this version can read.
@@ -214,7 +214,7 @@ def _is_plain(value: Any, depth: int = 3) -> bool:
 
 
 def _check_size(made: Trained, state: State, path: Path) -> None:
-    """Hold the weights against the network before it is built: the header may ask for one that fits into no memory."""
+    """Hold the weights against the network before it is built: the header may describe one that does not fit into memory."""
     try:
         with torch.device("meta"):
             outline = build(made)
@@ -234,7 +234,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     """Load a network that `sig train` made.
 
     Raises:
-        ModelError: the file is damaged or says nothing of its network, or `--weights` was given.
+        ModelError: the file is damaged or does not describe its network, or `--weights` was given.
     """
     if weights is not None:
         raise ModelError("a trained network brings its own weights", given=f"--weights {weights}", hint="Leave it out.")

@@ -13,7 +13,7 @@ from .panels import panels
 
 _FOR, _AGAINST = "#c0392b", "#2b6ca3"
 _NAMED = 30
-"""So many bars have a name each; of more, those of a one-dimensional sample stand in order below it, else the largest."""
+"""Up to this many bars are all named; of more, the largest are, or those of a one-dimensional sample stand in order."""
 
 
 @dataclass(frozen=True, eq=False)

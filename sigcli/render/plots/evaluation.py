@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 Kind = tuple[str, str]
 """Metric and imputation."""
 BANDS = 5
-"""Up to so many methods have bands; more would cover each other."""
+"""Up to this many methods have bands; more would cover each other."""
 _FLIPPED = "share of the superpixels removed"
 """IROF is the area over its curve, so a good map has a high value and a low curve."""
 
@@ -46,7 +46,7 @@ def plot_means(summary: Sequence[Row], pairs: Sequence[Row], path: str | Path | 
 
 
 def drawn_kinds(rows: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
-    """Rows of each curve by metric and imputation, then by method; without those of a single point, which is no curve."""
+    """Rows of each curve by metric and imputation, then by method; without those of a single point, which is not a curve."""
     kinds: dict[Kind, dict[str, list[Row]]] = {}
     for row in rows:
         kinds.setdefault((row["metric"], row["imputation"]), {}).setdefault(row["method"], []).append(row)

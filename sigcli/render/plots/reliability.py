@@ -1,4 +1,4 @@
-"""The reliability diagram: does the model's confidence mean what it says?"""
+"""The reliability diagram: does the model's confidence match its accuracy?"""
 
 from __future__ import annotations
 

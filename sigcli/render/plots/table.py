@@ -1,4 +1,4 @@
-"""The table of an evaluation: methods by metrics, and which is best as far as the images can tell."""
+"""The table of an evaluation: methods by metrics, and which is best as far as the images show."""
 
 from __future__ import annotations
 
