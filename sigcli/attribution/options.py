@@ -67,11 +67,11 @@ class ModelOptions(NetworkOptions, ComputeOptions):
         kept=True,
     )
     mean: tuple[float, ...] | None = option(
-        None, "Mean for normalisation, for example 0.485,0.456,0.406; one number is for all channels.",
+        None, "Mean for normalisation, for example 0.485,0.456,0.406; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("mean"), kept=True,
     )  # fmt: skip
     std: tuple[float, ...] | None = option(
-        None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number is for all channels.",
+        None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
     precision: str = option("fp32", "Precision of the model: fp32, tf32, bf16 or fp16.", panel=COMPUTE, kept=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @command(EvaluateOptions, kept="nothing was measured yet")
 def evaluate(options: EvaluateOptions, screen: Screen) -> int:
-    """Is the map any good? Explain images and measure the explanations, with intervals and paired differences.
+    """Is the attribution map any good? Explain images and measure the explanations, with intervals and paired differences.
 
     Examples:
       sig evaluate photos/ --model resnet50 --method sig,ig

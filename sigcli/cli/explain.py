@@ -20,7 +20,7 @@ _SHOWN = 40
 
 @command(ExplainOptions, kept="nothing was explained yet")
 def explain(options: ExplainOptions, screen: Screen) -> int:
-    """Explain what a classifier saw in images: maps, overlays, arrays and a table of values.
+    """Explain what a classifier saw in images: heatmaps, overlays, arrays and a table of values.
 
     Examples:
       sig explain                                   the bundled network explains the bundled samples

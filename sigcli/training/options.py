@@ -14,7 +14,7 @@ class TrainOptions(ComputeOptions, ResumeOptions):
 
     folder: str | Path = option(
         MISSING,
-        "Folder with a subfolder of images per class, or with train/ and val/ of such; else one image in five is held out.",
+        "Folder with a subfolder of images per class (one image in five is held out), or with train/ and val/ of these.",
         keyword_only=False, argument=True, kind=str, metavar="FOLDER", shown=False,
     )  # fmt: skip
     arch: str = option(
@@ -27,7 +27,7 @@ class TrainOptions(ComputeOptions, ResumeOptions):
         panel=TRAINING, shown=False,
     )  # fmt: skip
     certainty: bool | None = option(
-        None, "Train a certainty-aware network on damaged images, which icg can explain.",
+        None, "Train a certainty-aware network on damaged images, so icg can explain it.",
         panel=TRAINING, flags=("--certainty/--no-certainty",), shown="with --preset icg",
     )  # fmt: skip
     image_size: int = option(128, "Side of the images in pixels.", panel=TRAINING, was=("--size",))
