@@ -20,7 +20,7 @@ FORMATS = Catalog(
     "format",
     [
         Entry(
-            "npy", f"{_W}:array", "the raw values, and with --uncertainty their standard errors, as NumPy arrays",
+            "npy", f"{_W}:array", "the raw values as NumPy arrays; with --uncertainty, also their standard errors",
             {"of": _ALL, "drawn": False, "endings": (".npy", ".stderr.npy")},
         ),
         Entry(
@@ -38,7 +38,7 @@ FORMATS = Catalog(
             {"of": _PICTURES, "drawn": True, "endings": (".stderr.png",)},
         ),
         Entry(
-            "bars", f"{_W}:bars", "the features or players of an array",
+            "bars", f"{_W}:bars", "a bar for each feature or player of an array",
             {"of": ("array",), "drawn": True, "endings": (".png",)},
         ),
     ],

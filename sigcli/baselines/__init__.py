@@ -60,7 +60,7 @@ BASELINES = Catalog(
         Entry(
             "FILE",
             f"{_M}:file",
-            "an image file, or an (C, H, W) array .npy in the model's input space",
+            "an image file, or a (C, H, W) array .npy in the model's input space",
             {"argument": "PATH"},
         ),
     ],
