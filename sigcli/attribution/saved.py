@@ -1,4 +1,4 @@
-"""Attributions that were made before, by a run of ours or by anyone: arrays in a folder, one or several for each image."""
+"""Existing attributions, from a run of ours or from anyone: arrays in a folder, one or several for each image."""
 
 from __future__ import annotations
 

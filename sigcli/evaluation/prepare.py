@@ -45,7 +45,7 @@ class Prepared:
         measuring: the metrics.
         folder: where tables and figures go.
         kept: metric values of an earlier measurement.
-        arrays: attributions that were made before, or None where the session makes them.
+        arrays: existing attributions, or None where the session makes them.
         only: those of the arrays' methods that are measured, or None for all.
         truth: image → class index, where labels were given.
         checks: the metrics of what the model makes of certainty.
@@ -165,7 +165,7 @@ def _truth(path: Path, model: Model) -> dict[str, int]:
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:
-    """A session whose arrays were made before: the model is loaded as for any run, and no method is carried out."""
+    """A session for existing arrays: the model is loaded as for any run, and no method runs."""
     running = [chosen.name for chosen in metrics if chosen.entry.properties["scope"] == "method"]
     if running:
         raise UsageError(

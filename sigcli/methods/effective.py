@@ -75,7 +75,7 @@ def _key(subject: Subject, name: str) -> int:
 def effective_coalitions(
     game: Game, n: int, subject: Subject, *, samples: int, pool: int, tolerance: float, bins: int
 ) -> tuple[Coalitions, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Coalitions that [ES] Algorithm 2 integrates from: as many effective ones of each player, all in one heap.
+    """Coalitions that [ES] Algorithm 2 integrates from: equally many effective ones of each player, in one list.
 
     Where the pool's budget buys several pools, each with its share of the samples is a replicate, and their spread gives a
     standard error.

@@ -5,7 +5,7 @@ Properties:
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
     takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
         model: see `sigcli.evaluation.model`.
-    column: the metric is a column of `results.csv` of this name, which the explanation itself brings.
+    column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
     unit: unit of the value.
     higher_is_better: its direction; None where neither is better.

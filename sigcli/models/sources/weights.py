@@ -79,7 +79,7 @@ def holds(spec: str, kind: str) -> bool:
 
 
 def refuse_weights(weights: str | None) -> None:
-    """Raise ModelError where --weights was given for a file that brings its own."""
+    """Raise ModelError where --weights was given for a file that contains its own."""
     if weights is not None:
         raise ModelError(
             "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
