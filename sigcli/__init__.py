@@ -1,8 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `train`, `run_gridworld` and `run_scenario` do what the commands do, each as one call:
-with options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` takes the place of a
-captum method. All import torch when they are first used, and not before.
+`explain`, `evaluate`, `benchmark`, `train`, `run_gridworld` and `run_scenario` each run one command as a function call: with
+options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` replaces a captum method.
+torch is imported on first use, not before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Catalogues: one table per package whose entries are text, so that listing them imports no torch.
+"""Catalogues: one table per package whose entries are text, so listing them imports no torch.
 
 Adding an entry is one function and one line in a table; its options are the function's keyword-only arguments, and
 `--help`, `--set name=value`, the manifest and the contract tests all follow from table and signature.
@@ -113,7 +113,7 @@ def convert(entry: Entry, settings: Mapping[str, str]) -> dict[str, Any]:
     """Turn `--set` texts into the typed options of an entry.
 
     Args:
-        entry: whose options are set.
+        entry: the entry whose options are set.
         settings: option name → text.
 
     Returns:
@@ -156,4 +156,4 @@ def _none(text: str) -> None:
 
 
 _READERS: dict[Any, Callable[[str], Any]] = {bool: _boolean, int: int, float: float, str: str, type(None): _none}
-_TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "none"}
+_TYPE_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a text", type(None): "none"}

@@ -1,7 +1,7 @@
 """Counter-based random numbers: every draw is a function of (key, draw index), whatever the order, batch or device.
 
 Philox4x64-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3") as numpy ships it, read as raw
-words and turned into numbers here, so that no later change of numpy's distributions moves them. A stateful generator would
+words and turned into numbers here, so no later change of numpy's distributions moves them. A stateful generator would
 tie the coalitions of an image to the batch size, to the order of the images and to what ran before. Numbers are made on the
 host, and are the same on every device.
 """
@@ -56,7 +56,7 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
     """Uniform numbers in the open interval (0, 1), 52 bits in float64, (k, n); on the device of `draws`.
 
     Args:
-        key: of the stream.
+        key: key of the stream.
         draws: indices of the draws.
         size: how many numbers n per draw.
     """
@@ -79,5 +79,5 @@ def normal16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "
 
 
 def integers(key: int, draws: Int64[Tensor, " k"], high: int) -> Int64[Tensor, " k"]:
-    """One whole number in 0..high-1 per draw."""
+    """One integer in 0..high-1 per draw."""
     return (uniform(key, draws, 1)[:, 0] * high).long().clamp(max=high - 1)

@@ -1,4 +1,4 @@
-"""Errors that `sig` raises on purpose: what was wrong, what was given, what is allowed, what to do next.
+"""Errors that `sig` raises on purpose. Each says what was wrong, what was given, what is allowed and what to do next.
 
 The command line turns each into one or two lines and an exit code; as a library they are ordinary exceptions.
 """
@@ -18,8 +18,8 @@ class SigError(Exception):
 
     Args:
         what: what was wrong, as a sentence without a full stop.
-        given: the value that was given, shown as it was typed, on one line.
-        allowed: the values or the form that would have been accepted.
+        given: the given value, shown as typed, on one line.
+        allowed: the accepted values or form.
         hint: what to do next, a sentence or a command.
     """
 
@@ -37,11 +37,11 @@ class UsageError(SigError):
 
 
 class BudgetError(UsageError):
-    """An estimator that cannot run within so few evaluations."""
+    """An estimator that needs a larger budget of evaluations."""
 
 
 class ImageError(SigError):
-    """One image that cannot be read; the others go on (exit code 1)."""
+    """One image that cannot be read; the run continues with the others (exit code 1)."""
 
 
 class ModelError(SigError):
@@ -57,7 +57,7 @@ class OutputError(SigError):
 
 
 class StoppedError(OutputError):
-    """A run that had to stop in the middle, since nothing more can be written; what was finished stands (exit code 1)."""
+    """A run that stopped because nothing more can be written; finished work is kept (exit code 1)."""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:

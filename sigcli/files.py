@@ -1,4 +1,4 @@
-"""How files are written: aside, flushed to the disk and renamed, so that no reader and no crash sees half of one.
+"""How files are written: aside, flushed to the disk and renamed, so no reader and no crash sees half of one.
 
 Numbers and texts of CSV files are here too, since every table shows them alike.
 """
@@ -41,7 +41,7 @@ def figure(value: float | None) -> str:
 def safe_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula and no reader for two rows; `cell_text` gives it back.
 
-    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so that two texts stay two. Control
+    A leading = + - @ gets an apostrophe before it, and so does a leading apostrophe, so two texts stay two. Control
     characters are written out, see `sigcli.names`; a line break stays, in quotes.
 
     >>> safe_cell("=SUM(A1)"), safe_cell("'=SUM(A1)"), safe_cell("goldfish")
@@ -68,7 +68,7 @@ def aside_of(path: Path) -> Path:
 def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file under a temporary name beside its place, flush it to the disk and rename it.
 
-    Nothing is left where writing fails. Whoever is killed leaves a file that `remove_leftovers` knows.
+    Nothing is left where writing fails. A process that is killed leaves a file that `remove_leftovers` knows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = aside_of(path)
@@ -82,7 +82,7 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def flush(path: Path) -> None:
-    """Bring a file's content to the disk, so that a rename never outlives it."""
+    """Bring a file's content to the disk, so a rename never outlives it."""
     with path.open("rb+") as stream:
         os.fsync(stream.fileno())
 
@@ -131,7 +131,7 @@ def save_array(path: Path, values: np.ndarray) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the system says into an OutputError that names the folder."""
+    """Turn an error of the system into an OutputError that names the folder."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -151,7 +151,7 @@ def going_on(path: Path) -> Iterator[None]:
 def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
     gone = isinstance(error, FileNotFoundError)
-    kept = "" if gone else " Finished work is kept: go on later with the same command and --resume."
+    kept = "" if gone else " Finished work is kept: repeat the command with --resume to continue."
     return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror or error}.{kept}")
 
 

@@ -1,4 +1,4 @@
-"""What a command tells while it works: its progress, notes and results as they come."""
+"""What a command reports while it runs: progress, notes and results as they come."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 
 
 class Listener:
-    """Hears how a command goes on. Every method does nothing here; a subclass overrides those that it wants to hear."""
+    """Receives the progress of a command. Every method does nothing here; a subclass overrides the ones it needs."""
 
     def begin(self, items: int, notes: Sequence[str], folder: Path | None) -> None:
-        """Everything is checked and the run folder is open: from now on finished work is kept.
+        """Called once everything is checked and the run folder is open; from now on finished work is kept.
 
         Args:
             items: how many explanations will be made.
-            notes: what the user must know of the model, and of what an earlier run left.
+            notes: what the user must know about the model and the results of an earlier run.
             folder: the run folder, or None where nothing is written.
         """
 
     def evaluated(self, images: int) -> None:
-        """A batch of that many images went through the model."""
+        """Called after a batch of that many images went through the model."""
 
     def explained(self, item: Any) -> None:
-        """An explanation (`sigcli.Explanation`) is finished, and its files stand."""
+        """Called when an explanation (`sigcli.Explanation`) is finished and its files are written."""
 
     def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
-        """`done` of `total` parts of a stage are finished.
+        """Called when `done` of `total` parts of a stage are finished.
 
         Args:
             stage: in words.
@@ -36,7 +36,7 @@ class Listener:
         """
 
     def note(self, text: str) -> None:
-        """Something the user should know that came up while the command ran."""
+        """Called with what the user should know of the run."""
 
 
 SILENT = Listener()

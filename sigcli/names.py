@@ -1,4 +1,4 @@
-r"""Names as they are shown and written: in one way everywhere, on one line, and so that the name can be had back.
+r"""Names as they are shown and written: in one way everywhere, on one line, and so that the name can be recovered.
 
 A file system takes any bytes for a name; terminals, tables and JSON do not. What cannot stand there is written as in a
 string of Python: `\n`, `\x1b` and the like for control characters, `\xe9` for a byte that is not UTF-8, `\u202e` for marks

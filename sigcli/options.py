@@ -2,7 +2,7 @@
 
 Adding an option is one line in one dataclass:
 
-    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE)
+    seed: int = option(0, "Seed of every random draw.", panel=COMPUTE)
 
 No torch is imported here: `sig --help` stays fast. Types of options are real objects, not texts, since typer needs them.
 """
@@ -31,20 +31,20 @@ PANELS = (MODEL, METHOD, METRIC, COMPUTE, OUTPUT)
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of an option beside its name, type and default.
+    """Everything about an option except its name, type and default.
 
     Args:
-        help: one or two sentences, for `--help`, the docs and the docstring of the Python function.
+        help: one or two sentences for `--help`, the docs and the docstring of the Python function.
         panel: heading of `--help` under which it stands.
         flags: its names on the command line; by default `--name`, with dashes.
-        kind: its type on the command line, where that is not the field's: a type, or None for the field's own.
+        kind: its type on the command line; None for the type of the field.
         read: turns what was typed into the field's value; raises UsageError.
         metavar: placeholder of its value in `--help`.
         shown: how `--help` shows the default: a text, False for not at all, True as it is.
-        kept: whether the manifest of a run keeps it, so that the run's model and score can be had again.
+        kept: whether the manifest of a run keeps it, so the run's model and score can be restored.
         argument: it is an argument of the command line, without a flag.
         command_line: False for an option that only Python has.
-        was: names that it had in the version before; they still work, with a note.
+        was: its names in the previous version; they still work, with a note.
     """
 
     help: str
@@ -177,7 +177,7 @@ class Door(Generic[P, O, R]):
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
         for old in before.keys() - options.keys():
-            message = f"{self.__name__}({old}=…) has another name now and will stop working with the next version"
+            message = f"{self.__name__}({old}=…) is an old name; the next version will drop it"
             warnings.warn(message, DeprecationWarning, stacklevel=2)
         for name in options:
             if name not in known:
@@ -216,7 +216,7 @@ def type_text(kind: Any) -> str:
 
 
 def numbers(name: str) -> Callable[[str | None], tuple[float, ...] | None]:
-    """Reads numbers separated by commas; the function raises UsageError where they are none."""
+    """A reader of numbers separated by commas; it raises UsageError for anything else."""
 
     def read(text: str | None) -> tuple[float, ...] | None:
         if text is None:
@@ -250,7 +250,7 @@ def assignments(texts: list[str] | None) -> dict[str, str]:
 def folder_name(text: str) -> str:
     """The folder of `--out`; raises UsageError for an empty name, which would be the current folder."""
     if not text.strip():
-        raise UsageError("--out names no folder", given=text, hint="For example --out sig-out.")
+        raise UsageError("--out is empty", given=text, hint="For example --out sig-out.")
     return text
 
 
@@ -258,7 +258,7 @@ def folder_option(name: str, *, free: bool = True) -> Any:
     """The option `out` of a command.
 
     Args:
-        name: of the folder that it writes without --out.
+        name: name of the folder that it writes without --out.
         free: whether it takes the next free name where that folder holds another run.
     """
     told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}."
@@ -271,8 +271,8 @@ def folder_option(name: str, *, free: bool = True) -> Any:
 class DeviceOptions(Options):
     """Where a command computes."""
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
-    seed: int = option(0, "Fixes every random draw.", panel=COMPUTE, kept=True)
+    device: str = option("auto", "Device to compute on: auto, cpu, cuda, cuda:1 or mps.", panel=COMPUTE)
+    seed: int = option(0, "Seed of every random draw.", panel=COMPUTE, kept=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -280,7 +280,7 @@ class ComputeOptions(DeviceOptions):
     """Where and how a command computes."""
 
     batch_size: int | None = option(
-        None, "Images per pass of the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
+        None, "Images per pass through the model: auto or an integer.", panel=COMPUTE, kind=str, read=integer_or_auto,
         shown="auto",
     )  # fmt: skip
 
@@ -290,7 +290,7 @@ class FolderOptions(Options):
     """Where a command writes."""
 
     out: str | Path | None = folder_option("sig-out")
-    overwrite: bool = option(False, "Replace another run in --out.", panel=OUTPUT)
+    overwrite: bool = option(False, "Replace an earlier run in --out.", panel=OUTPUT)
     pictures: bool = option(True, "Draw PNGs.", panel=OUTPUT, flags=("--pictures/--no-pictures",))
 
 

@@ -57,7 +57,7 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     """Players from their text.
 
     Args:
-        spec: see `FORMS`, or an (H, W) tensor of whole numbers. Patches are rows×columns; where the size does not
+        spec: see `FORMS`, or an (H, W) tensor of integers. Patches are rows×columns; where the size does not
             divide the image, the last row and column of patches are smaller ([SIG] leaves this open).
         image: (C, H, W) with values in 0..1; superpixels are cut along its edges.
 
@@ -73,7 +73,7 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     n = int(dense.max()) + 1
     if n < 2:
         raise UsageError(
-            f"players {spec} on an image of {height}x{width} pixels are {n}, but a coalition needs at least two",
+            f"players {spec} on an image of {height}x{width} pixels make {n}, but at least two are needed",
             hint="Choose smaller patches, for example grid:7x7.",
         )
     return Players(dense, n, spec if isinstance(spec, str) else "label map")
@@ -109,7 +109,7 @@ def _superpixels(image: Tensor, count: int) -> Tensor:
 def _label_map(path: Path, height: int, width: int) -> Tensor:
     labels = _read(path)
     if labels.dtype.kind not in "iu":
-        raise UsageError(f"the label map {path} has type {labels.dtype}", allowed="whole numbers")
+        raise UsageError(f"the label map {path} has type {labels.dtype}", allowed="integers")
     return _checked(torch.from_numpy(labels.astype(np.int64)), height, width)
 
 
@@ -117,7 +117,7 @@ def _checked(labels: Tensor, height: int, width: int) -> Tensor:
     if tuple(labels.shape) != (height, width) or labels.is_floating_point():
         raise UsageError(
             f"the label map has shape {tuple(labels.shape)} and type {labels.dtype}",
-            allowed=f"whole numbers of shape ({height}, {width}), the size of the model's input",
+            allowed=f"integers of shape ({height}, {width}), the size of the model's input",
         )
     return labels.long().cpu()
 
@@ -127,7 +127,7 @@ def of_array(spec: str, shape: Sequence[int]) -> Int64[Tensor, "1 f"]:
 
     Args:
         spec: see `ARRAY_FORMS`; `pixels` is another word for `features`.
-        shape: of the sample.
+        shape: shape of the sample.
 
     Raises:
         UsageError: no such form or axis, a label map of another shape or type, or fewer than two players.
@@ -140,7 +140,9 @@ def of_array(spec: str, shape: Sequence[int]) -> Int64[Tensor, "1 f"]:
     labels = _array_labels(spec, tuple(shape))
     _, dense = torch.unique(labels, return_inverse=True)
     if int(dense.max()) < 1:
-        raise UsageError(f"players {spec} of a sample of shape {tuple(shape)} are one", allowed="at least two")
+        raise UsageError(
+            f"players {spec} make a sample of shape {tuple(shape)} a single player", allowed="at least two"
+        )
     return dense.reshape(1, -1)
 
 
@@ -184,7 +186,7 @@ def _array_label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
     labels = _read(spec)
     if labels.shape != shape or labels.dtype.kind not in "iu":
         given = f"{spec}: shape {labels.shape}, type {labels.dtype}"
-        raise UsageError("the label map does not fit", given=given, allowed=f"whole numbers of shape {shape}")
+        raise UsageError("the label map does not fit", given=given, allowed=f"integers of shape {shape}")
     return torch.from_numpy(labels.astype(np.int64).ravel())
 
 
@@ -195,9 +197,9 @@ def names_of(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tu
     of the indices will do: "N3–O4" is the pair of "N3" and "O4".
 
     Args:
-        path: of the sample.
-        count: of its players.
-        shape: of the sample.
+        path: path of the sample.
+        count: number of its players.
+        shape: shape of the sample.
         spec: what its players were made from.
 
     Raises:

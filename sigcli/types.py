@@ -42,7 +42,7 @@ class Subject:
         low: value of a black pixel in the model's input space, broadcastable to (C, 1, 1).
         high: value of a white pixel, likewise.
         key: 64-bit content key of the image, from which every random draw derives.
-        seed: of the run.
+        seed: seed of the run.
         peers: the other images, or None where there are none.
         model: images (N, C, H, W) → scores (N, classes) for baselines that are learned from it, or None.
         head: what that model's outputs are.
@@ -79,7 +79,7 @@ class Attribution:
         stderr: (C, H, W) standard error of `values`, or None where nothing was sampled.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum of the values over each player, or None.
-        seconds: share of the wall time that this explanation took.
+        seconds: wall time of this explanation, or its part of that of shared batches.
         note: what the user should know of this map, a sentence without a full stop; empty where there is nothing.
     """
 

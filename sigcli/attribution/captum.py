@@ -36,7 +36,7 @@ class _Function:
 
     Args:
         forward: captum's forward_func, taking the inputs and the additional arguments.
-        shapes: of one example of each input.
+        shapes: shapes of one example of each input.
         target: (N, axes) or (1, axes) indices of the output, see `_table`; None for a single output.
         extra: additional forward arguments.
         rows: number of examples.
@@ -75,7 +75,7 @@ class _Function:
         if self.target is None:
             if outputs.numel() != len(images):
                 raise UsageError(
-                    "forward_func returns several outputs, so that attribute() needs a target",
+                    "forward_func returns several outputs, so attribute() needs a target",
                     given=tuple(outputs.shape),
                 )
             return outputs.reshape(len(images))
@@ -87,11 +87,11 @@ class _Function:
 
 
 class ShapleyIntegratedGradients:
-    """Shapley Integrated Gradients ([SIG] Algorithm 1) for code that was built for captum's IntegratedGradients.
+    """Shapley Integrated Gradients ([SIG] Algorithm 1) with the interface of captum's IntegratedGradients.
 
     Args:
         forward_func: inputs → outputs (N, …), a module or a function.
-        multiply_by_inputs: as in captum; SIG multiplies by input - baseline, so that only True is taken.
+        multiply_by_inputs: as in captum; SIG multiplies by input - baseline, so only True is accepted.
 
     >>> net = torch.nn.Linear(4, 2)
     >>> x = torch.ones(3, 4)
@@ -102,7 +102,7 @@ class ShapleyIntegratedGradients:
     def __init__(self, forward_func: Callable[..., Tensor], multiply_by_inputs: bool = True):
         if not multiply_by_inputs:
             raise UsageError(
-                "ShapleyIntegratedGradients multiplies by input - baseline", given="multiply_by_inputs=False"
+                "ShapleyIntegratedGradients always multiplies by input - baseline", given="multiply_by_inputs=False"
             )
         self.forward_func = forward_func
 
@@ -136,23 +136,23 @@ class ShapleyIntegratedGradients:
 
         Args:
             inputs: (N, …) floating point, or a tuple of such tensors.
-            baselines: the default sample x', a tensor that broadcasts to the input, a number, or a tuple; 0 by default.
+            baselines: the baseline x', a tensor that broadcasts to the input, a number, or a tuple; 0 by default.
             target: output index: an int, a tuple, a tensor or list of N ints, or a list of N tuples.
-            additional_forward_args: passed on after the inputs; tensors of length N go with their rows.
+            additional_forward_args: passed on after the inputs; tensors of length N are split by row.
             n_steps: gradient evaluations per example, as in captum.
             method: "stratified" (one random node per coalition, unbiased), or one of captum's rules, which share n_steps
                 between coalitions and 5 nodes for each.
-            internal_batch_size: points per gradient evaluation of the model; it may be below N. By default 64.
-            return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), (N,).
+            internal_batch_size: points per gradient evaluation; it may be below N. By default 64.
+            return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), of shape (N,).
             players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side,
                 14×14 from 28, and single positions otherwise. Several inputs are laid side by side as positions.
             sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
             form: "to-input", "from-default" or "both", see there.
             normalise: per-player normalisation, see there.
-            seed: of the random draws.
+            seed: seed of the random draws.
 
         Returns:
-            Attributions of the inputs' shape and form, and the delta where it was asked for.
+            Attributions of the inputs' shape and form, and the delta if requested.
 
         Raises:
             UsageError: inputs, baselines, targets or options that do not fit.
@@ -205,7 +205,7 @@ def _table(target: Any, rows: int) -> Tensor:
     for each example in a list, a tensor or an array.
 
     Raises:
-        UsageError: no whole numbers, or another number of targets than examples.
+        UsageError: not integers, or not as many targets as examples.
     """
     allowed = f"an int, a tuple of ints, or {rows} of either in a list or tensor"
     try:
@@ -225,7 +225,7 @@ def _selected(outputs: Tensor, target: Tensor, rows: Tensor) -> Tensor:
     table = target.to(outputs.device)
     sizes = torch.tensor(outputs.shape[1:], device=outputs.device)
     if table.shape[1] != len(sizes):
-        what = "one output per example and takes no target" if not len(sizes) else f"{len(sizes)} axes of outputs"
+        what = "one output per example and takes no target" if not len(sizes) else f"outputs with {len(sizes)} axes"
         raise UsageError(
             f"forward_func returns {what}",
             given=f"a target of {table.shape[1]} index(es), outputs {tuple(outputs.shape)}",
@@ -251,7 +251,7 @@ def _task(x: Tensor, row: int, default: Tensor, seed: int, options: dict[str, An
 def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     given = baselines if isinstance(baselines, tuple) else (baselines,) * (len(parts) if baselines is None else 1)
     if len(given) != len(parts):
-        raise UsageError("baselines must be as many as the inputs", given=len(given), allowed=str(len(parts)))
+        raise UsageError("each input needs one baseline", given=len(given), allowed=str(len(parts)))
     result = []
     for part, baseline in zip(parts, given, strict=True):
         value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)

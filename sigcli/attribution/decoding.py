@@ -32,7 +32,7 @@ class Loaded:
     Args:
         name: its name in the run, relative to the folder that all images share, as `sigcli.names.escaped` writes it.
         folder: the folder of its results within the run folder.
-        path: of the file.
+        path: path of the file.
         x: (C, H, W) float32 in the model's input space, on the CPU.
         picture: what was decoded.
     """

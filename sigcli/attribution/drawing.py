@@ -26,7 +26,7 @@ class Drawing:
     """How maps are shown; arrays stay raw.
 
     Args:
-        smooth: σ of the Gaussian in pixels of the map, None for the default share of the side, 0 for none.
+        smooth: σ of the Gaussian in pixels of the map, None for the default fraction of the side, 0 for none.
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
@@ -146,7 +146,7 @@ def _panel(item: Explanation, sigma: float) -> render.Panel:
     assert item.values is not None
     flat, unit = render.reduce_channels(item.values), item.unit
     by_player: Any = None
-    if item.players is not None:  # from the values as they are on disk, so that no resumption shows others
+    if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player = totals[item.players]
     return render.Panel(

@@ -29,15 +29,15 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
         explain("photo.jpg", model="resnet50", method="sig,ig")
         explain(ExplainOptions(picture, model=network), listener)
 
-    Images are files, folders and patterns, PIL images, uint8 arrays, or float tensors that are the network's input already.
-    The model may be a `torch.nn.Module`. All results are kept in memory; `iter_explain` yields them one by one.
+    Images are files, folders, patterns, PIL images, uint8 arrays, or float tensors that already are the network's input.
+    The model may be a `torch.nn.Module`. All results stay in memory; `iter_explain` yields them one by one.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
-        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
 
-    What fails for one image only is in its `Explanation.status` and `error`.
+    A failure of one image raises nothing: see `Explanation.status` and `error`.
     """
     session = prepare(options)
     found = Explanations(_begun(session, listener))
@@ -47,7 +47,7 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
 @door(ExplainOptions)
 def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Iterator[Explanation]:
-    """As `explain`, but yields each explanation once its files stand, and keeps none: for folders of thousands of images."""
+    """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
     return _begun(prepare(options), listener)
 
 

@@ -1,4 +1,4 @@
-"""One explanation as the user gets it: its values, its facts, and how it is told in words."""
+"""One explanation: its values, its facts, and their description in words."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ class Explanation:
         image: its name in the run.
         method: what the user calls it: its name in the catalogue, or an alias.
         target: class index, or None where the image could not be read.
-        label: of the target, empty where the model has none.
+        label: label of the target, empty where the model has none.
         score: F(x).
-        output: what the score is: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
-        seconds: wall time, shared among what ran in the same batches.
+        output: kind of score: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
+        seconds: wall time; explanations in the same batches divide it.
         gradient_evaluations: forward and backward passes.
-        completeness_gap: |Σ values − score difference| in the score's unit, None where the method makes no such claim.
-        relative_gap: the same over the score difference.
+        completeness_gap: |Σ values − score difference| in the score's unit, None where the method does not promise this.
+        relative_gap: the gap divided by the score difference.
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
-        relative_standard_error: the same over the map's norm.
+        relative_standard_error: the standard error divided by the map's norm.
         status: "ok" or "failed".
-        error: what failed, or where status is "ok" what could not be checked; empty where nothing did.
-        content: hash of the image's pixels, as it was explained.
-        values: (C, H, W) float32 attribution, or of the array's shape; None where it failed or an earlier run made it.
+        error: what failed, or if status is "ok" what could not be checked; else empty.
+        content: hash of the explained image's pixels.
+        values: (C, H, W) float32 attribution, or of the array's shape; None if it failed or an earlier run made it.
         stderr: standard error of `values`, or None.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         seen: what the model saw of the sample.
-        folder: of its files, relative to the run folder.
-        name: of its files: the method, and the class where several are explained.
+        folder: folder of its files, relative to the run folder.
+        name: name of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
-        own_unit: the values' unit where it is neither.
-        resumed: it was done by an earlier run and read from its row.
-        note: what the user should know of the map, shown on the screen only.
-        cause: the error that `error` tells of, with its traceback; None where nothing failed, or an earlier run did it.
-        file: its array on the disk, or None where nothing is written.
+        own_unit: the values' unit, if it is neither.
+        resumed: an earlier run made it; its row was read back.
+        note: what the user should know about the map; shown on the screen only.
+        cause: the exception behind `error`, with its traceback; None if nothing failed or an earlier run made it.
+        file: its array on disk, or None if nothing is written.
     """
 
     image: str
@@ -135,11 +135,11 @@ class Explanation:
         return f"{self.output} per {self.seen.per}" if self.multiplied else f"{self.output} per unit of input"
 
     def light(self) -> Explanation:
-        """The same without its arrays, which take memory."""
+        """A copy without its arrays, which take memory."""
         return replace(self, values=None, stderr=None, players=None, player_values=None, seen=_lightened(self.seen))
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
-        """The overlay of a picture, or the bars of an array; also written to `path` where that is given.
+        """Draw the overlay of a picture, or the bars of an array; also write it to `path` if given.
 
         Raises:
             UsageError: the explanation failed, or has no values in memory.
@@ -159,14 +159,14 @@ class Explanation:
 class Explanations(list[Explanation]):
     """Explanations in the order of images, targets and methods: a list that can be plotted.
 
-    `notes` says what was assumed of the model, and `folder` is where files were written, or None.
+    `notes` states what was assumed about the model; `folder` is where files were written, or None.
     """
 
     notes: tuple[str, ...] = ()
     folder: Path | None = None
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
-        """The sheet that sets all methods of the first image and target side by side; also written to `path`.
+        """Draw all methods of the first image and target side by side; also write the sheet to `path` if given.
 
         Raises:
             UsageError: nothing succeeded, or nothing has its values in memory.
@@ -204,6 +204,6 @@ def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
 
 
 def failed(item: Explanation, error: Exception, what: str = "") -> Explanation:
-    """An explanation that failed, and why: what went wrong, and the error in one line."""
+    """An explanation that failed, with the error in one line."""
     cause = contained(error)
     return replace(item, status="failed", error=what + " ".join(str(cause).split()), seen=UNSEEN, cause=cause)

@@ -20,16 +20,17 @@ FORMATS = Catalog(
     "format",
     [
         Entry(
-            "npy", f"{_W}:array", "the raw values, and with --uncertainty their standard errors, as NumPy arrays",
+            "npy", f"{_W}:array", "the raw values as NumPy arrays; with --uncertainty, also their standard errors",
             {"of": _ALL, "drawn": False, "endings": (".npy", ".stderr.npy")},
         ),
         Entry(
-            "csv", f"{_W}:feature_table", "a row for each feature or player of an array; with names also coloured words",
+            "csv", f"{_W}:feature_table",
+            "a table with a row for each feature or player of an array; with names, also coloured words",
             {"of": ("array",), "drawn": False, "endings": (".csv", ".html")},
         ),
-        Entry("map", f"{_W}:heatmap", "the map with a scale", {"of": _PICTURES, "drawn": True, "endings": (".png",)}),
+        Entry("map", f"{_W}:heatmap", "the heatmap with a scale", {"of": _PICTURES, "drawn": True, "endings": (".png",)}),
         Entry(
-            "overlay", f"{_W}:overlay", "the map over the picture; with --signs apart also each sign alone",
+            "overlay", f"{_W}:overlay", "the heatmap over the picture; with --signs apart, also each sign alone",
             {"of": _PICTURES, "drawn": True, "endings": (".overlay.png", ".positive.png", ".negative.png")},
         ),
         Entry(
@@ -37,7 +38,7 @@ FORMATS = Catalog(
             {"of": _PICTURES, "drawn": True, "endings": (".stderr.png",)},
         ),
         Entry(
-            "bars", f"{_W}:bars", "the features or players of an array",
+            "bars", f"{_W}:bars", "a bar for each feature or player of an array",
             {"of": ("array",), "drawn": True, "endings": (".png",)},
         ),
     ],

@@ -1,4 +1,4 @@
-"""What a run says of itself: what its values depend on (the spec), its options, software, samples and notes."""
+"""The manifest of a run: what its values depend on (the spec), its options, software, samples and notes."""
 
 from __future__ import annotations
 

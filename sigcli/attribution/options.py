@@ -28,7 +28,7 @@ Sample = Union[str, Path, "Tensor", "np.ndarray", "Image"]
 Method = str | Callable[..., Any]
 """A name in the catalogue, or a function (model, inputs, targets) → attributions."""
 Samples = Union[Sample, Sequence[Sample]]  # noqa: UP007  of texts there is no |
-_INPUTS = "Images, or arrays of floats .npy; folders or glob patterns; without any, the bundled sample images."
+_INPUTS = "Image files, .npy files of floats, folders or glob patterns; by default the bundled sample images."
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,11 +45,13 @@ class NetworkOptions(Options):
         panel=MODEL, flags=("--weights", "-w"), kept=True,
     )  # fmt: skip
     image_size: str | int | tuple[int, int] | None = option(
-        None, "The network's input in pixels: the picture is scaled to fill it and cropped at its centre.",
+        None, "Size of the network's input in pixels: the image is scaled to fill it, then cropped at the centre.",
         panel=MODEL, kind=str, shown=False, metavar="SIDE|HEIGHTxWIDTH", kept=True, was=("--size",),
     )  # fmt: skip
-    resize: int | None = option(None, "Shorter side in pixels before the crop.", panel=MODEL, kept=True)
-    crop: int | None = option(None, "Side of the centre crop; or use --image-size.", panel=MODEL, kept=True)
+    resize: int | None = option(
+        None, "Scale the shorter side to this many pixels before the crop.", panel=MODEL, kept=True
+    )
+    crop: int | None = option(None, "Side of the centre crop in pixels; or use --image-size.", panel=MODEL, kept=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,21 +60,21 @@ class ModelOptions(NetworkOptions, ComputeOptions):
 
     class_names: str | Path | None = option(
         None,
-        "File of the classes' names: one a line, or CSV index,name.",
+        "File of class names: one per line, or CSV index,name.",
         panel=MODEL,
         kind=Path,
         shown=False,
         kept=True,
     )
     mean: tuple[float, ...] | None = option(
-        None, "Normalisation, for example 0.485,0.456,0.406; one number for all channels.",
+        None, "Mean for normalisation, for example 0.485,0.456,0.406; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("mean"), kept=True,
     )  # fmt: skip
     std: tuple[float, ...] | None = option(
-        None, "Normalisation, for example 0.229,0.224,0.225; one number for all channels.",
+        None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
-    precision: str = option("fp32", "fp32, tf32, bf16 or fp16.", panel=COMPUTE, kept=True)
+    precision: str = option("fp32", "Precision of the model: fp32, tf32, bf16 or fp16.", panel=COMPUTE, kept=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,34 +82,37 @@ class MethodOptions(ModelOptions):
     """Methods, and the score that they explain."""
 
     method: str | Sequence[Method] | Mapping[str, Method] = option(
-        "sig", "One or several, with commas; see 'sig list methods'. NAME=METHOD gives one a name of its own.",
+        "sig", "One method or several, separated by commas; see 'sig list methods'. NAME=METHOD gives it your own name.",
         panel=METHOD, kind=str,
     )  # fmt: skip
     settings: Mapping[str, Any] | None = option(
         None,
-        "An option of the methods, for all that have it or as METHOD.NAME=VALUE; of a metric as METRIC.NAME=VALUE; "
+        "Set an option of all methods that have it, of one method (METHOD.NAME=VALUE) or of a metric (METRIC.NAME=VALUE); "
         "repeatable.",
         panel=METHOD, flags=("--set",), kind=list[str], read=assignments, metavar="NAME=VALUE", shown=False,
     )  # fmt: skip
     preset: str | None = option(
-        None, "Settings that go together: 'paper' runs SIG, the walk and IG as the papers do. --set overrides it.",
+        None, "Named settings: 'paper' runs SIG, SIG-walk and IG as the papers do. --set overrides it.",
         panel=METHOD, shown=False,
     )  # fmt: skip
     players: str | None = option(
         None,
-        "Parts of the input that are credited: 80x80, grid:7x7, superpixels:N, pixels or a label map .npy; "
-        "axis:N or features of arrays.",
+        "Players, the parts of the input that get credit: 80x80, grid:7x7, superpixels:N, pixels or a label map .npy; "
+        "for arrays axis:N or features.",
         panel=METHOD,
     )  # fmt: skip
     baseline: str | None = option(
-        None, "Baseline x', which stands for a missing input; see 'sig list baselines'.", panel=METHOD
+        None, "Baseline x' that stands for a missing input; see 'sig list baselines'.", panel=METHOD
     )
-    target: str | int = option("top", "top, top:K, a class index or a label.", panel=METHOD, kind=str)
+    target: str | int = option("top", "Class to explain: top, top:K, a class index or a label.", panel=METHOD, kind=str)
     output: str = option(
-        "logit", "logit, prob or logprob; distance or cosine-distance of a pair.", panel=METHOD, kept=True
+        "logit",
+        "Score to explain: logit, prob or logprob; for a pair, distance or cosine-distance.",
+        panel=METHOD,
+        kept=True,
     )
     references: Samples | None = option(
-        None, "Images for eg and the mean and random baselines instead of those explained; repeatable.",
+        None, "Images that eg and the mean and random baselines use instead of the explained ones; repeatable.",
         panel=METHOD, kind=list[str], shown=False,
     )  # fmt: skip
     mask_certainty: str | Path | None = option(
@@ -117,7 +122,7 @@ class MethodOptions(ModelOptions):
         panel=METHOD, kind=str, shown=False, metavar="AREA", kept=True,
     )  # fmt: skip
     completeness_check: str = option(
-        "sampled", "How many end points the completeness check looks at: sampled (cheap) or all.", panel=COMPUTE,
+        "sampled", "End points that the completeness check evaluates: sampled (cheap) or all.", panel=COMPUTE,
         was=("--check",),
     )  # fmt: skip
 
@@ -131,10 +136,10 @@ class RunOptions(MethodOptions, ResumeOptions):
     )
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
     smooth: float | None = option(
-        None, "Blur of the maps in pictures, in pixels; 0 for none. Arrays stay raw.", panel=OUTPUT, shown=False
+        None, "Blur the maps in pictures by this many pixels; 0 for none. Arrays stay raw.", panel=OUTPUT, shown=False
     )
     signs: str = option(
-        "together", "together, or apart: also pictures of positive and of negative values alone.", panel=OUTPUT
+        "together", "together, or apart: also draw positive and negative values separately.", panel=OUTPUT
     )
 
 
@@ -143,9 +148,9 @@ class ExplainOptions(RunOptions):
     """The options of `sig explain`."""
 
     partner: Sample | None = option(
-        None, "The second image of a pair, held fixed: one for all, or a folder with one of the same name for each.",
+        None, "Second image of a pair, held fixed: one for all images, or a folder with one of the same name for each.",
         panel=METHOD, flags=("--partner", "--reference"), kind=Path, shown=False,
     )  # fmt: skip
     write: bool | None = option(
-        None, "Write files. By default only where all images are named by files, or `out` is given.", command_line=False
+        None, "Write files. By default only if all images are files, or `out` is given.", command_line=False
     )

@@ -155,7 +155,7 @@ class Work:
     def _finished(self, item: Explanation, chosen: Chosen, found: Found) -> Explanation:
         try:
             if not isinstance(found, Attribution):
-                return failed(item, found or AttributionError("the method gave nothing"))
+                return failed(item, found or AttributionError("the method returned nothing"))
             result = checked(chosen.entry, found)
         except AttributionError as error:
             return failed(item, error)

@@ -1,4 +1,4 @@
-"""Attributions that were made before, by a run of ours or by anyone: arrays in a folder, one or several for each image."""
+"""Existing attributions, from a run of ours or from anyone: arrays in a folder, one or several for each image."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ ONE = "map"
 def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> None:
     """Raise UsageError unless the folder is there and holds an array of some image, of every method that was named."""
     if not folder.is_dir():
-        raise UsageError("the folder of attributions is not there", given=folder)
+        raise UsageError("no such folder of attributions", given=folder)
     there = _Arrays(folder)
     here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem)}
     for name in only or ():
         if name not in here:
             raise unknown("method of these arrays", name, sorted(here))
     if not here:
-        raise UsageError("no array fits any image", given=folder, allowed="<image>/<method>.npy or <image>.npy")
+        raise UsageError(
+            "no array belongs to any of the images", given=folder, allowed="<image>/<method>.npy or <image>.npy"
+        )
 
 
 def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
@@ -57,7 +59,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
 
     Args:
         session: its images and model.
-        folder: of the arrays.
+        folder: folder of the arrays.
         only: names of methods, or None for all.
     """
     named = session.target if isinstance(session.target, int) else None
@@ -68,10 +70,10 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
         top = _Top(session, path)
         for method in methods:
             if method not in files:
-                yield Explanation(name, method, folder=stem, status="failed", error="there is no array for this image")
+                yield Explanation(name, method, folder=stem, status="failed", error="no array for this image")
                 continue
             if there.damaged(files[method]):
-                error = f"the array {files[method].name} is damaged: it is not as the run wrote it"
+                error = f"the array {files[method].name} is damaged: it differs from what the run wrote"
                 yield Explanation(name, method, folder=stem, status="failed", error=error)
                 continue
             told, content = targets.get((safe_cell(name), method), (None, ""))
@@ -89,7 +91,7 @@ def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> 
     except (OSError, ValueError, ImageError) as error:
         text = " ".join(str(error).split())
         if "pickle" in text:
-            text = "it is damaged, or holds Python objects and no numbers"
+            text = "it is damaged, or holds Python objects instead of numbers"
         return Explanation(name, method, status="failed", error=f"the array {file.name} cannot be used: {text}")
     return Explanation(
         name, method, target, values=values.astype(np.float32 if values.dtype.itemsize < 8 else np.float64)

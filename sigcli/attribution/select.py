@@ -33,9 +33,9 @@ class Chosen:
     """A method with the options it will be called with (those of its signature that were set).
 
     Args:
-        entry: of the catalogue.
+        entry: entry of the catalogue.
         options: option name → typed value, only those that were set.
-        alias: what the user calls it, so that one method can stand beside itself with other options.
+        alias: what the user calls it, so one method can stand beside itself with other options.
     """
 
     entry: Entry
@@ -92,17 +92,21 @@ def choose_metrics(metric: str | Sequence[str], imputation: str | None, settings
     wanted = [name.strip() for name in (imputation or "").split(",") if name.strip()]
     every = _chosen(METRICS, "metric", metric, settings)
     if wanted and not any("imputation" in one.entry.options() for one in every):
-        raise UsageError("no chosen metric removes anything", given=f"--imputation {imputation}", hint="Leave it out.")
+        raise UsageError(
+            "none of the chosen metrics removes pixels", given=f"--imputation {imputation}", hint="Leave it out."
+        )
     for one in every:
         if "labels" in one.entry.properties["takes"] or "right" in one.entry.properties["takes"]:
             raise UsageError(
-                f"{one.entry.name} is of the model, not of a map", hint="Leave it out: --labels FILE measures it."
+                f"{one.entry.name} measures the model, not a map", hint="Leave it out: --labels FILE adds it."
             )
         if not wanted or "imputation" not in one.entry.options():
             chosen.append(one)
             continue
         if "imputation" in one.options:
-            raise UsageError(f"{one.name} has two imputations", given=f"--imputation and --set {one.name}.imputation")
+            raise UsageError(
+                f"{one.name} was given two imputations", given=f"--imputation and --set {one.name}.imputation"
+            )
         chosen += [replace(one, options={**one.options, "imputation": name}) for name in dict.fromkeys(wanted)]
     return chosen
 
@@ -129,7 +133,7 @@ def choose_methods(method: Methods, settings: Mapping[str, Any], preset: str | N
     named, functions = _parted(method)
     chosen = _chosen(METHODS, "method", named, settings, functions)
     if before and not any(one.entry.name in before for one in chosen):
-        raise UsageError(f"the preset {preset} says nothing of these methods", allowed=", ".join(before))
+        raise UsageError(f"the preset {preset} has no settings for these methods", allowed=", ".join(before))
     return [replace(one, options={**before.get(one.entry.name, {}), **one.options}) for one in chosen]
 
 
@@ -144,7 +148,7 @@ def _parted(method: Methods) -> tuple[list[str], dict[str, Entry]]:
             continue
         own = name or getattr(one, "__name__", type(one).__name__).strip("<>")
         if own in METHODS or own in functions:
-            what = "is a method of the catalogue" if own in METHODS else "names two functions"
+            what = "is already the name of a method" if own in METHODS else "names two functions"
             hint = "Name the function: method={'mine': function}."
             raise UsageError(f"'{own}' {what}", given=f"method={own}", hint=hint)
         functions[own] = given_method(own, one)
@@ -182,15 +186,15 @@ def _chosen(
 ) -> list[Chosen]:
     items, own = _named(named), functions or {}
     if not items:
-        raise UsageError(f"no {kind} was named", allowed=", ".join(catalog))
+        raise UsageError(f"no {kind} given", allowed=", ".join(catalog))
     chosen = [
         Chosen(own[name]) if name in own else Chosen(catalog[name], {}, _alias(alias, name, catalog, kind))
         for alias, name in items
     ]
     names = [one.name for one in chosen]
     if len({name.casefold() for name in names}) < len(names):
-        hint = f"To have it with other options beside, give it a name of its own: mine={items[0][1]}."
-        raise UsageError(f"a {kind} was named twice", given=",".join(names), hint=hint)
+        hint = f"To run it twice with different options, name one of them: mine={items[0][1]}."
+        raise UsageError(f"the same {kind} was given twice", given=",".join(names), hint=hint)
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
         for one in _receivers(key, chosen, kind):
@@ -203,7 +207,7 @@ def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
     if not alias or (alias in catalog and catalog[alias] is catalog[name]):
         return ""
     if alias in catalog:
-        raise UsageError(f"'{alias}' is a {kind} itself and cannot be another's name", given=f"{alias}={name}")
+        raise UsageError(f"'{alias}' is already the name of a {kind}", given=f"{alias}={name}")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}", alias):
         raise UsageError(
             f"'{alias}' cannot be the name of a {kind}", allowed="letters, digits, - + and _, at most 40 of them"
@@ -244,10 +248,10 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_values(options: RunOptions) -> None:
-    """Raise UsageError for an option that is out of its range, as far as it alone tells."""
+    """Raise UsageError for an option that is out of its range, as far as it alone shows."""
     smooth, batch_size = options.smooth, options.batch_size
     if smooth is not None and not 0 <= smooth < 1000:
-        raise UsageError("smooth must be a number of pixels from 0", given=smooth)
+        raise UsageError("smooth must be 0 or a positive number of pixels", given=smooth)
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
     for name, size in (("resize", options.resize), ("crop", options.crop)):
@@ -288,7 +292,7 @@ def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) 
             "the model has no class names",
             given=text,
             allowed=f"top, top:K or an index 0 to {classes - 1}",
-            hint="Name a file with --class-names.",
+            hint="Give a file of names with --class-names.",
         )
     folded = [label.casefold() for label in labels]
     found = [i for i, label in enumerate(folded) if label == text.casefold()]

@@ -38,13 +38,13 @@ class Session:
         methods: with their options.
         scorer: the score F.
         target: a class index, or ("top", K).
-        seed: of every random draw.
+        seed: seed of every random draw.
         batch_size: images per gradient evaluation of the model.
         run: the run folder, or None where nothing is written.
         drawing: how maps are shown.
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate.integrate`.
-        alone: no two explanations share a batch, so that each has wall time of its own.
+        alone: no two explanations share a batch, so each has wall time of its own.
         most: images that any pass of the model may hold, where the user has said so.
     """
 
@@ -73,14 +73,14 @@ class Session:
 
     @property
     def notes(self) -> list[str]:
-        """What the user must know of the model, and of what an earlier run left."""
+        """What the user must know about the model and the results of an earlier run."""
         return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
 
     @property
     def classifier(self) -> ClassScore:
         """The score, where it is of a classifier; raises UsageError where it is of pairs."""
         if not isinstance(self.scorer, ClassScore):
-            raise UsageError("a pair of images has a distance and no classes")
+            raise UsageError("a pair of images has no classes, only a distance")
         return self.scorer
 
     @property
@@ -94,12 +94,12 @@ def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = Non
     """Check everything that can be checked, load the model and open the run folder.
 
     Args:
-        options: of the run.
+        options: options of the run.
         verify: called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
 
     Raises:
         UsageError: an option that cannot be used.
-        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)

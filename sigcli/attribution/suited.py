@@ -1,4 +1,4 @@
-"""Which methods a loaded model allows: told before anything is computed."""
+"""Which methods a loaded model allows, checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
         what = f"the baseline {baseline} of {one.name}" if lack != needs else f"the method {one.name}"
         why = "needs gradients, and the network is not differentiable"
         if lack == "hooks":
-            why = "looks into the layers, which this network does not allow"
+            why = "needs the module layers, which this network does not expose"
         suited = [name for name, e in METHODS.items() if e.properties["needs"] not in model.lacks and samples.suits(e)]
         fits = [other.name for other in methods if other.entry.properties["needs"] not in model.lacks]
         hint = f"Leave it out: --method {','.join(fits)} runs." if fits and lack == needs else ""

@@ -76,7 +76,7 @@ def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Expla
         except OSError as error:
             raise stopped(run.path, error) from error
         except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
-            item = failed(item, error, "a picture of it cannot be drawn: ")
+            item = failed(item, error, "its picture cannot be drawn: ")
             run.add(item.row())
     return item
 
@@ -97,7 +97,7 @@ def _stamps(base: Path, names: Sequence[str]) -> dict[str, Stamp]:
 
 
 def _drawn(item: Explanation, drawing: Drawing) -> str:
-    """A digest of all that the pictures of an explanation depend on, beside what makes it the item that it is."""
+    """A digest of all that the pictures of an explanation depend on, besides what identifies the item."""
     seen = item.seen
     return digest_of(
         item.image,
@@ -113,7 +113,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
 
 
 def _reload(run: RunFolder, item: Explanation) -> Explanation:
-    """Read back what an earlier run left, so that the pictures of a resumed run show what those of a whole one do."""
+    """Read back what an earlier run left, so the pictures of a resumed run show what those of a whole one do."""
     if item.values is not None:
         return item
     entry = run.ledger.entries[item.image, item.method, str(item.target)]

@@ -40,11 +40,11 @@ BASELINES = Catalog(
         Entry(
             "random",
             f"{_M}:random",
-            "one random image of those, never the image itself",
+            "one random image of those, never the explained one",
             {"peers": True, "arrays": True},
         ),
         Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range"),
-        Entry("max-distance", f"{_M}:max_distance", "for every value the end of the pixel range farther from it"),
+        Entry("max-distance", f"{_M}:max_distance", "for each value, the end of the pixel range farther from it"),
         Entry(
             "blur",
             f"{_M}:blur",
@@ -54,13 +54,13 @@ BASELINES = Catalog(
         Entry(
             "max-entropy",
             "baselines.learned:max_entropy",
-            "max-entropy:STEPS, learned: the model is least certain of it (default 200 gradient steps) [Tan 2023]",
+            "max-entropy:STEPS, learned: the image of which the model is least certain (default 200 steps) [Tan 2023]",
             {"argument": "STEPS", "default": "", "needs": "gradients"},
         ),
         Entry(
             "FILE",
             f"{_M}:file",
-            "an image file, or an (C, H, W) array .npy in the model's input space",
+            "an image file, or a (C, H, W) array .npy in the model's input space",
             {"argument": "PATH"},
         ),
     ],

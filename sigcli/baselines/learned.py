@@ -25,20 +25,20 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
     A gradient ascent (Adam, in the pixel range) on the entropy of the probabilities, from the middle of the range with a
     little noise that is seeded by the image; it ends after `argument` steps (default 200) or once the entropy is 99.9 % of
     that of equal probabilities, and gives the image of highest entropy on the way. One gradient evaluation a step, which the
-    method's own figure leaves out; learned once per image.
+    method's own count leaves out; learned once per image.
 
     Args:
-        subject: whose model is asked.
+        subject: the subject whose model is asked.
         argument: number of steps, or nothing.
 
     Raises:
-        AttributionError: nobody said which model, it has no gradient, or it gives NaN.
-        UsageError: a number of steps that is none.
+        AttributionError: no model was given, it has no gradient, or it gives NaN.
+        UsageError: an invalid number of steps.
     """
     if argument and (not argument.isdigit() or int(argument) < 1):
         raise UsageError("baseline 'max-entropy' needs a number of steps of at least 1", given=argument)
     if subject.model is None:
-        raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject names none")
+        raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject has none")
     known = _LEARNED.setdefault(subject, {})
     if argument not in known:
         known[argument] = _learn(subject, int(argument or STEPS))
@@ -62,7 +62,9 @@ def _learn(subject: Subject, steps: int) -> Tensor:
         with torch.enable_grad():
             outputs = model((subject.low + level * (subject.high - subject.low))[None])  # type: ignore[misc]
             if not outputs.requires_grad:
-                raise AttributionError("the baseline 'max-entropy' is learned by gradients, and the model has none")
+                raise AttributionError(
+                    "the baseline 'max-entropy' is learned by gradients, and the model is not differentiable"
+                )
             found = entropy(outputs, subject.head)[0]
             (level.grad,) = torch.autograd.grad(-found, level)
         value = float(found.detach())

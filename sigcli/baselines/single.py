@@ -25,7 +25,7 @@ Picture = Float[Tensor, "c h w"]
 
 
 def baseline(spec: str | Tensor, subject: Subject) -> Picture:
-    """The default sample x' of that text for a subject, (C, H, W) on the subject's device.
+    """The baseline x' that a text names, for a subject: (C, H, W) on the subject's device.
 
     Args:
         spec: a name of `BASELINES`, `name:argument`, the path of an image or a `.npy`, or the sample itself as a tensor
@@ -170,7 +170,7 @@ def peers(subject: Subject, what: str) -> Peers:
     """The subject's peers; raises AttributionError where there are none or only one."""
     if subject.peers is None or len(subject.peers) < 2:
         raise AttributionError(
-            f"{what} needs at least two images", hint="Explain several images at once, or name --references FOLDER."
+            f"{what} needs at least two images", hint="Explain several images at once, or give --references FOLDER."
         )
     return subject.peers
 

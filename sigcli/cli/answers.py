@@ -40,7 +40,11 @@ class Answers:
 
 def unread(error: OSError) -> StoppedError:
     """The error for a standard output that takes nothing more."""
-    what = "standard output was closed by its reader" if error.errno == errno.EPIPE else "standard output takes no more"
+    what = (
+        "standard output was closed by its reader"
+        if error.errno == errno.EPIPE
+        else "standard output cannot be written"
+    )
     reason = "" if error.errno == errno.EPIPE else f"{error.strerror}; "
     return StoppedError(what, hint=f"{reason}finished work is kept.".capitalize())
 

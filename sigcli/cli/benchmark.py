@@ -7,11 +7,11 @@ import typer
 from .benchmark_images import images
 from .benchmark_scenario import app as scenario
 
-app = typer.Typer(no_args_is_help=True, help="Side-by-side figures for a paper or a decision.")
+app = typer.Typer(no_args_is_help=True, help="Compare methods side by side, for a paper or a decision.")
 app.command("images")(images)
 app.add_typer(scenario, name="scenario")
 
 
 @app.callback()
 def _benchmarks() -> None:
-    """Side-by-side figures for a paper or a decision."""
+    """Compare methods side by side, for a paper or a decision."""

@@ -19,10 +19,10 @@ _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 @command(BenchmarkOptions)
 def images(options: BenchmarkOptions, screen: Screen) -> int:
-    """What does each method cost, and what does it give? Time and metrics over growing numbers of images.
+    """What does each method cost, and how good are its maps? Time and metrics over growing numbers of images.
 
-    The largest count is explained and measured once; smaller ones are statistics of the first images of the same random
-    order, which --seed fixes. Times are those of the explanations alone.
+    The images stand in a random order, which --seed fixes. The largest count is explained and measured once; each smaller
+    count takes the first images of that order. Times are those of the explanations alone.
 
     Examples:
       sig benchmark images photos/ --model resnet50 --counts 300,500,800,1000 --method sig,ig

@@ -41,9 +41,9 @@ app = typer.Typer(cls=Scenarios, no_args_is_help=True, subcommand_metavar="NAME 
 
 @app.callback()
 def scenario() -> None:
-    """Which method gives the right answer where it is known? One table, a verdict, and the maps behind it.
+    """Which method is right where the answer is known? One table, a verdict, and the maps behind it.
 
-    Networks are trained on the spot from a seed, and kept for the next time. 'NAME --help' shows a scenario's options.
+    Networks are trained from --seed when first needed, and kept. 'NAME --help' shows a scenario's options.
 
     Examples:
       sig benchmark scenario two-features          BShap, SHAP, IG and all path methods, exact, in seconds

@@ -20,7 +20,7 @@ from .console import FAILED, RESUME, Guard, console, guarded
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 _WAS = "__was"
-JSON = Option("One JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
+JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
 DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
 
 
@@ -54,7 +54,7 @@ def command(
 
     Args:
         options: the dataclass from which the command line follows.
-        kept: what is said to stand where the command is interrupted; the function may change it as it goes.
+        kept: what the message says when the command is interrupted; the function may change it while it runs.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
@@ -132,10 +132,10 @@ def _read(options: type[O], context: typer.Context, values: dict[str, Any], scre
         known = every[now][0]
         if old:
             screen.say(
-                f"note: {known.was[int(number)]} is now {known.flags[0]}; the old name goes with the next version."
+                f"note: {known.was[int(number)]} is now {known.flags[0]}; the next version will drop the old name."
             )
         if now in given:
-            raise UsageError(f"{known.flags[0]} was given twice", hint="Leave its old name out.")
+            raise UsageError(f"{known.flags[0]} was given twice", hint="Leave out the old name.")
         given[now] = value if known.read is None else known.read(value)
     return options(**given)
 

@@ -41,7 +41,7 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
     Args:
         columns: their headings; the first is never wrapped.
         right: headings of those whose cells stand at the right, as numbers do.
-        title: above it.
+        title: title above it.
     """
     made = Table(box=None, header_style="bold", padding=(0, 2, 0, 0), title=title)
     made.title_style, made.title_justify = "italic", "left"
@@ -55,13 +55,13 @@ class Guard:
     """What stands when a command is interrupted.
 
     Args:
-        kept: in words, with what to do next.
+        kept: what is kept, in words, with what to do next.
     """
 
     kept: str
 
 
-RESUME = "finished work is kept; go on with the same command and --resume"
+RESUME = "finished work is kept; repeat the command with --resume to continue"
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def _of_system(error: OSError) -> tuple[str, str]:
         return "standard output was closed by its reader.", ""
     reason = error.strerror or str(error)
     what = f"{reason} (given: {printable(str(error.filename))})" if error.filename else reason
-    return f"{what}.", "What was finished stands. Repeat the command with --debug to see where."
+    return f"{what}.", "Finished work is kept. Repeat the command with --debug to see where."
 
 
 @contextmanager

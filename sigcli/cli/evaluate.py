@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @command(EvaluateOptions, kept="nothing was measured yet")
 def evaluate(options: EvaluateOptions, screen: Screen) -> int:
-    """Is the map any good? Explain images and measure the explanations, with intervals and paired differences.
+    """Is the attribution map any good? Explain images and measure the explanations, with intervals and paired differences.
 
     Examples:
       sig evaluate photos/ --model resnet50 --method sig,ig
@@ -29,7 +29,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
 
       sig evaluate sig-out/ --metric deletion,lerf             the arrays of a run, with its model
 
-      sig evaluate photos/ --model shapes --metric information-absence,neutrality    has the network understood certainty?
+      sig evaluate photos/ --model shapes --metric information-absence,neutrality    does the network use certainty?
 
       sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """

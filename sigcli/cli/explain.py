@@ -20,7 +20,7 @@ _SHOWN = 40
 
 @command(ExplainOptions, kept="nothing was explained yet")
 def explain(options: ExplainOptions, screen: Screen) -> int:
-    """Explain what a classifier saw in images: maps, overlays, arrays and a table of values.
+    """Explain what a classifier saw in images: heatmaps, overlays, arrays and a table of values.
 
     Examples:
       sig explain                                   the bundled network explains the bundled samples
@@ -57,7 +57,7 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
 
 def _say_what_was_left_out(options: ExplainOptions, screen: Screen) -> None:
     if not options.images:
-        screen.say(f"No images were named: explaining the bundled samples with the model '{options.model}'.")
+        screen.say(f"No images given: explaining the bundled samples with the model '{options.model}'.")
     elif "model" not in options.given:
         screen.say("note: No --model given: using the bundled 'shapes', which recognises only drawn objects.")
 

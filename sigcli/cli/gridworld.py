@@ -15,7 +15,7 @@ from .progress import StageListener
 if TYPE_CHECKING:
     from ..gridworld.results import Study
 
-_KEPT = "finished work is kept; the tables hold every condition that was finished"
+_KEPT = "finished work is kept; the tables hold every finished condition"
 
 
 @command(GridworldOptions, kept=_KEPT)
@@ -65,7 +65,7 @@ def _standins(study: Study) -> list[str]:
 
 def _least(pearson: float) -> str:
     return (
-        "no correlation, for all values are equal"
+        "no correlation: all values are equal"
         if math.isnan(pearson)
         else f"Pearson {math.floor(1e4 * pearson) / 1e4:.4f} or more"
     )

@@ -40,20 +40,20 @@ class ListOptions(NetworkOptions):
         None, f"{', '.join(CATALOGS)} or layers.", keyword_only=False, argument=True, metavar="WHAT", shown=False
     )
     name: str | None = option(
-        None, "One entry: its options, with defaults and meaning.", keyword_only=False, argument=True, metavar="NAME",
-        shown=False,
+        None, "An entry of that list: show its options and their defaults.", keyword_only=False, argument=True,
+        metavar="NAME", shown=False,
     )  # fmt: skip
 
 
 @command(ListOptions)
 def listing(options: ListOptions, screen: Screen) -> None:
-    """Show what there is: models, methods, baselines, estimators, metrics, scenarios, formats; with a name, its options.
+    """List models, methods, baselines, estimators, metrics, scenarios or formats; with a name, the options of that entry.
 
-    'sig list layers --model NAME' shows a model's layers, for --set layer=NAME; a star marks the one taken by default.
+    'sig list layers --model NAME' lists a model's layers, for --set layer=NAME; a star marks the default.
     """
     what, name = options.what, options.name
     if what is None:
-        raise UsageError("name what to list", allowed=", ".join([*CATALOGS, "layers"]))
+        raise UsageError("nothing to list was given", allowed=", ".join([*CATALOGS, "layers"]))
     if what == "layers":
         _layers(options, screen)
         return

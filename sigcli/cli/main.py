@@ -54,7 +54,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Explain image classifiers: which pixels made this model say 'goldfish', and how sure is that map?\n\n"
+    help="Explain image classifiers: which pixels made this model say 'goldfish', and how reliable is that heatmap?\n\n"
     "Shapley Integrated Gradients, and the methods and baselines it is compared with.",
 )
 

@@ -70,7 +70,7 @@ class Reporter(Listener, _Shown):
     """Shows notes as a command begins, then counts explanations and gradient evaluations.
 
     Args:
-        screen: of the command; what it says of an interruption changes once finished work is kept.
+        screen: screen of the command; what it says of an interruption changes once finished work is kept.
 
     `folder` is the run folder, once it is open.
     """

@@ -94,7 +94,7 @@ class Run(Request):
         self._written = movement, delta
 
     def take(self, items: slice, *answers: Tensor) -> None:
-        """Add what the model says of the points: their scores and gradients."""
+        """Add the model's outputs at the points: their scores and gradients."""
         score, gradient = answers
         (movement, delta), self._written = self._written, (torch.empty(0), torch.empty(0))
         if self.task.plan.marginals is not None:
@@ -196,7 +196,7 @@ def _correct(run: Run) -> None:
     """Make each player's sum over the open replicate its exact marginals.
 
     How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
-    the same total weight, so that a linear score needs no correction. What is then missing goes to the player's values in
+    the same total weight, so a linear score needs no correction. What is then missing goes to the player's values in
     proportion to their magnitude, the least change relative to them; where all are zero (a gradient that vanishes at every
     corner), to its pixels in proportion to |x - x'|.
     """

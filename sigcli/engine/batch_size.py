@@ -12,7 +12,7 @@ def auto_batch_size(scorer: Score, shape: tuple[int, int, int], device: torch.de
     """A batch size for images (C, H, W): from the memory of a CUDA device, from the image's size elsewhere.
 
     On a CPU small batches are as fast as large ones, since the working set then stays near the caches; the rule depends on
-    nothing but the shape, so that the same command gives the same batches and bytes.
+    nothing but the shape, so the same command gives the same batches and bytes.
     """
     by_shape = max(4, min(64, round(8 * 224 * 224 / (shape[-1] * shape[-2]))))
     if device.type != "cuda":

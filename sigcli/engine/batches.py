@@ -28,9 +28,9 @@ from .memory import MemoryShortage, is_out_of_memory, too_little_memory
 T = TypeVar("T")
 R = TypeVar("R", bound="Request")
 Answers = tuple[Tensor, ...]
-"""What a model says of a batch: tensors whose first axis is that of the images."""
+"""A model's outputs for a batch: tensors whose first axis is that of the images."""
 Call = Callable[[Tensor, Tensor], Answers]
-"""Images (N, C, H, W) and their targets (N,) → what the model says of them."""
+"""Images (N, C, H, W) and their targets (N,) → the model's outputs."""
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class Batches:
 
         Args:
             call: passes a batch through the model.
-            shape: of one image (C, H, W), for the message.
+            shape: shape of one image (C, H, W), for the message.
             count: images in the batch, where they are fewer than the size.
 
         Raises:
@@ -79,7 +79,7 @@ class Batches:
 
         Args:
             count: number of images.
-            shape: of one image (C, H, W), for the message.
+            shape: shape of one image (C, H, W), for the message.
             call: passes some of them through the model.
 
         Raises:
@@ -130,7 +130,7 @@ class Request(ABC):
 
     @abstractmethod
     def take(self, items: slice, *answers: Tensor) -> None:
-        """Note what the model says of the items that were written last. Items come once each, in their order."""
+        """Note the model's outputs for the items that were written last. Items come once each, in their order."""
 
 
 @dataclass(eq=False)
@@ -169,8 +169,8 @@ class Batcher(Generic[R]):
         filled: fill up a short batch to the size with its last image. A request's answers then depend neither on its company
             nor on where a run was interrupted.
         twins: on a CPU, which has other kernels for a single image, fill up a batch of one to two while memory lasts.
-        contain: whatever is raised for one request becomes its `error`, and the others go on. A batch that fails is tried
-            request by request, each in the places that it has in it, so that the others get what they get undisturbed.
+        contain: whatever is raised for one request becomes its `error`, and the others continue. A batch that fails is tried
+            request by request, each in the places that it has in it, so the others get what they get undisturbed.
         progress: called after each batch with the number of its items.
     """
 
@@ -266,7 +266,7 @@ class Batcher(Generic[R]):
         return pieces
 
     def _answers(self, pieces: Sequence[Piece[R]], places: Sequence[slice]) -> list[Answers | SigError]:
-        """What the model says of each piece of a batch, or the error that stands for it."""
+        """The model's outputs for each piece of a batch, or the error that stands for it."""
         total = places[-1].stop
         images = self._room(pieces[0][0].like, total)
         written = [
@@ -290,7 +290,7 @@ class Batcher(Generic[R]):
         ]
 
     def _alone(self, call: Callable[[Sequence[slice]], Answers], place: slice) -> Answers | SigError:
-        """What the model says of one piece of a batch that failed, or the error that it fails with itself."""
+        """The model's outputs for one piece of a batch that failed, or the error that it fails with itself."""
         found = self._attempted(partial(call, [place]))
         return found if isinstance(found, SigError) else tuple(one[place].clone() for one in found)
 
@@ -304,7 +304,7 @@ class Batcher(Generic[R]):
             return contained(error)
 
     def _asked(self, images: Tensor, targets: Tensor, count: int, wanted: Sequence[slice] | None) -> Answers:
-        """What the model says of a batch, of which so many are no twins; all but the wanted places hold a wanted image."""
+        """The model's outputs for a batch, `count` of them not twins; all but the wanted places hold a wanted image."""
         if wanted is not None:
             rows = torch.full((len(images),), wanted[-1].stop - 1, device=images.device)
             for place in wanted:
@@ -319,7 +319,7 @@ class Batcher(Generic[R]):
         return self.call(images[:count], targets[:count])
 
     def _count(self, total: int) -> int:
-        """Images of a batch of so many items."""
+        """Images of a batch of that many items."""
         return self.batches.size if self.filled else total
 
     def _room(self, like: Tensor, total: int) -> Tensor:

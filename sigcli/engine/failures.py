@@ -1,4 +1,4 @@
-"""What other people's code raises: contained to one item, in one line that says where it came from.
+"""Errors of other people's code, contained to one item and reported in one line with their source.
 
 A network may raise anything, for one image or for all. What fails is named and the rest goes on; interruptions pass through.
 """

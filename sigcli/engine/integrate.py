@@ -26,7 +26,7 @@ from .failures import attempted
 from .plan import endpoints, with_certainty
 
 CHECK_SHARE, CHECK_LEAST = 24, 8
-"""The completeness check of a sampled plan spends at most one forward pass per so many gradient evaluations (least 8)."""
+"""The completeness check of a sampled plan spends at most one forward pass per this many gradient evaluations (or 8)."""
 
 
 def integrate(
@@ -68,9 +68,9 @@ def outcomes(
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Attribution | SigError]:
-    """As `integrate`, but whatever is raised for one task comes in its place, and the others go on.
+    """Like `integrate`, but whatever is raised for one task comes in its place, and the others continue.
 
-    Where a batch fails, its tasks are tried one by one in the places that they have in it, so that the others get exactly
+    Where a batch fails, its tasks are tried one by one in the places that they have in it, so the others get exactly
     the values of an undisturbed run.
     """
     path = _Path(scorer, Batches(max(1, batch_size)), check)

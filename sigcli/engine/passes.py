@@ -1,7 +1,7 @@
 """The model's passes for one explanation: in batches, halved where the device runs out of memory, and counted.
 
 Methods that follow no plan (`kind` "direct") get one of these instead of a bare scorer. It never keeps more than one batch
-of images, so that memory does not depend on how many a method asks for.
+of images, so memory does not depend on how many a method asks for.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Passes:
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, for methods that look into it.
+        """The network itself, for methods that use its layers.
 
         Raises:
             AttributionError: the score is of a function, not of a network.
@@ -64,8 +64,8 @@ class Passes:
         model = self.scorer.model if isinstance(self.scorer, ClassScore) else None
         if not isinstance(model, nn.Module):
             raise AttributionError(
-                "the method looks into the layers of a classifier, and this score is of a function or of a pair of images",
-                hint="Methods of scores and gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
+                "the method needs the module layers of a classifier; this score is of a function or of a pair of images",
+                hint="Methods that need only scores or gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
             )
         return getattr(model, "looked_into", model)  # of a wrapper, what it wraps (models.aware)
 
@@ -82,8 +82,10 @@ class Passes:
     def needs_logit(self, method: str) -> None:
         """Raise AttributionError unless the score is a logit."""
         if self.head.output != "logit":
-            hint = "Give it without its last softmax or sigmoid, for example by a function --model package.module:function."
-            raise AttributionError(f"{method} explains logits only, and the network's outputs are none", hint=hint)
+            hint = "Load it without its last softmax or sigmoid, for example through --model package.module:function."
+            raise AttributionError(
+                f"{method} explains logits only, and the network's outputs are not logits", hint=hint
+            )
         if self.output != "logit":
             raise AttributionError(f"{method} explains logits only", given=self.output, hint="Use --output logit.")
 

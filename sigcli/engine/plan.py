@@ -26,7 +26,7 @@ from ..shapley.coalitions import Coalitions
 
 @dataclass(frozen=True)
 class Reference:
-    """The default samples x' of a plan.
+    """The baselines x' of a plan.
 
     Args:
         sample: (k,) int64 indices → (k, C, H, W) references; where `constant`, always the same (1, C, H, W).
@@ -89,7 +89,7 @@ class Plan:
         alpha: (k,) place of each point on its segment, 0..1.
         weight: (k,) quadrature weight times the segment's weight.
         segment: (k,) the segment of each point.
-        reference: the default samples x'.
+        reference: the baselines x'.
         draw: (s,) the reference index of each segment; all 0 where None.
         players: the partition, or None where all pixels move together.
         start: the players present at the start of each segment; none where None.
@@ -99,14 +99,14 @@ class Plan:
         paired: units 2b and 2b + 1 are two independent estimates of the same part b of the sum, of half its weight each, and
             parts differ; the standard error comes from the differences within the pairs. Otherwise every unit estimates
             the whole.
-        spent: passes of the model that went into choosing the points, beside those at the points.
+        spent: passes of the model that went into choosing the points, besides those at the points.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
             as they are in the reference while the last goes from 0 to 1. The values are that channel's.
         marginals: where given, points are corners: they stand at the start of their segment, and their gradient serves every
             move that begins or ends there (half of each, shared among the n-|S| moves that begin and the |S| that end). A
-            replicate's values are then corrected, in proportion to their magnitude, so that each player's sum is exactly
+            replicate's values are then corrected, in proportion to their magnitude, so each player's sum is exactly
             its marginals'.
     """
 
@@ -170,7 +170,7 @@ class Plan:
         return np.where(members, 0.5 / np.maximum(size, 1), 0.5 / np.maximum(members.shape[1] - size, 1))
 
     def mean_movement(self) -> Float[np.ndarray, " n"]:
-        """Weighted share of the segments on which each player moves, (n,)."""
+        """Weighted fraction of the segments on which each player moves, (n,)."""
         weights = self.segment_weights()
         total = np.zeros(self.players.n if self.players else 1)
         for i in range(0, self.segments, 1024):
@@ -190,7 +190,7 @@ def straight(
     """Straight lines from references 0..s-1 to the input: IG (s = 1), Expected Gradients, Gaussian noise.
 
     Args:
-        reference: whose index is the row.
+        reference: the reference whose index is the row.
         alpha: (s, q) nodes of each line.
         weight: (s, q) their weights.
         unit: the replicate of each line, see `Plan`.
@@ -232,7 +232,7 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     """Distinct end points of a plan's segments; those that cancel (the inner corners of a walk) are left out.
 
     Where more than `at_most` remain, the heavy ones are kept and of the others an evenly spaced sample stands for all, so
-    that the check costs little beside the integral.
+    that the check costs little compared with the integral.
     """
     s = plan.segments
     weights = plan.segment_weights()
@@ -252,7 +252,7 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     total = np.bincount(inverse, coefficient, len(first))
     order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
-    # In the order of their sizes, so that a sample taken at even distances is stratified by size.
+    # In the order of their sizes, so a sample taken at even distances is stratified by size.
     keep = keep[np.argsort(Coalitions(bits[first[keep]], n).sizes(), kind="stable")]
     chosen, share = _thin(total[keep], at_most)
     rows = first[keep][chosen]
@@ -260,7 +260,7 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
 
 
 def _names(bits: np.ndarray, draw: np.ndarray) -> np.ndarray:
-    """One name for each coalition and reference: a whole number where the coalition has room in it, else bytes."""
+    """One name for each coalition and reference: an integer where the coalition has room in it, else bytes."""
     m, width = bits.shape
     if width <= 4 and draw.max() < 2**31 - 1:
         padded = np.zeros((m, 4), np.uint8)
@@ -271,7 +271,7 @@ def _names(bits: np.ndarray, draw: np.ndarray) -> np.ndarray:
 
 
 def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices to keep, and a coefficient for each, so that few stand for all: systematic sampling in proportion to size.
+    """Indices to keep, and a coefficient for each, so few stand for all: systematic sampling in proportion to size.
 
     Coefficients above the sampling interval are kept as they are. The others are met by a comb laid over their cumulated
     magnitude, in the order given.

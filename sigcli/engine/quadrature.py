@@ -1,6 +1,6 @@
 """Nodes and weights on [0, 1]. A rule is data that checks itself when it is used; adding one is one line of the table.
 
-Weights sum to 1 in every rule, so that the integral of a constant is exact (captum's `riemann_trapezoid` sums to 0.98 at
+Weights sum to 1 in every rule, so the integral of a constant is exact (captum's `riemann_trapezoid` sums to 0.98 at
 50 steps). `order` is the rate p of the error O(steps^-p) on a smooth integrand; the tests fit it.
 """
 
@@ -40,7 +40,7 @@ class Rule:
             raise ValueError(f"{self.name} needs at least {self.minimum} steps, got {steps}")
         nodes, weights = self.build(steps)
         if abs(weights.sum() - 1) > 1e-9 or nodes.min() < 0 or nodes.max() > 1:
-            raise ValueError(f"{self.name} with {steps} steps is no rule on [0, 1]")
+            raise ValueError(f"{self.name} with {steps} steps is not a rule on [0, 1]")
         return nodes, weights
 
 

@@ -1,7 +1,7 @@
 """`sig benchmark images` as a library: time and quality of each method over growing numbers of images. No printing.
 
 One pass serves all counts: the images stand in an order fixed by the seed, the largest count is explained and measured once,
-and every smaller count is a statistic of the first so many images ([SIG] Figs 9 and 12).
+and every smaller count is a statistic of the first images of that order ([SIG] Figs 9 and 12).
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from .tables import Row
 
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
-"""Tables and figures of the benchmark, beside those of the evaluation."""
+"""Tables and figures of the benchmark, besides those of the evaluation."""
 TIMINGS = ("alone", "shared")
 _HALVINGS = 3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Benchmark:
-    """What a benchmark finds.
+    """Results of a benchmark.
 
     Args:
         rows: those of `benchmark.csv`, by count, method, metric and imputation.
         counts: numbers of images, increasing.
-        images: names of the images in the order of the benchmark; a count is the first so many.
-        evaluation: of the largest count.
+        images: names of the images in the order of the benchmark; each count takes the first of them.
+        evaluation: evaluation of the largest count.
         folder: where tables and figures are.
     """
 
@@ -59,7 +59,7 @@ class Benchmark:
     folder: Path
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
-        """Seconds of each method against the number of images; also written to `path` where that is given.
+        """Draw the seconds of each method against the number of images; also write the plot to `path` if given.
 
         Raises:
             UsageError: no explanation was timed.
@@ -83,15 +83,15 @@ def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchma
 
         benchmark("photos/", model="resnet50", method="sig,ig", counts=[10, 20, 40])
 
-    Each count is the first so many images of one order, which depends on the seed and the images' names only, so that the
-    sets are nested and each is a fair sample. With `timing="alone"` each explanation has batches of its own, so that its
-    seconds are its own ([SIG] Fig. 9). Means and random baselines are taken over the images of the largest count, or over
-    `references`. Times are those of the explanations, without decoding, drawing and measuring. With `resume`, explanations
-    of an earlier run are read, with the time they took then.
+    Each count takes the first images of one order, which depends only on the seed and the images' names, so the sets are
+    nested and each is a fair sample. With `timing="alone"`, each explanation has its own batches, so its seconds are its
+    own ([SIG] Fig. 9). Mean and random baselines are taken over the images of the largest count, or over `references`.
+    Times cover the explanations, without decoding, drawing and measuring. With `resume`, explanations of an earlier run
+    are read back with the time that they took then.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
-        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
     """
     if options.timing not in TIMINGS:
@@ -142,7 +142,7 @@ def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener
 
 
 def _warm_up(session: Session) -> None:
-    """Explain the first readable image once by two full batches and forget it, so that no method pays for the first use of
+    """Explain the first readable image once by two full batches and forget it, so no method pays for the first use of
     the model: choosing kernels and allocating memory take seconds.
     """
     preprocess, device = session.model.preprocess, session.model.device
@@ -172,8 +172,8 @@ def order_images(paths: Sequence[Source], seed: int) -> list[Source]:
     found has no part in it, and an image more or less leaves the others in their order.
 
     Args:
-        paths: of the images.
-        seed: of the order.
+        paths: paths of the images.
+        seed: seed of the order.
     """
     named = zip((name for name, _ in run_names(paths)), paths, strict=True)
     return [path for _, _, path in sorted((draws.stream(seed, "benchmark", name), name, path) for name, path in named)]
@@ -183,11 +183,11 @@ def choose_counts(counts: str | Sequence[int] | None, available: int) -> tuple[i
     """The numbers of images, increasing.
 
     Args:
-        counts: what the user asked for; None for an eighth, a quarter, half and all, rounded up, from 2 images.
+        counts: as the user gave them; None for an eighth, a quarter, half and all, rounded up, from 2 images.
         available: number of images.
 
     Raises:
-        UsageError: no whole number, one below 1 or above the number of images, or not increasing.
+        UsageError: a count that is not an integer, is below 1 or above the number of images, or not increasing.
 
     >>> choose_counts("10,20,46", 46), choose_counts(None, 46)
     ((10, 20, 46), (6, 12, 23, 46))
@@ -199,16 +199,16 @@ def choose_counts(counts: str | Sequence[int] | None, available: int) -> tuple[i
     given = ",".join(str(part).strip() for part in parts)
     chosen = [_count(part, given) for part in parts]
     if not chosen:
-        raise UsageError("no counts were named", hint="For example 10,20,40.")
+        raise UsageError("no counts given", hint="For example 10,20,40.")
     if any(later <= earlier for earlier, later in pairwise(chosen)):
-        raise UsageError("counts must increase, each one once", given=given)
+        raise UsageError("counts must be strictly increasing", given=given)
     if chosen[-1] > available:
-        raise UsageError("counts ask for more images than there are", given=given, allowed=f"up to {available}")
+        raise UsageError("a count exceeds the number of images", given=given, allowed=f"up to {available}")
     return tuple(chosen)
 
 
 def _count(part: str | int, given: str) -> int:
     text = str(part).strip()
     if isinstance(part, bool) or not (text.isascii() and text.isdigit()) or int(text) < 1:
-        raise UsageError("counts must be whole numbers of at least 1, separated by commas", given=given or "nothing")
+        raise UsageError("counts must be integers of at least 1, separated by commas", given=given or "nothing")
     return int(text)

@@ -17,7 +17,7 @@ class Spent:
 
     Args:
         image: its name in the run.
-        method: that made the map.
+        method: the method that made the map.
         seconds: wall time: its own, or its part of the batches that it shared.
         gradient_evaluations: forward and backward passes.
     """
@@ -29,7 +29,7 @@ class Spent:
 
 
 def spent(item: Explanation) -> Spent | None:
-    """What an explanation cost; None for one that failed, whose time nobody knows."""
+    """What an explanation cost; None for one that failed, whose time is unknown."""
     if item.status != "ok" or item.seconds is None:
         return None
     return Spent(item.image, item.method, item.seconds, item.gradient_evaluations or 0)
@@ -38,14 +38,14 @@ def spent(item: Explanation) -> Spent | None:
 def benchmark_rows(
     figures: Sequence[MetricValue], costs: Sequence[Spent], names: Sequence[str], counts: Sequence[int], seed: int
 ) -> list[Row]:
-    """Rows of `benchmark.csv`: for each count the statistics of the first so many images.
+    """Rows of `benchmark.csv`: for each count the statistics of that many images from the start of the order.
 
     Args:
-        figures: of all images.
-        costs: of all explanations that were made.
-        names: of all images, in the order of the benchmark.
+        figures: metric values of all images.
+        costs: costs of all explanations that were made.
+        names: names of all images, in the order of the benchmark.
         counts: increasing, the last one at most `len(names)`.
-        seed: of the bootstrap.
+        seed: seed of the bootstrap.
     """
     rows = []
     for count in counts:

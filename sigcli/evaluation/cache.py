@@ -1,4 +1,4 @@
-"""Figures that an earlier measurement of the same folder left, so that `--resume` measures nothing twice."""
+"""Metric values that an earlier measurement of the same folder left, so `--resume` measures nothing twice."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..runs.folder import append_whole, going_on, save_text
 from .value import MetricValue
 
 FILE = "metrics.jsonl"
-"""One object per figure, with its curve and the digest of all that it depends on."""
+"""One object per metric value, with its curve and the digest of all that it depends on."""
 
 
 def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, peers: ImageSet) -> str:
-    """Of everything that a figure depends on: the map, the image, the model, the metric with its options.
+    """Of everything that a metric value depends on: the map, the image, the model, the metric with its options.
 
     Args:
         session: its model, score and seed.
@@ -51,10 +51,10 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
 
 
 class Kept:
-    """The figures of `metrics.jsonl`, and the file itself.
+    """The metric values of `metrics.jsonl`, and the file itself.
 
     Args:
-        folder: of the evaluation.
+        folder: folder of the evaluation.
         resume: take over what is there; else all is measured, and what is there is replaced when that is done.
 
     `notes` says what of the file could not be read.
@@ -67,11 +67,11 @@ class Kept:
         self._found = dict(before) if resume else {}
         self._begun = False
         self.notes = (
-            [f"{FILE} has {damaged} damaged lines; what they held is measured again."] if damaged and resume else []
+            [f"{FILE} has {damaged} damaged lines; their values are measured again."] if damaged and resume else []
         )
 
     def known(self, blank: MetricValue) -> MetricValue | None:
-        """The figure with the value that it has already, or None."""
+        """The metric value that is known already, or None."""
         row = self._found.get(blank.digest)
         if row is None:
             return None
@@ -79,7 +79,7 @@ class Kept:
         return replace(blank, value=float(row["value"]), at=at, curve=curve)
 
     def add(self, figure: MetricValue) -> None:
-        """Keep one more figure; one that failed is not kept, and is tried again."""
+        """Keep one more metric value; one that failed is not kept, and is tried again."""
         if figure.value is None or not figure.digest or figure.digest in self._found:
             return
         row = {
@@ -96,7 +96,7 @@ class Kept:
             append_whole(self._path, json.dumps(row) + "\n")
 
     def settle(self, figures: Sequence[MetricValue], images: Collection[str]) -> None:
-        """Put the file in the order of the figures; what an earlier measurement found of other metrics comes after them.
+        """Put the file in the order of the metric values; earlier values of other metrics come after them.
 
         Args:
             figures: all of this measurement.
@@ -139,11 +139,11 @@ def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
 def _check(row: dict[str, Any]) -> None:
     """Raise an error of some kind for a row that `add` would not have written."""
     if not all(isinstance(row[name], str) for name in ("digest", "image", "method", "metric", "imputation")):
-        raise TypeError("a name is no text")
+        raise TypeError("a name is not a text")
     numbers = [row["value"], *(row["at"] or []), *(row["curve"] or [])]
     if not np.isfinite(np.array(numbers, float)).all() or (row["at"] is None) != (row["curve"] is None):
-        raise ValueError("a figure is no number")
+        raise ValueError("a value is not a number")
     if row["at"] is not None and len(row["at"]) != len(row["curve"]):
         raise ValueError("the curve is not whole")
     if not isinstance(row["target"], int | None):
-        raise TypeError("the target is no number")
+        raise TypeError("the target is not a number")

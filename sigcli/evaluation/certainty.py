@@ -1,4 +1,4 @@
-"""Whether a network has understood certainty, measured on a folder of images: the checks of [ICG] A.3.1 as metrics."""
+"""How well a network uses certainty, measured on a folder of images: the checks of [ICG] A.3.1 as metrics."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def judge_certainty(
     """Rows of `summary.csv` for the chosen checks, over the first 512 images.
 
     Args:
-        session: whose network is asked, about whose images.
-        chosen: of the metrics `information-absence` and `neutrality`.
-        truth: image → class, whose shares neutrality is measured from; without, from the mean prediction of the images, as
-            in [ICG] A.3.1.
+        session: the session whose network is asked, about whose images.
+        chosen: which of the metrics `information-absence` and `neutrality`.
+        truth: image → class; neutrality is measured from the frequencies of the classes, or without truth from the mean
+            prediction of the images, as in [ICG] A.3.1.
 
     Raises:
         UsageError: fewer than two images can be read, or images of different sizes.
@@ -71,7 +71,7 @@ def _row(one: Chosen, value: float, count: int, failed: int) -> dict[str, Any]:
 
 
 def _on_device(network: checks.CertaintyModel, device: torch.device) -> checks.CertaintyModel:
-    """A network that takes images and certainty from the host, so that no more than a batch of them is on its device."""
+    """A network that takes images and certainty from the host, so no more than a batch of them is on its device."""
     return lambda x, c: network(x.to(device), c.to(device)).to(x.device)
 
 
@@ -90,7 +90,7 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
         labels += [] if label is None else [label]
     if len(found) < 2 or len({x.shape for x in found}) > 1:
         raise UsageError(
-            "the checks of certainty need two images or more, all of one size", given=f"{len(found)} images"
+            "the certainty metrics need at least two images, all of one size", given=f"{len(found)} images"
         )
     return torch.stack(found).cpu(), labels, failed
 

@@ -30,7 +30,7 @@ from .value import MetricValue
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
-    """What an evaluation finds.
+    """Results of an evaluation.
 
     Args:
         values: one metric value per explanation and metric, in order.
@@ -38,8 +38,8 @@ class Evaluation:
         agreement: between each pair of methods.
         session: what was run.
         folder: where tables and figures are.
-        model: accuracy and calibration, where labels were given.
-        checks: rows of the summary on what the model makes of certainty, where that was asked for.
+        model: accuracy and calibration, if labels were given.
+        checks: rows of the summary from the certainty metrics, if these were chosen.
         means: rows of `summary.csv`.
         pairs: paired differences between methods, as rows of `summary.csv`.
     """
@@ -55,7 +55,7 @@ class Evaluation:
     pairs: Sequence[Mapping[str, Any]] = ()
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
-        """The means with their intervals as a table; also written to `path` where that is given.
+        """Draw the means with their intervals as a table; also write it to `path` if given.
 
         Raises:
             UsageError: nothing was measured.
@@ -85,17 +85,17 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
         evaluate("photos/", model="resnet50", method="sig,ig", metric="deletion,insertion")
         evaluate("photos/", model=network, method={"mine": explain, "ig": "ig"})
 
-    `images` may also be the folder of a run, whose arrays are measured. A method may be a function
-    `(model, inputs, targets) -> attributions` that takes a batch (N, C, H, W) and class indices (N,), and returns arrays or
+    `images` may also be a run folder; its arrays are then measured. A method may be a function
+    `(model, inputs, targets) -> attributions` that takes a batch (N, C, H, W) and class indices (N,) and returns arrays or
     tensors (N, C, H, W) or (N, H, W). Tables and figures are written to a run folder.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
-        ModelError: a model that cannot be loaded or is no differentiable classifier.
+        ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
 
-    What fails for one image only is in its `MetricValue.error`. With `resume`, explanations and values that stand are not
-    made again. Measuring the same run again without it replaces its values; the tables of before stand until then.
+    A failure of one image raises nothing: see `MetricValue.error`. With `resume`, finished explanations and values are not
+    computed again. Without it, measuring the same run again replaces its values; the old tables stay until then.
     """
     prepared = prepare_evaluation(options)
     listener.begin(prepared.items, prepared.notes, prepared.folder)
@@ -103,7 +103,7 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
 
 
 def carry_out(prepared: Prepared, listener: Listener = SILENT) -> Evaluation:
-    """Do an evaluation; its tables and figures stand when it returns."""
+    """Carry out an evaluation; its tables and figures are written when it returns."""
     with FolderLock(prepared.folder):
         return _carried_out(prepared, listener)
 

@@ -35,11 +35,11 @@ _BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """What the model says of images whose class is known.
+    """The model's outputs for images whose class is known.
 
     Args:
-        rows: of `model.csv`: image, label, predicted, confidence, correct, in_top5.
-        summary: of `summary.csv`: accuracy, top-5 accuracy and calibration error.
+        rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
+        summary: rows of `summary.csv`: accuracy, top-5 accuracy and calibration error.
         diagram: reliability.
         missing: images that have no label, or cannot be read.
     """
@@ -55,25 +55,25 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
 
     Args:
         path: a column `image` (or file, filename, path) and one of `label`, `class_index`, `class_name`, ….
-        names: of the classes, where labels are names.
+        names: names of the classes, where labels are names.
         classes: their number.
 
     Raises:
-        UsageError: no such file, no such columns, an image twice, or a label that is no class.
+        UsageError: no such file, no such columns, an image twice, or a label that is not a class.
     """
     if not path.is_file():
-        raise UsageError("the file of labels is not there", given=path)
+        raise UsageError("no such labels file", given=path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             columns = [str(name) for name in reader.fieldnames or []]
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"the file of labels cannot be read: {error}", given=path) from error
+        raise UsageError(f"the labels file cannot be read: {error}", given=path) from error
     image, label = (next((n for n in wanted if n in columns), None) for wanted in (_IMAGE, _CLASS))
     if image is None or label is None:
         raise UsageError(
-            "the file of labels needs a column of images and one of classes", given=f"{path.name}: {', '.join(columns)}",
+            "the labels file needs a column of images and a column of classes", given=f"{path.name}: {', '.join(columns)}",
             allowed="image,label (an index or a name)",
         )  # fmt: skip
     found: dict[str, int] = {}
@@ -84,7 +84,7 @@ def read_true_classes(path: Path, names: list[str] | None, classes: int) -> dict
         except UsageError as error:
             raise UsageError(f"{path.name}, image {name}: {error.what}", given=text, hint=error.hint) from error
         if not isinstance(index, int):
-            raise UsageError("an image has a label that is no class", given=f"{path.name}: {name}: {text!r}")
+            raise UsageError("a label is not a class of the model", given=f"{path.name}: {name}: {text!r}")
         if found.setdefault(name, index) != index:
             raise UsageError("an image has two labels", given=f"{path.name}: {name}")
     return found
@@ -112,8 +112,8 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
             failed = failed or one.name
     if not judged:
         if failed:
-            raise ModelError("the model can judge no image that has a label", given=f"{failed}: {missing[failed]}")
-        raise UsageError("no image has a label in the file", given=", ".join(list(missing)[:3]))
+            raise ModelError("the model fails on every labelled image", given=f"{failed}: {missing[failed]}")
+        raise UsageError("the labels file has none of the images", given=", ".join(list(missing)[:3]))
     rows = [one.row for one in judged]
     diagram = reliability(
         np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
@@ -183,7 +183,7 @@ def _known(truth: Mapping[str, int], name: str) -> int | None:
 
 
 def _summary(judged: Sequence[_Judged], failed: int) -> list[dict[str, Any]]:
-    """Every metric of the model that its line in the catalogue says to take nothing but what is known here."""
+    """Every metric of the model that, by its entry in the catalogue, takes only what is known here."""
     rows = [one.row for one in judged]
     known = {
         "predicted": np.array([row["predicted"] for row in rows]), "labels": np.array([row["label"] for row in rows]),

@@ -23,8 +23,8 @@ def find_masks(path: Path) -> dict[str, Path | list[Box]]:
     Names are escaped as in a run; a table may write them so or as they are.
 
     Args:
-        path: a folder of masks named as the images, or a CSV with columns image, x0, y0, x1, y1; an image may have several
-            rows.
+        path: a folder of masks with the images' names, or a CSV with columns image, x0, y0, x1, y1; an image may have
+            several rows.
 
     Raises:
         UsageError: it is not there, or is a table of something else.
@@ -32,7 +32,7 @@ def find_masks(path: Path) -> dict[str, Path | list[Box]]:
     if path.suffix.lower() == ".csv" and path.is_file():
         return _boxes(path)
     if not path.is_dir():
-        raise UsageError("the folder of masks is not there", given=path)
+        raise UsageError("no such folder of masks", given=path)
     return {escaped(file.relative_to(path).with_suffix("").as_posix()): file for file in find_images([path])}
 
 
@@ -44,7 +44,7 @@ def drawn(known: Path | list[Box], size: tuple[int, int]) -> np.ndarray:
         size: height and width of the image.
 
     Raises:
-        AttributionError: a mask of another size than the image, or a box outside of it.
+        AttributionError: a mask of a size other than the image's, or a box outside of it.
         ImageError: a mask that cannot be read.
     """
     if isinstance(known, Path):
@@ -81,7 +81,7 @@ def _boxes(path: Path) -> dict[str, Path | list[Box]]:
         try:
             x0, y0, x1, y1 = (float(row[name]) for name in COLUMNS[1:])
         except (TypeError, ValueError) as error:
-            raise UsageError("a box is not four numbers", given=f"{path.name}: {row['image']}") from error
+            raise UsageError("a box needs four numbers", given=f"{path.name}: {row['image']}") from error
         boxes = found.setdefault(printable(Path(cell_text(row["image"])).with_suffix("").as_posix()), [])
         assert isinstance(boxes, list)
         boxes.append((x0, y0, x1, y1))

@@ -1,4 +1,4 @@
-"""From explanations to figures: one stream of perturbed images for the model, and what comes back in the same order."""
+"""From explanations to metric values: one stream of perturbed images for the model, and its answers in the same order."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BATCH = 64
 
 @dataclass(eq=False)
 class _Place:
-    """A place in the order of figures; `finish` waits for the model."""
+    """A place in the order of metric values; `finish` waits for the model."""
 
     figure: MetricValue
     finish: Callable[[Any], Measurement] | None = None
@@ -46,14 +46,14 @@ class _Place:
 
 @dataclass(eq=False)
 class Measuring:
-    """The figures of a session's explanations, in order.
+    """The metric values of a session's explanations, in order.
 
     Args:
-        session: whose explanations are measured.
+        session: the session whose explanations are measured.
         metrics: with their options.
         masks: image stem → file of its mask, white where the object is, or its boxes.
         smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
-        kept: figures of an earlier measurement.
+        kept: metric values of an earlier measurement.
     """
 
     session: Session
@@ -72,7 +72,7 @@ class Measuring:
         self._peers = ImageSet(session.samples.compared, session.model.preprocess)
 
     def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:
-        """Measure explanations as they come; yields figures in their order."""
+        """Measure explanations as they come; yields metric values in their order."""
         scorer = self.session.classifier
         removals = self._perturbations(explanations)
         size = self.session.passed(BATCH)
@@ -126,7 +126,7 @@ class Measuring:
         return blank, found if isinstance(found, Plan) else _with(blank, found)
 
     def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
-        """What a metric takes that runs the method again, as its line in the catalogue says."""
+        """What a metric takes that runs the method again, as its entry in the catalogue states."""
         if method is None:
             return []
         model = self.session.model
@@ -187,9 +187,9 @@ class Measuring:
         seen = torch.from_numpy(shown.max(-1) > 127)
         if not bool(seen.any()):
             white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
-            raise AttributionError(f"the {name} shows nothing white in the part that the model sees{white}")
+            raise AttributionError(f"the {name} has nothing white in the part that the model sees{white}")
         if bool(seen.all()):
-            raise AttributionError(f"the {name} covers all that the model sees, so that there is nothing to locate")
+            raise AttributionError(f"the {name} covers all that the model sees, so there is nothing to locate")
         return seen
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
@@ -227,7 +227,7 @@ def _failed(blank: MetricValue, error: Exception) -> MetricValue:
 
 
 def _filled(place: _Place, steps: Steps) -> MetricValue:
-    """A figure from what the model says of the altered images."""
+    """A metric value from the model's outputs for the altered images."""
     assert place.finish is not None
     if steps.error is not None:
         return _failed(place.figure, steps.error)

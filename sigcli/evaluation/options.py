@@ -8,7 +8,7 @@ from typing import Any
 from ..attribution.options import Method, RunOptions
 from ..options import METRIC, option, option_like
 
-_COUNTS = "Numbers of images, increasing, with commas; each count is the first so many of one random order."
+_COUNTS = "Increasing numbers of images, separated by commas; each count takes the first images of one random order."
 
 
 @dataclass(frozen=True, repr=False)
@@ -17,23 +17,23 @@ class MeasureOptions(RunOptions):
 
     method: str | Sequence[Method] | Mapping[str, Method] = option_like(RunOptions, "method", "sig,ig")
     metric: str | Sequence[str] = option(
-        "deletion,insertion,iaccuracy,sparseness", "One or several, with commas; see 'sig list metrics'.",
+        "deletion,insertion,iaccuracy,sparseness", "One metric or several, separated by commas; see 'sig list metrics'.",
         panel=METRIC, kind=str,
     )  # fmt: skip
     imputation: str | None = option(
-        None, "What stands in for removed pixels: black, mean, blur, road or another baseline; several with commas.",
+        None, "What replaces removed pixels: black, mean, blur, road or another baseline; several separated by commas.",
         panel=METRIC, shown="each metric's own",
     )  # fmt: skip
     masks: str | Path | None = option(
-        None, "Folder of masks with the images' names and sizes, in which white marks the object; or CSV image,x0,y0,x1,y1.",
+        None, "Folder of masks with the images' names and sizes; white marks the object. Or boxes: CSV image,x0,y0,x1,y1.",
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
     labels: str | Path | None = option(
-        None, "CSV image,label of the images' true classes: also the model's accuracy and calibration.",
+        None, "CSV image,label with the true classes; adds the model's accuracy and calibration.",
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
     smooth: float | None = option(
-        None, "Blur the maps by so many pixels before they are measured and drawn.",
+        None, "Blur the maps by this many pixels before they are measured and drawn.",
         panel=METRIC, shown="arrays as they are",
     )  # fmt: skip
 
@@ -43,13 +43,13 @@ class EvaluateOptions(MeasureOptions):
     """The options of `sig evaluate`."""
 
     images: Any = option(
-        None, "Images, folders or glob patterns, or the folder of a run; without any, the bundled sample images.",
+        None, "Image files, folders, glob patterns or a run folder; by default the bundled sample images.",
         keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False,
     )  # fmt: skip
     attributions: str | Path | None = option(
         None,
-        "Evaluate existing attribution arrays instead of computing them: a run folder, or anyone's <image>/<method>.npy or "
-        "<image>.npy.",
+        "Evaluate existing attribution arrays instead of computing them: a run folder, or any folder of "
+        "<image>/<method>.npy or <image>.npy.",
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
 
@@ -63,6 +63,6 @@ class BenchmarkOptions(MeasureOptions):
     )
     timing: str = option(
         "alone",
-        "alone: each explanation in batches of its own, with its own seconds. shared: faster, batches and time shared.",
+        "alone: time each explanation in its own batches. shared: divide the time of shared batches, which is faster.",
         panel="Benchmark",
     )

@@ -32,7 +32,7 @@ FILES = (
     METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
     "curves.png", "table.png", "agreement.png", "reliability.png",
 )  # fmt: skip
-"""Tables and figures of an evaluation, beside those of the run."""
+"""Tables and figures of an evaluation, besides those of the run."""
 OWN = (*FILES, FILE)
 
 
@@ -45,7 +45,7 @@ class Prepared:
         measuring: the metrics.
         folder: where tables and figures go.
         kept: metric values of an earlier measurement.
-        arrays: attributions that were made before, or None where the session makes them.
+        arrays: existing attributions, or None where the session makes them.
         only: those of the arrays' methods that are measured, or None for all.
         truth: image → class index, where labels were given.
         checks: the metrics of what the model makes of certainty.
@@ -64,7 +64,7 @@ class Prepared:
 
     @property
     def notes(self) -> list[str]:
-        """What the user must know of the model, and of what an earlier measurement left."""
+        """What the user must know about the model and the results of an earlier measurement."""
         return [*self.session.notes, *self.kept.notes]
 
     @property
@@ -119,7 +119,7 @@ def _session(
         wanted = options.into(ExplainOptions, method=options.method, settings=settings, write=True)
         return prepare(wanted, verify=lambda model: _verified(model, metrics, options.labels)), None
     if settings:
-        raise UsageError("arrays that were made before take no options of methods", given=", ".join(settings))
+        raise UsageError("method options do not apply to existing arrays", given=", ".join(settings))
     only = method_names(options.method) if "method" in options.given else None
     session = _without_methods(options, arrays, metrics)
     if run is not None:
@@ -134,22 +134,22 @@ def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run:
     if arrays is not None:
         return run if run is not None and options.out == str(run) else _claimed(arrays, session, options)
     if session.run is None:
-        raise UsageError("an evaluation is written to its run folder", given="write=False")
+        raise UsageError("an evaluation must write its run folder", given="write=False")
     return session.run.path
 
 
 def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> None:
-    """Raise UsageError for what can be told from the command alone."""
+    """Raise UsageError for what the command alone shows."""
     masks = options.masks is not None
     lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
     if lacking:
         verb = "needs" if len(lacking) == 1 else "need"
-        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Name their folder with --masks.")
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Give their folder with --masks.")
     named = [] if options.images is None else listed(options.images)
     if any(map(is_array_path, named)):
-        raise UsageError("metrics are for classifiers of images", given=named[0], hint="Use sig explain for arrays.")
+        raise UsageError("metrics are for image classifiers", given=named[0], hint="Use sig explain for arrays.")
     if arrays and str(options.target).startswith("top:"):
-        raise UsageError("an array has one target", given=f"--target {options.target}", hint="Name a class.")
+        raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
 def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) -> None:
@@ -165,11 +165,11 @@ def _truth(path: Path, model: Model) -> dict[str, int]:
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:
-    """A session whose arrays were made before: the model is loaded as for any run, and no method is carried out."""
+    """A session for existing arrays: the model is loaded as for any run, and no method runs."""
     running = [chosen.name for chosen in metrics if chosen.entry.properties["scope"] == "method"]
     if running:
         raise UsageError(
-            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, which arrays cannot",
+            f"{', '.join(running)} {'runs' if len(running) == 1 else 'run'} the method again, so arrays are not enough",
             given=arrays, hint="Name the images and the method instead.",
         )  # fmt: skip
     changes = {"method": "occlusion", "settings": {}, "players": None, "baseline": None, "preset": None, "write": False}

@@ -1,4 +1,4 @@
-"""Metrics tried on a made-up image before anything is computed, so that mistakes in a command cost nothing. No printing."""
+"""Metrics tried on a made-up image before anything is computed, so mistakes in a command cost nothing. No printing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
 
     Args:
         metrics: with their options.
-        model: whose input is imitated.
+        model: the model whose input is imitated.
 
     Raises:
         UsageError: an option that fits no image: an unknown imputation, a count below 1.

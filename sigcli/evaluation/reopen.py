@@ -45,7 +45,7 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise UsageError(
-            "images of the run are no longer there", given=f"{lost[0]}{more}",
+            "images of the run are missing", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
     return images, {key: _given(value) for key, value in options.items()}
@@ -63,6 +63,6 @@ def check_model(folder: Path, model: Model) -> None:
     spec = (read_manifest(folder) or {}).get("spec", {})
     if spec.get("weights_hash") != model.weights_hash:
         raise UsageError(
-            "the model's weights are not those of the run", given=f"{model.name}, {model.weights}",
-            hint="To measure its arrays with another model, name the images and --attributions.",
+            "the model's weights differ from those of the run", given=f"{model.name}, {model.weights}",
+            hint="To measure its arrays with another model, give the images and --attributions.",
         )  # fmt: skip

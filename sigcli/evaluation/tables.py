@@ -1,4 +1,4 @@
-"""The tables of an evaluation: figures, means with intervals, paired differences, curves, agreement between methods."""
+"""Tables of an evaluation: metric values, means with intervals, paired differences, curves, agreement between methods."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def metric_row(figure: MetricValue) -> Row:
 
 
 def by_group(figures: Iterable[MetricValue]) -> dict[Group, dict[str, MetricValue]]:
-    """Figures that have a value, by method, metric and imputation, then by image and target."""
+    """Metric values that did not fail, by method, metric and imputation, then by image and target."""
     groups: dict[Group, dict[str, MetricValue]] = {}
     for figure in figures:
         members = groups.setdefault((figure.method, figure.metric, figure.imputation), {})
@@ -119,7 +119,7 @@ def curve_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
 def _common_axis(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[np.ndarray]]:
     """Places, and every curve at them; nothing where curves have a single point.
 
-    Superpixels differ in number from image to image: curves of shares are then read at fiftieths.
+    Superpixels differ in number from image to image: curves over fractions are then read at fiftieths.
     """
     lengths = {len(at) for at, _ in curves}
     if not curves or lengths == {1}:
@@ -154,7 +154,7 @@ class Comparison:
     """Compares the maps of one image and target with each other as they come; one image is kept at a time.
 
     Args:
-        session: whose methods are compared.
+        session: the session whose methods are compared.
         smooth: σ in pixels of the Gaussian that each map is blurred with, as for the metrics.
     """
 

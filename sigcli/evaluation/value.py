@@ -13,7 +13,7 @@ class MetricValue:
 
     Args:
         image: name of the image.
-        method: that made the map.
+        method: the method that made the map.
         target: class index, None where the explanation failed.
         metric: what the user calls it: its name in the catalogue, or an alias.
         imputation: what stood in for removed pixels, empty where nothing was removed.
@@ -22,8 +22,8 @@ class MetricValue:
         curve: the curve, or None.
         error: why there is no value.
         measure: name of the metric in the catalogue.
-        digest: of all that it depends on, empty where nothing was measured.
-        cause: the error that `error` tells of, with its traceback, or None.
+        digest: digest of all that it depends on, empty where nothing was measured.
+        cause: the exception behind `error`, with its traceback, or None.
     """
 
     image: str

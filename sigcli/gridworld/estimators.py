@@ -38,7 +38,7 @@ class SampledCoalitions:
     """Coalitions as the "other images": the random, mean and Expected-Gradients references come from them.
 
     Args:
-        codes: (m,) drawn from the share Q of coalitions that the network was trained on.
+        codes: (m,) drawn from the fraction Q of coalitions that the network was trained on.
         n: number of players.
     """
 
@@ -69,8 +69,8 @@ class Trial:
         networks: the stand-ins of the condition.
         run: which of them.
         sampled: the N coalitions from which references are drawn.
-        pool: (m,) codes of the share Q of coalitions that the network was trained on.
-        seed: of the experiment.
+        pool: (m,) codes of the fraction Q of coalitions that the network was trained on.
+        seed: seed of the experiment.
     """
 
     networks: StandIns

@@ -198,7 +198,7 @@ def draw_segments(cases: Sequence[CaseResult], path: Path) -> None:
 
 
 def draw_sweep(cases: Sequence[CaseResult], swept: str, path: Path) -> None:
-    """1 - Spearman against the number of samples N or the share of coalitions Q ([SIG] Figs 4, 10, 11)."""
+    """1 - Spearman against the number of samples N or the fraction of coalitions Q ([SIG] Figs 4, 10, 11)."""
     what = "evaluations N" if all(case.protocol == "equal" for case in cases) else "baselines N"
     label = what if swept == "samples" else "share Q of the coalitions that the network saw"
     with panels(path, len(cases), size=(5.4, 3.4), title=f"Rank error against {label}") as axes:

@@ -14,20 +14,20 @@ class GridworldOptions(DeviceOptions, FolderOptions):
     """The options of `sig gridworld`."""
 
     grid: str | Sequence[str] = option(
-        "2x2,2x3", "Rows x columns, one or several with commas; at most 20 players each.", panel=GAME, kind=str
+        "2x2,2x3", "ROWSxCOLUMNS, one or several separated by commas; at most 20 players each.", panel=GAME, kind=str
     )
     reward: str | Sequence[str] = option(
-        "r1,r2", "r1, r2 or your own package.module:function, one or several with commas.", panel=GAME, kind=str
+        "r1,r2", "r1, r2 or your own package.module:function, one or several separated by commas.", panel=GAME, kind=str
     )
-    runs: int = option(10, "Independent runs: networks and draws.", panel=GAME)
+    runs: int = option(10, "Independent runs, each with networks and draws of its own.", panel=GAME)
     coverage: float = option(0.4, "Fraction Q of the coalitions that a network is trained on.", panel=GAME)
     samples: int | None = option(
-        None, "Evaluations N that each estimator may spend; with --protocol paper, baselines N of SIG.",
+        None, "Evaluations N that each estimator may spend; with --protocol paper, the number N of SIG's baselines.",
         panel=GAME, shown="200 up to 12 players, 1500 above",
     )  # fmt: skip
     sweep: str | None = option(None, "Also vary 'samples' (N) or 'coverage' (Q).", panel=GAME, shown=False)
     estimators: str | Sequence[str] | None = option(
-        None, "Names with commas; see 'sig list estimators'.", panel=GAME, kind=str, shown="all"
+        None, "Names, separated by commas; see 'sig list estimators'.", panel=GAME, kind=str, shown="all"
     )
     protocol: str = option(
         "equal",

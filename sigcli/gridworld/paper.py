@@ -1,4 +1,4 @@
-"""The papers' own protocol for GridWorld: N baselines from the share Q of coalitions, 50 steps each ([SIG] Table 2).
+"""The papers' own protocol for GridWorld: N baselines from the fraction Q of coalitions, 50 steps each ([SIG] Table 2).
 
 Elsewhere every estimator gets the same number of evaluations. Here a method costs what it costs in [SIG]: the single
 baselines are integrated once, in 50 steps; SIG integrates from each of its N coalitions in 50 steps, and draws them from
@@ -86,8 +86,8 @@ def from_pool(
         pool: codes of the coalitions that may be drawn.
         n: number of players.
         count: how many to draw.
-        weights: of the sizes k = 0..n-1, up to a factor.
-        key: of the stream of draws.
+        weights: weights of the sizes k = 0..n-1, up to a factor.
+        key: key of the stream of draws.
     """
     sizes = np.bitwise_count(pool.astype(np.uint64)).astype(np.int64)
     order = np.argsort(sizes, kind="stable")

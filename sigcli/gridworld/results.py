@@ -1,4 +1,4 @@
-"""What a whole study finds."""
+"""Results of a whole study."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class SweepPoint:
     """One value of a swept parameter.
 
     Args:
-        value: of the parameter: a number of evaluations, or a share of the coalitions.
-        coverage: share of the coalitions that the networks saw.
+        value: value of the parameter: a number of evaluations, or a fraction of the coalitions.
+        coverage: fraction of the coalitions that the networks saw.
         measured: the estimates there.
     """
 
@@ -31,7 +31,7 @@ class SweepPoint:
 
 @dataclass(frozen=True, eq=False)
 class CaseResult:
-    """What a study finds in one condition.
+    """Results of a study in one condition.
 
     Args:
         trained: the game, its networks, and how well they stand in for it.

@@ -45,7 +45,7 @@ FILES = (
 
 @door(GridworldOptions)
 def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
-    """Play GridWorld ([SIG] Experiments): exact Shapley values, networks that learn the game, and every estimator.
+    """Run the GridWorld experiments of [SIG]: exact Shapley values, networks that learn the game, and every estimator.
 
     Call it with options as arguments, or with `GridworldOptions` and a listener.
 
@@ -67,7 +67,7 @@ def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
     for condition, chosen in zip(conditions, named, strict=True):
         study.cases.append(_case(condition, chosen, options, where, listener))
         if folder is not None and (not again or condition is conditions[-1]):  # a whole run stands until then
-            write_tables(study.cases, folder)  # after each condition, so that finished work is there whatever follows
+            write_tables(study.cases, folder)  # after each condition, so finished work is there whatever follows
     if folder is not None and options.pictures:
         from .figures import draw_study
 
@@ -97,7 +97,7 @@ def _claimed(
 def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:
     """Every grid with every reward, each once, with its exact values."""
     if not grids or not rewards:
-        raise UsageError(f"no {'grid' if not grids else 'reward'} was named")
+        raise UsageError(f"no {'grid' if not grids else 'reward'} given")
     worlds = list(dict.fromkeys(World.parse(text) for text in grids))
     loaded = {name: load_reward(name) for name in rewards}
     return [Condition(world, name, reward) for world in worlds for name, reward in loaded.items()]
@@ -199,7 +199,7 @@ def _names(estimators: str | Sequence[str] | None, protocol: str) -> list[str]:
         return known
     names = [ESTIMATORS[name].name for name in _texts(estimators)]
     if not names:
-        raise UsageError("no estimator was named", allowed=", ".join(known))
+        raise UsageError("no estimator given", allowed=", ".join(known))
     absent = [name for name in names if name not in known]
     if absent:
         hint = "Leave --protocol out to compare it at equal evaluations."

@@ -1,6 +1,6 @@
 """The network that stands in for the reward: [SIG] appendix, "GridWorld": fully connected, hidden layers of 64 and 32.
 
-Reward functions are not differentiable, so a network learns v from a share Q of the coalitions as 0/1 vectors. All runs of a
+Rewards are not differentiable, so a network learns v from a fraction Q of the coalitions as 0/1 vectors. All runs of a
 condition are one batch of networks: their weights are stacked and one batched matrix product serves them all.
 """
 
@@ -105,7 +105,7 @@ class Recipe:
 
 
 def coverage_codes(n: int, share: float, key: int) -> Int[np.ndarray, " m"]:
-    """Codes of a random share Q of the 2^n coalitions, without repetition, at least two, in random order."""
+    """Codes of a random fraction Q of the 2^n coalitions, without repetition, at least two, in random order."""
     count = max(2, round(share * 2**n))
     return np.argsort(draws.words(key, 0, 2**n), kind="stable")[:count]
 
@@ -124,8 +124,8 @@ def train(
     Args:
         values: (2^n,) the value table.
         samples: (R, m) codes of the coalitions that each network may see.
-        recipe: of the training.
-        key: of the stream of draws: initial weights and batches.
+        recipe: recipe of the training.
+        key: key of the stream of draws: initial weights and batches.
         device: where to train.
         progress: called after each step with 1.
     """
@@ -176,7 +176,7 @@ def _forward(inputs: Tensor, weights: list[Tensor], biases: list[Tensor]) -> Ten
 
 
 def _cycle(place: float) -> float:
-    """Share of the greatest rate at a place 0..1 of the training: up over a tenth, then down along a cosine."""
+    """Fraction of the greatest rate at a place 0..1 of the training: up over a tenth, then down along a cosine."""
     return place / 0.1 if place < 0.1 else (1 + cos(pi * (place - 0.1) / 0.9)) / 2
 
 

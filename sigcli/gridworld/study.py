@@ -33,7 +33,7 @@ class Condition:
 
     Args:
         world: the grid.
-        name: of the reward.
+        name: name of the reward.
         reward: its function.
         values: (2^n,) the exact value of every coalition.
         fractions: (n) exact Shapley values.
@@ -74,7 +74,7 @@ class StandInCheck:
         estimate: its own exact Shapley values.
         pearson: correlation with the reward's.
         spearman: rank correlation with the reward's.
-        error: root mean square error over all coalitions, as a share of the reward's standard deviation.
+        error: root mean square error over all coalitions, as a fraction of the reward's standard deviation.
         seconds: for its table of all coalitions and the values from it.
     """
 
@@ -113,15 +113,15 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A condition with its networks, trained on a share of the coalitions.
+    """A condition with its networks, trained on a fraction of the coalitions.
 
     Args:
         condition: the game.
-        coverage: the share Q of coalitions that each network saw.
+        coverage: the fraction Q of coalitions that each network saw.
         networks: the stand-ins, one per run.
         codes: for each run the coalitions it saw, in random order.
         checks: one for each run.
-        seed: of the study.
+        seed: seed of the study.
     """
 
     condition: Condition
@@ -170,9 +170,9 @@ def prepare(
     Args:
         condition: the game.
         runs: number of independent runs.
-        coverage: share Q of the coalitions that a network sees.
-        seed: of the study; each run has samples, initial weights and draws of its own.
-        recipe: of the training.
+        coverage: fraction Q of the coalitions that a network sees.
+        seed: seed of the study; each run has samples, initial weights and draws of its own.
+        recipe: recipe of the training.
         device: where to train.
         progress: called with the number of training steps done since the last call.
     """

@@ -73,7 +73,7 @@ def _estimates(case: CaseResult) -> Iterator[Row]:
 
 
 def summary_rows(case: CaseResult) -> Iterator[Row]:
-    """Mean, sd and 95 % interval of each figure, and `sig`'s figure minus this one's in the same runs.
+    """Mean, sd and 95 % interval of each quantity, and `sig`'s value minus this one's in the same runs.
 
     A positive difference favours `sig` in the correlations and speaks against it in the error.
     """

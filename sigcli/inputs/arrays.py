@@ -1,6 +1,6 @@
-"""Samples that are no pictures: rows of tables, sequences of embeddings, spectra; any array of floats in a `.npy` file.
+"""Samples that are not pictures: rows of tables, sequences of embeddings, spectra; any array of floats in a `.npy` file.
 
-An array of any shape is explained as one row of features, (1, 1, F), so that everything above works with it; the model gets
+An array of any shape is explained as one row of features, (1, 1, F), so everything above works with it; the model gets
 its shape back.
 """
 
@@ -42,7 +42,7 @@ def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
     """The `.npy` files that files, folders and patterns stand for, each once; a folder is not searched further down.
 
     Raises:
-        UsageError: no such file, a `.npz`, something else than a `.npy`, or a pattern without a match.
+        UsageError: no such file, a `.npz`, anything but a `.npy`, or a pattern without a match.
     """
     found: dict[Source, None] = {}
     for path in paths:
@@ -50,7 +50,9 @@ def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
     for path in (one for one in found if isinstance(one, Path)):
         if path.suffix.lower() == ".npz":
             hint = "Save each sample alone: numpy.save('sample.npy', x)."
-            raise UsageError("a .npz holds several arrays, and which is the sample is not known", given=path, hint=hint)
+            raise UsageError(
+                "a .npz may hold several arrays, so sig cannot tell which is the sample", given=path, hint=hint
+            )
         if path.suffix.lower() != SUFFIX:
             raise UsageError("arrays and other files cannot be explained in one run", given=path, allowed=SUFFIX)
         if not path.exists():
@@ -72,7 +74,7 @@ def _there(path: str | Source) -> list[Source]:
     elif not path.exists() and any(mark in str(path) for mark in "*?["):
         here = sorted(path.parent.glob(path.name))
     if not here:
-        raise UsageError("no arrays there", given=path, allowed="files that end in .npy")
+        raise UsageError("no arrays found", given=path, allowed="files that end in .npy")
     return [*here]
 
 
@@ -91,7 +93,7 @@ def read_array(path: str | Source) -> Picture:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ImageError(f"the array cannot be read: {reason}", given=path, hint="Write it with numpy.save.") from error
     if values.dtype.kind != "f":
-        hint = "Whole numbers have no gradient: give embeddings, or x.astype('float32') where they are quantities."
+        hint = "Integers have no gradient: give embeddings, or x.astype('float32') if they are quantities."
         raise ImageError(f"the array holds {values.dtype}, not floats", given=path, hint=hint)
     if values.size < 1 or values.ndim < 1:
         raise ImageError("the array is empty or a single number", given=f"{path}, shape {values.shape}")

@@ -31,7 +31,7 @@ class Picture:
         path: where it came from.
         pixels: uint8 array (H, W, 3), RGB, upright; float32 of any shape where a sample of features was read, and
             (C, H, W) where a program gave the network's input itself.
-        key: 64-bit number that depends on shape and pixels only, so that random draws follow the content and not the
+        key: 64-bit number that depends on shape and pixels only, so random draws follow the content and not the
             file's name or format.
     """
 
@@ -62,15 +62,15 @@ def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> 
     """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3); raises ImageError for 32-bit pixels.
 
     Args:
-        image: whose pixels are loaded.
+        image: the image whose pixels are loaded.
         container: its format, as Pillow names it.
-        path: of its file, for the message.
+        path: path of its file, for the message.
     """
     return np.array(_converted(_upright(image), container, path))
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block is no reason to refuse sound pixels."""
+    """Apply the EXIF orientation; a damaged EXIF block is no reason to refuse intact pixels."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  the EXIF parser raises all sorts of exceptions on broken bytes

@@ -2,17 +2,17 @@
 
 Properties:
     kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
-        `(passes, subject, *, options) -> Attribution` that asks the model itself (see `sigcli.engine.passes`).
-    needs: of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
+        `(passes, subject, *, options) -> Attribution` that runs the model itself (see `sigcli.engine.passes`).
+    needs: what it needs of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
     cost: passes of the model, in terms of the options.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
     sampled: random draws, hence a standard error, unless `stderr` is False.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
-    arrays: also explains arrays that are no pictures.
+    arrays: also explains arrays that are not pictures.
     unit: the values' unit in words where it is neither.
-    certainty: True where the model must take a certainty per pixel; values are then (1, H, W).
+    certainty: True where the model must be certainty-aware; values are then (1, H, W).
     only: "linear" or "max" where it explains scores of that kind alone and refuses others.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default
@@ -94,7 +94,7 @@ METHODS = Catalog(
         Entry(
             "icg",
             "methods.certainty_gradients:icg",
-            "Integrated Certainty Gradients, for networks that take a certainty per pixel [ICG 2022]",
+            "Integrated Certainty Gradients, for certainty-aware models [ICG 2022]",
             {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps"},
             aliases=("integrated-certainty-gradients",),
         ),
@@ -124,7 +124,7 @@ METHODS = Catalog(
         Entry(
             "gradient-shap",
             "methods.expected:gradient_shap",
-            "gradients at random places between other images and this one [Lundberg 2017]",
+            "gradients at random points between other images and this one [Lundberg 2017]",
             {
                 **_ALONG,
                 "arrays": True,
@@ -155,13 +155,13 @@ METHODS = Catalog(
         Entry(
             "idgi",
             "methods.curved:idgi",
-            "score differences on IG's path, shared by squared gradients [Yang 2023]",
+            "score differences along IG's path, divided in proportion to squared gradients [Yang 2023]",
             {**_ALONG, "arrays": True, "axioms": ("completeness", "dummy", "symmetry", "invariance")},
         ),
         Entry(
             "gradcam",
             "methods.cam:gradcam",
-            "the map of the last place that everything passes, weighted by gradients [Selvaraju 2017]",
+            "activations of the last layer that everything passes through, weighted by gradients [Selvaraju 2017]",
             _LAYER,
             aliases=("grad-cam",),
         ),
@@ -175,14 +175,14 @@ METHODS = Catalog(
         Entry(
             "guided-backprop",
             "methods.backprop:guided_backprop",
-            "gradient, only positive ones through active ReLUs [Springenberg 2015]",
+            "gradient that passes only positive values through active ReLUs [Springenberg 2015]",
             _RULED,
             aliases=("guided-backpropagation",),
         ),
         Entry(
             "deconvolution",
             "methods.backprop:deconvolution",
-            "gradient, only positive ones through all ReLUs [Zeiler 2014]",
+            "gradient that passes only positive values through all ReLUs [Zeiler 2014]",
             _RULED,
             aliases=("deconvnet",),
         ),
@@ -196,7 +196,7 @@ METHODS = Catalog(
         Entry(
             "deeplift",
             "methods.deeplift:deeplift",
-            "differences from a reference, carried back by the rescale rule [Shrikumar 2017]",
+            "differences from a reference, propagated by the rescale rule [Shrikumar 2017]",
             {**_DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2"},
         ),
         Entry(
@@ -215,7 +215,7 @@ METHODS = Catalog(
         Entry(
             "occlusion",
             "methods.perturbation:occlusion",
-            "what the score loses without a player [Zeiler 2014]",
+            "drop of the score without each player [Zeiler 2014]",
             {
                 **_SCORES,
                 "arrays": True,
@@ -261,7 +261,7 @@ METHODS = Catalog(
         Entry(
             "shapley-sampling",
             "methods.shapley_values:shapley_sampling",
-            "Shapley value per player by random orders [Castro 2009]",
+            "Shapley value per player from random orders [Castro 2009]",
             {**_GAME, "cost": "orders × players"},
             aliases=("shapley-value-sampling",),
         ),

@@ -28,16 +28,16 @@ _CLAMPS = frozenset(["hardtanh", "clamp", "clamp_min", "clamp_max", "maximum", "
 def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
     """Guided backpropagation, Springenberg et al. 2015: at a ReLU only positive gradients of active units pass.
 
-    In score per unit of the model's input. A ReLU is whatever computes max(x, 0), by a layer, a function or a clamp; with a
-    ceiling (ReLU6) no gradient passes above it. Gates (sigmoid, tanh, softmax) and norms keep their gradient. A network that
-    also rectifies in another way (LeakyReLU, GELU, SiLU, Hardswish, …) is refused: the paper has no rule for it.
+    Values are in score per unit of the model's input. Any layer, function or clamp that computes max(x, 0) counts as a ReLU;
+    with a ceiling (ReLU6), no gradient passes above it. Gates (sigmoid, tanh, softmax) and norms keep their gradient.
+    Networks with other rectifiers (LeakyReLU, GELU, SiLU, Hardswish, …) are refused: the paper has no rule for them.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _GUIDED), passes.evaluations)
 
@@ -45,14 +45,14 @@ def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
 def deconvolution(passes: Passes, subject: Subject) -> Attribution:
     """Deconvolution, Zeiler, Fergus 2014: at a ReLU only positive gradients pass, of inactive units as well.
 
-    In score per unit of the model's input. What counts as a ReLU is as in `guided_backprop`.
+    Values are in score per unit of the model's input. The same functions count as ReLUs as in `guided_backprop`.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one that cannot be looked into.
+        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _DECONVOLUTION), passes.evaluations)
 
@@ -61,12 +61,12 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
     """Guided Grad-CAM, Selvaraju et al. 2017, section 3.2: guided backpropagation times Grad-CAM scaled to the image.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        layer: of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
+        layer: the layer of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
 
     Raises:
-        AttributionError: a network without ReLU, without a layer that has a map, or that cannot be looked into.
+        AttributionError: a network without ReLU, without a layer that has a map, or without accessible layers.
         UsageError: no such layer.
     """
     values, score = _ruled(passes, subject, _GUIDED)
@@ -84,10 +84,10 @@ def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,)), subject)[0]
         if not rules.rectifiers:
-            raise AttributionError(f"{method} changes what passes a ReLU, and the network has none")
+            raise AttributionError(f"{method} changes the gradient at ReLUs, and the network has none")
         if rules.others:
             others = ", ".join(dict.fromkeys(rules.others))
-            raise AttributionError(f"{method} has a rule for ReLU alone, and the network also rectifies by {others}")
+            raise AttributionError(f"{method} has a rule for ReLU only, and the network also uses {others}")
         (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     return values[0].detach(), agreed(passes, subject, score.detach())
@@ -126,7 +126,7 @@ class _Rectified(Rule):
         return carried(value, lambda arriving: arriving.clamp(min=0) * passed, x)
 
     def _of_one(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """The function of single values that a step is, and its argument; None where it is none.
+        """The function of single values that a step is, and its argument; None where it is not one.
 
         The larger of values and a constant is one as well: `torch.maximum(x, zeros)` is a ReLU.
         """

@@ -1,7 +1,7 @@
-"""Class activation maps: what a layer sees where, weighted by how much the score depends on it.
+"""Class activation maps: the activations of a layer, weighted by how much the score depends on them.
 
-A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and shared out
-equally among the channels, so that the sum over channels is the map.
+A map (h, w) of the layer is scaled to the image bilinearly (pixel centres aligned, `align_corners=False`) and divided
+equally among the channels, so the sum over channels is the map.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu:
     """Grad-CAM, Selvaraju et al. 2017, Eq. 1 and 2: ReLU(Σ_k α_k A_k), α_k the mean over places of ∂F/∂A_k.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        layer: its name (`sig list layers --model …`: dotted, `layer:function` for what is a function's); by default the last
-            place with extent in the image that everything passes, see `sigcli.methods.places.last_layer`.
-        relu: leave out what speaks against the class, as the paper does.
+        layer: a name that `sig list layers --model …` lists, dotted, or `layer:function` for a function; by default the last
+            place with a spatial map that everything passes through, see `sigcli.methods.places.last_layer`.
+        relu: keep only evidence for the class, as the paper does.
 
     Raises:
-        AttributionError: no layer with a map, or a network that cannot be looked into.
+        AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
     return _gradcam(passes, subject, layer, relu=relu, sign=1.0)
@@ -39,16 +39,16 @@ def gradcam_counterfactual(
 ) -> Attribution:
     """Grad-CAM's counterfactual form, Selvaraju et al. 2017, section 3.3: α_k the mean of -∂F/∂A_k.
 
-    High values mark what, once gone, would make the network surer of the class: evidence against it.
+    High values mark evidence against the class: without it, the network would be more certain of the class.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         layer: as in `gradcam`.
-        relu: leave out what speaks for the class.
+        relu: keep only evidence against the class.
 
     Raises:
-        AttributionError: no layer with a map, or a network that cannot be looked into.
+        AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
     return _gradcam(passes, subject, layer, relu=relu, sign=-1.0)
@@ -61,10 +61,10 @@ def _gradcam(passes: Passes, subject: Subject, name: str | None, *, relu: bool, 
     found = (weights * activation).sum(1, keepdim=True)
     note = _early(layer) if name is None else ""
     if not bool(found.any()):
-        note = f"the map is 0 everywhere: so are the weights or the values of the layer '{layer.name}'"
+        note = f"the map is 0 everywhere, since the weights or the activations of the layer '{layer.name}' are 0"
     elif relu and not bool((found > 0).any()):
         what = "against" if sign > 0 else "for"
-        note = f"the map is 0 everywhere: each place speaks {what} the class, and relu=true leaves that out"
+        note = f"the map is 0 everywhere: every position is evidence {what} the class, and relu=true drops it"
     return Attribution(on_pixels(found.relu() if relu else found, subject), score, passes.evaluations, note=note)
 
 
@@ -73,8 +73,8 @@ def _early(layer: Layer) -> str:
     if layer.after <= 0.5:
         return ""
     return (
-        f"the default layer '{layer.name}' is early, with {layer.after:.0%} of the network's work on the image after it: "
-        "there is no later place that everything passes (others: sig list layers, --set layer=NAME)"
+        f"the default layer '{layer.name}' is early: {layer.after:.0%} of the network's work on the image comes after it, "
+        "and everything passes through no later layer (others: sig list layers, --set layer=NAME)"
     )
 
 
@@ -103,16 +103,16 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
 
     A is what the pooling averages and w the linear layer's row of the class, which is the gradient of the logit by the
     average: Grad-CAM with relu=false is this map up to a factor. A network that ends in pooling alone, after a 1×1
-    convolution (SqueezeNet), has the class's map in A already. Values are divided by the number of pixels, so that they
+    convolution (SqueezeNet), has the class's map in A already. Values are divided by the number of pixels, so they
     are in the logit's unit: their sum is the logit without its bias (up to the scaling of the map where its side does not
     divide the image's).
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
 
     Raises:
-        AttributionError: the network ends in something else or cannot be looked into, or the score is no logit.
+        AttributionError: the network ends in something else or has no accessible layers, or the score is not a logit.
     """
     passes.needs_logit("CAM")
     check_layers(passes.module)
@@ -120,7 +120,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
     activation, gradient, score = _layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
     if gradient is None or not uniform(gradient):
         raise AttributionError(
-            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam has no such need."
+            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam works without it."
         )
     of_class = (gradient.sum((2, 3), keepdim=True) * activation).sum(1, keepdim=True)
     return Attribution(on_pixels(of_class, subject) / subject.x[0].numel(), score, passes.evaluations)

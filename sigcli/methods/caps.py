@@ -27,7 +27,7 @@ _JOINING = frozenset([
     "cat", "stack", "index_put", "slice_scatter", "select_scatter", "where", "masked_fill", "constant_pad_nd", "im2col",
     "tril", "triu",
 ])  # fmt: skip
-"""What may put constants beside what depends on the image."""
+"""What may put constants next to values that depend on the image."""
 _SUMS = frozenset(
     ["sum", "mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "upsample_nearest2d"]
 )

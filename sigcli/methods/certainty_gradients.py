@@ -17,18 +17,18 @@ def icg(
     """Integrated Certainty Gradients, `ICG_i = ∫₀¹ ∂F(x, α·1)/∂c_i dα` ([ICG] section 4).
 
     The certainty c of every pixel goes from 0 (nothing is known) to 1, while the image stays as it is: there is no baseline
-    image to choose. Needs a network that takes a certainty per pixel and was trained with damaged inputs. One value per
+    image to choose. Needs a certainty-aware network, trained with damaged inputs. One value per
     pixel, (1, H, W); they sum to F(x, 1) - F(x, 0).
 
     Args:
         subject: what is explained.
-        steps: gradient evaluations along the path; at least 64 where probabilities are explained, which jump.
-        samples: paths; with several, each is of the image under low noise, and they are averaged ([ICG] A.4.1 takes 5).
-        sigma: standard deviation of that noise, as a share of the pixel range; nothing where there is one path.
+        steps: gradient evaluations along the path; at least 64 for probabilities, which jump.
+        samples: number of paths; several are averaged, each of the image with low noise ([ICG] A.4.1 takes 5).
+        sigma: standard deviation of that noise, as a fraction of the pixel range; unused with one path.
         rule: gauss-legendre, riemann-left, riemann-right, riemann-middle, trapezoid or stratified (random).
 
     Raises:
-        UsageError: an unknown rule, counts below 1, or noise that is none.
+        UsageError: an unknown rule, counts below 1, or an invalid sigma.
     """
     at_least(1, samples=samples, steps=steps)
     key = draws.stream(subject.seed, subject.key, "icg")

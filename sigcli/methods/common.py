@@ -13,7 +13,7 @@ from ..errors import UsageError, unknown
 
 REPLICATES, REPLICATE_SIZE = 8, 16
 """Sampled plans are divided into at most 8 independent replicates, whose spread gives the standard error. Stratification
-works within a replicate, so that small ones cost accuracy: with 64 coalitions of 9 players on SqueezeNet the error of the
+works within a replicate, so small ones cost accuracy: with 64 coalitions of 9 players on SqueezeNet the error of the
 map was 0.25 with 8 replicates and 0.20 with one; at 256 there was no difference."""
 
 

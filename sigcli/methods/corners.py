@@ -16,8 +16,8 @@ def sampled_corners(partition: Players, reference: Reference, subject: Subject, 
     """Corners of random walks. A pair of orders is one replicate: ∅, N, and the n-1 corners between of each order.
 
     Args:
-        partition: of the pixels into n players.
-        reference: the default sample x'.
+        partition: partition of the pixels into n players.
+        reference: the baseline x'.
         subject: what is explained.
         orders: number of orders, even.
     """

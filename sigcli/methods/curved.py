@@ -1,4 +1,4 @@
-"""Paths that are no straight lines between images: Blur IG, Guided IG; and IDGI's share of each step."""
+"""Paths that are not straight lines between images: Blur IG, Guided IG; and IDGI's division of each step."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _WIDEST = 50 / 224
 def blur_ig(passes: Passes, subject: Subject, *, steps: int = 50, sigma: float | None = None) -> Attribution:
     """Blur Integrated Gradients, Xu, Venugopalan, Sundararajan 2020, Eq. 4: IG along images of less and less blur.
 
-    The path's derivative is taken exactly, as the difference of the images at the ends of each step, and the gradient in its
+    The path's derivative is exact: the difference of the images at the ends of each step. The gradient is that in its
     middle. Values sum to F(x) - F(x under the widest blur), up to the reported gap.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         steps: gradient evaluations along the path, evenly spaced in σ.
-        sigma: the widest blur in pixels; by default 50 of 224, as the authors', of the shorter side.
+        sigma: the widest blur in pixels; by default 50/224 of the shorter side, as the authors have it.
 
     Raises:
         UsageError: counts or blur out of range.
@@ -58,13 +58,13 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
 def idgi(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50) -> Attribution:
     """Important Direction Gradient Integration, Yang, Wang, Bilgic 2023, Algorithm 1, on the straight path of IG.
 
-    The change of the score on a step is shared out in proportion to the squared gradient at its start, so that values sum to
+    The change of the score on a step is divided in proportion to the squared gradient at its start, so values sum to
     F(x) - F(x') exactly wherever no gradient vanishes.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        baseline: the default sample x'.
+        baseline: the baseline x'.
         steps: gradient evaluations along the line.
 
     Raises:
@@ -98,16 +98,16 @@ def guided_ig(
     fraction: float = 0.25,
     distance: float = 0.02,
 ) -> Attribution:
-    """Guided Integrated Gradients, Kapishnikov et al. 2021, section 4: move the values of least gradient first.
+    """Guided Integrated Gradients, Kapishnikov et al. 2021, section 4: values of small gradient move first.
 
-    The path depends on the gradients, one step after the other, so that nothing is batched.
+    The path depends on the gradients step by step, so nothing is batched.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        baseline: the default sample x'.
+        baseline: the baseline x'.
         steps: gradient evaluations along the path.
-        fraction: of the values, those of smallest gradient, that may move at a time.
+        fraction: fraction of the values that may move at a time, those of smallest gradient.
         distance: how far a value may be ahead of or behind the straight path, 0..1 (the authors' max_dist).
 
     Raises:

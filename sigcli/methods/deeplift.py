@@ -25,12 +25,12 @@ def deeplift(passes: Passes, subject: Subject, *, baseline: str | Tensor = "blac
     for the rules of maxima, products, softmax and LayerNorm, which the paper leaves open.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         baseline: the reference x'.
 
     Raises:
-        AttributionError: an operator without a rule, or a network that cannot be looked into.
+        AttributionError: an operator without a rule, or a network without accessible layers.
     """
     reference = single_baseline(baseline, subject)
     values, differences, score = _deeplift(passes, subject, reference[None])
@@ -45,7 +45,7 @@ def deepshap(
     """DeepSHAP, Lundberg, Lee 2017, section 4.2: DeepLIFT averaged over references.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         samples: references drawn.
         baselines: "images" draws them from the other images (with replacement only once all were used), "uniform" draws

@@ -25,7 +25,7 @@ class Deferred:
     """A plan that waits for the scores of some coalitions.
 
     Args:
-        players: of the game v(S) = F(b_S).
+        players: players of the game v(S) = F(b_S).
         baseline: x' of absent players, see `sigcli.baselines.single.baseline`.
         decide: from the game to the plan.
     """
@@ -47,8 +47,8 @@ def task(
     """What the engine is to do for one subject by a path method; scores that decide on the plan are asked for here.
 
     Args:
-        entry: of a method of kind "path".
-        options: of the method.
+        entry: entry of a method of kind "path".
+        options: options of the method.
         scorer: the score F.
         subject: what is explained.
         batch_size: images per pass, where there are any.

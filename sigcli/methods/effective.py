@@ -34,19 +34,19 @@ def effective_shapley(
 ) -> Attribution:
     """Effective Shapley, [ES] Algorithm 1: the mean difference that a player makes to its effective coalitions.
 
-    Coalitions of all sizes form a pool. For each player those to which it makes a difference are classed by the difference
-    and their size, drawn in the shares of Eq. 5, and averaged. What it promises is the ratio of Shapley values: how often a
-    player makes no difference is left out, so that the values do not sum to a score difference, and have no unit to compare
-    with other methods.
+    Coalitions of all sizes form a pool. For each player, the coalitions whose score it changes are grouped by that change
+    and their size, drawn in the proportions of Eq. 5, and averaged. Only ratios of Shapley values are estimated: how often
+    a player changes nothing is left out, so the values do not sum to a score difference and cannot be compared with those
+    of other methods.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent on the pool, at least n(n + 3)/2.
-        tolerance: share of the greatest difference in the pool up to which a coalition is not effective ([ES] has 0, but no
-            two outputs of a network are equal).
+        tolerance: fraction of the greatest difference in the pool up to which a coalition is not effective; [ES] has 0, but
+            no two outputs of a network are equal.
         bins: classes of differences, which in a network's output do not repeat.
         draws: T, effective coalitions drawn for each player, with repetition.
 
@@ -75,7 +75,7 @@ def _key(subject: Subject, name: str) -> int:
 def effective_coalitions(
     game: Game, n: int, subject: Subject, *, samples: int, pool: int, tolerance: float, bins: int
 ) -> tuple[Coalitions, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Coalitions that [ES] Algorithm 2 integrates from: as many effective ones of each player, all in one heap.
+    """Coalitions that [ES] Algorithm 2 integrates from: equally many effective ones of each player, in one list.
 
     Where the pool's budget buys several pools, each with its share of the samples is a replicate, and their spread gives a
     standard error.
@@ -83,7 +83,7 @@ def effective_coalitions(
     Args:
         game: v(S) = F(b_S).
         n: number of players.
-        subject: whose draws these are.
+        subject: the subject whose draws these are.
         samples: how many coalitions, at least one for each player; a player without effective coalitions leaves out its own.
         pool: passes that may be spent on finding them.
         tolerance: see `effective_shapley`.
@@ -116,7 +116,7 @@ def effective_coalitions(
     parts = [part for part in parts if len(part)]
     if not parts:
         raise AttributionError(
-            "no player makes a difference to any coalition of the pool", hint="Use coalitions=sampled."
+            "no player changes the score of any coalition of the pool", hint="Use coalitions=sampled."
         )
     turns = draws.rows(draws.stream(_key(subject, "effective"), "turn"), 0, len(parts), 1)[:, 0]
     alphas = [(np.arange(len(part)) * _GOLDEN + turn) % 1 for part, turn in zip(parts, turns, strict=True)]

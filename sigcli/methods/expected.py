@@ -31,10 +31,10 @@ def gradient_shap(
     With sigma 0 it is Expected Gradients (`eg`, which stratifies α).
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         samples: draws of a reference r, α and noise ε.
-        sigma: standard deviation of ε, as a share of the pixel range.
+        sigma: standard deviation of ε, as a fraction of the pixel range.
         baselines: "images" draws r from the other images (with replacement only once all were used), "uniform" is uniform
             noise.
 
@@ -73,9 +73,9 @@ def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "b
     The weights are the gradient, which must be the same at the image and at the baseline, and account for the difference.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        baseline: x', the mean in the paper; the default is that of all Shapley values here.
+        baseline: x'; the paper takes the mean, the default is that of all Shapley values here.
 
     Raises:
         AttributionError: a score that is not linear.

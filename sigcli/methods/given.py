@@ -61,7 +61,7 @@ class GivenMethod(Entry):
 
 
 def given_method(name: str, function: Function) -> GivenMethod:
-    """A function under a name; its source text, where Python has it, tells runs of other versions of it apart."""
+    """A function under a name; its source text, where Python has it, distinguishes runs of its other versions."""
     where = f"{getattr(function, '__module__', '?')}:{getattr(function, '__qualname__', type(function).__name__)}"
     return GivenMethod(name, where, "a function of the program", PROPERTIES, function=function)
 

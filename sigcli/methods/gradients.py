@@ -23,7 +23,7 @@ def gradient(subject: Subject) -> Plan:
 def input_x_gradient(subject: Subject, *, baseline: str | Tensor = "zero") -> Plan:
     """(x - x')·∂F/∂x at the input, Shrikumar et al. 2016; with the baseline "zero" it is input times gradient.
 
-    It is Integrated Gradients with one node at α = 1, so that it equals IG where F is linear along the path.
+    It is Integrated Gradients with one node at α = 1, so it equals IG where F is linear along the path.
     """
     return straight(Reference.fixed(single_baseline(baseline, subject)), _ONE, _ONE)
 
@@ -34,7 +34,7 @@ def smoothgrad(subject: Subject, *, samples: int = 50, sigma: float = 0.15) -> P
     Args:
         subject: what is explained.
         samples: number of noisy images.
-        sigma: standard deviation of the noise, as a share of the pixel range.
+        sigma: standard deviation of the noise, as a fraction of the pixel range.
     """
     at_least(1, samples=samples)
     positive(sigma=sigma)

@@ -23,7 +23,7 @@ def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, r
 
     Args:
         subject: what is explained.
-        baseline: the default sample x', see `sig list baselines`.
+        baseline: the baseline x', see `sig list baselines`.
         steps: gradient evaluations along the line.
         rule: gauss-legendre, riemann-left, riemann-right, riemann-middle, trapezoid or stratified (random).
     """
@@ -58,7 +58,7 @@ def agn(subject: Subject, *, samples: int = 256, sigma: float = 0.5, steps: int 
     Args:
         subject: what is explained.
         samples: number of noisy references.
-        sigma: standard deviation of the noise, as a share of the pixel range.
+        sigma: standard deviation of the noise, as a fraction of the pixel range.
         steps: stratified random nodes per reference.
     """
     at_least(1, samples=samples, steps=steps)

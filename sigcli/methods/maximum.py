@@ -19,7 +19,7 @@ from .common import at_least
 from .shapley_values import per_pixel
 
 _EXACT = 1e-4
-"""Share of the spread of the scores by which a maximum may miss one."""
+"""Fraction of the spread of the scores by which a maximum may miss one."""
 
 
 def max_shap(
@@ -32,18 +32,18 @@ def max_shap(
 ) -> Attribution:
     """Max SHAP, Lundberg, Lee 2017, section 4.1: exact Shapley values of a score that is a maximum; others are refused.
 
-    The score is `v(S) = max(max_{i in S} a_i, max_{j not in S} r_j)`. What the players bring is read in two ways, and the
-    first that agrees with every score asked for is taken: a and r are the largest values of a player in the input and in
+    The score is `v(S) = max(max_{i in S} a_i, max_{j not in S} r_j)`. The contributions a and r are read in two ways, and
+    the first that agrees with every tested score is taken: a and r are the largest values of a player in the input and in
     the baseline (the network takes the maximum of its inputs), or a_i is the score of player i alone and r the score of the
-    baseline (a maximum of any functions of one player each, where the baseline brings no player more than the others).
-    Asked for are the empty and the full coalition, every player alone, all but one, and random coalitions; all where there
-    are no more than that.
+    baseline (a maximum of any functions of one player each, where the baseline contributes the same for every player).
+    Tested are the empty and the full coalition, every player alone, all but one, and random coalitions; or all coalitions
+    if there are no more.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         checks: random coalitions on which the score must be the maximum.
 
     Raises:
@@ -65,7 +65,7 @@ def max_shap(
     found = next((closed_form(a, r) for a, r in readings if _agrees(scores, asked, a, r)), None)
     if found is None:
         raise AttributionError(
-            "max-shap needs a score that is the largest of what its players bring, and this one is not",
+            "max-shap needs a score that is the maximum of what its players contribute, and this one is not",
             hint="bshap explains any score.",
         )
     total = float(scores[1] - empty)

@@ -1,4 +1,4 @@
-"""Looking into networks: which can be looked into, what is kept of them, and copies without in-place layers."""
+"""Access to module layers: which networks allow it, what is kept of them, and copies without in-place layers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kept(module: nn.Module, name: str, make: Callable[[], _Made]) -> _Made:
 
 
 def check_layers(module: nn.Module) -> None:
-    """Raise AttributionError for a program whose layers cannot be looked into: TorchScript, or an exported one."""
+    """Raise AttributionError for a program without accessible layers: TorchScript, or an exported one."""
     for part in module.modules():
         script = isinstance(part, torch.jit.ScriptModule)
         if script or (isinstance(part, fx.GraphModule) and _is_exported(part)):
@@ -42,7 +42,7 @@ def _is_exported(program: fx.GraphModule) -> bool:
 
 
 def without_hooks() -> list[str]:
-    """The methods that need no look into the network, nor a network of a kind of its own."""
+    """The methods that need neither module layers nor a special kind of network."""
     from . import METHODS
 
     own = {name: entry.properties for name, entry in METHODS.items() if entry.properties["needs"] != "hooks"}
@@ -79,7 +79,7 @@ def checked_copy(module: nn.Module, x: Tensor) -> nn.Module:
     copied = kept(module, "copy", lambda: out_of_place(module))
     if not same_function(module, copied, x):
         raise AttributionError(
-            "the network computes something else without its in-place layers: it reads a tensor that a layer overwrote",
+            "the network gives other results without its in-place layers: it reads a tensor that a layer overwrote",
             hint="Methods that leave the network as it is work: gradcam, ig, sig, rise, …",
         )
     return copied

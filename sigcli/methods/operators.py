@@ -56,7 +56,7 @@ MOVING = frozenset(
         *("channel_shuffle", "as_strided", "copy", "tril", "triu", "view_copy", "where", "index_put", "_reshape_alias"),
     ]
 )
-"""What gives entries of its values at other places, beside constants."""
+"""What moves entries to other places, next to constants."""
 LINEAR = frozenset([
     *MOVING, "neg", "add", "sub", "rsub", "sum", "mean", "cumsum",
     *("avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "adaptive_avg_pool1d", "_adaptive_avg_pool3d"),

@@ -25,13 +25,13 @@ def occlusion(
 ) -> Attribution:
     """Occlusion, Zeiler, Fergus 2014, section 4.2: F(x) - F(x without the player), for each player.
 
-    The difference is shared out evenly among the player's pixels and channels (captum gives each of them the whole).
+    The difference is divided evenly among the player's pixels and channels (captum gives each of them the whole).
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: what is occluded at a time, see `sigcli.players.FORMS`.
-        baseline: what stands in for it.
+        baseline: what replaces it.
 
     Raises:
         UsageError: unknown players or baseline.
@@ -60,15 +60,15 @@ def lime(
 
     Players are present with probability 1/2. A sample weighs exp(-d²/width²), d the cosine distance of its 0/1 vector from
     that of the whole image; the linear model has an intercept and a ridge penalty, as the authors' own package for images.
-    A player's coefficient is shared out evenly among its pixels and channels.
+    A player's coefficient is divided evenly among its pixels and channels.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         samples: forward passes; the first is of the whole image.
-        width: of the kernel.
+        width: width of the kernel.
         ridge: penalty on the squared coefficients.
 
     Raises:
@@ -115,14 +115,14 @@ def rise(
     less the mean score of all, in equal shares for the channels.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         samples: masks, a forward pass each.
-        cells: of the grid, in each direction.
+        cells: cells of the grid, in each direction.
         keep: probability of a cell to be kept.
-        baseline: what stands in where a mask is 0 (theirs is black).
-        centre: subtract the mean score of all masked images from each, which takes a constant (and noise) off the map and
-            leaves its order; false is Eq. 6 as printed, whose sign says nothing where scores are logits.
+        baseline: what replaces pixels where a mask is 0 (theirs is black).
+        centre: subtract the mean score of all masked images from each, which removes a constant (and noise) from the map
+            and keeps its order; false is Eq. 6 as printed, whose sign means nothing if scores are logits.
 
     Raises:
         UsageError: unknown baseline, or counts and probabilities out of range.
@@ -139,7 +139,7 @@ def rise(
     scores = passes.scores(images, samples, subject)
     if centre:
         scores = scores - scores.mean()
-    # Centred scores sum to 0, so that taking E[M] off the masks changes no value; without it the error would be overstated.
+    # Centred scores sum to 0, so taking E[M] off the masks changes no value; without it the error would be overstated.
     offset = keep if centre else 0.0
     for first in range(0, samples, passes.batch_size):
         part = slice(first, min(first + passes.batch_size, samples))

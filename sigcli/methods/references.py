@@ -18,7 +18,7 @@ def references(subject: Subject, baselines: str, samples: int, key: int, what: s
         subject: what is explained.
         baselines: "images", without replacement within each round through the other images, or "uniform" noise.
         samples: number of draws.
-        key: of the stream of draws.
+        key: key of the stream of draws.
         what: for whom, in an error message.
 
     Raises:

@@ -23,7 +23,7 @@ from .common import one_of
 from .operators import ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
 from .tracing import Slot, Step, agreed, replay, traced
 
-_EPSILON = 1e-9  # of a layer's largest sum, so that the scale of a network does not matter
+_EPSILON = 1e-9  # of a layer's largest sum, so the scale of a network does not matter
 _GAMMA = 0.25
 _PLACES = {"convolution": (0, 1, 2), "addmm": (1, 2, 0), "mm": (0, 1, None), "baddbmm": (1, 2, 0), "bmm": (0, 1, None)}
 """Of the layers with weights: where the values, the weights and the bias stand among the arguments."""
@@ -37,16 +37,16 @@ def lrp(
     Values sum to the logit less the relevance that biases take up. ε is 1e-9 of a layer's largest sum. alpha1-beta0 shares
     by the positive contributions, those of (a w)⁺ and of positive biases (Bach et al., Eq. 60); what is to be shared where
     there are none is lost. gamma, γ = 0.25, gives these another γ of weight; where a unit's sum is negative, the negative
-    ones instead, so that no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
+    ones instead, so no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
     A maximum or minimum passes relevance to its winner; one with a constant is a function of single values, as a clamp.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
-        rule: of convolutions and linear layers; pooling, batch norms and sums of branches keep ε.
+        rule: rule for convolutions and linear layers; pooling, batch norms and sums of branches keep ε.
 
     Raises:
-        AttributionError: an operator without a rule, a network that cannot be looked into, or a score that is no logit.
+        AttributionError: an operator without a rule, a network without accessible layers, or a score that is not a logit.
     """
     values, score, _ = relevance(passes, subject, rule)
     return Attribution(values, score, passes.evaluations, 1)
@@ -56,7 +56,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     """Relevance of the values (C, H, W), the logit, and the relevance that biases take up.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         rule: see `lrp`.
         biases: whether to find out the last number, at the cost of another forward pass; NaN otherwise.

@@ -1,6 +1,6 @@
 """DeepLIFT's rules for single operators: multipliers m with Σ m·Δinput = Δoutput, Shrikumar, Greenside, Kundaje 2017.
 
-The image and its reference go through the network as a pair. What is linear keeps its derivative (Eq. 7), so that autograd
+The image and its reference go through the network as a pair. What is linear keeps its derivative (Eq. 7), so autograd
 multiplies the chain (Eq. 3). A function of single values gets the quotient Δy/Δx (the rescale rule, Eq. 9), a product and
 a maximum the rules below, and what is made of these (softmax, LayerNorm, division) is taken apart into them.
 """
@@ -101,7 +101,7 @@ def _slope(function: Callable[[Tensor], Tensor], pair: Pair, difference: Tensor,
     """Δy/Δx; the derivative halfway where Δx is so small that rounding would show in the quotient.
 
     Args:
-        function: of single values.
+        function: function of single values.
         pair: its argument.
         difference: Δy.
         scale: on which it curves; 0 where it is of straight pieces, whose differences are exact, None for |x|.
@@ -156,7 +156,7 @@ class _Planes:
 
 
 def _logsumexp(pair: Pair, dim: Any, keepdim: bool = False) -> Pair:
-    """Log Σ exp x: the quotient of each exp times that of the log, both over the larger sum, so that none overflows."""
+    """Log Σ exp x: the quotient of each exp times that of the log, both over the larger sum, so none overflows."""
     with torch.no_grad():
         sums = [torch.logsumexp(x, dim, keepdim=True) for x in (pair.image, pair.reference)]
         top = torch.maximum(*sums)

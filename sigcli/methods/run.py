@@ -36,8 +36,8 @@ class Job(Generic[T]):
     """One subject to explain by one method.
 
     Args:
-        entry: of the catalogue of methods.
-        options: of the method.
+        entry: entry of the catalogue of methods.
+        options: options of the method.
         subject: what is explained.
         tag: whatever the caller knows it by; it comes back with the attribution.
     """
@@ -77,8 +77,8 @@ def explain_all(
         batch_size: images per pass of the model.
         check: see `sigcli.engine.integrate.integrate`; 0 for the values alone, then all jobs are read at once.
         progress: called after each batch with the number of its images.
-        alone: no two jobs share a batch, so that each has wall time of its own.
-        contain: what is raised for one job comes in its place, and the others go on; otherwise it comes through as it is.
+        alone: no two jobs share a batch, so each has wall time of its own.
+        contain: what is raised for one job comes in its place, and the others continue; otherwise it comes through as it is.
         begun: called once a job's method has begun, with what it raised, or None; it may raise that, which ends everything.
 
     Yields:
@@ -243,6 +243,6 @@ def checked(entry: Entry, found: Attribution) -> Attribution:
     if needs == "forward":
         raise AttributionError("the model's score of altered forms of this image is NaN or infinite")
     if needs == "hooks":
-        raise AttributionError("what the method carries through the network's layers is NaN or infinite")
+        raise AttributionError("what the method propagates through the network's layers is NaN or infinite")
     where = "between the baseline and this image" if entry.properties["complete"] else "for this image"
     raise AttributionError(f"the gradient of the model is NaN or infinite {where}")

@@ -1,4 +1,4 @@
-"""Shapley values of players by scores alone; a player's value is shared out evenly among its pixels and channels."""
+"""Shapley values of players by scores alone; a player's value is divided evenly among its pixels and channels."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def bshap(
     standard error.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent.
 
     Raises:
@@ -67,10 +67,10 @@ def shapley_sampling(
     """Shapley value sampling, Castro, Gómez, Tejada 2009; Štrumbelj, Kononenko 2010; orders in antithetic pairs.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         orders: random orders of the players, rounded up to pairs; each costs n - 1 forward passes.
 
     Raises:
@@ -97,10 +97,10 @@ def kernelshap(
     With a budget of 2^n the values are exact. There is no standard error: `bshap` and `shapley-sampling` have one.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
         budget: forward passes that may be spent, at least 2n + 2.
 
     Raises:
@@ -119,10 +119,10 @@ def low_order_shap(
     """Low-Order SHAP, Lundberg, Lee 2017, section 4.1: the kernel regression on all 2^n coalitions, exact.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, at most 16 players.
-        baseline: the default sample x' of absent players.
+        baseline: the baseline x' of absent players.
 
     Raises:
         UsageError: too many players, or unknown players or baseline.
@@ -144,7 +144,7 @@ def qii(
     """Quantitative Input Influence, Datta, Sen, Zick 2016, of the score as the quantity of interest.
 
     Args:
-        passes: of the model.
+        passes: the passes of the model.
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
         form: "unary" is Definition 4, E_u[F(x) - F(x with player i from u)], at samples × n passes; "shapley" is its section

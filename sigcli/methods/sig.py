@@ -45,7 +45,7 @@ def sig(
 ) -> Plan | Deferred:
     """Shapley Integrated Gradients, [SIG] Algorithm 1: E over coalitions S of IG from the baseline b_S to x.
 
-    Players, baseline and form are those that serve best on photographs (docs/defaults.md); the paper's are preset `paper`.
+    The default players, baseline and form work best on photographs (docs/defaults.md); preset `paper` has the paper's.
 
     Args:
         subject: what is explained.
@@ -59,8 +59,8 @@ def sig(
         coalitions: "sampled"; "all" enumerates the 2^n - 1 coalitions with their exact weights, which suits smooth scores
             and has no standard error; "auto" spreads random nodes over all of them where samples × steps reach their number
             (see `sigcli.methods.strata`), and samples else; "effective" takes those that make a difference to a player
-            ([ES] Algorithm 2), which the scores of a pool of coalitions tell.
-        rule: of the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken.
+            ([ES] Algorithm 2), found from the scores of a pool of coalitions.
+        rule: rule for the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken.
         normalise: divide a player's sum by the number of draws in which it moved, not by all draws: same ratios in
             expectation, less variance, and no standard error; completeness holds before the division.
         pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or

@@ -14,7 +14,7 @@ LARGEST = 16
 
 
 def suffices(n: int, nodes: int) -> bool:
-    """Whether so many nodes are enough for one on each of the 2^n - 1 coalitions, on average.
+    """Whether that many nodes are enough for one on each of the 2^n - 1 coalitions, on average.
 
     From there on strata have less error than sampled coalitions of the same number, and the error falls faster with it:
     there is no variance over coalitions left, only that of where on its segment a gradient is taken.
@@ -27,14 +27,14 @@ def strata(n: int, nodes: int, key: int) -> tuple[Coalitions, np.ndarray, np.nda
 
     Coalitions lie side by side on a line, each as long as its probability, ordered by size. A half is a systematic sample of
     the line: a coalition of probability p gets p · nodes / 2 nodes, rounded up or down. α is stratified over a coalition's
-    nodes; where it has one, α follows the golden ratio, so that neighbours meet all parts of [0, 1]. Every node has the same
+    nodes; where it has one, α follows the golden ratio, so neighbours meet all parts of [0, 1]. Every node has the same
     weight, and the sum is unbiased for any integrand. Fixed nodes on each coalition are not: eight of them per segment of a
     ReLU network, whose gradient jumps, have more error than sampled coalitions of the same cost.
 
     Args:
         n: number of players.
-        nodes: how many; an odd one is left out, so that the halves are equal.
-        key: of the stream of draws.
+        nodes: how many; an odd one is left out, so the halves are equal.
+        key: key of the stream of draws.
 
     Returns:
         coalitions (k), α (k,), and the unit of each node (k,): 2b in the first half and 2b + 1 in the second where it lies

@@ -39,7 +39,7 @@ _VIEWS = (
     torch.ops.aten._unsafe_view.default,
 )  # a rule's result may lie otherwise in memory
 _CAPPED = (functional.relu6, torch._C._nn.relu6_)  # type: ignore[attr-defined]
-UNTRACED = "the network does something else when its code is traced"
+UNTRACED = "the network behaves differently when it is traced"
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Step:
     """One call of an operator on values that depend on the input.
 
     Args:
-        operator: of ATen, without side effects.
-        name: of the operator, the same for all its overloads.
+        operator: operator of ATen, without side effects.
+        name: name of the operator, the same for all its overloads.
         args: with a `Slot` for each value that depends on the input; constants as they are.
         kwargs: likewise.
-        results: the slots that the results fill, None for those that are no tensors.
+        results: the slots that the results fill, None for those that are not tensors.
         last: slots that no later step reads.
     """
 
@@ -77,7 +77,7 @@ class Tape:
     Args:
         steps: in the order of the computation, those only on which the output depends.
         output: the slot of the result.
-        dtype: in which it was recorded.
+        dtype: the dtype in which it was recorded.
     """
 
     steps: tuple[Step, ...]
@@ -116,9 +116,7 @@ def _checked(module: nn.Module, images: Tensor) -> Tape:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # tracing runs foreign code, which fails in many ways
-        raise AttributionError(
-            f"the network's code cannot be traced, so that its activations cannot be told apart: {_line(error)}"
-        ) from error
+        raise AttributionError(f"the network cannot be traced operator by operator: {_line(error)}") from error
     found = _with_gradient(lambda leaf: replay(tape, plain, (leaf,)), images)
     expected = _with_gradient(module, images)
     tolerance = _TOLERANCE.get(images.dtype, 1e-2)
@@ -145,12 +143,12 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
     Raises:
         AttributionError: the function reads single values of what depends on the inputs, or its result does not.
     """
-    leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so that no layer takes a shortcut
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so no layer takes a shortcut
     recorder = _Recorder(leaves)
     with torch.enable_grad(), _taken_apart(), _Spelt(), recorder:
         result = functionalize(function, remove="mutations")(*leaves)
     if not isinstance(result, Tensor):
-        raise AttributionError(f"the network returns no tensor but a {type(result).__name__}")
+        raise AttributionError(f"the network returns a {type(result).__name__} instead of a tensor")
     output = recorder.slots.get(id(result))
     if output is None:
         raise AttributionError("the network's outputs do not depend on the image")
@@ -159,7 +157,7 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
 
 @contextmanager
 def _taken_apart() -> Iterator[None]:
-    """Attention as products and a softmax, not as one fused operator that no rule can look into."""
+    """Attention as products and a softmax, not as one fused operator that no rule covers."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -206,7 +204,7 @@ class _Recorder(TorchDispatchMode):
         if not depending or (name in _FRESH and all(x is args[0] for x in depending)):
             return result
         if name == "_local_scalar_dense":
-            raise AttributionError("it reads values of the image to decide what to do")
+            raise AttributionError("its control flow depends on values of the image")
         if func._schema.is_mutable:
             raise AttributionError(f"it changes values in place by {name}")
         flat = tree_flatten(result)[0]
@@ -248,7 +246,7 @@ def replay(tape: Tape, rule: Rule, inputs: Sequence[Any]) -> Any:
 
     def value(x: Any) -> Any:
         if isinstance(x, Slot) and x.index not in values:
-            raise AttributionError("the network reads the places of maxima, for which there is no rule")
+            raise AttributionError("the network uses the indices of maxima, for which there is no rule")
         return values[x.index] if isinstance(x, Slot) else x
 
     for step in tape.steps:

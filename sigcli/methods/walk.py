@@ -59,7 +59,7 @@ def sig_walk(
             unbiased Shapley value. By default every player moves alone.
         coalitions: "all" takes every corner (2^n), or inside every one of the n·2^(n-1) moves, with its Shapley weight,
             which is the mean over all n! orders; "auto" does so where the budget allows it.
-        rule: of the nodes inside; "auto" is stratified (random) for sampled orders and Gauss-Legendre for all.
+        rule: rule for the nodes inside; "auto" is stratified (random) for sampled orders and Gauss-Legendre for all.
 
     Raises:
         UsageError: unknown players, baseline, rule, or counts below 1.

@@ -1,18 +1,18 @@
 """Metrics: pure functions that measure an explanation. A table of text; unit and direction stand beside the name.
 
 Properties:
-    scope: what is measured. "map": a `Case`; the function gives a figure, or a plan for the shared loop of removals.
+    scope: what is measured. "map": a `Case`; the function returns a value, or a plan for the shared loop of removals.
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
     takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
         model: see `sigcli.evaluation.model`.
-    column: the metric is a column of `results.csv` of this name, which the explanation itself brings.
+    column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
-    unit: of the value.
+    unit: unit of the value.
     higher_is_better: its direction; None where neither is better.
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
-    interval: "wilson" where it is a share of right answers among images.
+    interval: "wilson" where it is a fraction of right answers among images.
 """
 
 from __future__ import annotations
@@ -69,19 +69,19 @@ METRICS = Catalog(
                "|sum of the values - score difference|, reported by explain",
                "map", "score", False, column="completeness_gap"),
         _entry("relative-gap", "case:reported",
-               "the completeness gap over the score difference, reported by explain",
+               "the completeness gap divided by the score difference, reported by explain",
                "map", "share", False, column="relative_gap"),
         _entry("standard-error", "case:reported",
-               "sampling error of the whole map, sqrt of the summed squares, reported by explain",
+               "sampling error of the whole map, square root of the summed squares, reported by explain",
                "map", "score", False, column="standard_error"),
         _entry("relative-standard-error", "case:reported",
-               "the standard error over the map's norm, reported by explain",
+               "the standard error divided by the map's norm, reported by explain",
                "map", "share", False, column="relative_standard_error"),
         _entry("deletion", "faithfulness:deletion",
-               "area under the probability while the most relevant pixels go [Petsiuk 2018]",
+               "area under the probability as the most relevant pixels are removed [Petsiuk 2018]",
                "map", "probability", False),
         _entry("insertion", "faithfulness:insertion",
-               "area under the probability while the most relevant pixels come in [Petsiuk 2018]",
+               "area under the probability as the most relevant pixels are inserted [Petsiuk 2018]",
                "map", "probability", True),
         _entry("morf", "faithfulness:morf",
                "pixel-flipping, most relevant first: mean drop of the probability (AOPC) [Samek 2017]",
@@ -91,18 +91,18 @@ METRICS = Catalog(
                "pixel-flipping, least relevant first: mean drop of the probability [Samek 2017]",
                "map", "probability", False),
         _entry("iaccuracy", "faithfulness:iaccuracy",
-               "share of steps at which the prediction survives the loss of the most relevant pixels [Liu 2024]",
+               "fraction of steps at which the prediction survives the removal of the most relevant pixels [Liu 2024]",
                "map", "share", False),
         _entry("irof", "subsets:irof",
-               "area over the curve while superpixels go in order of relevance [Rieger 2020]", "map", "share", True),
+               "area over the curve as superpixels are removed in order of relevance [Rieger 2020]", "map", "share", True),
         _entry("faithfulness-correlation", "subsets:faithfulness_correlation",
-               "correlation of sums over random pixels with the score's drops [Bhatt 2020]",
+               "correlation of the map's sums over random pixels with the drops of the score [Bhatt 2020]",
                "map", "correlation", True),
         _entry("sensitivity-n", "subsets:sensitivity_n",
                "the same for sets of 1 to 80 % of the pixels, mean over sizes [Ancona 2018]",
                "map", "correlation", True),
         _entry("infidelity", "subsets:infidelity",
-               "squared error of sums over squares against the score's drops, share left unexplained [Yeh 2019]",
+               "unexplained fraction of the score's drops, when the map's sums over squares predict them [Yeh 2019]",
                "map", "share", False),
         _entry("max-sensitivity", "robustness:max_sensitivity",
                "greatest relative change of the map near the image [Yeh 2019]",
@@ -111,40 +111,43 @@ METRICS = Catalog(
                "mean relative change of the map near the image [Bhatt 2020]",
                "method", "ratio", False, takes=("explain",)),
         _entry("sparseness", "complexity:sparseness", "Gini index of |attribution| [Chalasani 2020]", "map", "index", True),
-        _entry("entropy", "complexity:entropy", "entropy of the shares of |attribution| [Bhatt 2020]", "map", "nats", False,
+        _entry("entropy", "complexity:entropy",
+               "entropy of |attribution|, normalised to sum to 1 [Bhatt 2020]", "map", "nats", False,
                aliases=("complexity",)),
         _entry("parameter-randomisation", "sanity:parameter_randomisation",
-               "similarity with the map of the model whose layers are random (MPRT) [Adebayo 2018]",
+               "similarity to the map of the model with randomised layers (MPRT) [Adebayo 2018]",
                "method", "correlation", False,
                aliases=("mprt", "parameter-randomization",), takes=("explain", "module")),
         _entry("random-logit", "sanity:random_logit",
-               "similarity with the map of another class [Sixt 2020]", "method", "correlation", False,
+               "similarity to the map of another class [Sixt 2020]", "method", "correlation", False,
                takes=("explain", "classes")),
-        _entry("accuracy", "classifier:accuracy", "share of the images whose class the model names; comes with --labels",
+        _entry("accuracy", "classifier:accuracy",
+               "fraction of the images that the model classifies correctly; reported with --labels",
                "model", "share", True, takes=("predicted", "labels"), interval="wilson"),
         _entry("top-5-accuracy", "classifier:top_accuracy",
-               "share of the images whose class is among the model's first five; comes with --labels",
+               "fraction of the images whose class is among the model's top five; reported with --labels",
                "model", "share", True, takes=("ranked", "labels"), interval="wilson"),
         _entry("calibration-error", "classifier:calibration_error",
-               "expected calibration error, 15 bins; comes with --labels [Guo 2017]", "model", "probability", False,
+               "expected calibration error, 15 bins; reported with --labels [Guo 2017]", "model", "probability", False,
                aliases=("ece",), takes=("confidence", "right")),
         _entry("information-absence", "metrics.certainty:information_absence",
-               "mean change of what the network predicts at a certainty of 0, total variation [ICG 2022 A.3.1]",
+               "mean change of the prediction at certainty 0, in total variation [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "head", "size")),
         _entry("neutrality", "metrics.certainty:neutrality",
-               "largest difference of what it predicts at a certainty of 0 from the class shares [ICG 2022 A.3.1]",
+               "largest difference between the prediction at certainty 0 and the class frequencies [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
                "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
         _entry("relevance-mass", "localisation:relevance_mass",
-               "share of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
+               "fraction of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
         _entry("inside-outside", "localisation:inside_outside",
-               "mean positive attribution of a pixel in the box or mask over that of one outside [Selvaraju 2017]",
+               "mean positive attribution inside the box or mask, divided by that outside [Selvaraju 2017]",
                "map", "ratio", True, "mask"),
         _entry("relevance-rank", "localisation:relevance_rank",
-               "share of as many top pixels as the object has that lie on it [Arras 2022]", "map", "share", True, "mask"),
+               "fraction of the top K pixels that lie on the object, which has K pixels [Arras 2022]",
+               "map", "share", True, "mask"),
         _entry("top-intersection", "localisation:top_intersection",
-               "share of the top 5 % of pixels that lie on the object [Theiner 2022]", "map", "share", True, "mask"),
+               "fraction of the top 5 % of pixels that lie on the object [Theiner 2022]", "map", "share", True, "mask"),
         _entry("roc-auc", "localisation:roc_auc",
                "probability that a pixel of the object outranks one beside it [Fawcett 2006]",
                "map", "probability", True, "mask"),

@@ -35,7 +35,7 @@ class Case:
         mask: (H, W) where the object is, or None.
 
     Raises:
-        AttributionError: values of another size than the image, or that are not all finite; a mask of another size, or
+        AttributionError: values of a size other than the image's, or that are not all finite; a mask of another size, or
             one that holds nothing or everything.
     """
 
@@ -49,7 +49,7 @@ class Case:
         size = tuple(self.subject.x.shape[-2:])
         if self.values.ndim not in (2, 3) or tuple(self.values.shape[-2:]) != size:
             raise AttributionError(
-                "the attribution has another size than the image",
+                "the attribution does not have the size of the image",
                 given=tuple(self.values.shape),
                 allowed=f"(C, {size[0]}, {size[1]})",
             )
@@ -58,10 +58,10 @@ class Case:
         if self.mask is not None:
             if tuple(self.mask.shape) != size:
                 raise AttributionError(
-                    "the mask has another size than the image", given=tuple(self.mask.shape), allowed=f"{size}"
+                    "the mask does not have the size of the image", given=tuple(self.mask.shape), allowed=f"{size}"
                 )
             if not bool(self.mask.any()) or bool(self.mask.all()):
-                raise AttributionError("the mask holds nothing, or everything, so that there is nothing to locate")
+                raise AttributionError("the mask is empty or covers everything, so there is nothing to locate")
         values = self.values.double().to(self.subject.x.device)
         object.__setattr__(self, "relevance", values if values.ndim == 2 else values.sum(0))
 
@@ -99,14 +99,14 @@ class Case:
         """
         if self.mask is None:
             raise AttributionError(
-                "localisation needs a mask of the object", hint="Name a folder of masks with --masks."
+                "localisation needs a mask of the object", hint="Give a folder of masks with --masks."
             )
         return self.mask.to(self.relevance.device)
 
 
 def _places(values: Float[Tensor, "h w"]) -> Int64[Tensor, "h w"]:
     if bool((values == values[0, 0]).all()):
-        raise AttributionError("the map is the same everywhere, so that it puts the pixels in no order")
+        raise AttributionError("the map is the same everywhere, so it does not rank the pixels")
     order = torch.argsort(values.flatten(), stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
@@ -118,8 +118,8 @@ class Measurement:
     """A metric's result.
 
     Args:
-        value: the figure.
-        at: (k,) places of its curve, for example shares of removed pixels; None where it has none.
+        value: the metric's value.
+        at: (k,) points of its curve, for example fractions of removed pixels; None where it has none.
         curve: (k,) the curve, of which `value` is the area or mean.
     """
 
@@ -129,12 +129,14 @@ class Measurement:
 
 
 def reported(value: float | None, method: str) -> Measurement:
-    """A figure that the explanation itself brings; raises AttributionError where it brings none.
+    """A value that the explanation itself reports; raises AttributionError where it reports none.
 
     Args:
         value: the column of `results.csv`, see `column` in the table of metrics.
-        method: that made the map, for the message.
+        method: the method that made the map, for the message.
     """
     if value is None:
-        raise AttributionError(f"{method} reports none, or the map was made before: see the run's results.csv")
+        raise AttributionError(
+            f"{method} does not report this value, or its array was saved before: see the run's results.csv"
+        )
     return Measurement(float(value))

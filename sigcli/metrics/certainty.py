@@ -1,4 +1,4 @@
-"""Whether a model has understood certainty: the two tests of Integrated Certainty Gradients, A.3.1."""
+"""How well a model uses certainty: the two tests of Integrated Certainty Gradients, A.3.1."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def neutrality(
     head: Head = LOGITS,
     size: int = BATCH,
 ) -> float:
-    """How far the prediction at c = 0 is from the class shares at worst: `max |F(x, 0) − E[F(X)]|` (A.3.1).
+    """How far the prediction at c = 0 is from the class frequencies at worst: `max |F(x, 0) − E[F(X)]|` (A.3.1).
 
     Args:
         model: takes pictures and certainty, returns outputs.
         x: pictures as the model takes them.
-        shares: share of each class in the training data.
+        shares: fraction of each class in the training data.
         head: what the outputs are.
         size: images per pass.
 

@@ -1,4 +1,4 @@
-"""The model itself: how often it is right, and whether its confidence means what it says."""
+"""The model itself: how often it is right, and whether its confidence matches its accuracy."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..errors import UsageError
 
 
 def accuracy(predicted: Int[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:
-    """Share of the images whose predicted class is their label."""
+    """Fraction of the images whose predicted class is their label."""
     return float(np.mean(predicted == labels))
 
 
 def top_accuracy(ranked: Int[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> float:
-    """Share of the images whose label is among the k classes of highest score."""
+    """Fraction of the images whose label is among the k classes of highest score."""
     return float(np.mean((ranked == labels[:, None]).any(1)))
 
 
@@ -32,7 +32,7 @@ class Reliability:
     Args:
         edges: (b + 1,) of the bins of confidence.
         confidence: (b,) mean confidence in each bin, NaN where it is empty.
-        accuracy: (b,) share of right answers in each bin, NaN where it is empty.
+        accuracy: (b,) fraction of right answers in each bin, NaN where it is empty.
         count: (b,) images in each bin.
         error: expected calibration error.
     """

@@ -1,4 +1,4 @@
-"""How concentrated is the attribution? Says nothing of whether it is right."""
+"""How concentrated is the attribution? This does not measure whether it is right."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sparseness(case: Case) -> Measurement:
 
 
 def entropy(case: Case) -> Measurement:
-    """Entropy of the shares of |attribution|, in nats, 0 to log(pixels): Bhatt et al. 2020, Definition 3 ("complexity").
+    """Entropy of |attribution| / Σ|attribution|, in nats, 0 to log(pixels): Bhatt et al. 2020, Definition 3 ("complexity").
 
     Raises:
         AttributionError: a map that is zero everywhere.

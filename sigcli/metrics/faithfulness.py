@@ -1,6 +1,6 @@
-"""Does the model need what the map points at? Curves of the score while pixels are removed or inserted in its order.
+"""Does the model need what the map points at? Curves of the score as pixels are removed or inserted in its order.
 
-Each function makes a `Removal` and says how its steps become a figure, so that all of them share the loop of
+Each function makes a `Removal` and says how its steps become a value, so all of them share the loop of
 `sigcli.metrics.removal` and its batches.
 """
 
@@ -27,7 +27,7 @@ class Plan:
 
     Args:
         removal: what the model is to be run on.
-        finish: from what it says to the figure.
+        finish: from what it says to the value.
     """
 
     removal: Perturbation
@@ -35,7 +35,7 @@ class Plan:
 
 
 def _counts(pixels: int, steps: int, share: float = 1.0) -> Int64[Tensor, " k"]:
-    """Numbers of pixels at steps + 1 places, evenly from none to a share of all."""
+    """Numbers of pixels at steps + 1 places, evenly from none to a fraction of all."""
     if steps < 1 or not 0 < share <= 1:
         raise UsageError("steps must be at least 1 and the share above 0 and up to 1", given=f"{steps}, {share}")
     return torch.linspace(0, share * pixels, steps + 1, dtype=torch.float64).round().long()
@@ -60,23 +60,23 @@ def _probability_area(case: Case, imputation: str, steps: int, *, insert: bool) 
 
 
 def deletion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
-    """Deletion, Petsiuk, Das, Saenko 2018 ("RISE"): area under the target's probability while the most relevant pixels go.
+    """Deletion, Petsiuk, Das, Saenko 2018 ("RISE"): area under the target's probability as relevant pixels are removed.
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels, see `sigcli.metrics.imputation`.
-        steps: places of the curve; at each as many pixels more are removed. Their own code removes one row's worth a step.
+        imputation: what replaces removed pixels, see `sigcli.metrics.imputation`.
+        steps: points of the curve, evenly spaced in removed pixels; the authors' code removes one row's worth per step.
     """
     return _probability_area(case, imputation, steps, insert=False)
 
 
 def insertion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
-    """Insertion, Petsiuk, Das, Saenko 2018: area under the target's probability while the most relevant pixels come in.
+    """Insertion, Petsiuk, Das, Saenko 2018: area under the target's probability as the most relevant pixels are inserted.
 
     Args:
         case: what is measured.
         imputation: what the image starts from.
-        steps: places of the curve.
+        steps: points of the curve.
     """
     return _probability_area(case, imputation, steps, insert=True)
 
@@ -86,9 +86,9 @@ def morf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels.
-        steps: L, so that the mean is over L + 1 places.
-        share: of the pixels that are removed in the end.
+        imputation: what replaces removed pixels.
+        steps: L; the mean is over L + 1 places.
+        share: fraction of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=False)
 
@@ -98,9 +98,9 @@ def lerf(case: Case, *, imputation: str = "blur", steps: int = 50, share: float 
 
     Args:
         case: what is measured.
-        imputation: what stands in for removed pixels.
-        steps: L, so that the mean is over L + 1 places.
-        share: of the pixels that are removed in the end.
+        imputation: what replaces removed pixels.
+        steps: L; the mean is over L + 1 places.
+        share: fraction of the pixels that are removed in the end.
     """
     return _aopc(case, imputation, steps, share, ascending=True)
 
@@ -122,17 +122,17 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
     """iAccuracy, [SIG] "Performance of Explanation": 1/(L+1) · Σ_{k=0..L} 1[argmax F(xᵏ) = argmax F(x⁰)].
 
     xᵏ is the image without its k most attributed pixels; lower is better. The curve is iAcc(L) for growing L, as [SIG]
-    Figs 7 and 13 draw it, and the figure is its last place.
+    Figs 7 and 13 draw it, and the value is its last point.
 
     Args:
         case: what is measured.
-        imputation: the default value that removed pixels are set to.
+        imputation: the baseline that removed pixels are set to.
         patch: p = 0..3; removing a pixel removes the (p+1)×(p+1) square around it ([SIG] Fig. 13).
         largest: L, at most the number of pixels.
-        steps: places k at which the model is asked, evenly from 0 to L; with steps = L it is the sum as defined.
+        steps: points k at which the model is evaluated, evenly from 0 to L; with steps = L it is the sum as defined.
     """
     if not 0 <= patch <= 100:
-        raise UsageError("patch must be a number of pixels from 0", given=patch)
+        raise UsageError("patch must be 0 or a positive number of pixels", given=patch)
     subject = case.subject
     if not 1 <= largest <= case.pixels:
         raise UsageError("largest must be a number of pixels", given=largest, allowed=f"1 to {case.pixels}")

@@ -1,4 +1,4 @@
-"""What stands in for removed pixels: a fixed picture, or ROAD's noisy linear interpolation of what is around them."""
+"""What replaces removed pixels: a fixed picture, or ROAD's noisy linear interpolation of what is around them."""
 
 from __future__ import annotations
 

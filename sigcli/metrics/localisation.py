@@ -1,4 +1,4 @@
-"""Is the attribution where the object is? Figures that need a mask; 1 is best but for the ratio, which has no upper end."""
+"""Is the attribution where the object is? Metrics that need a mask; 1 is best, but the ratio has no upper end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
         tolerance: pixels by which it may miss; the paper allows 15 on its images.
     """
     if tolerance < 0:
-        raise UsageError("tolerance must be a number of pixels from 0", given=tolerance)
+        raise UsageError("tolerance must be 0 or a positive number of pixels", given=tolerance)
     width = case.relevance.shape[1]
     case.rank()  # refuses a map that points nowhere
     at = int(case.relevance.argmax())
@@ -27,7 +27,7 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
 
 
 def relevance_mass(case: Case) -> Measurement:
-    """Share of the positive attribution that lies on the object (Arras, Osman, Samek 2022, "CLEVR-XAI", Eq. 1).
+    """Fraction of the positive attribution that lies on the object (Arras, Osman, Samek 2022, "CLEVR-XAI", Eq. 1).
 
     Raises:
         AttributionError: a map without a positive value.
@@ -53,24 +53,24 @@ def inside_outside(case: Case) -> Measurement:
         raise AttributionError("the map has no positive value")
     if outside == 0:
         raise AttributionError(
-            "the map has no positive value outside the mask, so that the ratio is infinite",
-            hint="relevance-mass, the share inside, is 1 there.",
+            "the map has no positive value outside the mask, so the ratio is infinite",
+            hint="relevance-mass, the fraction inside, is 1 there.",
         )
     return Measurement(inside / outside)
 
 
 def relevance_rank(case: Case) -> Measurement:
-    """Share of the K most relevant pixels that lie on the object, K its number of pixels (Arras et al. 2022, Eq. 2)."""
+    """Fraction of the K most relevant pixels that lie on the object, K its number of pixels (Arras et al. 2022, Eq. 2)."""
     mask = case.located()
     return Measurement(float(mask[case.rank() < int(mask.sum())].double().mean()))
 
 
 def top_intersection(case: Case, *, share: float = 0.05) -> Measurement:
-    """Share of the most relevant pixels that lie on the object (Theiner et al. 2022, top-k intersection).
+    """Fraction of the most relevant pixels that lie on the object (Theiner et al. 2022, top-k intersection).
 
     Args:
         case: what is measured.
-        share: of the pixels that count as most relevant; at most as many as the object has.
+        share: fraction of the pixels that count as most relevant; at most as many as the object has.
     """
     if not 0 < share <= 1:
         raise UsageError("share must be above 0 and up to 1", given=share)
@@ -88,5 +88,5 @@ def roc_auc(case: Case) -> Measurement:
 
 
 def chance(case: Case) -> float:
-    """What a random map scores in relevance rank, intersection and the pointing game: the object's share of the image."""
+    """What a random map scores in relevance rank, intersection and pointing game: the object's fraction of the image."""
     return float(np.mean(case.located().cpu().numpy()))

@@ -113,7 +113,7 @@ def _replaced(
 
 @dataclass(eq=False)
 class Steps:
-    """What the model says of each altered image.
+    """The model's outputs for each altered image.
 
     Args:
         score: (k,) the target's output as the network gives it, float64.
@@ -145,7 +145,7 @@ def follow(
         batch_size: images per forward pass; halved for good where memory runs out.
         head: what the outputs are.
         filled: fill up a short batch; see `sigcli.engine.batches.Batcher`.
-        contain: whatever is raised for one removal is in its `Steps.error`, and the others go on; see there.
+        contain: whatever is raised for one removal is in its `Steps.error`, and the others continue; see there.
     """
     batcher = Batcher(
         lambda images, _: (model.outputs(images).double(),), Batches(batch_size), filled=filled, contain=contain
@@ -157,7 +157,7 @@ def follow(
 
 @dataclass(eq=False)
 class _Followed(Request):
-    """An image in its altered forms, as a request, and what the model says of them."""
+    """An image in its altered forms, as a request, and the model's outputs for them."""
 
     removal: Perturbation
     head: Head

@@ -19,7 +19,7 @@ from ..types import Subject
 ROAD = "road"
 _NOISE = 0.01
 _TOLERANCE = 3e-4
-"""Residual at which a solution in float32 is left, as a share of the pixel range: the noise is thirty times as large."""
+"""Residual at which a solution in float32 is left, as a fraction of the pixel range: the noise is thirty times as large."""
 _DAMPING = 0.8
 _ROUNDS, _COARSEST, _SWEEPS = 200, 4, 8
 _CACHED = 2
@@ -109,7 +109,7 @@ def _spread(u: Planes) -> Planes:
 def _levels(mask: Float[Tensor, "m 1 h w"]) -> list[tuple[Tensor, Tensor, Tensor]]:
     """From fine to coarse: removed pixels, their inverse diagonal, and the diagonal (the weights within the image).
 
-    A coarse cell is open where all its pixels are removed, so that the boundary never lies inside one.
+    A coarse cell is open where all its pixels are removed, so the boundary never lies inside one.
     """
     levels = []
     while True:

@@ -1,4 +1,4 @@
-"""Does the map change when the image hardly does? The method is run again on images near by."""
+"""Does the map change when the image hardly does? The method runs again on nearby images."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def max_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
 
     Args:
         case: what is measured.
-        explain: the method; it keeps its own draws, so that the figure is of the method and not of its sampling noise.
-        radius: r, as a share of the pixel range.
-        samples: images near by.
+        explain: the method; it keeps its own draws, so the value measures the method and not its sampling noise.
+        radius: r, as a fraction of the pixel range.
+        samples: number of nearby images.
     """
     return Measurement(float(_changes(case, explain, radius, samples).max()))
 
@@ -42,8 +42,8 @@ def avg_sensitivity(case: Case, explain: Explain, *, radius: float = 0.02, sampl
     Args:
         case: what is measured.
         explain: the method.
-        radius: as a share of the pixel range.
-        samples: images near by.
+        radius: as a fraction of the pixel range.
+        samples: number of nearby images.
     """
     return Measurement(float(_changes(case, explain, radius, samples).mean()))
 

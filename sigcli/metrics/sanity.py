@@ -1,4 +1,4 @@
-"""Does the map depend on the model, and on the class? A method that does not has explained neither."""
+"""Does the map depend on the model and on the class? If not, it explains neither."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from .robustness import Explain
 def parameter_randomisation(
     case: Case, explain: Explain, model: nn.Module, *, stages: int = 6, similarity: str = "spearman"
 ) -> Measurement:
-    """Cascading randomisation from the top (MPRT), Adebayo et al. 2018, section 3.1: similarity as layers are lost.
+    """Cascading randomisation from the top (MPRT), Adebayo et al. 2018, section 3.1: similarity as layers are randomised.
 
     The layers that have weights are re-initialised from the output down, cumulatively, in as many stages as asked for.
 
     Args:
         case: what is measured.
         explain: the method, able to explain another model.
-        model: whose layers are randomised; it is not changed.
-        stages: places of the curve after the first.
+        model: the model whose layers are randomised; it is not changed.
+        stages: points of the curve after the first.
         similarity: spearman or ssim, both of the maps' absolute values.
 
     Returns:
-        The similarity to the first map at each share of randomised layers; the value is that of the fully random model.
+        The similarity to the first map at each fraction of randomised layers; the value is that of the fully random model.
     """
     compare = _similarity(similarity)
     if stages < 1:
@@ -74,18 +74,18 @@ def _reset(module: nn.Module) -> None:
 
 
 def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str = "spearman") -> Measurement:
-    """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity with the map of another class; lower is better.
+    """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity to the map of another class; lower is better.
 
     Args:
         case: what is measured.
         explain: the method.
-        classes: of the model.
+        classes: number of classes of the model.
         similarity: spearman or ssim, of the maps' absolute values.
     """
     compare = _similarity(similarity)
     subject = case.subject
     if classes < 2:
-        raise AttributionError("the model has a single output, so that there is no other class")
+        raise AttributionError("the model has a single output, so there is no other class")
     key = draws.stream(subject.seed, subject.key, "random-logit")
     other = int(draws.integers(key, torch.zeros(1, dtype=torch.long), classes - 1))
     other += other >= subject.target
@@ -102,7 +102,7 @@ def _similarity(name: str):
 def _spearman(one: Tensor, other: Tensor) -> float:
     a, b = (np.asarray(rankdata(_flat(m).ravel())) for m in (one, other))
     if not np.ptp(a) or not np.ptp(b):
-        raise AttributionError("a map is the same everywhere, so that it is neither like nor unlike another")
+        raise AttributionError("a map is the same everywhere, so its similarity to another is undefined")
     return float(np.corrcoef(a, b)[0, 1])
 
 

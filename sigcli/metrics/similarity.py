@@ -1,4 +1,4 @@
-"""Do two methods say the same of an image?"""
+"""How similar are the maps of two methods for an image?"""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def spearman(one: Case, other: Case) -> float:
     """
     a, b = _both(one, other)
     if np.ptp(a) == 0 or np.ptp(b) == 0:
-        raise AttributionError("a map is the same everywhere, so that it has no ranks")
+        raise AttributionError("a map is the same everywhere, so it has no ranks")
     return float(np.corrcoef(one.mean_ranks, other.mean_ranks)[0, 1])
 
 
 def top_overlap(one: Case, other: Case, *, share: float = 0.05) -> float:
-    """Share of the most relevant pixels that two maps have in common: |A ∩ B| / |A|.
+    """Fraction of the most relevant pixels that two maps have in common: |A ∩ B| / |A|.
 
     Args:
         one: a map.
         other: another of the same image.
-        share: of the pixels that count as most relevant.
+        share: fraction of the pixels that count as most relevant.
     """
     if not 0 < share <= 1:
         raise UsageError("share must be above 0 and up to 1", given=share)

@@ -1,4 +1,4 @@
-"""Means with honest intervals: bootstrap over images, paired differences between methods, shares, and runs of a study."""
+"""Means with honest intervals: bootstrap over images, paired differences between methods, fractions, and runs of a study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Summary:
     """A mean over images and its 95 % interval.
 
     Args:
-        mean: over the images that have a value; None where none has.
+        mean: mean over the images that have a value; None where none has.
         low: lower end of the interval, see `bootstrap`; None below two images. It does not leave the values' range.
         high: upper end.
         n: images that have a value.
@@ -47,9 +47,9 @@ def bootstrap(
 
     Args:
         values: one per image.
-        seed: of the resampling.
-        within: least and greatest possible value, for example 0 and 1 of a share. An interval that reaches farther ends
-            there: no mean lies beyond, so that it holds the mean as often as before.
+        seed: seed of the resampling.
+        within: least and greatest possible value, for example 0 and 1 of a fraction. An interval that reaches farther ends
+            there: no mean lies beyond, so it holds the mean as often as before.
 
     >>> bootstrap([1.0, 1.0, 1.0])
     Summary(mean=1.0, low=1.0, high=1.0, n=3)
@@ -85,8 +85,8 @@ def paired(
     Args:
         one: image → value.
         other: image → value.
-        seed: of the resampling.
-        within: least and greatest possible value of either; the difference of two shares lies within -1..1.
+        seed: seed of the resampling.
+        within: least and greatest possible value of either; the difference of two fractions lies within -1..1.
     """
     both = [name for name in one if name in other]
     width = within[1] - within[0]
@@ -94,11 +94,11 @@ def paired(
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """95 % interval of a share, within 0..1 however few there are (Wilson 1927, Eq. 1).
+    """95 % interval of a fraction, within 0..1 however few there are (Wilson 1927, Eq. 1).
 
     Args:
         right: how many of them count.
-        n: of how many, 1 or more.
+        n: how many there are in all, 1 or more.
 
     >>> [round(end, 3) for end in wilson(3, 4)]
     [0.301, 0.954]

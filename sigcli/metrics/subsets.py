@@ -1,4 +1,4 @@
-"""Does the map's sum over a set of pixels foretell what losing them does to the score? Correlations and infidelity; IROF."""
+"""Does the map's sum over a set of pixels predict how the score changes without them? Correlations and infidelity; IROF."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _drops(found: Steps) -> Float[np.ndarray, " k"]:
 def _correlation(sums: np.ndarray, drops: np.ndarray) -> float:
     if np.ptp(sums) == 0 or np.ptp(drops) == 0:
         raise AttributionError(
-            "the map's sums, or the score's changes, are all equal, so that they have no correlation"
+            "the map's sums, or the score's changes, are all equal, so their correlation is undefined"
         )
     return float(np.corrcoef(sums, drops)[0, 1])
 
@@ -50,7 +50,7 @@ def faithfulness_correlation(case: Case, *, imputation: str = "black", share: fl
     Args:
         case: what is measured.
         imputation: the baseline that removed pixels are set to.
-        share: of the pixels in a set.
+        share: fraction of the pixels in a set.
         samples: number of sets.
     """
     return _correlations(case, imputation, [share], samples, "faithfulness-correlation")
@@ -103,10 +103,10 @@ def infidelity(
     Args:
         case: what is measured.
         imputation: the baseline that the squares are set to.
-        side: of the squares, as a share of the image's shorter side.
+        side: side of the squares, as a fraction of the image's shorter side.
         samples: squares, at random places.
         scaled: multiply the map by the factor from 0 that suits it best (theirs for comparing methods), and divide the error
-            by the mean square of the score's drops: 0 is perfect, 1 is a map that says nothing, or the opposite.
+            by the mean square of the score's drops: 0 is perfect, 1 is a map that predicts nothing, or the opposite.
     """
     if samples < 1 or not 0 < side <= 1:
         raise UsageError(
@@ -132,7 +132,7 @@ def infidelity(
         if not scaled:
             return Measurement(float(np.mean((sums - drops) ** 2)))
         if not np.any(sums) or not np.any(drops):
-            raise AttributionError("the map's sums, or the score's changes, are all zero, so that no factor suits")
+            raise AttributionError("the map's sums, or the score's changes, are all zero, so no factor can be fitted")
         beta = max(0.0, float(sums @ drops / (sums @ sums)))  # a map turned upside down is no better for it
         return Measurement(float(np.mean((beta * sums - drops) ** 2) / np.mean(drops**2)))
 
@@ -140,7 +140,7 @@ def infidelity(
 
 
 def irof(case: Case, *, imputation: str = "mean-colour", segments: int = 60) -> Plan:
-    """IROF, Rieger and Hansen 2020, section 3: area over the curve while superpixels go in order of mean relevance.
+    """IROF, Rieger and Hansen 2020, section 3: area over the curve as superpixels are removed in order of mean relevance.
 
     The curve is the target's probability over that of the whole image; the area over it, 1 - mean, is higher for better
     maps.
@@ -148,7 +148,7 @@ def irof(case: Case, *, imputation: str = "mean-colour", segments: int = 60) -> 
     Args:
         case: what is measured.
         imputation: mean-colour (theirs: the image's own mean), or as in the other metrics.
-        segments: superpixels asked of SLIC.
+        segments: number of superpixels requested from SLIC.
     """
     subject = case.subject
     if segments < 2:

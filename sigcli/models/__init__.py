@@ -7,7 +7,7 @@ Properties:
     known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
         are read off the network.
     form: what is typed.
-    example: of a command.
+    example: an example of its use in a command.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ MODELS = Catalog(
             arrays="load_for_arrays", form="FILE.pt2", example="net.pt2",
         ),
         _source(
-            "trained", "trained:load", "a network that `sig train` made, with or without a certainty per pixel",
+            "trained", "trained:load", "a network that `sig train` made, certainty-aware or not",
             known=True, form="FILE.safetensors", example="sig-train/network.safetensors",
         ),
         _source(

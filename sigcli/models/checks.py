@@ -1,4 +1,4 @@
-"""Does this module behave as a classifier, with a gradient? If not, one clear message with the way out."""
+"""Check that a module behaves as a differentiable classifier; if not, one message says what to do."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: 
         the number of classes, and why it has no gradient where it has none: then only methods of scores run.
 
     Raises:
-        ModelError: the input does not fit, the output is no tensor (N, classes) of finite floats, the network changes its
+        ModelError: the input does not fit, the output is not a tensor (N, classes) of finite floats, the network changes its
             input, or an image's score changes from call to call or with its neighbours.
 
     >>> check_classifier(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5)), torch.rand(2, 3, 2, 2)).classes
@@ -128,10 +128,10 @@ def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: 
 
 
 def device_error(reason: str, device: torch.device) -> ModelError | None:
-    """The error for a network that insists on another device, if that is what the reason says."""
+    """The error for a network that needs another device, if the reason says so."""
     if not re.search(r"cuda|nvidia|same device", reason, re.IGNORECASE):
         return None
-    hint = f"It may have a device written into it: save it again on {device.type}, or choose another --device."
+    hint = f"It may have a hard-coded device: save it again on {device.type}, or choose another --device."
     return ModelError(f"the network does not run on {device}: {reason}", hint=hint)
 
 

@@ -74,7 +74,7 @@ def probes(
 def recognise(
     module: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"], usual: int = PICTURES
 ) -> tuple[Head, tuple[str, ...]]:
-    """What the outputs of a network are, and a note where they are no plain logits.
+    """What the outputs of a network are, and a note where they are not plain logits.
 
     A network that ends in a linear layer or a ReLU gives logits. Otherwise the last operation (a softmax, a sigmoid) or the
     values decide: rows that sum to 1 are probabilities, values that stay in 0..1 even far from pictures are labels'.

@@ -21,7 +21,7 @@ def model_layers(
 ) -> list[tuple[Layer, bool]]:
     """The layers of a model that return one tensor, in the order in which they finish, and whether each is the default.
 
-    Functions that everything passes are among them, as `layer:function`, where they are no layer's result.
+    Functions that everything passes are among them, as `layer:function`, where they are not a layer's result.
 
     Args:
         model: as in `sigcli.explain`.

@@ -59,7 +59,7 @@ def load_model(
         crop: side of the central crop in pixels, likewise.
         mean: per channel (or one for all), where pixels are 0..1.
         std: per channel (or one for all), where pixels are 0..1.
-        size: of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
+        size: size of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
             that, or to `resize`, and cropped at its centre. In place of `crop`.
         class_names: a file with class names: one per line, or lines of `index,name`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
@@ -69,7 +69,7 @@ def load_model(
         the model; its `notes` say what was assumed.
 
     Raises:
-        ModelError: nothing of that name, no weights, or it is no classifier of images.
+        ModelError: nothing of that name, no weights, or it is not a classifier of images.
         UsageError: a device that is not there, or preprocessing values that make no sense.
 
     >>> model = load_model("squeezenet1_1", weights="none")
@@ -157,7 +157,7 @@ def _judged(
 
 
 def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
-    """Raise ModelError where a network that says how it wants its input does not take what the user asked for."""
+    """Raise ModelError where a network that states its preprocessing does not take what the user asked for."""
     reason = refusal(module, sample) if wishes.sized else None
     if reason is not None:
         raise device_error(reason, sample.device) or ModelError(
@@ -194,7 +194,7 @@ def _source(spec: str | nn.Module, weights: str | None, device: torch.device) ->
 
 
 def _no_program(path: Path) -> ModelError:
-    """Why a file is no model."""
+    """Why a file is not a model."""
     from .inspection.packages import RE_EXPORT
 
     if sniff(path) == "unknown":

@@ -1,4 +1,4 @@
-"""What a loaded classifier is, for everything above: a module, how to feed it, what its classes are called."""
+"""A loaded classifier: a module, its preprocessing and its class names."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Model:
         name: what the user typed.
         module: normalised images (N, C, H, W) float32 → scores (N, classes).
         preprocess: pixels → normalised image.
-        labels: class names, or None when nobody named them.
+        labels: class names, or None if not given.
         classes: how many classes it tells apart.
         weights_hash: hex digest of the weights' file, or of the state dict.
         kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
-        notes: what was assumed, one sentence each, to be shown to the user.
-        certainty: whether it takes a certainty per pixel; then the module also takes (N, C+1, H, W), with the certainty as
+        notes: what was assumed, in one sentence each, shown to the user.
+        certainty: whether it is certainty-aware; then the module also takes (N, C+1, H, W), with the certainty as
             the last channel (see `sigcli.models.wrappers.certainty`).
         mask: (H, W), True where the certainty of every image is 0, or None.
         head: what the outputs are: logits, probabilities, a single logit, ….
@@ -79,7 +79,7 @@ class Model:
 
     @property
     def answers(self) -> tuple[str, ...] | None:
-        """Names of the answers that an image may have: the labels; with a single output what it speaks against and for."""
+        """Names of the answers that an image may have: the labels, or for a single output the answers no and yes."""
         if not self.head.single:
             return self.labels
         return ("no", "yes") if self.labels is None else (f"not {self.labels[0]}", self.labels[0])

@@ -152,7 +152,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asked of preprocessing; None where nothing was asked."""
+    """The preprocessing that the user asked for; None where nothing was asked."""
 
     resize: int | None = None
     crop: int | None = None

@@ -1,4 +1,4 @@
-"""Preprocessing for networks that do not say how they want to be fed: ask, try, and say what was assumed."""
+"""Preprocessing for networks that do not state theirs: read it off, try it, and report what was assumed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _candidates(shape: Shape, wishes: Wishes, picture: Source | None) -> Iterato
     if own is not None:
         for count in channels:
             preset, notes = adapt(Preprocess(COVER, own, _USUAL[count].mean, _USUAL[count].std), wishes)
-            taken = f"the first picture's size is taken, {preset.text} (--image-size names another)"
+            taken = f"the first image's size is used, {preset.text} (--image-size sets another)"
             yield preset, (*notes, f"the network does not take the usual size: {taken}")
 
 

@@ -21,13 +21,13 @@ _STYLE = (
 def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit: str) -> str:
     """A page with every name in order on a colour for its value: red for the score, blue against it, none for 0.
 
-    Names and texts are escaped, so that a word may hold anything; the value is shown where the pointer rests.
+    Names and texts are escaped, so a word may hold anything; the value is shown where the pointer rests.
 
     Args:
-        names: of the players, as words of a sentence.
+        names: names of the players, as words of a sentence.
         values: (n,) of the players; the largest |value| gets the full colour, and a scale below says what it is.
-        title: over the words.
-        unit: of the values.
+        title: title over the words.
+        unit: unit of the values.
 
     >>> "&lt;b&gt;" in coloured_words(["<b>"], np.array([1.0]), title="t", unit="logit")
     True

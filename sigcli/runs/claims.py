@@ -38,7 +38,7 @@ def output_folder(out: str | Path) -> Path:
     """
     if not str(out).strip() or "\0" in str(out):
         raise UsageError(
-            "the output folder has no name that can be", given=repr(str(out)), hint="For example --out sig-out."
+            "the output folder's name is impossible", given=repr(str(out)), hint="For example --out sig-out."
         )
     path = Path(out)
     try:
@@ -72,9 +72,9 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             and isinstance(found.get("images", []), list)
         )
         if not ours and Ledger.read(path) is not None:
-            raise ValueError("it is not as a run writes it")
+            raise ValueError("sig did not write it in this form")
     except (OSError, ValueError, RecursionError) as error:
-        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "take the file away"
+        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "remove the file"
         raise OutputError(
             "the manifest of the run folder cannot be read", given=file,
             hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",
@@ -83,7 +83,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
 
 
 def manifest_or_none(path: Path) -> dict[str, Any] | None:
-    """As `read_manifest`, and None for one that is damaged."""
+    """Like `read_manifest`, and None for one that is damaged."""
     try:
         return read_manifest(path)
     except OutputError:
@@ -104,8 +104,8 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     """Raise OutputError where files that are about to be written stand there already and are not a run's own.
 
     Args:
-        folder: of the run.
-        names: of the files.
+        folder: folder of the run.
+        names: names of the files.
         overwrite: asked for; it replaces a run, and the message says so.
     """
     mine = owned(manifest_or_none(folder))
@@ -121,8 +121,8 @@ def refuse(folder: Path, strange: Iterable[str], *, overwrite: bool = False) -> 
     found = list(dict.fromkeys(strange))
     if found:
         more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-        what = f"{folder} holds a {', '.join(found[:_NAMED])}{more} that is not of a run"
-        also = "; --overwrite replaces a run of sig and nothing else." if overwrite else "."
+        what = f"{folder} contains {', '.join(found[:_NAMED])}{more}, which sig did not write"
+        also = "; --overwrite replaces only what sig wrote." if overwrite else "."
         raise OutputError(what, hint=f"Name another --out{also}")
 
 
@@ -149,7 +149,7 @@ def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
     differing = [] if earlier is None else differences(earlier, manifest, images=not resume)
     if earlier is not None and resume and differing:
         raise OutputError(
-            f"{path} holds a run of another kind ({', '.join(differing)} differ)",
+            f"{path} holds a different kind of run ({', '.join(differing)} differ)",
             hint="Repeat the command of that run with --resume, or name another --out.",
         )
     if earlier is not None and differing and not overwrite:
@@ -199,8 +199,8 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
 
     Args:
         path: the folder.
-        manifest: of that run; None where it is damaged.
-        names: of files beside it that are the run's where its manifest does not tell.
+        manifest: manifest of that run; None where it is damaged.
+        names: names of files beside it that are the run's where its manifest does not tell.
     """
     ledger = Ledger.read(path)
     files = set() if ledger is None else {*ledger.files(), *ledger.left()}
@@ -241,8 +241,8 @@ def take(path: Path, names: Sequence[str], *, made: Sequence[str] = ()) -> None:
 
     Args:
         path: the folder.
-        names: of files that the run is about to write.
-        made: of files that it has written already.
+        names: names of files that the run is about to write.
+        made: names of files that it has written already.
 
     Raises:
         OutputError: one of `names` is a stranger's file, or the folder cannot be written.
@@ -259,7 +259,7 @@ def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path
     """The default output folder: `stem`, or `stem-2`, `stem-3` … where that holds another run.
 
     A folder whose run has the same spec and images is used again: the same command writes the same files. `resume` finds
-    that folder, so that it need not be named.
+    that folder, so it need not be named.
     """
     number = 1
     while True:
@@ -284,7 +284,7 @@ def folder_for(out: str | Path | None, stem: str, manifest: Mapping[str, Any], *
 class FolderLock:
     """Held while a process writes in a folder; ends with the process, however that ends.
 
-    The folder itself is locked, so that nothing is left to clean up. One process may hold it several times. File systems
+    The folder itself is locked, so nothing is left to clean up. One process may hold it several times. File systems
     without locks go without.
 
     Raises:
@@ -311,7 +311,7 @@ class FolderLock:
             except BlockingIOError:
                 os.close(file)
                 raise OutputError(
-                    "another sig is writing in the output folder", given=path,
+                    "another sig process is writing in the output folder", given=path,
                     hint="Wait until it is done, or name another --out.",
                 ) from None  # fmt: skip
             except OSError:

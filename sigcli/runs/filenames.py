@@ -20,7 +20,7 @@ _RESERVED = frozenset((
     "changes.csv", "change.png", "values.csv", "values.png", "error.png", "convergence.png", "landscape.png",
     "coalitions.csv",
 ))  # fmt: skip
-"""What stands in the folder of a run itself, so that no folder of an image may be called so."""
+"""What stands in the folder of a run itself, so no folder of an image may be called so."""
 ENDINGS = (
     ".npy", ".csv", ".html", ".stderr.npy", ".png", ".overlay.png", ".stderr.png", ".positive.png", ".negative.png",
 )  # fmt: skip
@@ -30,7 +30,7 @@ ENDINGS = (
 def run_names(paths: Sequence[Source]) -> list[tuple[str, str]]:
     """For each path its name (relative to the common folder) and its result folder (without the suffix).
 
-    Both are escaped, so that they stand in terminals, tables, titles and JSON as they are.
+    Both are escaped, so they stand in terminals, tables, titles and JSON as they are.
     Two files that differ only in their suffix, and names the run folder itself uses, keep the suffix.
 
     >>> run_names([Path("in/a.jpg"), Path("in/b.png"), Path("in/b.jpg")])

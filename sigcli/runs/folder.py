@@ -1,4 +1,4 @@
-"""The run folder: manifest, results, arrays and pictures; complete at any moment, so that a run can be resumed.
+"""The run folder: manifest, results, arrays and pictures; complete at any moment, so a run can be resumed.
 
 Every file is written aside and renamed. A row of `results.csv` is appended in one write once the files it speaks of stand,
 and then the line of `files.jsonl` that owns them. When the run ends, both are put into the order of the inputs, and what an
@@ -194,7 +194,7 @@ class RunFolder:
         """Put table and ledger in order; once all is done, drop what the run does not own.
 
         Args:
-            order: of the rows.
+            order: order of the rows.
             whole: everything was done; otherwise what was not reached stays.
         """
         with self._guard, going_on(self.path):
@@ -210,7 +210,7 @@ class RunFolder:
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
-                    f"{len(self._lost)} explanations were made again: a file or row was gone or damaged: {shown}."
+                    f"{len(self._lost)} explanations were made again, since a file or row was missing or damaged: {shown}."
                 )
                 self._lost.clear()
 
@@ -271,8 +271,8 @@ def open_run(
         earlier, _ = standing(path, manifest, resume=resume, overwrite=overwrite)
         if resume and earlier is not None and "owns" not in earlier and (path / RESULTS).exists():
             raise OutputError(
-                f"{path} holds a run of an older version of sig, which did not write down its files",
-                hint="Name another --out, or make it anew without --resume; 'sig evaluate' measures it as it is.",
+                f"{path} holds a run of an older version of sig, which did not record its files",
+                hint="Name another --out, or repeat it without --resume; 'sig evaluate' can measure it as it is.",
             )
         _refuse_items(path, earlier, (folders, methods, endings), overwrite=overwrite)
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
@@ -313,7 +313,7 @@ def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
         remove_files(path, {*ledger.files(), *ledger.left()})
         ledger = None
     elif ledger is None and (path / RESULTS).exists():
-        notes.append(f"{LEDGER} is gone or damaged; what the run had done is made again.")
+        notes.append(f"{LEDGER} is missing or damaged, so the run's work is repeated.")
     seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
     ledger = ledger or Ledger(path, name)
     ledger.endings = tuple(dict.fromkeys((*ledger.endings, *places[2])))
@@ -321,9 +321,9 @@ def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
         known = set(ledger.files())
         ledger.begun |= {file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in known}
     if ledger.unreadable:
-        notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they spoke of is made again.")
+        notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
-        notes.append(f"{RESULTS} was changed by another program or damaged; it is written anew from {LEDGER}.")
+        notes.append(f"{RESULTS} was damaged or changed by another program; it is rewritten from {LEDGER}.")
     rows: dict[Key, dict[str, str]] = {}
     for entry in ledger.entries.values():
         cells = cells_of(_row_of(entry, ""))

@@ -36,12 +36,12 @@ class Entry:
         method: as the user named it.
         target: as text.
         content: hash of the image's pixels.
-        folder: of its files, relative to the run folder.
-        label: of the target.
+        folder: folder of its files, relative to the run folder.
+        label: label of the target.
         output: what the score is.
-        facts: its figures, in full precision.
+        facts: its values, in full precision.
         files: name within the folder → size and digest.
-        drawn: of all that its pictures depend on, empty where none were drawn.
+        drawn: digest of all that its pictures depend on, empty where none were drawn.
         players: digest of its partition, empty where it has none.
     """
 
@@ -232,7 +232,7 @@ class Ledger:
 
 
 def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object of a line, empty where it is none."""
+    """The JSON object of a line, empty where it is not one."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -247,7 +247,7 @@ def _entry(line: dict[str, Any]) -> Entry:
     facts = {str(name): value for name, value in line["facts"].items()}
     numbers = [value for name, value in facts.items() if name != "error"]
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
-        raise ValueError("a figure is no number")
+        raise ValueError("a value is not a number")
     files = {_inside(name): _stamp(known) for name, known in line["files"].items()}
     _inside(line["folder"])
     return Entry(**{**texts, "facts": facts, "files": files})

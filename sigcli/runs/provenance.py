@@ -1,4 +1,4 @@
-"""What a manifest says of the software that made a run."""
+"""The software versions in a manifest."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def table_text(rows: Iterable[Mapping[str, str]], *, header: bool) -> str:
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
-    """Rows of a folder's table, and whether it is as a run leaves it; a last line that was cut short is no damage.
+    """Rows of a folder's table, and whether it is as a run leaves it; a last line that was cut short is not damage.
 
     A table that a spreadsheet has saved (byte order mark, other separators and line ends, columns in another order) is read
     all the same. Rows without image and method are left out.

@@ -30,7 +30,7 @@ class ClassScore:
         output: "logit" (the outputs as they are), "prob" or "logprob" of the target class.
         precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
             gradients come back in the input's type whatever the precision.
-        head: what the outputs are; logits, of which a softmax makes probabilities, where nobody says otherwise.
+        head: what the outputs are; logits, of which a softmax makes probabilities, unless stated otherwise.
 
     Raises:
         UsageError: unknown output or precision.

@@ -1,7 +1,7 @@
 """A scorer for two images: minus the distance of the image that is explained to a second one, which is held fixed.
 
 Nothing above this file knows that there are two. The second images are numbered, and a subject's target is the number of
-its own. Positive attribution brings the pair closer, negative attribution parts it, as in [SIG] Fig. 5.
+its own. Positive attribution pulls the pair together, negative attribution pushes it apart, as in [SIG] Fig. 5.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DISTANCES = ("distance", "cosine-distance")
 """What a user may ask for: Euclidean, or 1 - cosine, between the embeddings of the two images."""
 
 SMOOTHING = 1e-4
-"""ε of the Euclidean distance, as a share of the second image's embedding norm.
+"""ε of the Euclidean distance, as a fraction of the second image's embedding norm.
 
 The distance √(‖u-v‖²) has a kink where the embeddings u and v agree: no gradient there, and one of length 1 but arbitrary
 direction (rounding) beside it. √(‖u-v‖² + ε²) - ε is smooth, still 0 there, with gradient 0, and never more than ε below.
@@ -42,7 +42,7 @@ class Partners(Protocol):
 
 
 def explained(output: str) -> str:
-    """What is explained where a user asks for that distance: minus it, so that red (positive) means closer.
+    """What is explained where a user asks for that distance: minus it, so red (positive) means closer.
 
     >>> explained("cosine-distance")
     'minus cosine-distance'
@@ -127,7 +127,7 @@ class EmbeddingDistance:
                 raise AttributionError("the embedding of the second image holds NaN or infinity")
             if self.distance == "cosine-distance" and not bool(found.any()):
                 raise AttributionError(
-                    "the embedding of the second image is zero, so that it makes no angle",
+                    "cosine distance is undefined: the embedding of the second image is zero",
                     hint="Use --output distance.",
                 )
             self._embedded[number] = found

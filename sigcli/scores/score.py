@@ -45,7 +45,7 @@ def differentiated(
     Args:
         score: each image's own score, in the images' type.
         images: (N, C, H, W).
-        precision: of the model, see `Scorer`.
+        precision: precision of the model, see `Scorer`.
     """
     leaf = images.detach().requires_grad_()
     with torch.enable_grad(), autocast(precision, images.device):

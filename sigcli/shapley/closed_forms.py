@@ -68,7 +68,7 @@ def max_shap(x: Float[np.ndarray, " n"], reference: Float[np.ndarray, " n"]) -> 
         if (above & without).any():
             continue
         b, c = int(above.sum()), int(without.sum())
-        # c!(b-1)!/(b+c)! as 1/(b·C(b+c, b)): whole numbers are divided, of which those of 171 players exceed a float.
+        # c!(b-1)!/(b+c)! as 1/(b·C(b+c, b)): integers are divided, of which those of 171 players exceed a float.
         if b:
             shares[above] += (high - low) * (1 / (b * comb(b + c, b)))
         if c:

@@ -82,7 +82,7 @@ def sizes_algorithm1(n: int, count: int, key: int) -> Int[np.ndarray, " count"]:
     Args:
         n: number of players.
         count: how many sizes B; the loop is truncated once it has them.
-        key: of the stream of draws; round r uses draw r.
+        key: key of the stream of draws; round r uses draw r.
 
     Returns:
         (count,) sizes in 0..n-1, in the order in which the loop accepts them.
@@ -108,7 +108,7 @@ def of_sizes(sizes: Int[np.ndarray, " k"], n: int, key: int, first: int = 0) -> 
 def antithetic(sizes: Int[np.ndarray, " k"], n: int, key: int, first: int = 0) -> Coalitions:
     """For each size k a random coalition S and its mirror of size n-1-k that shares no player with S.
 
-    S holds the first k players of a random order and its mirror the last n-1-k, so that the two leave out one common
+    S holds the first k players of a random order and its mirror the last n-1-k, so the two leave out one common
     player and together hold each of the others once. Both sizes are uniform where k is.
 
     Returns:

@@ -42,7 +42,7 @@ class Pool:
         return Pool(self.members[kept], self.marginal[kept], self.evaluations)
 
     def tolerance(self, share: float) -> float:
-        """A share of the greatest difference that any player makes in the pool."""
+        """A fraction of the greatest difference that any player makes in the pool."""
         return share * float(np.nanmax(np.abs(self.marginal)))
 
 
@@ -86,11 +86,11 @@ def draw_effective(
 
     Args:
         pool: the sampled coalitions.
-        player: whose coalitions are drawn.
+        player: the player whose coalitions are drawn.
         count: T, how many are drawn, with repetition.
         tolerance: differences up to this do not count as effective.
         bins: classes of marginal values.
-        key: of the stream of draws.
+        key: key of the stream of draws.
 
     Returns:
         (T,) rows; none where no coalition is effective for the player.
@@ -120,15 +120,15 @@ def effective_shapley(
 ) -> Estimate:  # fmt: skip
     """Effective Shapley, [ES] Algorithm 1: the mean marginal value over the drawn effective coalitions of each player.
 
-    What it promises is the *ratio* of Shapley values: the share of coalitions that make no difference is left out, so the
+    What it promises is the *ratio* of Shapley values: the fraction of coalitions that make no difference is left out, so the
     values do not sum to v(N) - v(∅).
 
     Args:
         game: see `sigcli.shapley.game.Game`.
         n: number of players.
         budget: evaluations that may be spent on the pool.
-        key: of the stream of draws.
-        tolerance: share of the greatest difference in the pool below which a coalition is not effective.
+        key: key of the stream of draws.
+        tolerance: fraction of the greatest difference in the pool below which a coalition is not effective.
         bins: classes of marginal values; a network's output does not repeat, so values are binned.
         count: T, effective coalitions drawn for each player.
         groups: where above 1, the standard error comes from so many estimates that each leave out one group of the pool's

@@ -25,7 +25,7 @@ class Estimate:
     Args:
         values: (n,), in the game's unit.
         evaluations: coalitions whose value was asked for.
-        stderr: (n,) standard error of the values, or None where there is none to be had.
+        stderr: (n,) standard error of the values, or None if there is none.
     """
 
     values: Float64[np.ndarray, " n"]
@@ -34,7 +34,7 @@ class Estimate:
 
 
 def members_of(codes: Int[np.ndarray, " k"], n: int) -> Bool[np.ndarray, "k n"]:
-    """Memberships of coalitions given as whole numbers: player i is a member where bit i is set."""
+    """Memberships of coalitions given as integers: player i is a member where bit i is set."""
     return ((codes[:, None] >> np.arange(n)) & 1).astype(bool)
 
 

@@ -49,7 +49,7 @@ def _kernel_coalitions(n: int, budget: int, key: int) -> tuple[Bool[np.ndarray, 
     """Coalitions of sizes 1..n-1 with their complements; their weights under the Shapley kernel (n-1) / (C(n,k) k (n-k)).
 
     The coalitions that were drawn of a size share the weight of all of that size. A few cannot stand for all: m drawn pairs
-    have a weight of m² / (m² + d²) of that, d = 3n (1 - their share of all such pairs), or the first few beside those of
+    have a weight of m² / (m² + d²) of that, d = 3n (1 - their share of all such pairs), or the first few besides those of
     sizes 1 and n-1 would make values worse and not better.
     """
     sizes = np.arange(1, n // 2 + 1)

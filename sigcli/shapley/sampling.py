@@ -17,7 +17,7 @@ def permutation(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
         game: see `Game`.
         n: number of players.
         budget: evaluations that may be spent; v(∅) and v(N) are asked for once, each order for the n - 1 between.
-        key: of the stream of draws.
+        key: key of the stream of draws.
 
     Raises:
         BudgetError: a budget too small for one pair of orders.

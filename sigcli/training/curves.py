@@ -19,7 +19,7 @@ def draw_curves(runs: Mapping[str, Sequence[Point]], path: Path, *, title: str) 
     Args:
         runs: name of a training (empty where there is one) → its points.
         path: the PNG.
-        title: above both panels.
+        title: title above both panels.
     """
     with panels(path, 2, size=(4.6, 3.4), title=title) as (loss, accuracy):
         for colour, (name, points) in zip(cycle(len(runs)), runs.items(), strict=True):

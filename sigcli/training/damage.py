@@ -50,7 +50,7 @@ def continuous_bernoulli_mean(rate: Float[Tensor, "..."]) -> Float[Tensor, "..."
 def continuous_bernoulli_slope(mean: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     """The log-odds η = log(λ/(1−λ)) at which a continuous Bernoulli distribution has a given mean.
 
-    The density is proportional to `exp(ηx)`, so that η, unlike λ, loses no digits where the mean is near 0 or 1.
+    The density is proportional to `exp(ηx)`, so η, unlike λ, loses no digits where the mean is near 0 or 1.
 
     Args:
         mean: each in the closed interval 0..1.

@@ -43,8 +43,8 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
     """Find a data set: `FOLDER/CLASS/…`, or `FOLDER/train/CLASS/…` and `FOLDER/val/CLASS/…`.
 
     Args:
-        folder: of the data set.
-        seed: of the split where there is no folder of held-out images.
+        folder: folder of the data set.
+        seed: seed of the split where there is no folder of held-out images.
 
     Raises:
         UsageError: no such folder, fewer than two classes, a class with fewer than two images, or folders that differ in
@@ -74,7 +74,7 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
 def _by_class(folder: Path) -> dict[str, list[Path]]:
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if len(names) < 2:
-        what = "training needs a subfolder of images for each of two classes or more"
+        what = "training needs at least two classes, each a subfolder of images"
         raise UsageError(what, given=f"{folder}: {len(names)} of them")
     found = {name: find_images([folder / name]) for name in names}
     few = [name for name, paths in found.items() if len(paths) < 2]
@@ -112,7 +112,7 @@ def decode(
     """
     if len(items) * channels * side * side > _ROOM:
         most = int((_ROOM / len(items) / channels) ** 0.5)
-        what, hint = "the images do not fit 4 GiB of memory at this size", f"Try --image-size {most * 8 // 9}."
+        what, hint = "at this size, the images do not fit into 4 GiB of memory", f"Try --image-size {most * 8 // 9}."
         raise UsageError(what, given=f"{side} pixels", hint=hint)
     shape = Preprocess(side, side, (0.0,) * channels, (1.0,) * channels)
 
@@ -147,10 +147,10 @@ def batches(data: Decoded, side: int, size: int, *, flip: bool, seed: int) -> Ca
 
     Args:
         data: images of `padded(side)` pixels or more.
-        side: of the pictures.
+        side: side of the pictures.
         size: pictures in a batch; of the whole set where that is smaller.
         flip: mirror every other picture at random.
-        seed: of order, crops and mirrors; a batch depends on it and its step alone.
+        seed: seed of order, crops and mirrors; a batch depends on it and its step alone.
     """
     count = len(data.pixels)
     size = min(size, count)

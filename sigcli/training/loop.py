@@ -1,6 +1,6 @@
 """Training with damaged inputs ([ICG] section 4 and A.3): the loop, its checkpoints, and the curves of Fig. 8.
 
-Every random draw of a step derives from (seed, step), so that a training that was interrupted goes on as if it had not been.
+Every random draw of a step derives from (seed, step), so a training that was interrupted goes on as if it had not been.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class Recipe:
         rate: the highest learning rate of AdamW; it rises over the first steps and falls as a cosine.
         decay: weight decay.
         damage: train on damaged inputs with their certainty; without, on the pictures alone.
-        whole: share of each batch that is left whole, with a certainty of 1.
-        unknown: share of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
-        seed: of all draws.
+        whole: fraction of each batch that is left whole, with a certainty of 1.
+        unknown: fraction of which nothing is certain; damage whose mean is drawn from U(0, 1) hardly ever goes so far.
+        seed: seed of all draws.
         optimiser: "adamw", or "adam" without weight decay.
         constant: the rate stays as it is from the first step to the last.
         clip: norm that a gradient is cut to, or None.
@@ -77,7 +77,7 @@ def preset_recipe(name: str | None, **own: Any) -> Recipe:
     """The recipe of a preset.
 
     Args:
-        name: of `PRESETS`, or None for the recipe of `sig` itself.
+        name: name in `PRESETS`, or None for the recipe of `sig` itself.
         own: fields of `Recipe`, which come before the preset's; None where the preset is to decide.
 
     Raises:
@@ -99,8 +99,8 @@ class Point:
     Args:
         step: batches seen.
         loss: mean cross-entropy of the batches since the point before.
-        accuracy: on held-out pictures, undamaged.
-        damaged: on held-out pictures, damaged as in training; None where training damages nothing.
+        accuracy: accuracy on held-out pictures, undamaged.
+        damaged: accuracy on held-out pictures, damaged as in training; None where training damages nothing.
     """
 
     step: int
@@ -123,8 +123,8 @@ class Net:
 
     Args:
         module: (pictures) or (pictures, certainty) → logits.
-        mean: of the normalisation, (C, 1, 1).
-        std: of the normalisation, (C, 1, 1).
+        mean: mean of the normalisation, (C, 1, 1).
+        std: std of the normalisation, (C, 1, 1).
         certainty: whether it takes a certainty.
         device: where it is.
     """
@@ -167,7 +167,7 @@ def train(
         batches: where its pictures come from.
         held: pictures to measure on.
         recipe: see `Recipe`.
-        checkpoint: written at each point, so that `resume` can go on from there.
+        checkpoint: written at each point, so `resume` can go on from there.
         resume: go on from the checkpoint, if there is one.
         progress: called with the step, the steps in all, and the point where one was measured.
 
@@ -203,7 +203,7 @@ def start_by_xavier(module: nn.Module, key: int) -> None:
 
     Args:
         module: changed in place.
-        key: of the draws.
+        key: key of the draws.
     """
     generator = torch.Generator().manual_seed(key)
     with torch.no_grad():
@@ -266,7 +266,7 @@ def _partly_damaged(images: Tensor, recipe: Recipe, generator: torch.Generator) 
 
 
 def _level(share: float) -> float:
-    """Learning rate as a share of the highest: up in the first twentieth, then down a cosine to a hundredth."""
+    """Learning rate as a fraction of the highest: up in the first twentieth, then down a cosine to a hundredth."""
     if share < _WARM:
         return 0.1 + 0.9 * share / _WARM
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (share - _WARM) / (1 - _WARM))) / 2
@@ -298,7 +298,7 @@ def _restored(path: Path, net: Net, optimizer: torch.optim.Optimizer, recipe: Re
         points = [Point(**point) for point in told["points"]]
         if told["recipe"] != asdict(recipe):
             raise OutputError(
-                "the checkpoint is of another training", given=path,
+                "the checkpoint belongs to another training", given=path,
                 hint="Repeat the command of that training with --resume, or leave --resume out.",
             )  # fmt: skip
         net.module.load_state_dict(_below(tensors, "net"))
@@ -326,5 +326,5 @@ def _optimizer_state(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor
     for number, parameter in enumerate(parameters):  # Adam itself would go on with whatever it is given
         shapes = {key: value.shape for key, value in state.get(number, {}).items()}
         if shapes != {"step": torch.Size(()), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
-            raise ValueError(f"what Adam knew of parameter {number} is not there")
+            raise ValueError(f"Adam's state of parameter {number} is missing")
     return {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}

@@ -1,4 +1,4 @@
-"""What a training comes to: accuracy, information absence and neutrality, in numbers and in words."""
+"""Quality of a trained network: accuracy, information absence and neutrality, in numbers and in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checks_told(figures: Mapping[str, float]) -> str:
     absence, neutral = figures["information_absence"], figures["neutrality"]
     return (
         f"At a certainty of 0 the prediction moves by {absence:.3f} with the input (information absence) and is "
-        f"{neutral:.3f} from the class shares (neutrality)."
+        f"{neutral:.3f} from the class frequencies (neutrality)."
     )
 
 

@@ -39,16 +39,16 @@ FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What a training ends with.
+    """Results of a training.
 
     Args:
         file: the network, for `--model`.
         classes: their names.
         figures: accuracy on held-out images; with certainty also damaged accuracy, information absence and neutrality.
-        points: of the curves.
-        unread: images that were left out, one sentence each.
-        folder: of all files.
-        title: of the curves.
+        points: points of the curves.
+        unread: images that were left out, with the reason in one sentence each.
+        folder: folder of all files.
+        title: title of the curves.
     """
 
     file: Path
@@ -72,9 +72,9 @@ class Training:
 
 @door(TrainOptions)
 def train(options: TrainOptions, listener: Listener) -> Training:
-    """Train a classifier from nothing, with or without a certainty per pixel ([ICG] section 4).
+    """Train a classifier from scratch, certainty-aware or not ([ICG] section 4).
 
-    Call it with a folder of images by class and options as arguments, or with `TrainOptions` and a listener.
+    Call it with a folder of class subfolders and options as arguments, or with `TrainOptions` and a listener.
 
     Raises:
         UsageError: an option that cannot be used, or a folder without classes.
@@ -148,12 +148,12 @@ def _readable(seen: Decoded, classes: Sequence[str]) -> None:
     counts = torch.bincount(seen.labels, minlength=len(classes)).tolist()
     empty = [name for name, count in zip(classes, counts, strict=True) if not count]
     if empty:
-        raise UsageError("a class has no image to train on that can be read", given=", ".join(empty))
+        raise UsageError("a class has no readable training image", given=", ".join(empty))
     if len(seen.labels) < _LEAST:
         raise UsageError(
             "there are too few images to train on",
             given=len(seen.labels),
-            allowed=f"{_LEAST} or more, beside those held out",
+            allowed=f"{_LEAST} or more, not counting those held out",
         )
 
 

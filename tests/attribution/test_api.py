@@ -194,7 +194,7 @@ def test_old_names_of_options_work_with_a_warning():
         ({"method": []}, "no method"),
         ({"settings": {"stepss": "2"}}, "Did you mean"),
         ({"sed": 3}, "Did you mean 'seed'"),
-        ({"method": {"ig": lambda model, inputs, targets: inputs}}, "method of the catalogue"),
+        ({"method": {"ig": lambda model, inputs, targets: inputs}}, "already the name of a method"),
     ],
 )
 def test_faults_are_told(options, message):

@@ -372,24 +372,24 @@ def test_a_long_curve_and_many_features_are_drawn(here):
 BAD = {
     "an npz": ("pack.npz", ["-m", "nets:row"], "several arrays"),
     "no such file": ("rows/9.npy", ["-m", "nets:row"], "no such array"),
-    "a picture's network": ("rows", ["-m", "resnet18", "--weights", "none"], "network of pictures"),
-    "the bundled network": ("rows", [], "network of pictures"),
+    "a picture's network": ("rows", ["-m", "resnet18", "--weights", "none"], "network for images"),
+    "the bundled network": ("rows", [], "network for images"),
     "another shape": ("cube.npy", ["-m", "nets:linear"], "does not take samples of shape (2, 3, 4)"),
     "no gradient": ("rows", ["-m", "nets:frozen"], "not differentiable"),
     "three axes out": ("rows", ["-m", "nets:square"], "one row of scores per sample"),
     "two inputs": ("rows", ["-m", "nets:two"], "one array"),
-    "a resize": ("rows", ["-m", "nets:row", "--resize", "8"], "about pictures"),
-    "a mean": ("rows", ["-m", "nets:row", "--mean", "0.5"], "about pictures"),
-    "a partner": ("rows", ["-m", "nets:row", "--partner", "rows/0.npy"], "about pictures"),
-    "blur": ("rows", ["-m", "nets:row", "--baseline", "blur"], "for pictures"),
-    "black": ("rows", ["-m", "nets:row", "--method", "ig", "--baseline", "black"], "for pictures"),
-    "uniform noise": ("rows", ["-m", "nets:row", "--method", "eg", "--set", "baselines=uniform"], "range of pixels"),
+    "a resize": ("rows", ["-m", "nets:row", "--resize", "8"], "for images; arrays go"),
+    "a mean": ("rows", ["-m", "nets:row", "--mean", "0.5"], "for images; arrays go"),
+    "a partner": ("rows", ["-m", "nets:row", "--partner", "rows/0.npy"], "for images; arrays go"),
+    "blur": ("rows", ["-m", "nets:row", "--baseline", "blur"], "for images"),
+    "black": ("rows", ["-m", "nets:row", "--method", "ig", "--baseline", "black"], "for images"),
+    "uniform noise": ("rows", ["-m", "nets:row", "--method", "eg", "--set", "baselines=uniform"], "no pixel range"),
     "patches": ("rows", ["-m", "nets:row", "--players", "2x3"], "unknown players of an array"),
     "no such axis": ("rows", ["-m", "nets:row", "--players", "axis:1"], "no such axis"),
     "a map of another shape": ("rows", ["-m", "nets:row", "--players", "cube.npy"], "label map does not fit"),
-    "one player": ("rows", ["-m", "nets:row", "--players", "ones.npy"], "are one"),
+    "one player": ("rows", ["-m", "nets:row", "--players", "ones.npy"], "a single player"),
     "a baseline of another shape": ("rows", ["-m", "nets:row", "--baseline", "cube.npy"], "another shape"),
-    "means of several lengths": ("words", ["-m", "nets:sequence", "--baseline", "mean"], "several shapes"),
+    "means of several lengths": ("words", ["-m", "nets:sequence", "--baseline", "mean"], "arrays of one shape"),
     "a mixture": ("mixed", ["-m", "nets:row"], "one run"),
 }  # fmt: skip
 
@@ -435,7 +435,7 @@ def test_pickled_and_torn_files_fail_alone(here):
 
 
 def test_evaluate_refuses_arrays(here):
-    with pytest.raises(UsageError, match="images"):
+    with pytest.raises(UsageError, match="image classifiers"):
         prepare_evaluation(EvaluateOptions("rows", model="nets:row"))
 
 

@@ -26,7 +26,7 @@ def test_options_reach_the_methods_that_have_them():
         ("ig", {"samples": "5"}, "unknown option of ig"),
         ("ig", {"sig.samples": "5"}, "not among those chosen"),
         ("sig,ig", {"ig.samples": "5"}, "unknown option of ig"),
-        ("ig", {"steps": "many"}, "a whole number"),
+        ("ig", {"steps": "many"}, "an integer"),
         ("ig", {"steps": 2.5}, "wrong type"),
         ("sig", {"normalise": "maybe"}, "true or false"),
         ("sig", {"form": "to_input"}, "Did you mean 'to-input'"),
@@ -52,7 +52,7 @@ def test_a_method_stands_beside_itself_under_another_name():
         ("black", "ig", {"steps": 3, "baseline": "black"}), ("mean", "ig", {"steps": 3, "baseline": "mean"}),
         ("sig", "sig", {"steps": 3}),
     ]  # fmt: skip
-    for bad, message in (("sig=ig", "a method itself"), ("a/b=ig", "cannot be the name"), ("a=ig,A=eg", "twice"),
+    for bad, message in (("sig=ig", "already the name"), ("a/b=ig", "cannot be the name"), ("a=ig,A=eg", "twice"),
                          ("a=gi", "unknown method")):  # fmt: skip
         with pytest.raises(UsageError, match=message):
             choose_methods(bad, {})
@@ -69,7 +69,7 @@ def test_a_preset_comes_after_what_is_set():
     assert not plain.options
     with pytest.raises(UsageError, match="Did you mean 'paper'"):
         choose_methods("sig", {}, "papr")
-    with pytest.raises(UsageError, match="says nothing"):
+    with pytest.raises(UsageError, match="no settings for these methods"):
         choose_methods("eg", {}, "paper")
     for _, methods in PRESETS.values():
         for name, options in methods.items():
@@ -122,9 +122,9 @@ def test_results_bear_the_name_of_the_catalogue():
     assert (one.name, one.options) == ("ig", {"steps": 3})
     (own,) = choose_methods("saliency=gradient", {})
     assert own.name == "gradient"  # the same method, not a name of one's own
-    with pytest.raises(UsageError, match="is a method itself"):
+    with pytest.raises(UsageError, match="already the name of a method"):
         choose_methods("saliency=ig", {})
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="given twice"):
         choose_methods("saliency,gradient", {})
 
 

@@ -343,7 +343,7 @@ class TestOutput:
         with open("/dev/full", "w") as full:
             done = self.sig("explain", "in", *self.OPTIONS, stdout=full)
         assert done.returncode == 1
-        assert "error: standard output takes no more" in done.stderr
+        assert "error: standard output cannot be written" in done.stderr
         assert "Traceback" not in done.stderr
         assert all(Path("sig-out", row["image"][0], "gradient.npy").exists() for row in rows("sig-out"))
 

@@ -320,7 +320,7 @@ def _tiny():
 
 def test_files_that_are_not_of_a_run_are_left_alone(tmp_path):
     (tmp_path / "summary.csv").write_text("mine")
-    with pytest.raises(OutputError, match="not of a run"):
+    with pytest.raises(OutputError, match="sig did not write"):
         run_gridworld(grid="1x2", reward="r1", runs=1, steps=5, estimators="zero", out=tmp_path)
     assert (tmp_path / "summary.csv").read_text() == "mine"
 

@@ -18,7 +18,11 @@ STAR = ROOT / "sample_images" / "star.png"
 CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2}
 TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
 """These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""
-REFUSING = {"linear-shap": "linear", "max-shap": "the largest of what its players bring", "cam": "one linear layer"}
+REFUSING = {
+    "linear-shap": "linear",
+    "max-shap": "the maximum of what its players contribute",
+    "cam": "one linear layer",
+}
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in TRACED])

@@ -89,7 +89,7 @@ def test_an_early_default_is_said(stem, deep, share):
     place = last_layer(net, (3, 12, 12))
     assert (place.name, place.after) == ("stem", 2 * deep / (2 * deep + stem))
     note = attribute(net, "gradcam", subject(x), relu=False).note
-    assert note == "" if share is None else f"'stem' is early, with {share} of the network's work" in note
+    assert note == "" if share is None else f"'stem' is early: {share} of the network's work" in note
     assert attribute(net, "gradcam", subject(x), relu=False, layer="one").note == ""
 
 

@@ -135,9 +135,9 @@ class TestModels:
         assert takes_certainty(torch.jit.script(Scripted()))
 
     def test_a_model_without_certainty_is_refused_with_the_way_out(self, tmp_path):
-        with pytest.raises(UsageError, match=r"icg needs a network that takes a certainty(.|\n)*sig train FOLDER"):
+        with pytest.raises(UsageError, match=r"icg needs a certainty-aware model(.|\n)*sig train FOLDER"):
             explain(STAR, model="squeezenet1_1", weights="none", method="ig,icg", write=False, **FAST)
-        with pytest.raises(UsageError, match="mask-certainty needs a network"):
+        with pytest.raises(UsageError, match="mask-certainty needs a certainty-aware model"):
             explain(STAR, model="squeezenet1_1", weights="none", mask_certainty="0,0,1,0.5", write=False)
 
     def test_shapes_has_it_beside_the_others(self, tmp_path):

@@ -210,4 +210,4 @@ def test_a_note_of_several_images_is_told_once(tmp_path, monkeypatch):
         said = " ".join(done.output.split())
         assert done.exit_code == 0
         assert said.count("is early") == 1
-        assert f"note: {whose}: the default layer 'stem' is early, with 80% of the network's work" in said
+        assert f"note: {whose}: the default layer 'stem' is early: 80% of the network's work" in said

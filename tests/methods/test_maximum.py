@@ -89,7 +89,7 @@ def test_a_maximum_of_functions_of_one_player_each_is_exact():
 )
 def test_what_is_not_a_maximum_is_refused(model):
     x = row([0.3, 0.8, 0.6, 0.9, 0.5, 1.0, 0.1, 0.4])
-    with pytest.raises(AttributionError, match="the largest of what its players bring"):
+    with pytest.raises(AttributionError, match="the maximum of what its players contribute"):
         attribute(model, "max-shap", subject(x), players="pixels", baseline="black", checks=300)
 
 

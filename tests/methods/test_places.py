@@ -320,4 +320,4 @@ def test_an_empty_map_is_said():
     assert gradcam(scorer, who).note == ""
     against = attribute(net, "gradcam-counterfactual", who)
     assert not against.values.any()
-    assert "each place speaks for the class" in against.note
+    assert "every position is evidence for the class" in against.note

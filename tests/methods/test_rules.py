@@ -265,7 +265,7 @@ def test_every_rectifier_is_guided(name):
 )
 def test_what_rectifies_in_another_way_is_refused_and_a_gate_is_not(act):
     act = act.double() if isinstance(act, nn.Module) else act
-    with pytest.raises(AttributionError, match="a rule for ReLU alone, and the network also rectifies by"):
+    with pytest.raises(AttributionError, match="a rule for ReLU only, and the network also uses"):
         attribute(Acting(act), "guided-backprop", subject())
     for gate in (torch.sigmoid, torch.tanh, nn.Hardtanh()):
         assert attribute(Acting(gate), "guided-backprop", subject()).values.any()

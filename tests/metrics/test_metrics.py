@@ -429,12 +429,12 @@ def test_random_logit_tells_methods_that_ignore_the_class(net):
 @pytest.mark.parametrize(
     ("values", "mask", "says"),
     [
-        (torch.zeros(2, 5, 6), None, "another size"),
-        (torch.zeros(6), None, "another size"),
+        (torch.zeros(2, 5, 6), None, "does not have the size"),
+        (torch.zeros(6), None, "does not have the size"),
         (torch.full((SIDE, SIDE), float("nan")), None, "NaN"),
-        (torch.ones(SIDE, SIDE), torch.ones(3, 3, dtype=torch.bool), "mask has another size"),
-        (torch.ones(SIDE, SIDE), torch.zeros(SIDE, SIDE, dtype=torch.bool), "holds nothing"),
-        (torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE, dtype=torch.bool), "or everything"),
+        (torch.ones(SIDE, SIDE), torch.ones(3, 3, dtype=torch.bool), "mask does not have the size"),
+        (torch.ones(SIDE, SIDE), torch.zeros(SIDE, SIDE, dtype=torch.bool), "mask is empty"),
+        (torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE, dtype=torch.bool), "covers everything"),
     ],
 )
 def test_arrays_and_masks_that_cannot_be(values, mask, says):
@@ -484,7 +484,7 @@ def test_a_constant_map_is_neither_like_nor_unlike_another(net):
     def explain(images, target, model=None):
         return images if target == 1 else torch.zeros_like(images)
 
-    with pytest.raises(AttributionError, match="neither like nor unlike"):
+    with pytest.raises(AttributionError, match="similarity to another is undefined"):
         sanity.random_logit(case(), explain, 3)
 
 

@@ -240,7 +240,7 @@ class InPlace(Small):
         (Number, Second, "one image at a time"),
         (Squeezed, Small, "read as a row per image"),
         (lambda: Pooled(after=lambda s: s[:, :, None, None]), Pooled, "read as a row per image"),
-        (InPlace, lambda: Small(before=lambda x: (x - 0.5) / 0.25), "given a copy"),
+        (InPlace, lambda: Small(before=lambda x: (x - 0.5) / 0.25), "gets a copy"),
     ],
 )
 def test_networks_are_made_to_fit_with_a_note(bring, build, expected, note):
@@ -301,7 +301,7 @@ def test_a_network_of_one_size_that_is_not_square(bring):
     (own,) = explain("b.png", model=model, method="gradient", target=0, write=False)
     assert np.array_equal(own.values, given.values)
     notes = load_model(model, picture="b.png").notes
-    assert any("first picture's size is taken, 24x32" in note for note in notes)
+    assert any("first image's size is used, 24x32" in note for note in notes)
 
 
 @pytest.mark.parametrize(("options", "size"), [({}, "30x40"), ({"resize": 30}, "30x40"), ({"crop": 64}, "30x40")])

@@ -300,5 +300,5 @@ def test_the_reading_is_a_note_and_in_the_manifest(nets):
 @pytest.mark.parametrize("method", ["lrp", "cam"])
 def test_methods_of_logits_say_that_there_are_none(nets, method):
     (item,) = explain(nets[:1], model="headnets:softmax", method=method, write=False, **FED)
-    assert "outputs are none" in item.error
+    assert "outputs are not logits" in item.error
     assert "--output logit" not in item.error

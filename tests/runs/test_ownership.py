@@ -219,7 +219,7 @@ def test_files_of_others_are_never_replaced(here, name, overwrite):
     theirs.write_text('{"name": "my extension", "version": 3}')
     run = evaluate if name == "metrics.jsonl" else explain
     more = {"metric": "sparseness"} if run is evaluate else {}
-    with pytest.raises(OutputError, match="not of a run") as error:
+    with pytest.raises(OutputError, match="sig did not write") as error:
         run("in", method="ig", **QUICK, **more, out="out", overwrite=overwrite)
     assert name in str(error.value)
     assert theirs.read_text() == '{"name": "my extension", "version": 3}'
@@ -535,7 +535,7 @@ def test_two_processes_do_not_write_in_one_folder(here):
             *(["--metric", "sparseness"] if command[0] == "evaluate" else ()),
         )
         assert done.exit_code == 2
-        assert "another sig is writing" in said(done)
+        assert "another sig process is writing" in said(done)
     os.close(file)
     explain("in", method="ig", **QUICK, out="out", pictures=False)
 

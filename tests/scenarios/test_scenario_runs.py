@@ -118,7 +118,7 @@ def test_a_network_of_another_run_or_of_nobody_is_not_replaced():
         assert contents(before) == before
         done = sig(*command(name)[:-1], "strange")
         assert done.exit_code == 2
-        assert "holds a network.safetensors that is not of a run" in said(done)
+        assert "contains network.safetensors, which sig did not write" in said(done)
         assert contents(before, "strange") == {"network.safetensors": b"someone's"}
 
 

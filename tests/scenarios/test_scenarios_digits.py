@@ -396,7 +396,7 @@ class TestImagenette:
         assert "--data FOLDER with a subfolder of images for each class" in told
         done = sig("imagenette", "--data", tmp_path, "--out", tmp_path / "out")
         assert done.exit_code == 2
-        assert "two classes or more" in " ".join(done.stderr.split())
+        assert "at least two classes" in " ".join(done.stderr.split())
         assert not cache.exists()
 
     def test_a_network_near_chance_is_doubted(self, tmp_path):

@@ -69,7 +69,7 @@ def test_wrong_use(tmp_path):
     with pytest.raises(UsageError, match=r"no such option.*--images"):
         run_scenario("two-features", images=3)
     (tmp_path / "values.csv").write_text("mine")
-    with pytest.raises(OutputError, match="not of a run"):
+    with pytest.raises(OutputError, match="sig did not write"):
         run_scenario("two-features", out=tmp_path)
 
 

@@ -213,7 +213,7 @@ def test_a_pair_is_not_a_classifier():
 
 def test_zero_and_nan_embeddings_are_named():
     zero = EmbeddingDistance(lambda x: x.flatten(1) * 0, others(), "cosine-distance")
-    with pytest.raises(AttributionError, match="makes no angle"):
+    with pytest.raises(AttributionError, match="cosine distance is undefined"):
         zero.scores(others().images, torch.zeros(3, dtype=torch.long))
     broken = EmbeddingDistance(lambda x: x.flatten(1) * math.nan, others())
     with pytest.raises(AttributionError, match="NaN"):

@@ -161,7 +161,7 @@ def test_wrong_use_of_effective_coalitions():
         attribute(net, "sig", who, **FREE, coalitions="effective", pool=26)
     with pytest.raises(UsageError, match="sizes of effective coalitions"):
         attribute(net, "sig", who, **FREE, coalitions="effective", sizes="algorithm1")
-    with pytest.raises(AttributionError, match="no player makes a difference"):
+    with pytest.raises(AttributionError, match="no player changes the score"):
         attribute(lambda x: 0 * product(x) + 1, "sig", who, **FREE, coalitions="effective")
 
 

@@ -40,8 +40,8 @@ class ArraySeen(Seen):
     Args:
         picture: none.
         sample: the array, of any shape.
-        parts: of its shape, the player of each value.
-        names: of the players, or None.
+        parts: the player of each value, in its shape.
+        names: names of the players, or None.
     """
 
     sample: np.ndarray | None = None
@@ -57,7 +57,7 @@ class ArraySeen(Seen):
 
     @property
     def players(self) -> np.ndarray | None:
-        """All methods of a run over arrays are told by the players of the first that has any."""
+        """All methods of a run over arrays are summarised by the players of the first that has any."""
         return self.parts
 
     def draw(self, item: Explanation, path: Path) -> None:
@@ -84,8 +84,8 @@ class Arrays(Pictures):
             value = getattr(self.options, name, None)
             if value is not None:
                 raise UsageError(
-                    f"--{name.replace('_', '-')} is about pictures, and arrays go into the network as they are", given=value,
-                    hint="Leave it out; scale the array itself before it is saved.",
+                    f"--{name.replace('_', '-')} is for images; arrays go into the network unchanged", given=value,
+                    hint="Leave it out, and scale the array before saving it.",
                 )  # fmt: skip
 
     def methods(self, chosen: Sequence[Chosen]) -> list[Chosen]:
@@ -99,10 +99,10 @@ class Arrays(Pictures):
     def _method(self, one: Chosen) -> Chosen:
         if not self.suits(one.entry):
             suited_to = ", ".join(name for name, entry in METHODS.items() if self.suits(entry))
-            raise UsageError(f"{one.entry.name} is a method for pictures", allowed=suited_to)
+            raise UsageError(f"{one.entry.name} is a method for images only", allowed=suited_to)
         known = one.entry.options()
         if one.options.get("baselines") == "uniform":
-            raise UsageError("baselines=uniform is noise over the range of pixels, and arrays have none")
+            raise UsageError("baselines=uniform draws noise over the pixel range, and arrays have no pixel range")
         suited = {"players": _PLAYERS, "baseline": _BASELINE}
         options = {**{name: value for name, value in suited.items() if name in known}, **one.options}
         if isinstance(options.get("baseline"), str) and not str(options["baseline"]).endswith(arrays.SUFFIX):
@@ -118,7 +118,8 @@ class Arrays(Pictures):
 
         Raises:
             ImageError: none of the arrays can be read.
-            UsageError: two shapes of as many values, or several shapes where methods compare arrays with each other.
+            UsageError: two shapes with the same number of values, or several shapes and a method that compares arrays with
+                each other.
         """
         o = self.options
         shapes = self._shapes(chosen)
@@ -138,11 +139,15 @@ class Arrays(Pictures):
             size = int(torch.Size(shape).numel())
             if by_size.setdefault(size, shape) != shape:
                 given = f"{by_size[size]} and {shape} ({source})"
-                raise UsageError("two shapes of as many values", given=given, hint="Explain them in runs of their own.")
+                raise UsageError(
+                    "two arrays have different shapes but the same number of values",
+                    given=given,
+                    hint="Explain them in separate runs.",
+                )
         peers = next((one.name for one in chosen if one.uses_peers), None)
         if peers is not None and len(by_size) > 1:
             given = ", ".join(map(str, by_size.values()))
-            raise UsageError(f"{peers} compares arrays with each other, which have several shapes", given=given)
+            raise UsageError(f"{peers} needs arrays of one shape, and these have several", given=given)
         return by_size
 
     def _first(self) -> torch.Tensor:
@@ -153,7 +158,7 @@ class Arrays(Pictures):
                 return torch.from_numpy(arrays.read_array(source).pixels).reshape(1, 1, -1)
             except ImageError as error:
                 failure = error
-        raise failure or UsageError("no arrays there")
+        raise failure or UsageError("no arrays found")
 
     def read(self, source: Source) -> Picture:
         """One array; raises ImageError."""
@@ -199,5 +204,5 @@ def baseline(spec: str, shape: Sequence[int]) -> str | torch.Tensor:
     if name not in BASELINES or not BASELINES[name].properties.get("arrays"):
         suited = ", ".join(one for one, entry in BASELINES.items() if entry.properties.get("arrays"))
         allowed = f"{suited} or an array FILE.npy of the sample's shape"
-        raise UsageError(f"baseline '{spec}' is for pictures", allowed=allowed)
+        raise UsageError(f"baseline '{spec}' is for images", allowed=allowed)
     return spec

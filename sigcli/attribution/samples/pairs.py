@@ -80,11 +80,11 @@ class Pairs(Pictures):
         o = self.options
         if o.output not in ("logit", *DISTANCES):
             raise UsageError(
-                "a pair of images has a distance and no classes", given=o.output, allowed=", ".join(DISTANCES)
+                "a pair of images has no classes, only a distance", given=o.output, allowed=", ".join(DISTANCES)
             )
         if str(o.target) != "top":
             raise UsageError(
-                "a pair of images has a distance and no target", given=o.target, hint="Leave --target out."
+                "a pair of images has no target, only a distance", given=o.target, hint="Leave --target out."
             )
         if o.mask_certainty is not None:
             raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {o.mask_certainty}")
@@ -96,7 +96,9 @@ class Pairs(Pictures):
         if not isinstance(model.module, Twin):
             return EmbeddingDistance(model.module, self.partners, distance, self.options.precision)
         if distance != "distance":
-            raise UsageError("the network gives the distance of two images itself", given=distance, allowed="distance")
+            raise UsageError(
+                "the network computes the distance of two images itself", given=distance, allowed="distance"
+            )
         return PairDistance(model.module, self.partners, self.options.precision)
 
     def target(self, model: Model) -> Target:
@@ -144,9 +146,9 @@ class Partners:
     """The second images, numbered; fulfils `sigcli.scores.distance.Partners`.
 
     Args:
-        paths: of the second images.
+        paths: paths of the second images.
         numbers: for each image that is explained the number of its second one.
-        model: that they are prepared for.
+        model: the model that they are prepared for.
     """
 
     paths: Sequence[Source]

@@ -89,7 +89,7 @@ class Pictures:
 
     Args:
         named: what the user named or gave.
-        options: of the run.
+        options: options of the run.
 
     Raises:
         UsageError: no such files, or options that do not suit the samples.
@@ -114,7 +114,7 @@ class Pictures:
         return find_images(named)
 
     def check(self) -> None:
-        """Raise UsageError for options that do not suit these samples, as far as the command alone tells."""
+        """Raise UsageError for options that do not suit these samples, as far as the command alone shows."""
         output, model = self.options.output, self.options.model
         if output in DISTANCES or model == "expression":
             what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
@@ -150,7 +150,7 @@ class Pictures:
         return parse_target(self.options.target, model.labels, model.classes)
 
     def spec(self) -> dict[str, Any]:
-        """Facts on which the values depend, beside those of every run."""
+        """Facts on which the values depend, besides those of every run."""
         mask = self.options.mask_certainty
         return {} if mask is None else {"mask_certainty": file_digest(mask)}
 

@@ -319,4 +319,4 @@ def _located(path: Path, stream: Any, info: zipfile.ZipInfo, root: str) -> Membe
 
 def refused(path: Path, why: str) -> ModelError:
     """The message for an archive that two readers could take for two."""
-    return ModelError(f"refused: {why}", given=path, hint="torch writes no such archive: save the model again.")
+    return ModelError(f"refused: {why}", given=path, hint="torch does not write such archives: save the model again.")

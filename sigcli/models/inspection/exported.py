@@ -32,8 +32,8 @@ def clean_program(text: bytes) -> bytes:
     """An exported program's JSON with nothing in it that could run.
 
     Raises:
-        OddProgramError: it holds something else than an export writes.
-        BrokenProgramError: it is no JSON.
+        OddProgramError: it holds anything but what an export writes.
+        BrokenProgramError: it is not JSON.
     """
     try:
         return json.dumps(_program(parse(text))).encode()
@@ -42,7 +42,7 @@ def clean_program(text: bytes) -> bytes:
 
 
 def parse(text: bytes | str) -> Any:
-    """JSON of an archive, or of a text in it; raises BrokenProgramError where it is none."""
+    """JSON of an archive, or of a text in it; raises BrokenProgramError where it is not JSON."""
     try:
         return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text)
     except (ValueError, RecursionError) as error:
@@ -106,7 +106,7 @@ _RESERVED = frozenset(["self", "torch", "device", "inf", "nan", "fx_pytree", "py
 
 
 def _integer(value: Any) -> int:
-    """A whole number of 64 bits, with a sign or without: torch holds no other."""
+    """A 64-bit integer, signed or unsigned: torch holds no other."""
     if type(value) is not int or not -(1 << 63) <= value < 1 << 64:
         raise _fail("number", value)
     return value

@@ -108,7 +108,7 @@ def _tensors_anew(archive: Archive, name: str, aside: Path | None) -> bytes | Pa
         for key, value in (content or {}).items():
             if not isinstance(key, str) or not isinstance(value, Outline):
                 named = shown(key) if isinstance(key, str) else f"a {type(key).__name__} as its name"
-                raise OddProgramError(f"keeps other things than tensors among its weights ({named})")
+                raise OddProgramError(f"has more than tensors among its weights ({named})")
             outlines[key] = value
         if content is None:
             raise damaged(archive.path, f"'{name}' holds no table of tensors")

@@ -39,7 +39,7 @@ def clean_members(archive: Archive) -> dict[str, bytes | str]:
     version = ".data/version" if ".data/version" in archive else "version"
     members: dict[str, bytes | str] = {version: archive.read(version)}
     if not re.fullmatch(rb"\d{1,3}\s*", archive.read(version)):
-        raise damaged(path, "its version is no number")
+        raise damaged(path, "its version is not a number")
     for name in archive.below("code/"):
         if _CODE.fullmatch(name):
             members[name] = archive.read(name)
@@ -56,9 +56,9 @@ def _check_text(archive: Archive, name: str, content: bytes | str) -> None:
     try:
         text = content.decode("utf-8") if isinstance(content, bytes) else content
     except UnicodeDecodeError as error:
-        raise damaged(archive.path, f"'{name}' is no text") from error
+        raise damaged(archive.path, f"'{name}' is not text") from error
     if "\0" in text:
-        raise damaged(archive.path, f"'{name}' is no text")
+        raise damaged(archive.path, f"'{name}' is not text")
     reason = text_objection(text)
     if reason is not None:
         raise ModelError(f"refused: the program {reason} (in {name})", given=archive.path, hint=_HINT)
@@ -85,7 +85,7 @@ def text_objection(text: str) -> str | None:
         if parts in ([], ["torch"]) or (
             parts[:2] == ["torch", "classes"] and (len(parts) < 4 or parts[2] not in _BOUND)
         ):
-            return f"uses {match[0]}, an object that is no tensor"
+            return f"uses {match[0]}, an object that is not a tensor"
     return None
 
 

@@ -16,14 +16,14 @@ _MERGED, _FEW = 64, 8
 
 
 class CertaintyAware(nn.Module):
-    """A classifier that takes a certainty beside the picture ([ICG] A.4.1).
+    """A certainty-aware classifier: it takes a picture and its certainty ([ICG] A.4.1).
 
     Picture and certainty are merged by a 1×1 convolution of 64 channels with ReLU, which takes the place of the picture; the
     network's first convolution is made anew to read them.
 
     Args:
         net: a classifier of pictures of `channels` channels that begins with a convolution, as all of torchvision's do.
-        channels: of the pictures.
+        channels: channels of the pictures.
 
     Raises:
         UsageError: its first convolution does not read the picture.
@@ -69,12 +69,13 @@ class SmallCNN(nn.Module):
 
     Args:
         classes: number of classes.
-        channels: of the pictures.
+        channels: channels of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
         pool: "mean" of the features over all places, their "max", or "any" for evidence at any place, however large the
             picture is. Where most of the picture is ground, the mean of the features takes long to learn anything.
-        padding: of its convolutions, "zeros" or "circular". With "circular" a picture moved around by a multiple of 4 pixels
-            gives exactly the same logits, where its sides are multiples of 4; zeros tell how near the edge is.
+        padding: padding of its convolutions, "zeros" or "circular". With "circular", moving a picture around by a multiple
+            of 4 pixels leaves the logits exactly the same, where its sides are multiples of 4; zeros tell how near the edge
+            is.
 
     >>> SmallCNN(10, 1, certainty=True)(torch.zeros(2, 1, 28, 28), torch.ones(2, 1, 28, 28)).shape
     torch.Size([2, 10])
@@ -122,7 +123,7 @@ class PixelCNN(nn.Module):
 
     Args:
         classes: number of classes.
-        channels: of the pictures.
+        channels: channels of the pictures.
         certainty: whether it takes a certainty per pixel as one more channel.
 
     >>> PixelCNN(2, 1, certainty=True)(torch.zeros(2, 1, 30, 30), torch.ones(2, 1, 30, 30)).shape
@@ -148,9 +149,9 @@ class Components(nn.Module):
 
     Args:
         classes: number of classes.
-        channels: of the input, whose components are its positions.
+        channels: channels of the input, whose components are its positions.
         certainty: whether it takes a certainty per component as one more channel.
-        width: of the hidden layers.
+        width: width of the hidden layers.
     """
 
     def __init__(self, classes: int, channels: int = 1, *, certainty: bool = False, width: int = 64):

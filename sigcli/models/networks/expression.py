@@ -19,7 +19,7 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "expression.safetensors
 class ExpressionNet(nn.Module):
     """Convolutional embedding of a face, (N, 3, 96, 96) → (N, 6).
 
-    It is trained to give the parameters that the face was drawn with, so that the Euclidean distance of two embeddings
+    It is trained to give the parameters that the face was drawn with, so the Euclidean distance of two embeddings
     follows the difference of two expressions and nothing else about the pair. No module is used twice and nothing is done
     in place.
 

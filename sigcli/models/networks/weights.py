@@ -20,7 +20,7 @@ def read_bundled(path: Path, build: Callable[[Mapping[str, str], Mapping[str, Te
     Args:
         path: the file.
         build: (metadata, tensors) → the network and what else is known.
-        name: of the network, whose script is `scripts/train_NAME.py`.
+        name: name of the network, whose script is `scripts/train_NAME.py`.
 
     Raises:
         ModelError: the file is missing, damaged, or of another network.

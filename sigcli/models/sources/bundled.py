@@ -1,4 +1,4 @@
-"""The network that comes with `sig`, so that everything works at once and offline."""
+"""The network that comes with `sig`, so everything works at once and offline."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def load_expression(spec: str, weights: str | None, device: torch.device) -> Sou
 
     path = _file(weights)
     net, threshold = expression.load() if path is None else expression.load(Path(path))
-    note = f"faces nearer than {threshold:.2f} express the same, as far as this network can tell"
+    note = f"this network cannot distinguish the expressions of faces closer than {threshold:.2f}"
     made = _source(net, path, expression.SIZE, expression.MEAN, expression.STD)
     return replace(made, notes=(note,), inputs=1)
 

@@ -58,7 +58,7 @@ def _load(spec: str, weights: str | None, device: torch.device, *, pictures: boo
     if most is not None:
         module = FixedBatch(module, most, least)
         sizes = f"{most}" if least == most else f"{least} to {most}"
-        notes = (f"the program was exported for batches of {sizes}: others are cut or filled up to that",)
+        notes = (f"the program was exported for batches of {sizes}: others are split or padded to that",)
     return Source(
         module,
         kind="export",

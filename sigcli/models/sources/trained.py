@@ -1,4 +1,4 @@
-"""Networks that `sig train` and the scenarios made: safetensors with a header that says how to build and feed them.
+"""Networks that `sig train` and the scenarios made: safetensors with a header that states how to build and feed them.
 
 The file holds tensors and one JSON text, and nothing that could run.
 """
@@ -36,17 +36,17 @@ OWN = {
     "pixel-cnn": PixelCNN,
     "components": Components,
 }
-"""Networks of our own by name, beside torchvision's."""
+"""Networks of our own by name, besides torchvision's."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a file says of its network.
+    """The header of a network file.
 
     Args:
         arch: a name of `OWN` or of torchvision.
         classes: names of the classes.
-        certainty: whether it takes a certainty per pixel.
+        certainty: whether it is certainty-aware.
         preprocess: how it is fed.
         figures: what was measured when it was trained.
     """
@@ -91,9 +91,7 @@ def _torchvision(made: Trained) -> nn.Module:
     if made.arch not in known:
         raise unknown("architecture", made.arch, known)
     if made.preprocess.channels != 3:
-        raise UsageError(
-            f"{made.arch} takes pictures of three colours", hint="Leave --grey out, or take --arch small-cnn."
-        )
+        raise UsageError(f"{made.arch} takes RGB pictures only", hint="Leave --grey out, or take --arch small-cnn.")
     options: dict[str, Any] = {}
     if made.arch in ("inception_v3", "googlenet"):
         options = {"aux_logits": False, "init_weights": True}
@@ -113,7 +111,7 @@ def save(path: Path, module: nn.Module, made: Trained) -> None:
 
 
 def read_header(path: str | Path) -> Trained | None:
-    """What a safetensors file says of its network; None where it holds weights alone.
+    """The header of a safetensors file; None where it holds weights alone.
 
     Raises:
         ModelError: the file is damaged, or its header is none that this version can read.
@@ -143,36 +141,38 @@ class _WrongError(Exception):
 
 def _untold(path: str | Path, why: str) -> ModelError:
     what = f"the file does not say how its network is built: {shown(why)}"
-    return ModelError(what, given=path, hint="It may be of another version of sig, or was changed: train it again.")
+    return ModelError(what, given=path, hint="It may come from another version of sig, or was changed: train it again.")
 
 
 def _read(found: Any) -> Trained:
-    _expect(isinstance(found, dict), "it is no table")
+    _expect(isinstance(found, dict), "it is not a table")
     lacks = [key for key in ("version", *(f.name for f in fields(Trained))) if key not in found]
     _expect(not lacks, f"it has no {', '.join(lacks)}")
     _expect(type(found["version"]) is int and found["version"] == _VERSION, f"its version is not {_VERSION}")
-    _expect(_is_name(found["arch"]), "its arch is no name")
+    _expect(_is_name(found["arch"]), "its arch is not a name")
     classes = found["classes"]
-    _expect(isinstance(classes, list) and len(classes) > 0 and all(map(_is_name, classes)), "its classes are no names")
+    _expect(isinstance(classes, list) and len(classes) > 0 and all(map(_is_name, classes)), "its classes are not names")
     _expect(isinstance(found["certainty"], bool), "its certainty is neither true nor false")
-    _expect(isinstance(found["figures"], dict) and _is_plain(found["figures"]), "its figures are no table of numbers")
+    _expect(
+        isinstance(found["figures"], dict) and _is_plain(found["figures"]), "its figures are not a table of numbers"
+    )
     return Trained(
         found["arch"], tuple(classes), found["certainty"], _read_pixels(found["preprocess"]), found["figures"]
     )
 
 
 def _read_pixels(found: Any) -> Preprocess:
-    _expect(isinstance(found, dict), "its preprocess is no table")
+    _expect(isinstance(found, dict), "its preprocess is not a table")
     names = [f.name for f in fields(Preprocess)]
     odd = [*(name for name in names if name not in found), *(name for name in found if name not in names)]
-    _expect(not odd, f"its preprocess lacks, or has beside {', '.join(names)}: {', '.join(odd)}")
+    _expect(not odd, f"its preprocess has other fields than {', '.join(names)}: {', '.join(odd)}")
     mean, std = found["mean"], found["std"]
     for name, values in (("mean", mean), ("std", std)):
         listed = isinstance(values, list) and len(values) in (1, 3) and all(map(_is_number, values))
         _expect(listed, f"its {name} is not 1 or 3 numbers up to {_LIMIT:.0e}")
     _expect(len(mean) == len(std), "its mean and std have different lengths")
     _expect(min(std) >= 1 / _LIMIT, f"its std is below {1 / _LIMIT:.0e}")
-    _expect(found["interpolation"] in tuple(mode.value for mode in InterpolationMode), "its interpolation is none")
+    _expect(found["interpolation"] in tuple(mode.value for mode in InterpolationMode), "its interpolation is unknown")
     resize = COVER if found["resize"] == COVER else _read_size("resize", found["resize"])
     crop = _read_size("crop", found["crop"])
     return Preprocess(resize, crop, tuple(map(float, mean)), tuple(map(float, std)), found["interpolation"])
@@ -214,7 +214,7 @@ def _is_plain(value: Any, depth: int = 3) -> bool:
 
 
 def _check_size(made: Trained, state: State, path: Path) -> None:
-    """Hold the weights against the network before it is built: the header may ask for one that fits into no memory."""
+    """Hold the weights against the network before it is built: the header may describe one that does not fit into memory."""
     try:
         with torch.device("meta"):
             outline = build(made)
@@ -234,7 +234,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     """Load a network that `sig train` made.
 
     Raises:
-        ModelError: the file is damaged or says nothing of its network, or `--weights` was given.
+        ModelError: the file is damaged or does not describe its network, or `--weights` was given.
     """
     if weights is not None:
         raise ModelError("a trained network brings its own weights", given=f"--weights {weights}", hint="Leave it out.")

@@ -77,7 +77,7 @@ def holds(spec: str, kind: str) -> bool:
 
 
 def refuse_weights(weights: str | None) -> None:
-    """Raise ModelError where --weights was given for a file that brings its own."""
+    """Raise ModelError where --weights was given for a file that contains its own."""
     if weights is not None:
         raise ModelError(
             "a program file brings its own weights", given=f"--weights {weights}", hint="Leave --weights out."
@@ -111,7 +111,9 @@ def read_state_dict(path: str | Path) -> State:
     path = Path(path)
     kind = sniff(path, "weights")
     if kind in ("torchscript", "export"):
-        raise ModelError("a whole program where weights were expected", given=path, hint=f"Try: --model '{path}'.")
+        raise ModelError(
+            "the file holds a whole program instead of weights", given=path, hint=f"Try: --model '{path}'."
+        )
     if kind == "unknown":
         raise ModelError(
             "not a weights file",

@@ -22,11 +22,13 @@ from sigcli.inputs.images import read_image
 
 from ..model import Model
 
-_FORM = "LEFT,TOP,RIGHT,BOTTOM in shares of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
+_FORM = (
+    "LEFT,TOP,RIGHT,BOTTOM as fractions of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
+)
 
 
 class Masked(nn.Module):
-    """A network that takes a certainty, given the same one for every image; no branch, so that its code can be traced.
+    """A network that takes a certainty, given the same one for every image; no branch, so its code can be traced.
 
     Args:
         inner: (N, C, H, W), certainty (N, 1, H, W) → (N, classes).
@@ -96,11 +98,11 @@ def masked(model: Model, spec: str | Path) -> Model:
     """The model with an area of every image set to a certainty of 0: what lies there is not known to it ([ICG] Fig. 7).
 
     Args:
-        model: that takes a certainty.
-        spec: LEFT,TOP,RIGHT,BOTTOM in shares of the image, or the path of an image that is white where it is masked.
+        model: a certainty-aware model.
+        spec: LEFT,TOP,RIGHT,BOTTOM as fractions of the image, or the path of an image that is white where it is masked.
 
     Raises:
-        UsageError: the model takes no certainty, or the area is none.
+        UsageError: the model takes no certainty, or the area is invalid.
     """
     if not isinstance(model.module, Aware):
         raise takes_none("--mask-certainty", model.name)
@@ -112,15 +114,15 @@ def masked(model: Model, spec: str | Path) -> Model:
 
 
 def looked_into(model: Model) -> nn.Module:
-    """The network whose layers methods look into, under its own names: unwrapped unless an area is masked."""
+    """The network whose layers methods use, under its own names: unwrapped unless an area is masked."""
     return model.module.looked_into if isinstance(model.module, Aware) else model.module
 
 
 def takes_none(what: str, name: str) -> UsageError:
     """The error for something that needs a certainty where the network takes none."""
     return UsageError(
-        f"{what} needs a network that takes a certainty per pixel, and this one takes none", given=f"--model {name}",
-        hint="Train one: sig train FOLDER --arch resnet18 --certainty; or try it with --model shapes, which takes it.",
+        f"{what} needs a certainty-aware model, and this one is not", given=f"--model {name}",
+        hint="Train one: sig train FOLDER --arch resnet18 --certainty; or try --model shapes, which is certainty-aware.",
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class Columns(nn.Module):
     """A network whose scores (N,), or (N, K, 1, 1), become (N, K).
 
     Args:
-        inner: of (N, C, H, W).
+        inner: takes (N, C, H, W).
     """
 
     def __init__(self, inner: nn.Module):
@@ -145,7 +145,7 @@ def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, st
             what = "one image" if count == 1 else f"{count} images"
             return FixedBatch(
                 Arrays(one), count
-            ), f"the network takes {what} at a time: batches are cut or filled up to that"
+            ), f"the network takes {what} at a time: batches are split or padded to that"
     return None
 
 
@@ -153,7 +153,7 @@ def _paired(module: nn.Module, images: Tensor) -> tuple[nn.Module, tuple[str, ..
     """A network that takes two images and not one."""
     if len(images) != 2 or isinstance(module, (FixedBatch, Twin)) or attempt(module, images[:1].clone())[1] is None:
         return module, ()
-    return FixedBatch(module, 2), ("the network takes 2 images at a time: batches are cut or filled up to that",)
+    return FixedBatch(module, 2), ("the network takes 2 images at a time: batches are split or padded to that",)
 
 
 def _shaped(module: nn.Module, images: Tensor, *, columns: bool) -> tuple[nn.Module, tuple[str, ...]]:
@@ -166,7 +166,7 @@ def _shaped(module: nn.Module, images: Tensor, *, columns: bool) -> tuple[nn.Mod
     if isinstance(output, np.ndarray):
         module, output = Arrays(module), torch.as_tensor(output)
     if not torch.equal(given, images):
-        module, notes = Copied(module), ("the network changes its input in place: it is given a copy",)
+        module, notes = Copied(module), ("the network changes its input in place, so it gets a copy",)
     if columns and isinstance(output, Tensor) and output.is_floating_point() and len(output) == len(images):
         alone, _ = attempt(module, images[:1].clone())
         squeezed = output.ndim == 2 and isinstance(alone, Tensor) and alone.shape == output.shape[1:]

@@ -35,7 +35,7 @@ _TRIALS = 1 + len(_SPREADS)
 class ArrayInput(Preprocess):
     """How an array becomes the network's input: as it is, laid out as (1, 1, F); it stands where images have `Preprocess`.
 
-    Arrays have no range: 0 and 1 stand for low and high, so that a share of the range is a number in the array's unit.
+    Arrays have no range: 0 and 1 stand for low and high, so a fraction of the range is a number in the array's unit.
 
     Args:
         shapes: number of features F → the shape of samples that have so many.
@@ -144,7 +144,7 @@ def _source(spec: str | nn.Module, weights: str | None, place: torch.device) -> 
     entry = source_of(spec)
     if entry.properties["arrays"] is None:
         raise ModelError(
-            f"{spec} is a network of pictures and cannot explain arrays",
+            f"{spec} is a network for images and cannot explain arrays",
             allowed="a TorchScript or .pt2 file, or package.module:function",
         )
     try:

@@ -13,7 +13,7 @@ from .panels import panels
 
 _FOR, _AGAINST = "#c0392b", "#2b6ca3"
 _NAMED = 30
-"""So many bars have a name each; of more, those of a one-dimensional sample stand in order below it, else the largest."""
+"""Up to this many bars are all named; of more, the largest are, or those of a one-dimensional sample stand in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +22,10 @@ class Bars:
 
     Args:
         title: its name.
-        names: of the features or players.
+        names: names of the features or players.
         values: (n,), in `unit`.
         errors: (n,) standard errors, or None.
-        unit: of the values.
+        unit: unit of the values.
         sample: (n,) the input, where it is a curve: one value for each bar, in order; else None.
     """
 
@@ -43,7 +43,7 @@ def draw_bars(methods: Sequence[Bars], path: Path, *, title: str) -> None:
     Args:
         methods: their values; at least one.
         path: the PNG.
-        title: over all.
+        title: title over all.
     """
     most = max(len(one.values) for one in methods)
     curve = most > _NAMED and all(one.sample is not None for one in methods)

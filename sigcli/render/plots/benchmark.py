@@ -129,10 +129,10 @@ def _ends(axis: Axes, methods: Mapping[str, Look], times: Mapping[tuple[str, int
     """Name each line at its end, with what it cost per image; where names would touch, as near to the end as may be.
 
     Args:
-        axis: whose limits are set.
+        axis: the axis whose limits are set.
         methods: with their looks.
         times: rows by method and count.
-        height: of the axis in inches, about.
+        height: height of the axis in inches, about.
     """
     last = {name: max(count for method, count in times if method == name) for name in methods}
     heights = {name: float(times[name, last[name]]["seconds_per_image"]) for name in methods}

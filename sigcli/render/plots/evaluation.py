@@ -20,9 +20,9 @@ Row = Mapping[str, Any]
 Kind = tuple[str, str]
 """Metric and imputation."""
 BANDS = 5
-"""Up to so many methods have bands; more would cover each other."""
+"""Up to this many methods have bands; more would cover each other."""
 _FLIPPED = "share of the superpixels removed"
-"""IROF is the area over its curve, so that a good map has a high figure and a low curve."""
+"""IROF is the area over its curve, so a good map has a high value and a low curve."""
 
 
 def draw_evaluation(
@@ -46,7 +46,7 @@ def plot_means(summary: Sequence[Row], pairs: Sequence[Row], path: str | Path | 
 
 
 def drawn_kinds(rows: Sequence[Row]) -> dict[Kind, dict[str, list[Row]]]:
-    """Rows of each curve by metric and imputation, then by method; without those of a single point, which is no curve."""
+    """Rows of each curve by metric and imputation, then by method; without those of a single point, which is not a curve."""
     kinds: dict[Kind, dict[str, list[Row]]] = {}
     for row in rows:
         kinds.setdefault((row["metric"], row["imputation"]), {}).setdefault(row["method"], []).append(row)
@@ -58,8 +58,8 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
     """One panel per metric and imputation: mean curve of each method, with its 95 % band where these are few.
 
     Args:
-        rows: of `curves.csv`.
-        summary: of `summary.csv`, for unit and direction of each metric.
+        rows: rows of `curves.csv`.
+        summary: rows of `summary.csv`, for unit and direction of each metric.
         path: the PNG.
     """
     kinds = drawn_kinds(rows)
@@ -78,7 +78,7 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
 
 
 def _lines(axis: Axes, found: Mapping[str, list[Row]], styles: Mapping[str, Look], *, bands: bool) -> None:
-    """The curves of a panel; earlier lines are thicker and markers are staggered, so that none is hidden by a later one."""
+    """The curves of a panel; earlier lines are thicker and markers are staggered, so none is hidden by a later one."""
     names = list(found)
     widths = np.linspace(min(3.4, 1.6 + 0.25 * (len(names) - 1)), 1.2, len(names))
     for i, (name, width) in enumerate(zip(names, widths, strict=True)):
@@ -137,7 +137,7 @@ def draw_agreement(rows: Sequence[Row], methods: Sequence[str], path: Path) -> N
     """Spearman correlation of the maps, and overlap of their top 5 %, for each pair of methods.
 
     Args:
-        rows: of `agreement.csv`; a pair that is not there was never compared, and has a dash.
+        rows: rows of `agreement.csv`; a pair that is not there was never compared, and has a dash.
         methods: in order; those that occur in `rows` only come last.
         path: the PNG.
     """
@@ -164,7 +164,7 @@ def _lacking(rows: Sequence[Row], names: Sequence[str]) -> bool:
 
 
 def _matrix(axis: Axes, rows: Sequence[Row], names: Sequence[str], column: str, *, counts: bool) -> None:
-    """Figures of all pairs as coloured cells; grey where a method would meet itself, a dash where there is none."""
+    """Values of all pairs as coloured cells; grey where a method would meet itself, a dash where there is none."""
     m = len(names)
     matrix, n = np.full((m, m), np.nan), np.zeros((m, m), int)
     for row in rows:

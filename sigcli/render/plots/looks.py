@@ -24,9 +24,9 @@ class Look:
     """How one method is drawn.
 
     Args:
-        colour: of line, points and name.
-        marker: of its points; another than those of the ten methods before and after it.
-        dashes: of its line; another than those of the methods of the same colour.
+        colour: colour of line, points and name.
+        marker: marker of its points; another than those of the ten methods before and after it.
+        dashes: dashes of its line; another than those of the methods of the same colour.
     """
 
     colour: str
@@ -50,7 +50,7 @@ def text_inches(text: str, size: float, weight: str = "normal") -> float:
 
 
 def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, note: str = "") -> None:
-    """Names of all methods under the panels, in as many columns as fit, so that the figure grows; `note` over them."""
+    """Names of all methods under the panels, in as many columns as fit, so the figure grows; `note` over them."""
     width, height = map(float, figure.get_size_inches())
     widest = max(text_inches(name, 8) for name in named) + 0.75
     handles = [
@@ -74,8 +74,8 @@ def spread(wanted: Sequence[float], gap: float, *, low: float = 0.0, high: float
     Args:
         wanted: ascending.
         gap: between two places.
-        low: of the first place, as far as there is room.
-        high: of the last place.
+        low: lower limit of the first place, as far as there is room.
+        high: upper limit of the last place.
 
     >>> spread([0.2, 0.5, 0.5], 0.1)
     [0.2, 0.45, 0.55]

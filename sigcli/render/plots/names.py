@@ -29,12 +29,12 @@ class Mark:
     """A point with an upright interval, to be named.
 
     Args:
-        name: of the point.
+        name: name of the point.
         x: its place.
         y: its place.
         low: lower end of its interval.
         high: upper end of its interval.
-        colour: of its name.
+        colour: colour of its name.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Place:
     """Where a name stands.
 
     Args:
-        mark: whose name it is.
-        right: of the name's middle from its point, in points.
+        mark: the mark whose name it is.
+        right: offset of the name's middle from its point, in points.
         up: the same.
         leader: whether a line leads to the point, since it stands far away.
         cost: what it covers, 0 where nothing.
@@ -68,7 +68,7 @@ def plan_names(axis: Axes, marks: Sequence[Mark], *, size: tuple[float, float]) 
     """Where each mark's name covers the least of points, intervals, other names and their leaders.
 
     Args:
-        axis: whose scales and limits are set.
+        axis: the axis whose scales and limits are set.
         marks: to name.
         size: about the width and height of the axes in inches.
     """

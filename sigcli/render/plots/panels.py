@@ -81,7 +81,7 @@ def panels(
         count: number of panels.
         size: width and height of one panel in inches.
         columns: panels in a row.
-        title: over all of them.
+        title: title over all of them.
     """
     columns = min(columns, count)
     rows = -(-count // columns)

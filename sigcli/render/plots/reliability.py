@@ -1,4 +1,4 @@
-"""The reliability diagram: does the model's confidence mean what it says?"""
+"""The reliability diagram: does the model's confidence match its accuracy?"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_reliability(found: Reliability, path: Path) -> None:
 
 
 def _bins(axis: Axes, found: Reliability, middle: np.ndarray, width: float) -> None:
-    """Bars of the accuracy; hatched from there to the mean confidence, whichever is higher, so that colours never mix."""
+    """Bars of the accuracy; hatched from there to the mean confidence, whichever is higher, so colours never mix."""
     full = found.count > 0
     accuracy, confidence = found.accuracy[full], found.confidence[full]
     axis.bar(middle[full], accuracy, width, color=_BAR, label="accuracy")

@@ -1,4 +1,4 @@
-"""The table of an evaluation: methods by metrics, and which is best as far as the images can tell."""
+"""The table of an evaluation: methods by metrics, and which is best as far as the images show."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def supported_best(rows: Sequence[Row], pairs: Sequence[Row]) -> set[tuple[str, 
     """(method, metric, imputation) that beat every other method by a paired interval that leaves out zero.
 
     Args:
-        rows: of `summary.csv`, one for each method, metric and imputation.
-        pairs: of `summary.csv`, the differences; one over fewer than `FEWEST` images decides nothing.
+        rows: rows of `summary.csv`, one for each method, metric and imputation.
+        pairs: rows of `summary.csv` with the differences; one over fewer than `FEWEST` images decides nothing.
     """
     best = set()
     for row in rows:
@@ -106,7 +106,7 @@ def _cell(axis: Axes, x: float, y: float, row: Row | None, *, strong: bool, coun
 
 
 def _number(value: float) -> str:
-    """Three places, or three figures where these would say nothing.
+    """Three decimals, or three significant digits where these would say nothing.
 
     >>> _number(0.0), _number(-0.25), _number(1.234e-5), _number(123456.0)
     ('0.000', '-0.250', '1.23e-05', '1.23e+05')
