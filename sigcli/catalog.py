@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -51,8 +52,17 @@ class Entry:
         return _keyword_only(self.options_class or self.load())
 
     def description(self) -> str:
-        """What the entry does: the docstring of its dataclass of options, or of its function."""
-        return inspect.getdoc(self.options_class or self.load()) or ""
+        """What the entry does: the docstring of its dataclass of options, or of its function without what code passes."""
+        text = inspect.getdoc(self.options_class or self.load()) or ""
+        given = re.findall(r"^    (\w+): ", text, re.M)
+        for name in given:
+            if name in _PASSED:
+                text = re.sub(rf"^    {name}: .*\n(?:      +.*\n)*", "", text, flags=re.M)
+        return re.sub(r"^Args:\n(?=\n|\Z)\n?", "", text, flags=re.M)
+
+
+_PASSED = ("subject", "passes", "case", "argument", "explain", "model", "classes")
+"""What functions of the catalogues are called with, which no user types."""
 
 
 @cache

@@ -57,6 +57,7 @@ class Option:
     kept: bool = False
     argument: bool = False
     command_line: bool = True
+    choices: tuple[str, ...] = ()
     was: tuple[str, ...] = ()
 
 
@@ -148,6 +149,14 @@ def renamed(options: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
     return {now.get(name, name): value for name, value in given.items()}
 
 
+def check_choices(options: Options) -> None:
+    """Raise UsageError for an option that is none of its choices."""
+    for name, (known, _) in table(type(options)).items():
+        value = getattr(options, name)
+        if known.choices and value not in known.choices:
+            raise unknown(f"value of {known.flags[0]}", str(value), known.choices)
+
+
 class Door(Generic[P, O, R]):
     """A command as a Python function: `do(options, listener)`, or `do(…)` with the options as arguments.
 
@@ -173,6 +182,7 @@ class Door(Generic[P, O, R]):
     def __call__(self, *arguments: Any, **options: Any) -> R:
         """Carry out the command."""
         if arguments and isinstance(arguments[0], Options):
+            check_choices(arguments[0])
             return self.function(*_with_listener(*arguments, **options))  # type: ignore[arg-type]
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
@@ -182,7 +192,9 @@ class Door(Generic[P, O, R]):
         for name in options:
             if name not in known:
                 raise unknown(f"option of {self.__name__}", name, known)
-        return self.function(self.options(*arguments, **options), SILENT)
+        made = self.options(*arguments, **options)
+        check_choices(made)
+        return self.function(made, SILENT)
 
     def __repr__(self) -> str:
         return f"<function sigcli.{self.__name__}>"

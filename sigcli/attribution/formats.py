@@ -1,7 +1,8 @@
 """Output formats: what a run writes for each explanation. A table of text; the functions draw and write when they are used.
 
 A writer is a function of (folder, page) that writes files whose names begin with `page.item.name`, and returns these names.
-Adding a format is one such function and one line here.
+Adding a format is one such function and one line here. Every format that suits a sample is written; one that is added later
+is written for explanations made from then on, and pictures also when a run is resumed.
 
 Properties:
     of: kinds of samples that it is for: picture, pair, array.
@@ -43,6 +44,12 @@ FORMATS = Catalog(
         ),
     ],
 )  # fmt: skip
+
+
+def drawn() -> tuple[str, ...]:
+    """What follows the name of a method in the names of pictures, which are drawn anew where only the drawing changed."""
+    of_pictures = (entry.properties["endings"] for entry in FORMATS.values() if entry.properties["drawn"])
+    return tuple(dict.fromkeys(end for each in of_pictures for end in each))
 
 
 def endings() -> tuple[str, ...]:

@@ -74,7 +74,13 @@ class ModelOptions(NetworkOptions, ComputeOptions):
         None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
-    precision: str = option("fp32", "Precision of the model: fp32, tf32, bf16 or fp16.", panel=COMPUTE, kept=True)
+    precision: str = option(
+        "fp32",
+        "Precision of the model: fp32, tf32, bf16 or fp16.",
+        panel=COMPUTE,
+        choices=("fp32", "tf32", "bf16", "fp16"),
+        kept=True,
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -122,7 +128,8 @@ class MethodOptions(ModelOptions):
         panel=METHOD, kind=str, shown=False, metavar="AREA", kept=True,
     )  # fmt: skip
     completeness_check: str = option(
-        "sampled", "End points that the completeness check evaluates: sampled (cheap) or all.", panel=COMPUTE,
+        "sampled", "End points that the completeness check evaluates: sampled (cheap) or all.",
+        panel=COMPUTE, choices=("sampled", "all"),
         was=("--check",),
     )  # fmt: skip
 
@@ -139,7 +146,10 @@ class RunOptions(MethodOptions, ResumeOptions):
         None, "Blur the maps in pictures by this many pixels; 0 for none. Arrays stay raw.", panel=OUTPUT, shown=False
     )
     signs: str = option(
-        "together", "together, or apart: also draw positive and negative values separately.", panel=OUTPUT
+        "together",
+        "together, or apart: also draw positive and negative values separately.",
+        panel=OUTPUT,
+        choices=("together", "apart"),
     )
 
 

@@ -15,6 +15,7 @@ from ..methods import METHODS
 from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
 from ..metrics import METRICS
+from ..options import check_choices
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -23,8 +24,6 @@ Methods = str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | Mappin
 """Names of methods, functions, or a mapping of names to either."""
 Target = int | tuple[str, int]
 """A class index, or ("top", K)."""
-CHECKS = ("sampled", "all")
-SIGNS = ("together", "apart")
 _LARGEST = 4096
 
 
@@ -257,10 +256,7 @@ def check_values(options: RunOptions) -> None:
     for name, size in (("resize", options.resize), ("crop", options.crop)):
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    if options.completeness_check not in CHECKS:
-        raise UsageError("unknown completeness check", given=options.completeness_check, allowed=" or ".join(CHECKS))
-    if options.signs not in SIGNS:
-        raise unknown("value of --signs", options.signs, SIGNS)
+    check_choices(options)
 
 
 def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_n
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from .drawing import Drawing
-from .formats import endings
+from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
 from .options import RunOptions
 from .samples import Pictures, samples_of
@@ -90,12 +90,18 @@ class Session:
         return len(self.paths) * len(self.methods) * count
 
 
-def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = None) -> Session:
+def prepare(
+    options: RunOptions,
+    *,
+    verify: Callable[[Model], None] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Session:
     """Check everything that can be checked, load the model and open the run folder.
 
     Args:
         options: options of the run.
         verify: called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
+        facts: more that the values depend on, for the manifest: another value is another run.
 
     Raises:
         UsageError: an option that cannot be used.
@@ -114,7 +120,7 @@ def prepare(options: RunOptions, *, verify: Callable[[Model], None] | None = Non
     target = samples.target(model)
     if verify is not None:
         verify(model)
-    run = _opened(options, samples, model, chosen, scorer) if _writes(options, samples) else None
+    run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
     return Session(
         samples, model, chosen, scorer, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
@@ -131,13 +137,17 @@ def _writes(options: RunOptions, samples: Pictures) -> bool:
     return options.out is not None or not any(isinstance(one, Given) for one in samples.sources)
 
 
-def _opened(options: RunOptions, samples: Pictures, model: Model, methods: list[Chosen], scorer: Any) -> RunFolder:
-    spec = spec_of(options, samples, model, methods, scorer)
+def _opened(
+    options: RunOptions, samples: Pictures, model: Model, methods: list[Chosen], scorer: Any, facts: Mapping[str, Any]
+) -> RunFolder:
+    spec = {**spec_of(options, samples, model, methods, scorer), **facts}
     manifest = manifest_of(spec, options, samples, model)
     out, resume = options.out, options.resume
     folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
     names = run_names(samples.sources)
-    return open_run(folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings())
+    return open_run(
+        folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn()
+    )
 
 
 def _batch_size(scorer: Score, model: Model) -> int:

@@ -109,6 +109,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         drawing.signs,
         seen.ends,
         item.content,
+        [entry.name for entry in FORMATS.values() if entry.properties["drawn"] and seen.kind in entry.properties["of"]],
     )
 
 

@@ -1,4 +1,6 @@
-"""Single baselines: `(subject, argument) -> (C, H, W)` in the model's input space.
+"""Single baselines: `(subject, argument) -> (C, H, W)` in the model's input space, for any number of channels C.
+
+The argument is the text after the name and a colon, as in "blur:3"; None or the property `default` where there is none.
 
 [SIG] section V compares zero, mean and random; [ICG] section 3 and Sturmfels, Lundberg, Lee 2020 ("Visualizing the impact
 of feature attribution baselines") add the constant, blur, uniform, maximum-distance and Gaussian ones.

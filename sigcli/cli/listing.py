@@ -131,7 +131,9 @@ def _details(entry: Entry) -> dict[str, object]:
     }
     heading = f"{entry.name}: {entry.summary}\n"
     owner = f"{entry.name}." if entry in METRICS.values() else ""  # a bare name is an option of the methods
-    if entry.options_class is None:
+    if entry in BASELINES.values():  # what follows its name is no option
+        lines = []
+    elif entry.options_class is None:
         lines = [f"  --set {owner}{name}={known['default']}   ({known['type']})" for name, known in options.items()]
     else:
         lines = [_line(name, known, field.default) for name, (known, field) in options_of(entry.options_class).items()]

@@ -16,7 +16,7 @@ from PIL import Image
 from .. import draws
 from ..attribution.explanation import Explanation
 from ..attribution.session import Session
-from ..errors import ImageError, SigError, UsageError, unknown
+from ..errors import ImageError, SigError, UsageError
 from ..inputs.given import Source, listed
 from ..inputs.images import find_images, read_image
 from ..inputs.picture import Picture
@@ -36,7 +36,6 @@ from .tables import Row
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
 """Tables and figures of the benchmark, besides those of the evaluation."""
-TIMINGS = ("alone", "shared")
 _HALVINGS = 3
 
 
@@ -94,8 +93,6 @@ def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchma
         ModelError: a model that cannot be loaded or is not a differentiable classifier.
         OutputError: a run folder that cannot be written or holds another run.
     """
-    if options.timing not in TIMINGS:
-        raise unknown("timing", options.timing, TIMINGS)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), FILES, overwrite=options.overwrite)
     found = find_images(listed(sample_images() if options.images is None else options.images))

@@ -65,4 +65,5 @@ class BenchmarkOptions(MeasureOptions):
         "alone",
         "alone: time each explanation in its own batches. shared: divide the time of shared batches, which is faster.",
         panel="Benchmark",
+        choices=("alone", "shared"),
     )

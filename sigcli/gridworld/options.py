@@ -34,6 +34,7 @@ class GridworldOptions(DeviceOptions, FolderOptions):
         "equal: the same number of evaluations for all. paper: as in [SIG] Table 2, SIG from N coalitions of the fraction "
         "Q, 50 steps on each path.",
         panel=GAME,
+        choices=("equal", "paper"),
     )
     steps: int = option(4000, "Training steps of the networks.", panel=GAME)
     device: str = option("auto", "auto, cpu or cuda; auto is the CPU, since the networks are tiny.", panel=COMPUTE)

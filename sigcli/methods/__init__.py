@@ -4,14 +4,14 @@ Properties:
     kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
         `(passes, subject, *, options) -> Attribution` that runs the model itself (see `sigcli.engine.passes`).
     needs: what it needs of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
-    cost: passes of the model, in terms of the options.
+    cost: passes of the model, in terms of the options; "0" where the model is not asked.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
     sampled: random draws, hence a standard error, unless `stderr` is False.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are not pictures.
-    unit: the values' unit in words where it is neither.
+    unit: the values' unit in words, where it is neither the score's nor per unit of input.
     certainty: True where the model must be certainty-aware; values are then (1, H, W).
     only: "linear" or "max" where it explains scores of that kind alone and refuses others.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.

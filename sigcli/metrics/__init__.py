@@ -59,7 +59,7 @@ def _entry(  # noqa: PLR0917
         "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_),
     }  # fmt: skip
-    return Entry(name, target if "." in target else f"metrics.{target}", summary + direction, properties, aliases)
+    return Entry(name, f"metrics.{target}", summary + direction, properties, aliases)
 
 
 METRICS = Catalog(
@@ -130,10 +130,10 @@ METRICS = Catalog(
         _entry("calibration-error", "classifier:calibration_error",
                "expected calibration error, 15 bins; reported with --labels [Guo 2017]", "model", "probability", False,
                aliases=("ece",), takes=("confidence", "right")),
-        _entry("information-absence", "metrics.certainty:information_absence",
+        _entry("information-absence", "certainty:information_absence",
                "mean change of the prediction at certainty 0, in total variation [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "head", "size")),
-        _entry("neutrality", "metrics.certainty:neutrality",
+        _entry("neutrality", "certainty:neutrality",
                "largest difference between the prediction at certainty 0 and the class frequencies [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",

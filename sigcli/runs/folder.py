@@ -87,7 +87,8 @@ __all__ = [
 ]  # fmt: skip
 
 _SHOWN = 3
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".pdf")
+PICTURES = (".png",)
+"""Endings of pictures, unless told otherwise."""
 Order = Callable[[Mapping[str, str]], Any]
 """Where a row belongs, by its image, method and target."""
 Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
@@ -105,6 +106,7 @@ class RunFolder:
         again: all is made anew, and the table of before stands until the run ends.
         notes: what the user must know of the folder's state.
         lock: held until the run ends.
+        pictures: endings of files that are pictures.
     """
 
     path: Path
@@ -113,6 +115,7 @@ class RunFolder:
     again: bool = False
     notes: list[str] = field(default_factory=list)
     lock: FolderLock | None = None
+    pictures: tuple[str, ...] = PICTURES
     _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     _done: set[Key] = field(default_factory=set)
     _sheets: set[str] = field(default_factory=set)
@@ -172,10 +175,9 @@ class RunFolder:
         """Whether the pictures of an item are those that would be drawn now, and as they were written."""
         return entry.drawn == of and self.ledger.whole(entry, self.is_picture)
 
-    @staticmethod
-    def is_picture(name: str) -> bool:
+    def is_picture(self, name: str) -> bool:
         """Whether a file is a picture, which may be drawn anew, and not what was computed."""
-        return name.endswith(PICTURES)
+        return name.endswith(self.pictures)
 
     def sheet_stands(self, name: str, of: str | None) -> bool:
         """Whether a sheet is there as it was written and, where `of` is given, as it would be drawn now."""
@@ -251,6 +253,7 @@ def open_run(
     overwrite: bool = False,
     images: Sequence[tuple[str, str]] = (),
     endings: Sequence[str] = ENDINGS,
+    pictures: Sequence[str] = PICTURES,
 ) -> RunFolder:
     """Make the folder of a run, or open it to go on with it or to make it anew.
 
@@ -261,6 +264,7 @@ def open_run(
         overwrite: replace another run.
         images: (name, folder) of each image.
         endings: what follows the name of a method in the names of its files.
+        pictures: those of them that are pictures.
 
     Raises:
         OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
@@ -284,7 +288,7 @@ def open_run(
     except BaseException:
         lock.release()
         raise
-    run.lock = lock
+    run.lock, run.pictures = lock, tuple(pictures)
     return run
 
 

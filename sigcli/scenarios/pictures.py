@@ -87,7 +87,9 @@ class RunComparison(PictureComparison[R]):
         """Train, open the run, and score its explanations."""
         with unclaimed(self.folder, self.networks):
             self.train()
-            self.session = prepare(ExplainOptions(**{**self.given(), **self.run_options()}))
+            self.session = prepare(
+                ExplainOptions(**{**self.given(), **self.run_options()}), facts={"scenario": self.spec()}
+            )
         take(self.folder, self.files, made=self.networks)
         self.score(self.maps_of(self.session))
 

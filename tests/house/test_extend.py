@@ -150,3 +150,27 @@ def net():
     """A network for the fake model source."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+
+def thumbnail(base: Path, page):
+    """The map as a TIFF."""
+    name = f"{page.item.name}.tif"
+    page.heatmap().save(base / name)
+    return [name]
+
+
+def test_a_drawn_format_is_drawn_anew_and_not_computed_anew(extend, tmp_path):
+    sys.modules["sigcli.fake"].thumbnail = thumbnail
+    out, command = tmp_path / "o", ["explain", STAR, "--method", "gradient", "--out", str(tmp_path / "o")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    extend(
+        FORMATS, Entry("tiff", "fake:thumbnail", "a TIFF", {"of": ("picture",), "drawn": True, "endings": (".tif",)})
+    )
+    file, array = out / "star" / "gradient.tif", out / "star" / "gradient.npy"
+    before = array.stat().st_mtime_ns
+    for _ in range(2):  # a format that was added later, and a picture that was lost
+        done = CliRunner().invoke(app, [*command, "--resume"])
+        assert done.exit_code == 0
+        assert "made again" not in done.output
+        assert array.stat().st_mtime_ns == before
+        file.unlink()

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from sigcli.attribution.formats import FORMATS
 from sigcli.baselines import BASELINES
 from sigcli.gridworld import ESTIMATORS
 from sigcli.methods import METHODS
@@ -17,6 +18,7 @@ from repository import ROOT
 
 PACKAGE = ROOT / "sigcli"
 CATALOGUES = {
+    "attribution": FORMATS,
     "baselines": BASELINES,
     "gridworld": ESTIMATORS,
     "methods": METHODS,

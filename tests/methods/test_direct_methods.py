@@ -73,7 +73,7 @@ def test_shape_type_and_score(name):
     assert torch.isfinite(found.values).all()
     assert found.values.abs().sum() > 0
     assert not found.values.requires_grad
-    assert found.gradient_evaluations > 0
+    assert (found.gradient_evaluations > 0) == (METHODS[name].properties["cost"] != "0")
     assert found.seconds > 0
     assert found.score == pytest.approx(float(net(who.x[None])[0, who.target]))
     properties = METHODS[name].properties
