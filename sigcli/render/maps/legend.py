@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from .colours import HALF, diverging
-from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_blocks, draw_lines, line_height, text_widths, wrapped
+from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_lines, line_height, text_widths, wrapped
 from .paint import scale_strip
 
 STRIP, TICK = 16, 5
@@ -114,10 +114,11 @@ def colour_bar(
     below = wrapped([Line(notes, SMALL, GREY)], width) if notes else []
     words_top = _BODY_LINE * len(above)
     strip_top = words_top + _BODY_LINE * signed + 3
-    height = strip_top + STRIP + TICK + 2 + _SMALL_LINE * (1 + len(below)) + (4 if below else 0)
-    page = blank(width, height)
-    draw_blocks(page, [((0, 0), above), ((0, height - _SMALL_LINE * len(below)), below)], width)
-    words = [((0, words_top), against), ((width - right_width, words_top), in_favour)] if signed else []
+    notes_top = strip_top + STRIP + TICK + 2 + _SMALL_LINE + (4 if below else 0)
+    page = blank(width, notes_top + _SMALL_LINE * len(below))
+    words = [((0, _BODY_LINE * row), line) for row, line in enumerate(above)]
+    words += [((0, notes_top + _SMALL_LINE * row), line) for row, line in enumerate(below)]
+    words += [((0, words_top), against), ((width - right_width, words_top), in_favour)] if signed else []
     words += [((unit_left, words_top), Line(label, BODY))] if shared else []
     ticks = _ticks(limit, width, signed)
     inset = max(tick.width for tick in ticks) // 2 + 1  # the numbers at the ends stand under the ends
