@@ -135,7 +135,7 @@ def test_distance_follows_the_expression_and_not_the_person():
 
 def test_damaged_weights_are_named(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ModelError, match="expression network"):
+    with pytest.raises(ModelError, match="network 'expression'"):
         load(tmp_path / "bad.safetensors")
     with pytest.raises(ModelError, match="no random weights"):
         load_model("expression", weights="none", pair=True)

@@ -177,5 +177,5 @@ class TestWeights:
     def test_of_another_network(self, tmp_path, metadata):
         other = tmp_path / "other.safetensors"
         save_file({"weight": torch.zeros(2)}, other, metadata=metadata)
-        with pytest.raises(ModelError, match="weights of the bundled network"):
+        with pytest.raises(ModelError, match="weights of the network 'shapes'"):
             model.load(other)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .weights import read_bundled
+from sigcli.models.networks.weights import read_bundled
 
 SIZE = 96
 MEAN = (0.5, 0.5, 0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .weights import read_bundled
+from sigcli.models.networks.weights import read_bundled
 
 SIZE = 128
 MEAN = (0.5, 0.5, 0.5)
