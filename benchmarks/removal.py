@@ -20,8 +20,10 @@ from common import REAL, machine, model, report
 
 from sigcli.attribution.decoding import run_names
 from sigcli.engine.allocator import keep_freed_memory
-from sigcli.evaluation.evaluate import carry_out, prepare_evaluation
+from sigcli.evaluation.evaluate import carry_out
 from sigcli.evaluation.measure import BATCH
+from sigcli.evaluation.options import EvaluateOptions
+from sigcli.evaluation.prepare import prepare_evaluation
 from sigcli.inputs.images import find_images
 from sigcli.runs.folder import save_array
 from sigcli.scores.classifier import ClassScore
@@ -44,10 +46,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         arrays = Path(place, "arrays")
         _make_arrays(paths, arrays, args.methods)
-        prepared = prepare_evaluation(
-            [str(path) for path in paths], model=args.network, weights=str(weights) if weights.exists() else "none",
+        prepared = prepare_evaluation(EvaluateOptions(
+            paths, model=args.network, weights=str(weights) if weights.exists() else "none",
             metric=METRICS, attributions=arrays, out=Path(place, "out"), device=args.device, target=0, pictures=False,
-        )  # fmt: skip
+        ))  # fmt: skip
         scorer = ClassScore(model(args.network, args.device).module, "logit", "fp32")
         ready = torch.rand(BATCH, 3, 224, 224, device=args.device)
         forwards = len(paths) * args.methods * 3 * 51
