@@ -9,7 +9,7 @@ No torch is imported here: `sig --help` stays fast. Types of options are real ob
 
 import dataclasses
 import inspect
-import re
+import types
 import typing
 import warnings
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 from .errors import UsageError, unknown
 from .listener import SILENT, Listener
 
+_LONGEST = 60
 P = ParamSpec("P")
 O = TypeVar("O", bound="Options")  # noqa: E741
 R = TypeVar("R")
@@ -111,7 +112,7 @@ class Options:
         return {name: getattr(self, name) for name, (one, _) in table(type(self)).items() if one.kept}
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.given.items())
+        given = ", ".join(f"{name}={short(value)}" for name, value in self.given.items())
         return f"{type(self).__name__}({given})"
 
 
@@ -149,12 +150,57 @@ def renamed(options: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
     return {now.get(name, name): value for name, value in given.items()}
 
 
-def check_choices(options: Options) -> None:
-    """Raise UsageError for an option that is none of its choices."""
-    for name, (known, _) in table(type(options)).items():
-        value = getattr(options, name)
-        if known.choices and value not in known.choices:
+def checked(options: O) -> O:
+    """The same options, texts read as the command line reads them.
+
+    Raises:
+        UsageError: an option of the wrong type, or that is none of its choices.
+    """
+    return options.but(**read_options(type(options), options.given))
+
+
+def read_options(kind: type[Options], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options by name as their dataclass takes them, texts read as the command line reads them.
+
+    Raises:
+        UsageError: no such option, one of the wrong type, or one that is none of its choices.
+    """
+    read: dict[str, Any] = {}
+    for name, value in given.items():
+        known, one = table(kind)[name]
+        read[name] = _read(name, known, one, value)
+        if known.choices and read[name] not in known.choices:
             raise unknown(f"value of {known.flags[0]}", str(value), known.choices)
+    return read
+
+
+def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> Any:
+    """A value of the option's type, from a text where the command line would read one."""
+    kinds: tuple[Any, ...] = (one.type,)
+    if typing.get_origin(one.type) in (typing.Union, types.UnionType):
+        kinds = typing.get_args(one.type)
+    if known.read is not None and isinstance(value, str) and str not in kinds:
+        return known.read([value] if known.kind == list[str] else value)
+    if known.read is not None and tuple[float, ...] in kinds and isinstance(value, (int, float)):
+        return (float(value),)
+    plain: tuple[Any, ...] = tuple(typing.get_origin(kind) or kind for kind in kinds)
+    if not all(
+        isinstance(kind, type) and kind is not Any for kind in plain
+    ):  # networks, tensors: asked where they are used
+        return value
+    accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
+    if isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain):
+        return value
+    raise UsageError(f"the option {name} has the wrong type", given=short(value), allowed=type_text(one.type))
+
+
+def short(value: Any) -> str:
+    """A value in a few words."""
+    shape = getattr(value, "shape", None)
+    if shape is not None:
+        return f"<{type(value).__name__} {tuple(shape)}>"
+    text = repr(value)
+    return text if len(text) <= _LONGEST and "\n" not in text else f"<{type(value).__name__}>"
 
 
 class Door(Generic[P, O, R]):
@@ -182,8 +228,8 @@ class Door(Generic[P, O, R]):
     def __call__(self, *arguments: Any, **options: Any) -> R:
         """Carry out the command."""
         if arguments and isinstance(arguments[0], Options):
-            check_choices(arguments[0])
-            return self.function(*_with_listener(*arguments, **options))  # type: ignore[arg-type]
+            return self.function(*self._together(*arguments, **options))
+        listener = options.pop("listener", SILENT)
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
         for old in before.keys() - options.keys():
@@ -192,16 +238,27 @@ class Door(Generic[P, O, R]):
         for name in options:
             if name not in known:
                 raise unknown(f"option of {self.__name__}", name, known)
-        made = self.options(*arguments, **options)
-        check_choices(made)
-        return self.function(made, SILENT)
+        if len(arguments) > 1:
+            raise UsageError(f"{self.__name__} takes its options by name", given=short(arguments[1]))
+        made: Any = self.options
+        return self.function(made(*arguments, **read_options(made, options)), listener)
+
+    def _together(self, options: Any, listener: Listener = SILENT, /, **more: Any) -> tuple[O, Listener]:
+        """Options and listener, where an options object is given."""
+        listener = more.pop("listener", listener)
+        kind: Any = self.options
+        if more:
+            hint = f"Give all in one: options.but({next(iter(more))}=…)."
+            raise UsageError(
+                f"{self.__name__} takes an options object, or options by name", given=", ".join(more), hint=hint
+            )
+        if not isinstance(options, kind):
+            given, hint = type(options).__name__, f"Turn it into one: options.into({kind.__name__})."
+            raise UsageError(f"{self.__name__} takes {kind.__name__}", given=given, hint=hint)
+        return checked(options), listener
 
     def __repr__(self) -> str:
         return f"<function sigcli.{self.__name__}>"
-
-
-def _with_listener(options: Options, listener: Listener = SILENT) -> tuple[Options, Listener]:
-    return options, listener
 
 
 def door(options: Callable[P, O]) -> Callable[[Callable[[O, Listener], R]], Door[P, O, R]]:
@@ -220,11 +277,20 @@ def described(options: type[Options]) -> str:
 
 def type_text(kind: Any) -> str:
     """A type as a reader knows it."""
-    text = kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)
-    text = re.sub(
-        r"ForwardRef\('([^']*)'\)|Union\[(.*)\]", lambda found: found[1] or found[2], text.replace("typing.", "")
-    )
-    return re.sub(r"collections\.abc\.|pathlib\.", "", text).replace(", NoneType", " | None")
+    if kind is Any:
+        return "Any"
+    if isinstance(kind, str):
+        return kind
+    if isinstance(kind, typing.ForwardRef):
+        return kind.__forward_arg__
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Callable or getattr(origin, "__name__", "") == "Callable":
+        return "Callable"
+    if isinstance(kind, types.UnionType) or origin is typing.Union:
+        return " | ".join(dict.fromkeys(map(type_text, parts)))
+    name = "None" if kind is type(None) else getattr(origin or kind, "__name__", str(kind))
+    inside = ", ".join("…" if part is Ellipsis else type_text(part) for part in parts)
+    return f"{name}[{inside}]" if parts else name
 
 
 def numbers(name: str) -> Callable[[str | None], tuple[float, ...] | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,8 +155,17 @@ def _panel(item: Explanation, sigma: float) -> render.Panel:
     )  # fmt: skip
 
 
+def _with_values(item: Explanation) -> Explanation:
+    """An explanation of an earlier run with its array."""
+    if item.values is not None or not item.resumed or item.file is None or not item.file.is_file():
+        return item
+    values = np.load(item.file, allow_pickle=False)
+    return replace(item, values=values, players=item.players if item.sample is None else item.seen.players)
+
+
 def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
     """See `Explanation.plot`."""
+    item = _with_values(item)
     if item.status != "ok" or item.values is None:
         reason = item.error or "its values are not in memory"
         raise UsageError(f"the explanation of {item.image} by {item.method} cannot be plotted: {reason}")
@@ -165,7 +174,7 @@ def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
 
 def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.Image:
     """See `Explanations.plot`."""
-    every = [item for item in done_of(items) if item.values is not None]
+    every = [item for item in map(_with_values, done_of(items)) if item.values is not None]
     if not every:
         raise UsageError("no explanation can be plotted", hint="None succeeded, or their values are not in memory.")
     first = every[0]

@@ -13,7 +13,6 @@ import torch
 
 from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
-from ..models.loading import name_of
 from ..models.model import Model
 from ..names import portable
 from ..runs.ledger import digest_of_text
@@ -43,6 +42,8 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
     }
     if model.head.kind != "logits":
         spec["head"] = model.head.kind
+    if given := [one for one in samples.sources if isinstance(one, Given)]:  # whose names tell nothing of their content
+        spec["samples"] = digest_of_text(state_of(given))
     if any(chosen.uses_peers for chosen in methods):
         spec["references"] = digest_of_text(state_of(samples.compared))
     return spec | samples.spec()
@@ -81,7 +82,7 @@ def _named(sources: Sequence[Source]) -> list[str]:
 def _lasting(value: Any) -> Any:
     """An option as it holds from any folder: a file by its whole name, a network by its class."""
     if isinstance(value, torch.nn.Module):
-        return name_of(value)
+        return None  # it cannot be had again
     if isinstance(value, (str, Path)):
         return portable(os.path.abspath(value)) if Path(value).is_file() else str(value)
     return value

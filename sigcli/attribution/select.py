@@ -15,7 +15,7 @@ from ..methods import METHODS
 from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
 from ..metrics import METRICS
-from ..options import check_choices
+from ..options import checked
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -137,15 +137,22 @@ def choose_methods(method: Methods, settings: Mapping[str, Any], preset: str | N
 
 
 def _parted(method: Methods) -> tuple[list[str], dict[str, Entry]]:
-    """Texts that name methods, in order, and the functions among them by the names that stand for them in the texts."""
+    """Texts that name methods, in order, and the functions among them by the names that stand for them in the texts.
+
+    Raises:
+        UsageError: something that is neither, a name that cannot be one, or one that is taken.
+    """
     pairs = method.items() if isinstance(method, Mapping) else [("", one) for one in _listed(method)]
     texts: list[str] = []
     functions: dict[str, Entry] = {}
     for name, one in pairs:
-        if not callable(one):
+        if isinstance(one, str):
             texts.append(f"{name}={one}" if name else one)
             continue
-        own = name or getattr(one, "__name__", type(one).__name__).strip("<>")
+        if not callable(one) or isinstance(one, type):
+            allowed = "names, functions (model, inputs, targets) -> attributions, or a mapping of names to either"
+            raise UsageError("method cannot be used", given=f"a {type(one).__name__}", allowed=allowed)
+        own = _fit(name or getattr(one, "__name__", type(one).__name__).strip("<>"), "method")
         if own in METHODS or own in functions:
             what = "is already the name of a method" if own in METHODS else "names two functions"
             hint = "Name the function: method={'mine': function}."
@@ -165,9 +172,18 @@ def method_names(named: Methods) -> tuple[str, ...]:
     return tuple(alias or name for alias, name in _named(named))
 
 
+SHEET = "compare"
+"""What the sheet over all methods is called."""
+
+
 def _named(named: str | Sequence[str]) -> list[tuple[str, str]]:
     """(alias or empty, name in the catalogue) of every item."""
-    parts = [named] if isinstance(named, str) else list(named)
+    parts = [named] if isinstance(named, str) else list(named) if isinstance(named, Sequence) else [named]
+    wrong = next((part for part in parts if not isinstance(part, str)), None)
+    if wrong is not None or named is None:
+        raise UsageError(
+            "a name must be a text", given=f"a {type(wrong).__name__}", allowed="names, in a text or a list"
+        )
     items = [item.strip() for part in parts for item in part.split(",") if item.strip()]
     return [(alias.strip(), name.strip()) if equals else ("", alias) for alias, equals, name in map(_halves, items)]
 
@@ -207,11 +223,15 @@ def _alias(alias: str, name: str, catalog: Catalog, kind: str) -> str:
         return ""
     if alias in catalog:
         raise UsageError(f"'{alias}' is already the name of a {kind}", given=f"{alias}={name}")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_+-]{0,39}", alias):
-        raise UsageError(
-            f"'{alias}' cannot be the name of a {kind}", allowed="letters, digits, - + and _, at most 40 of them"
-        )
-    return alias
+    return _fit(alias, kind)
+
+
+def _fit(name: str, kind: str) -> str:
+    """A name that may be that of files and a cell of tables; raises UsageError where it may not."""
+    allowed = "letters, digits, - + and _, at most 40 of them"
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_+-]{0,39}", name) or name.casefold() == SHEET:
+        raise UsageError(f"'{name}' cannot be the name of a {kind}", allowed=f"{allowed}, and not '{SHEET}'")
+    return name
 
 
 def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
@@ -256,7 +276,7 @@ def check_values(options: RunOptions) -> None:
     for name, size in (("resize", options.resize), ("crop", options.crop)):
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
-    check_choices(options)
+    checked(options)
 
 
 def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> Target:

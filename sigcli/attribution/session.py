@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -93,14 +94,15 @@ class Session:
 def prepare(
     options: RunOptions,
     *,
-    verify: Callable[[Model], None] | None = None,
+    verify: Callable[[Model, Pictures], None] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Session:
     """Check everything that can be checked, load the model and open the run folder.
 
     Args:
         options: options of the run.
-        verify: called with the loaded model before the run folder is opened: what it raises leaves an earlier run as it was.
+        verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
+            earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
 
     Raises:
@@ -109,6 +111,7 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
+    options = _with_model(options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
     samples = samples_of(options)
@@ -119,7 +122,7 @@ def prepare(
     scorer = samples.scorer(model)
     target = samples.target(model)
     if verify is not None:
-        verify(model)
+        verify(model, samples)
     run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
     return Session(
         samples, model, chosen, scorer, target, options.seed,
@@ -127,6 +130,17 @@ def prepare(
         Drawing(options.smooth, options.pictures, options.signs), options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
     )  # fmt: skip
+
+
+def _with_model(options: RunOptions) -> RunOptions:
+    """The options with a model that can be loaded: a name, or a network."""
+    model: object = options.model
+    if isinstance(model, Path):
+        return options.but(model=str(model))
+    if not isinstance(model, (str, torch.nn.Module)):
+        allowed = "a name, a file or a torch.nn.Module; see 'sig list models'"
+        raise UsageError("model cannot be used", given=f"a {type(model).__name__}", allowed=allowed)
+    return options
 
 
 def _writes(options: RunOptions, samples: Pictures) -> bool:

@@ -7,7 +7,9 @@ import typer
 from .benchmark_images import images
 from .benchmark_scenario import app as scenario
 
-app = typer.Typer(no_args_is_help=True, help="Compare methods side by side, for a paper or a decision.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Compare methods side by side, for a paper or a decision."
+)
 app.command("images")(images)
 app.add_typer(scenario, name="scenario")
 

@@ -108,6 +108,10 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
         return options, None, None if arrays is None else Path(arrays)
     images, kept = loading(run)
     given = {**renamed(type(options), kept), "out": str(run), **options.given}
+    if given.get("model") is None:
+        raise UsageError(
+            "the run used a network in memory", given=run, hint="Name it: evaluate(folder, model=network)."
+        )
     return type(options)(**{**given, "images": images}), run, run
 
 
@@ -117,7 +121,9 @@ def _session(
     """Images, model and methods; and the names of the methods whose arrays are measured, None for all."""
     if arrays is None:
         wanted = options.into(ExplainOptions, method=options.method, settings=settings, write=True)
-        return prepare(wanted, verify=lambda model: _verified(model, metrics, options.labels)), None
+        return prepare(
+            wanted, verify=lambda model, samples: _verified(model, metrics, options.labels, len(samples.sources))
+        ), None
     if settings:
         raise UsageError("method options do not apply to existing arrays", given=", ".join(settings))
     only = method_names(options.method) if "method" in options.given else None
@@ -125,7 +131,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    _verified(session.model, metrics, options.labels)
+    _verified(session.model, metrics, options.labels, len(session.paths))
     return session, only
 
 
@@ -152,10 +158,12 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
-def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None) -> None:
+def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None, images: int) -> None:
     """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
     rehearse(metrics, model)
-    split_checks(model, metrics)
+    _, checks = split_checks(model, metrics)
+    if checks and images < 2:
+        raise UsageError(f"{checks[0].name} needs two images or more", given=f"{images} image")
     if labels is not None:
         _truth(Path(labels), model)
 

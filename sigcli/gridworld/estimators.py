@@ -6,7 +6,7 @@ An estimator is a function `(trial, budget) -> Estimate`. The budget counts eval
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,9 +102,6 @@ class Trial:
     def key(self) -> int:
         """Of this run's stream of draws."""
         return draws.stream(self.subject.seed, "game")
-
-
-Estimator = Callable[[Trial, int], Estimate]
 
 
 def follow(trial: Trial, plan: Plan, spent: int = 0) -> Estimate:

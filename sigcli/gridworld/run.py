@@ -186,6 +186,8 @@ def _curve(trained: Trained, budget: int, names: Sequence[str], listener: Listen
 def _texts(value: str | Sequence[str]) -> list[str]:
     """Names given as one text with commas or as a sequence, each once."""
     parts = value.split(",") if isinstance(value, str) else list(value)
+    if not all(isinstance(part, str) for part in parts):
+        raise UsageError("a name must be a text", given=repr(value), allowed="names, in a text or a list")
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 

@@ -45,8 +45,12 @@ Source = Path | Given
 """A file, or a sample in memory."""
 
 
-def listed(images: Any) -> list[str | Path | Given]:
+def listed(images: Any, word: str = "image") -> list[str | Path | Given]:
     """What was named or given, one by one: texts and paths as they are, samples in memory numbered in their order.
+
+    Args:
+        images: one or several of `ALLOWED`.
+        word: what the names of pictures in memory begin with; no file here has such a name.
 
     Raises:
         UsageError: something that is none of `ALLOWED`.
@@ -59,7 +63,9 @@ def listed(images: Any) -> list[str | Path | Given]:
             continue
         for pixels, array in _samples(one):
             number = 1 + sum(isinstance(other, Given) for other in found)
-            name = f"{'sample' if array else 'image'}-{number}"
+            name = f"{'sample' if array else word}-{number}"
+            while os.path.lexists(name):
+                name += "_"
             found.append(Given(name, Picture(Path(name), pixels, content_key(pixels)), array))
     return found
 
@@ -69,8 +75,8 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
     if isinstance(value, Image.Image):
         yield _picture(value), False
         return
-    tensor = type(value).__module__.partition(".")[0] == "torch"
-    values = value.detach().cpu().numpy() if tensor else value
+    tensor = hasattr(value, "detach") and hasattr(value, "numpy")
+    values = _array(value) if tensor else value
     if not isinstance(values, np.ndarray):
         raise UsageError("images cannot be used", given=f"a {type(value).__name__}", allowed=ALLOWED)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
@@ -89,6 +95,17 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
     raise UsageError("images cannot be used", given=_form(values, tensor=tensor), allowed=ALLOWED)
 
 
+def _array(tensor: Any) -> np.ndarray:
+    """A tensor as an array; of types that numpy does not have, as float32."""
+    try:
+        plain = tensor.detach().to_dense() if tensor.layout.__repr__() != "torch.strided" else tensor.detach()
+        plain = plain.resolve_conj().resolve_neg().cpu()
+        return plain.float().numpy() if plain.is_floating_point() and plain.element_size() < 4 else plain.numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        given = f"a tensor of {tensor.dtype}, shape {tuple(tensor.shape)}: {' '.join(str(error).split())}"
+        raise UsageError("images cannot be used", given=given, allowed=ALLOWED) from error
+
+
 def _form(values: np.ndarray, *, tensor: bool = False) -> str:
     return f"{'a tensor' if tensor else 'an array'} of {values.dtype}, shape {values.shape}"
 
@@ -98,6 +115,13 @@ def _picture(image: Image.Image) -> np.ndarray:
         return rgb(image, image.format)
     except ImageError as error:
         raise UsageError(error.what, given=f"a PIL image of mode {image.mode}", hint=error.hint) from error
+    except (ValueError, OSError) as error:
+        raise UsageError(f"a PIL image cannot be used: {error}", given=f"mode {image.mode}") from error
+
+
+def is_tensor(source: Source | None) -> bool:
+    """Whether a sample is the network's input already."""
+    return isinstance(source, Given) and not source.array and source.picture.pixels.dtype.kind == "f"
 
 
 def state_of(sources: Sequence[Source]) -> str:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
@@ -127,10 +128,11 @@ def _tasks(
     begun: Callable[[Job[T], Exception | None], None] | None,
 ) -> Iterator[Task | None]:
     """Tasks for the engine; None where nothing is under way there, and results are ready to be handed on."""
+    room = Batches(max(1, batch_size))
     for job in jobs:
         made: Task | Found = None
         if isinstance(job, Job):
-            make, failure = direct if is_direct(job.entry) else task, None
+            make, failure = partial(direct, room=room) if is_direct(job.entry) else task, None
             try:
                 made = make(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
             except Exception as error:
@@ -196,14 +198,15 @@ def direct(
     *,
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
+    room: Batches | None = None,
 ) -> Attribution:
-    """Explain one subject with a direct method; arguments as in `attributions`.
+    """Explain one subject with a direct method; arguments as in `attributions`, and `room`, the size that several share.
 
     Raises:
         AttributionError: the method cannot explain it with this model, the device runs out of memory, or the map is not
             finite.
     """
-    before, batches = time.perf_counter(), Batches(max(1, batch_size))
+    before, batches = time.perf_counter(), room or Batches(max(1, batch_size))
 
     def whole() -> Attribution:
         passes = Passes(scorer, batches, progress)

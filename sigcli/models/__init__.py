@@ -6,6 +6,7 @@ Properties:
     arrays: the function that loads a network of arrays; None where the source has networks of pictures only.
     known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
         are read off the network.
+    pairs: its networks embed images, so a second image is needed.
     form: what is typed.
     example: an example of its use in a command.
 """
@@ -25,11 +26,13 @@ def _source(
     matches: str = "matches",
     arrays: str | None = None,
     known: bool = False,
+    pairs: bool = False,
 ) -> Entry:
     """A line of the table; functions are named within `models.sources`, the others within the module of the first."""
     module = f"models.sources.{target.partition(':')[0]}"
     properties = {
-        "matches": f"{module}:{matches}", "arrays": None if arrays is None else f"{module}:{arrays}", "known": known,
+        "pairs": pairs, "matches": f"{module}:{matches}", "known": known,
+        "arrays": None if arrays is None else f"{module}:{arrays}",
         "form": form, "example": f"--model {example}",
     }  # fmt: skip
     return Entry(name, f"models.sources.{target}", summary, properties)
@@ -45,7 +48,7 @@ MODELS = Catalog(
         _source(
             "expression", "bundled:load_expression",
             "the small bundled embedding of drawn faces, for pairs of them: what does a face express?",
-            matches="is_expression", known=True, form="expression", example="expression --partner other.png",
+            matches="is_expression", known=True, pairs=True, form="expression", example="expression --partner other.png",
         ),
         _source(
             "torchvision", "torchvision:load", "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",

@@ -11,7 +11,6 @@ from sigcli.errors import ModelError
 
 from .sources.weights import check_file
 
-_HEADER = re.compile(r"[\"']?[a-z_ ]*(index|id|class)[a-z_ ]*[\"']?\s*,", re.IGNORECASE)
 _FORMS = "one label per line, or lines of index,label"
 
 

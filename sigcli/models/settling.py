@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from sigcli.errors import ImageError, ModelError
-from sigcli.inputs.given import Given, Source
+from sigcli.inputs.given import Given, Source, is_tensor
 from sigcli.inputs.images import read_image
 
 from .checks import device_error, probe_images
@@ -57,7 +57,11 @@ def settle(
     for preset, notes in _candidates(shape, wishes, picture):
         made, fitted, reason = fit(module, _probe(preset, device))
         if reason is None:
-            return made, preset, (*notes, *_assumed(made, preset, shape, wishes, device), *fitted)
+            ready = is_tensor(picture) and preset.resize is None
+            assumed = _of_tensor(preset) if ready else _assumed(made, preset, shape, wishes, device)
+            if ready and (wishes.mean or wishes.std):
+                assumed = ()
+            return made, preset, (*notes, *assumed, *fitted)
         if (error := device_error(reason, device)) is not None:
             raise error
         reasons.append(f"{preset.channels}×{'×'.join(map(str, preset.size or ()))}: {reason}")
@@ -69,8 +73,8 @@ def settle(
 
 
 def _candidates(shape: Shape, wishes: Wishes, picture: Source | None) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
-    given = picture.picture.pixels if isinstance(picture, Given) else None
-    if given is not None and given.dtype.kind == "f" and given.shape[0] in _USUAL:  # the network's input itself
+    given = picture.picture.pixels if isinstance(picture, Given) and is_tensor(picture) else None
+    if given is not None and given.shape[0] in _USUAL:
         usual = _USUAL[given.shape[0]]
         yield adapt(Preprocess(None, (given.shape[1], given.shape[2]), usual.mean, usual.std), wishes)
         return
@@ -129,8 +133,16 @@ def _assumed(
         if refusal(module, _probe(grey, device)) is not None:
             return ()
         return ("the network takes grey and colour input: colour is used, with the one mean and std for each channel",)
+    change = "--image-size, --resize, --crop, --mean and --std change that"
+    return (f"{kind} input prepared with {describe(preset)} ({change})",)
+
+
+def _of_tensor(preset: Preprocess) -> tuple[str, ...]:
+    """What is assumed of a tensor that is the network's input already."""
+    black, mean, std = float(preset.low.min()), f"{preset.mean[0]:g}, …", f"{preset.std[0]:g}, …"
     return (
-        f"{kind} input prepared with {describe(preset)} (--image-size, --resize, --crop, --mean and --std change that)",
+        f"tensors are used as they are, and taken as normalised with mean {mean} and std {std}, so black is {black:.2f}: "
+        "mean=0, std=1 for tensors in 0..1",
     )
 
 

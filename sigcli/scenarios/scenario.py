@@ -12,7 +12,7 @@ from PIL import Image
 
 from ..errors import UsageError
 from ..listener import SILENT, Listener
-from ..options import METHOD, Options, check_choices, flags, table
+from ..options import METHOD, Options, checked, flags, table
 from ..render.shown import through_file
 from ..runs.folder import save_table
 from . import SCENARIOS
@@ -159,8 +159,7 @@ def run_scenario(name: str, options: Options | None = None, listener: Listener =
         options = kind(**given)
     elif given or not isinstance(options, kind):
         raise TypeError(f"the scenario {name} takes {kind.__name__}, or options by name")
-    check_choices(options)
-    return entry.load()(entry.name, options, listener).run()
+    return entry.load()(entry.name, checked(options), listener).run()
 
 
 def unknown_option(name: str, option: str, kind: type[Options]) -> UsageError:

@@ -171,7 +171,10 @@ class Partners:
 
     def name(self, index: int) -> str:
         """Its file's name, with its folder where there are several, which have the names of the first images."""
-        path = Path(self.paths[index])
+        given = self.paths[index]
+        if isinstance(given, Given):
+            return given.name
+        path = Path(given)
         return escaped(path.name if len(self.paths) == 1 else f"{path.absolute().parent.name}/{path.name}")
 
     def digest(self) -> str:
@@ -191,7 +194,14 @@ def find_partners(partner: Any, images: Sequence[Source]) -> tuple[Sequence[Sour
         UsageError: no such file, a pattern, or a folder without a second image for some of them.
     """
     if not isinstance(partner, (str, Path)):
-        return find_images(listed(partner)), [0] * len(images)
+        found = find_images(listed(partner, "partner"))
+        if len(found) not in (1, len(images)):
+            given, allowed = (
+                f"{len(found)} partners of {len(images)} images",
+                "one partner for all, or one for each image",
+            )
+            raise UsageError("images and partners do not go together", given=given, allowed=allowed)
+        return found, [0] * len(images) if len(found) == 1 else list(range(len(images)))
     path = Path(partner)
     if not path.is_dir():
         if not os.path.lexists(path) and any(mark in str(partner) for mark in "*?["):

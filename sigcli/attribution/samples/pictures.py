@@ -16,9 +16,10 @@ from ... import render
 from ...catalog import Entry
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
-from ...inputs.given import Given, Source, listed
+from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
 from ...inputs.picture import Picture
+from ...models import MODELS
 from ...models.loading import load_model
 from ...models.model import Model
 from ...models.wrappers.certainty import masked, shown, takes_none
@@ -116,8 +117,9 @@ class Pictures:
     def check(self) -> None:
         """Raise UsageError for options that do not suit these samples, as far as the command alone shows."""
         output, model = self.options.output, self.options.model
-        if output in DISTANCES or model == "expression":
-            what = f"output '{output}'" if output in DISTANCES else "the network 'expression' embeds faces and"
+        embeds = isinstance(model, str) and model in MODELS and MODELS[model].properties["pairs"]
+        if output in DISTANCES or embeds:
+            what = f"output '{output}'" if output in DISTANCES else f"the network '{model}' embeds images and"
             hint = "Name it with --partner FILE (--references are images for means and random baselines)."
             raise UsageError(f"{what} needs a second image", hint=hint)
 
@@ -132,10 +134,16 @@ class Pictures:
             ModelError, UsageError: it cannot be had, or does not suit samples or methods.
         """
         o = self.options
+        tensors = [one for one in self.sources if is_tensor(one)]
         loaded = load_model(
             o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
-            std=o.std, class_names=o.class_names, pair=self.pairs, picture=self.sources[0],
+            std=o.std, class_names=o.class_names, pair=self.pairs, picture=(tensors or self.sources)[0],
         )  # fmt: skip
+        if 0 < len(tensors) < len(self.sources) and loaded.preprocess.resize is None:
+            raise UsageError(
+                "pictures beside tensors need a network whose preprocessing is known",
+                hint="Explain them apart, or prepare the pictures yourself and give tensors.",
+            )
         for one in chosen:
             if one.entry.properties.get("certainty") and not loaded.certainty:
                 raise takes_none(f"the method {one.name}", loaded.name)
