@@ -118,7 +118,6 @@ def test_tensors_of_all_types(explain, form):
         {"method": 3}, {"seed": 1.5}, {"seed": None}, {"seed": True}, {"pictures": "no"}, {"batch_size": 2.5},
         {"batch_size": "none"}, {"mean": "a"}, {"settings": "a=1"},
     ],
-    ids=str,
 )  # fmt: skip
 def test_options_of_a_wrong_type_are_refused_before_anything_is_done(explain, options):
     with pytest.raises(UsageError):
