@@ -202,7 +202,8 @@ def _counting(network: nn.Module, passes: Passes) -> Iterator[None]:
         given = [one for one in (*inputs, *named.values()) if isinstance(one, (Tensor, np.ndarray)) and one.ndim]
         passes.spent(len(given[0]) if given else 1)
 
-    handle = network.register_forward_pre_hook(count, with_kwargs=True)
+    # By the class: scripted networks refuse it by name, but call such hooks as others do.
+    handle = nn.Module.register_forward_pre_hook(network, count, with_kwargs=True)
     try:
         yield
     finally:
@@ -237,6 +238,8 @@ def _tensor(found: Any, name: str) -> Tensor:
                 return dense.to(torch.float32, copy=True)
         else:
             array = np.asarray(found)
+            if array.dtype.kind not in "fiubc":
+                raise TypeError(f"{array.dtype} are no numbers")
             if array.dtype.kind != "c":
                 with np.errstate(over="ignore", invalid="ignore"):  # infinity is told of afterwards
                     return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
-import inspect
 import re
 import sys
 import sysconfig
@@ -66,23 +65,28 @@ _MADE_OF = {
 def _pieces(value: Any, seen: _Seen) -> Iterator[bytes]:
     """The bytes that identify a value."""
     yield type(value).__qualname__.encode()
-    if isinstance(value, _SIMPLE) and _installed(type(value)):
+    if _of_library(value, _SIMPLE):
         yield repr(value).encode(errors="surrogatepass")
         return
     if id(value) in seen:  # the class of a method that calls super(), a function that calls itself
         yield str(seen[id(value)][0]).encode()
         return
     seen[id(value)] = (len(seen), value)
-    if isinstance(value, (Tensor, np.ndarray)) and _installed(type(value)):
+    if _of_library(value, (Tensor, np.ndarray)):
         yield from _numbers(value)
     elif type(value) in (list, tuple, dict, OrderedDict):
-        for part in value.items() if isinstance(value, dict) else value:
+        for part in value.items() if hasattr(value, "items") else value:
             yield from _pieces(part, seen)
         yield b"end"
     elif type(value) in (set, frozenset):
         yield from sorted(b"".join(_pieces(one, dict(seen))) for one in value)
     else:
         yield from _code_pieces(value, seen)
+
+
+def _of_library(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether it is one of these and not of a class that a program derived from them, which may hold more."""
+    return isinstance(value, kinds) and _installed(type(value))
 
 
 def _numbers(value: Tensor | np.ndarray) -> Iterator[bytes]:

@@ -90,15 +90,14 @@ def given_network(network: nn.Module, weights: str | None) -> Source:
     try:
         own = copied(network)
     except Exception as error:  # foreign modules fail to be copied in ways of their own
-        raise ModelError(
-            f"the network cannot be copied: {one_line(error)}", given=name, hint=_uncopied(error)
-        ) from error
+        reason, hint = _uncopied(error)
+        raise ModelError(f"the network cannot be copied: {reason}", given=name, hint=hint) from error
     if weights is not None:
         load_into(own, read_state_dict(weights), weights, name)
     try:
         digest = _with_layers(hash_file(weights) if weights else hash_state(own.state_dict()), own)
     except Exception as error:  # as above; sparse and foreign tensors have no bytes
-        hint = "Give a network of ordinary (dense) tensors."
+        hint = "Give a network of ordinary (dense) tensors that can be printed."
         raise ModelError(f"the network cannot be fingerprinted: {one_line(error)}", given=name, hint=hint) from error
     return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest)
 
@@ -113,14 +112,12 @@ def _check_filled(network: nn.Module, name: str) -> None:
         raise ModelError("the network is on the meta device and has no weights", given=name, hint=hint)
 
 
-def _uncopied(error: Exception) -> str:
-    """What to do about a network that cannot be copied."""
-    if "deepcopy protocol" in str(error):
-        return (
-            "It holds the result of a computation: detach() it, and use torch.nn.utils.parametrizations.weight_norm "
-            "instead of torch.nn.utils.weight_norm."
-        )
-    return "Leave out of it what copy.deepcopy cannot copy (locks, open files, generators)."
+def _uncopied(error: Exception) -> tuple[str, str]:
+    """Why a network cannot be copied, and what to do about it."""
+    if "deepcopy protocol" not in str(error):
+        return one_line(error), "Leave out of it what copy.deepcopy cannot copy (locks, open files, generators)."
+    hint = "detach() it; for torch.nn.utils.weight_norm use torch.nn.utils.parametrizations.weight_norm instead."
+    return "a tensor among its attributes is the result of a computation", hint
 
 
 def _with_layers(digest: str, network: nn.Module) -> str:
