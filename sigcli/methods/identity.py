@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import logging
 import re
 import sys
 import sysconfig
@@ -13,7 +14,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ def source_of(function: Callable[..., Any]) -> str:
 
     It covers the code, its default arguments, and what the code refers to: cells of closures, globals, arguments of
     `functools.partial`, attributes and classes of instances. Numbers, texts, arrays and tensors count by value, other
-    functions of the program by what they are made of, and those of installed packages by name. With anything else (open
-    files, generators, foreign objects) no two functions are taken for the same, and a run is never resumed with it.
+    functions of the program by what they are made of, its modules by their files, and installed packages by name. With
+    anything else (open files, generators, foreign objects) no two functions are taken for the same, and a run is never
+    resumed with it.
     """
     digest = hashlib.blake2b(digest_size=8)
     try:
@@ -59,6 +61,9 @@ _MADE_OF = {
     types.MethodType: ("__func__", "__self__"),
     (staticmethod, classmethod): ("__func__",),
     property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+    functools._lru_cache_wrapper: ("__wrapped__",),
+    logging.Logger: ("name",),
 }
 
 
@@ -90,20 +95,21 @@ def _of_library(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _numbers(value: Tensor | np.ndarray) -> Iterator[bytes]:
-    try:
-        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, meta
-        raise _NotPlainError from error
-    if array.dtype.hasobject:
+    yield f"{value.dtype} {tuple(value.shape)}".encode()
+    if isinstance(value, Tensor):  # sparse ones, and those without data, raise here
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    if value.dtype.hasobject:
         raise _NotPlainError
-    yield f"{array.dtype} {array.shape}".encode()
-    yield array.tobytes()
+    yield value.tobytes()
 
 
 def _code_pieces(value: Any, seen: _Seen) -> Iterator[bytes]:
     """Those of what can be called, and of instances of a program's own classes."""
     if isinstance(value, types.ModuleType):
         yield value.__name__.encode()
+        file = getattr(value, "__file__", None)
+        if file is not None and not _installed(value):
+            yield Path(file).read_bytes()
     elif isinstance(value, (types.FunctionType, type, types.BuiltinFunctionType, np.ufunc)) and _installed(value):
         yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', value.__name__)}".encode()
     elif isinstance(value, types.FunctionType):
@@ -150,7 +156,7 @@ def _globals(code: types.CodeType) -> set[str]:
 
 def _installed(value: Any) -> bool:
     """Whether a function or class is of a package that was installed (or of this one), and not of the program."""
-    name = str(getattr(value, "__module__", "") or "")
+    name = value.__name__ if isinstance(value, types.ModuleType) else str(getattr(value, "__module__", "") or "")
     root, file = name.partition(".")[0], getattr(sys.modules.get(name), "__file__", None)
     if root in ("sigcli", *sys.stdlib_module_names, "builtins") and name != "__main__":
         return True

@@ -2,6 +2,9 @@
 
 import copy
 import functools
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -253,6 +256,28 @@ class Scaled:
         return self(model, inputs, targets)
 
 
+class Kept:
+    """Methods of several sorts, and one that asks the class above."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    @functools.cached_property
+    def doubled(self):
+        return 2 * self.factor
+
+    @property
+    def halved(self):
+        return self.doubled / 4
+
+    @classmethod
+    def of(cls, factor):
+        return cls(factor)
+
+    def __call__(self, model, inputs, targets):
+        return inputs * self.halved * np.shape(super().__repr__())
+
+
 class Module(nn.Module):
     def __init__(self, factor):
         super().__init__()
@@ -272,7 +297,9 @@ def nested(factor):
 
 MAKERS = [
     scaled, lambda factor: functools.partial(by, factor=factor), Scaled, lambda factor: Scaled(factor).explain, Module,
-    defaulted, nested, lambda factor: scaled(np.full(3, factor)), lambda factor: scaled(torch.full((3,), factor)),
+    defaulted, nested, Kept, lambda factor: Kept.of(factor).__call__, lambda factor: functools.lru_cache(scaled(factor)),
+    lambda factor: scaled(torch.full((3,), factor, dtype=torch.bfloat16)),
+    lambda factor: scaled(np.full(3, factor)), lambda factor: scaled(torch.full((3,), factor)),
     lambda factor: scaled({"a": [factor, "text"]}), lambda factor: scaled({factor, "text", "other"}),
 ]  # fmt: skip
 
@@ -295,6 +322,32 @@ def test_functions_are_told_apart_by_their_code_and_what_it_names(monkeypatch):
         exec(f"def f(model, inputs, targets):\n    return {text}", space)
         made[text] = source_of(space["f"])
     assert len(set(made.values())) == 3
+
+
+def test_a_module_of_the_program_counts_by_its_file(nets_here):
+    (nets_here / "nets.py").write_text("def scale(x):\n    return 2 * x\n")
+    import nets
+
+    function = lambda model, inputs, targets: nets.scale(inputs)  # noqa: E731
+    before = source_of(function)
+    assert source_of(function) == before
+    (nets_here / "nets.py").write_text("def scale(x):\n    return 3 * x\n")
+    assert source_of(function) != before
+
+
+def test_digests_are_the_same_in_another_process():
+    code = (
+        "from sigcli.methods.identity import source_of\n"
+        "def make(held):\n    return lambda model, inputs, targets: (inputs in {'p', 'q', 'r'}, held)\n"
+        "print(source_of(make({'a', 'b', 'c', 'd'})))"
+    )
+    found = set()
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert "not identified" not in found.pop()
 
 
 FACTOR = 2

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import sigcli
-from sigcli.errors import ModelError
+from sigcli.errors import ModelError, SigError
 from sigcli.models.fold import freeze
 from sigcli.models.sources.factory import given_network
 
@@ -99,6 +99,14 @@ def test_layers_are_told_apart_with_weights_from_a_file_too(tmp_path):
     torch.save(small().state_dict(), tmp_path / "w.pt")
     one, other = (given_network(small(kind), str(tmp_path / "w.pt")).weights_hash for kind in (nn.Tanh, nn.ReLU))
     assert one != other
+
+
+def test_a_run_is_not_resumed_with_other_layers(tmp_path):
+    options = {"method": "gradient", "out": tmp_path / "o"}
+    sigcli.explain(X[0], model=small(), **options)
+    sigcli.explain(X[0], model=small(), resume=True, **options)
+    with pytest.raises(SigError, match="weights_hash differ"):
+        sigcli.explain(X[0], model=small(nn.ReLU), resume=True, **options)
 
 
 class Addressed(nn.Module):
