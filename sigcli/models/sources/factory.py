@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sigcli.errors import ModelError, unknown
+from sigcli.methods.given import copied
 from sigcli.user_modules import import_from_here
 
 from ..checks import one_line
@@ -21,6 +23,8 @@ from .torchvision import seeded
 from .weights import hash_file, hash_state, load_into, read_state_dict
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+_INCIDENTAL = re.compile(r"___torch_mangle_\d+\.|0x[0-9a-f]+")
+"""Numbers in texts of modules that differ from process to process."""
 
 
 class Function(nn.Module):
@@ -73,12 +77,61 @@ def given_network(network: nn.Module, weights: str | None) -> Source:
     Args:
         network: as it is; it is not changed.
         weights: None for its own, or a file to fill the copy from.
+
+    Returns:
+        the copy, with a hash of its weights and of its layers as far as they show in its text: layers without weights
+        (ReLU, Tanh) distinguish networks too.
+
+    Raises:
+        ModelError: it has no weights yet, or it cannot be copied or fingerprinted.
     """
-    own = copy.deepcopy(network)
+    name = type(network).__name__
+    _check_filled(network, name)
+    try:
+        own = copied(network)
+    except Exception as error:  # foreign modules fail to be copied in ways of their own
+        reason, hint = _uncopied(error)
+        raise ModelError(f"the network cannot be copied: {reason}", given=name, hint=hint) from error
     if weights is not None:
-        load_into(own, read_state_dict(weights), weights, type(network).__name__)
-    digest = hash_file(weights) if weights else hash_state(own.state_dict())
+        load_into(own, read_state_dict(weights), weights, name)
+    try:
+        digest = _with_layers(hash_file(weights) if weights else hash_state(own.state_dict()), own)
+    except Exception as error:  # as above; sparse and foreign tensors have no bytes
+        hint = "Give a network of ordinary (dense) tensors that can be printed."
+        raise ModelError(f"the network cannot be fingerprinted: {one_line(error)}", given=name, hint=hint) from error
     return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest)
+
+
+def _check_filled(network: nn.Module, name: str) -> None:
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(is_lazy(one) for one in tensors):
+        hint = "Pass one batch of images through it before you give it."
+        raise ModelError("the network has lazy layers that have not seen an input yet", given=name, hint=hint)
+    if any(one.is_meta for one in tensors):
+        hint = "Make it on a real device, or fill it: load_state_dict(weights, assign=True)."
+        raise ModelError("the network is on the meta device and has no weights", given=name, hint=hint)
+
+
+def _uncopied(error: Exception) -> tuple[str, str]:
+    """Why a network cannot be copied, and what to do about it."""
+    if "deepcopy protocol" not in str(error):
+        return one_line(error), "Leave out of it what copy.deepcopy cannot copy (locks, open files, generators)."
+    hint = "detach() it; for torch.nn.utils.weight_norm use torch.nn.utils.parametrizations.weight_norm instead."
+    return "a tensor among its attributes is the result of a computation", hint
+
+
+def _with_layers(digest: str, network: nn.Module) -> str:
+    """A digest of weights and of the network's text, and of the code of scripted parts, which their text does not show."""
+    texts = [repr(network)]
+    states: dict[str, Any] = {}
+    for name, part in network.named_modules():
+        if isinstance(part, torch.jit.ScriptModule) and part._c._has_method("forward"):
+            code, constants = part.code_with_constants
+            texts.append(code)
+            states.update({f"{name} {key}": value for key, value in constants.const_mapping.items()})
+    plain = _INCIDENTAL.sub("", "\n".join(texts))
+    whole = "\n".join((digest, hash_state(states), plain))
+    return hashlib.blake2b(whole.encode(errors="surrogatepass"), digest_size=32).hexdigest()
 
 
 def _imported(spec: str, module_name: str) -> ModuleType:
