@@ -4,7 +4,7 @@ Properties:
     scope: what is measured. "map": a `Case`; the function returns a value, or a plan for the shared loop of removals.
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
     takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
-        model: see `sigcli.evaluation.model`.
+        model: `sigcli.evaluation.labelled` and `sigcli.evaluation.certainty` say what there is.
     column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
     unit: unit of the value.
