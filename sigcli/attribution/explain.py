@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import torch
+
 from ..listener import SILENT, Listener
 from ..options import door
 from ..runs.folder import RunFolder
@@ -39,8 +41,9 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
     A failure of one image raises nothing: see `Explanation.status` and `error`.
     """
-    session = prepare(options)
-    found = Explanations(_begun(session, listener))
+    with torch.inference_mode(False):  # a caller's would leave no gradients
+        session = prepare(options)
+        found = Explanations(_begun(session, listener))
     found.notes, found.folder = tuple(session.notes), None if session.run is None else session.run.path
     return found
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from ..attribution.explain import stream
@@ -97,9 +98,10 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
     A failure of one image raises nothing: see `MetricValue.error`. With `resume`, finished explanations and values are not
     computed again. Without it, measuring the same run again replaces its values; the old tables stay until then.
     """
-    prepared = prepare_evaluation(options)
-    listener.begin(prepared.items, prepared.notes, prepared.folder)
-    return carry_out(prepared, listener)
+    with torch.inference_mode(False):  # a caller's would leave no gradients
+        prepared = prepare_evaluation(options)
+        listener.begin(prepared.items, prepared.notes, prepared.folder)
+        return carry_out(prepared, listener)
 
 
 def carry_out(prepared: Prepared, listener: Listener = SILENT) -> Evaluation:

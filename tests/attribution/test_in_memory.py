@@ -124,6 +124,15 @@ def test_options_of_a_wrong_type_are_refused_before_anything_is_done(explain, op
         explain(**options)
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
+def test_modes_of_the_caller_do_not_matter(explain, mode):
+    right = explain(method="ig,gradient", settings={"ig.steps": 3})
+    with mode():
+        found = explain(method="ig,gradient", settings={"ig.steps": 3})
+    for one, other in zip(right, found, strict=True):
+        assert np.array_equal(one.values, other.values)
+
+
 def test_texts_are_read_as_on_the_command_line(explain):
     for options in ({"batch_size": "auto"}, {"batch_size": "2"}, {"mean": "0", "std": "1"}, {"mean": 0, "std": 1.0}):
         assert explain(**options)[0].status == "ok"
