@@ -163,7 +163,7 @@ def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None, im
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
     if checks and images < 2:
-        raise UsageError(f"{checks[0].name} needs two images or more", given=f"{images} image")
+        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{images} image")
     if labels is not None:
         _truth(Path(labels), model)
 
