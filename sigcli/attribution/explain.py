@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
+from ..door import door
 from ..listener import SILENT, Listener
-from ..options import door
 from ..runs.folder import RunFolder
 from .explanation import Explanation, Explanations
 from .options import ExplainOptions

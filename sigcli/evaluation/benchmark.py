@@ -16,6 +16,7 @@ from PIL import Image
 from .. import draws
 from ..attribution.explanation import Explanation
 from ..attribution.session import Session
+from ..door import door
 from ..errors import ImageError, SigError, UsageError
 from ..inputs.given import Source, listed
 from ..inputs.images import find_images, read_image
@@ -24,7 +25,6 @@ from ..inputs.samples import sample_images
 from ..listener import SILENT, Listener
 from ..methods import METHODS
 from ..methods.run import attributions
-from ..options import door
 from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent

@@ -14,11 +14,11 @@ from ..attribution.explain import stream
 from ..attribution.explanation import Explanation
 from ..attribution.saved import saved
 from ..attribution.session import Session
+from ..door import door
 from ..errors import UsageError
 from ..files import remove_leftovers
 from ..listener import SILENT, Listener
 from ..metrics.statistics import Summary
-from ..options import door
 from ..records import json_text
 from ..runs.folder import FolderLock, append_row, run_names, save_table, save_text
 from .certainty import judge_certainty

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..attribution.select import choose_device
+from ..door import door
 from ..errors import BudgetError, UsageError
 from ..listener import Listener
-from ..options import door
 from ..runs.folder import claim_folder, folder_for
 from ..runs.provenance import versions
 from . import ESTIMATORS

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from ..attribution.select import choose_device
+from ..door import door
 from ..errors import UsageError
 from ..listener import Listener
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
-from ..options import door
 from ..render.shown import through_file
 from ..runs.folder import claim_folder, folder_for, save_table
 from ..runs.provenance import versions

@@ -104,7 +104,8 @@ def test_an_options_object_and_a_listener(tmp_path):
     assert by_object[0].file == tmp_path / "o" / "star" / "ig.npy"
 
 
-def test_a_network_is_used_as_it_is_and_left_as_it_was(net):
+def test_a_network_is_used_as_it_is_and_left_as_it_was(net, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     x = torch.rand(2, 3, 16, 16)
     found = sigcli.explain(x, model=net, method="gradient", target=2)
