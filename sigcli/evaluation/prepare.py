@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import ExplainOptions
+from ..attribution.samples import Pictures
 from ..attribution.saved import check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
@@ -75,8 +76,13 @@ class Prepared:
         return self.session.items if self.arrays is None else count(self.session, self.arrays, self.only)
 
 
-def prepare_evaluation(options: MeasureOptions) -> Prepared:
-    """Check everything that can be checked, load the model and open the run folder."""
+def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | None = None) -> Prepared:
+    """Check everything that can be checked, load the model and open the run folder.
+
+    Args:
+        options: options of the evaluation.
+        also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
+    """
     options, run, arrays = _reopened(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
@@ -84,7 +90,7 @@ def prepare_evaluation(options: MeasureOptions) -> Prepared:
     _refuse(options, metrics, arrays=arrays is not None and run is None)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only = _session(options, metrics, arrays, run, for_methods)
+    session, only = _session(options.but(settings=for_methods), metrics, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
@@ -116,16 +122,22 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
 
 
 def _session(
-    options: MeasureOptions, metrics: list[Chosen], arrays: Path | None, run: Path | None, settings: Mapping[str, Any]
+    options: MeasureOptions,
+    metrics: list[Chosen],
+    arrays: Path | None,
+    run: Path | None,
+    also: Mapping[str, Any] | None,
 ) -> tuple[Session, tuple[str, ...] | None]:
     """Images, model and methods; and the names of the methods whose arrays are measured, None for all."""
     if arrays is None:
-        wanted = options.into(ExplainOptions, method=options.method, settings=settings, write=True)
-        return prepare(
-            wanted, verify=lambda model, samples: _verified(model, metrics, options.labels, len(samples.sources))
-        ), None
-    if settings:
-        raise UsageError("method options do not apply to existing arrays", given=", ".join(settings))
+        wanted = options.into(ExplainOptions, method=options.method, write=True)
+
+        def verify(model: Model, samples: Pictures) -> None:
+            _verified(model, metrics, options.labels, len(samples.sources))
+
+        return prepare(wanted, verify=verify, facts=also), None
+    if options.settings:
+        raise UsageError("method options do not apply to existing arrays", given=", ".join(options.settings))
     only = method_names(options.method) if "method" in options.given else None
     session = _without_methods(options, arrays, metrics)
     if run is not None:

@@ -64,7 +64,7 @@ class PictureComparison(Comparison[P]):
             yield item, map_of(session, item)
 
 
-class RunComparison(PictureComparison[R]):
+class _OneRun(PictureComparison[R]):
     """A scenario whose explanations are one run in its folder, which `--resume` goes on with."""
 
     session: Session
@@ -83,6 +83,17 @@ class RunComparison(PictureComparison[R]):
         o = self.options
         return own_folder(f"sig-{self.name}", self.files, self.networks, out=o.out, overwrite=o.overwrite)
 
+    def train(self) -> None:
+        """Train the scenario's networks, or take them from the cache."""
+
+    @abstractmethod
+    def run_options(self) -> dict[str, Any]:
+        """Write the pictures; options of the run beside `given`, its `images` among them."""
+
+
+class RunComparison(_OneRun[R]):
+    """A scenario that scores the maps of one run itself."""
+
     def measure(self) -> None:
         """Train, open the run, and score its explanations."""
         with unclaimed(self.folder, self.networks):
@@ -93,19 +104,12 @@ class RunComparison(PictureComparison[R]):
         take(self.folder, self.files, made=self.networks)
         self.score(self.maps_of(self.session))
 
-    def train(self) -> None:
-        """Train the scenario's networks, or take them from the cache."""
-
     @abstractmethod
-    def run_options(self) -> dict[str, Any]:
-        """Write the pictures; options of the run beside `given`, its `images` among them."""
-
     def score(self, explained: Iterator[Explained]) -> None:
         """Fill the scores."""
-        raise NotImplementedError
 
 
-class EvaluatedComparison(RunComparison[R]):
+class EvaluatedComparison(_OneRun[R]):
     """A scenario whose explanations are measured as `sig evaluate` does."""
 
     metrics: ClassVar[Sequence[str]]
@@ -115,7 +119,7 @@ class EvaluatedComparison(RunComparison[R]):
         with unclaimed(self.folder, self.networks):
             self.train()
             run: dict[str, Any] = {"metric": ",".join(self.metrics), **self.given(), **self.run_options()}
-            prepared = prepare_evaluation(EvaluateOptions(**run))
+            prepared = prepare_evaluation(EvaluateOptions(**run), also={"scenario": self.spec()})
         take(self.folder, self.files, made=self.networks)
         self.session, kept = prepared.session, _Kept(self.listener, prepared.items)
         self.judge(carry_out(prepared, kept), kept.items)
