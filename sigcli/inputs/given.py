@@ -98,7 +98,7 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
 def _array(tensor: Any) -> np.ndarray:
     """A tensor as an array; of types that numpy does not have, as float32."""
     try:
-        plain = tensor.detach().to_dense() if tensor.layout.__repr__() != "torch.strided" else tensor.detach()
+        plain = tensor.detach().to_dense() if str(tensor.layout) != "torch.strided" else tensor.detach()
         plain = plain.resolve_conj().resolve_neg().cpu()
         return plain.float().numpy() if plain.is_floating_point() and plain.element_size() < 4 else plain.numpy()
     except (TypeError, RuntimeError, NotImplementedError) as error:
