@@ -29,10 +29,9 @@ class Score(Protocol):
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """The context in which a model runs in that precision."""
-    if precision == "tf32":
-        return _tf32()
-    if precision == "fp32":
-        return nullcontext()
+    if precision in ("fp32", "tf32"):
+        # torch lets cuDNN convolve in TF32 unless told otherwise, which has 10 bits of mantissa and is no fp32.
+        return _tf32(precision == "tf32") if device.type == "cuda" else nullcontext()
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     return torch.autocast(device.type, dtype=dtype)
 
@@ -57,11 +56,14 @@ def differentiated(
 
 
 class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts
-    """Allow TF32 matrix products and convolutions inside the block only."""
+    """Allow or forbid TF32 matrix products and convolutions inside the block only."""
+
+    def __init__(self, allow: bool) -> None:
+        self.allow = allow
 
     def __enter__(self) -> None:
         self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.allow
 
     def __exit__(self, *_: object) -> None:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
