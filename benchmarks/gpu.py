@@ -148,7 +148,7 @@ def folder(args: argparse.Namespace) -> Rows:
             coarse = Image.fromarray(draw.integers(0, 255, (12, 16, 3), dtype=np.uint8))
             coarse.resize((500, 375), Image.Resampling.BICUBIC).save(pictures / f"{index:05d}.jpg", quality=90)
         name = args.models.split(",")[0]
-        common = dict(model=name, weights="none", device=args.device, precision=args.precisions.split(",")[0])
+        common = {"model": name, "weights": "none", "device": args.device, "precision": args.precisions.split(",")[0]}
         before = time.perf_counter()
         sigcli.explain(
             [str(pictures)], method="ig", settings={"ig.steps": 64}, out=f"{at}/run", format="png,npy", **common

@@ -2,8 +2,8 @@
 
 Philox4x64-10 (Salmon, Moraes, Dror, Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3") as numpy ships it, read as raw
 words and turned into numbers here, so no later change of numpy's distributions moves them. A stateful generator would
-tie the coalitions of an image to the batch size, to the order of the images and to what ran before. Numbers are made on the
-host, and are the same on every device.
+tie the coalitions of an image to the batch size, to the order of the images and to what ran before. The numbers are the same
+on every device: they are integers first. They are made on the host, but for noise images on CUDA, which the device makes.
 """
 
 from __future__ import annotations
@@ -66,11 +66,61 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
 
 def uniform16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
     """Uniform numbers in (0, 1) with 16 bits, float32, four from each word: for noise images, whose pixels have 8 bits."""
+    if draws.device.type == "cuda":
+        return uniform16_there(key, draws, size)
     found = np.empty((len(draws), size), np.float32)
     for row, draw in zip(found, draws.tolist(), strict=True):
         np.add(words(key, draw, -(-size // 4)).view(np.uint16)[:size], np.float32(0.5), out=row)
     found *= np.float32(2.0**-16)
     return torch.from_numpy(found).to(draws.device)
+
+
+_MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+_WEYL = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+_LOW = 0xFFFFFFFF
+
+
+def uniform16_there(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
+    """What `uniform16` gives, bit for bit, made on the device of `draws` by integer operations of torch."""
+    blocks = -(-size // 16)
+    found = torch.empty(len(draws), size, dtype=torch.float32, device=draws.device)
+    step = max(1, _BLOCKS // blocks)
+    for first in range(0, len(draws), step):
+        part = draws[first : first + step]
+        low = torch.arange(1, blocks + 1, device=draws.device).expand(len(part), -1)
+        raw = torch.stack(_philox(key, low, part[:, None].expand(-1, blocks)), -1)
+        found[first : first + step] = (raw.view(torch.int16).flatten(1)[:, :size].int() & 0xFFFF).float().add_(0.5)
+    return found.mul_(2.0**-16)
+
+
+_BLOCKS = 1 << 22
+"""Blocks of four words that are made at once on a device: 32 MiB for each of some ten temporary tensors."""
+
+
+def _philox(key: int, low: Int64[Tensor, "*s"], high: Int64[Tensor, "*s"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ten rounds of Philox4x64 at the counters (low, high, 0, 0): four words, as the signed integers of the same bits."""
+    a, b, c, d = low, high, torch.zeros_like(low), torch.zeros_like(low)
+    keys = [key % 2**64, key >> 64]
+    for _ in range(10):
+        (high_a, low_a), (high_c, low_c) = _product(_MULTIPLIERS[0], a), _product(_MULTIPLIERS[1], c)
+        a, b, c, d = high_c ^ b ^ _signed(keys[0]), low_c, high_a ^ d ^ _signed(keys[1]), low_a
+        keys = [(word + step) % 2**64 for word, step in zip(keys, _WEYL, strict=True)]
+    return a, b, c, d
+
+
+def _product(by: int, words: Int64[Tensor, "*s"]) -> tuple[Tensor, Tensor]:
+    """The high and the low 64 bits of an unsigned product, by halves of 32 bits; torch's integers wrap around."""
+    by_low, by_high = by & _LOW, by >> 32
+    low, high = words & _LOW, (words >> 32) & _LOW
+    crossed, other = low * by_high, high * by_low
+    carried = (((low * by_low) >> 32) & _LOW) + (crossed & _LOW) + (other & _LOW)
+    top = high * by_high + ((crossed >> 32) & _LOW) + ((other >> 32) & _LOW) + (carried >> 32)
+    return top, words * _signed(by)
+
+
+def _signed(word: int) -> int:
+    """The signed integer of the same 64 bits."""
+    return word - 2**64 if word >= 2**63 else word
 
 
 def normal16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:

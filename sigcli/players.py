@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,17 +40,24 @@ class Players:
     labels: Int64[Tensor, "h w"]
     n: int
     spec: str
+    _copies: dict[torch.device, Int64[Tensor, " p"]] = field(default_factory=dict, init=False, repr=False)
+
+    def _flat(self, device: torch.device) -> Int64[Tensor, " p"]:
+        """The labels of all positions in one row, (H·W,), on a device: sent there once."""
+        if device not in self._copies:
+            self._copies[device] = self.labels.to(device).flatten()
+        return self._copies[device]
 
     def spread(self, values: Float[Tensor, "k n"]) -> Float[Tensor, "k h w"]:
         """Give every position the value of its player: (k, n) → (k, H, W)."""
         # Five times as fast as values[:, labels], and this is done for every point.
-        return values.index_select(1, self.labels.to(values.device).flatten()).unflatten(1, self.labels.shape)
+        return values.index_select(1, self._flat(values.device)).unflatten(1, self.labels.shape)
 
     def totals(self, attribution: Float[Tensor, "c h w"]) -> Float[Tensor, " n"]:
         """Sum of an attribution over each player: (C, H, W) → (n,), in the attribution's unit."""
         flat = attribution.sum(0).double().flatten()
-        labels = self.labels.to(flat.device).flatten()
-        return torch.zeros(self.n, dtype=flat.dtype, device=flat.device).index_add_(0, labels, flat)
+        found = torch.zeros(self.n, dtype=flat.dtype, device=flat.device)
+        return found.index_add_(0, self._flat(flat.device), flat)
 
 
 def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:

@@ -1,10 +1,13 @@
 """What a plan's points add up to: weighted gradients, replicate by replicate, and the players' exact marginals.
 
-Sums run point by point in the plan's order: sums in floating point depend on their grouping, and this one never changes.
+On a CPU sums run point by point in the plan's order: sums in floating point depend on their grouping, and this one never
+changes. On other devices, where a call for every point would keep them waiting, a batch's points of one replicate are summed
+at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +17,7 @@ from torch import Tensor
 from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
+from .transfer import sent
 
 _SMALL = 1024
 
@@ -44,7 +48,7 @@ class Run(Request):
     done: int = field(default=0, init=False)
     fixed: tuple[Tensor, Tensor] | None = field(default=None, init=False)
     omegas: np.ndarray = field(default_factory=lambda: np.ones(1), init=False)
-    scores: np.ndarray = field(default_factory=lambda: np.empty(0), init=False)
+    scores: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
     opened: int = field(default=0, init=False)
     _written: tuple[Tensor, Tensor] = field(default=(torch.empty(0), torch.empty(0)), init=False)
 
@@ -74,7 +78,7 @@ class Run(Request):
 
         self.total, self.open = zeros(), zeros()
         if plan.marginals is not None:
-            self.scores = np.zeros(len(plan))
+            self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
             self.mean, self.spread = zeros(), zeros()
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
@@ -98,7 +102,7 @@ class Run(Request):
         score, gradient = answers
         (movement, delta), self._written = self._written, (torch.empty(0), torch.empty(0))
         if self.task.plan.marginals is not None:
-            self.scores[items] = score.double().cpu().numpy()
+            self.scores[items] = score.double()
         accumulate(self, items, gradient, movement, delta)
 
     def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -111,7 +115,7 @@ class Run(Request):
         if self.fixed is not None:
             return self.fixed
         x = self.task.subject.x
-        reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64)).to(x.device)).to(x)
+        reference = self.task.plan.reference.sample(sent(draw.astype(np.int64), x.device)).to(x)
         return reference, self.movement(reference)
 
     def movement(self, reference: Tensor) -> Tensor:
@@ -125,8 +129,6 @@ class Run(Request):
 def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delta: Tensor) -> None:
     """Add the weighted gradients of some points to their run, closing each replicate that ends in them.
 
-    Point by point, in the plan's order: sums in floating point depend on their grouping, and this one never changes.
-
     Args:
         run: what they are added to.
         points: which of the plan.
@@ -137,8 +139,9 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
     plan = run.task.plan
     if plan.multiply and not plan.reference.constant:
         gradient = gradient * delta
-    if gradient[0].numel() <= _SMALL and gradient.device.type == "cpu":
-        _accumulate_rows(run, gradient * movement)
+    here = gradient.device.type == "cpu"
+    if gradient[0].numel() <= _SMALL or not here:
+        _accumulate_stretches(run, gradient * movement, _add_in_turn if here else _add_at_once)
         return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
@@ -153,19 +156,29 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
             _close_unit(run)
 
 
-def _accumulate_rows(run: Run, terms: Tensor) -> None:
-    """The same for inputs of a few features, where a call per point would cost more than the network: rows in turn."""
+def _accumulate_stretches(run: Run, terms: Tensor, add: Callable[[Tensor, Tensor], None]) -> None:
+    """The same, replicate by replicate in place of point by point: where a call for each costs more than the network."""
     unit = run.task.plan.unit
     first = 0
     while first < len(terms):
         left = len(terms) - first
         if unit is not None:
             left = min(left, int(np.searchsorted(unit, unit[run.done], side="right")) - run.done)
-        rows = torch.cat([run.open[None], terms[first : first + left]]).numpy()
-        run.open.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
+        add(run.open, terms[first : first + left])
         run.done, first = run.done + left, first + left
         if run.done == len(run.task.plan) or (unit is not None and unit[run.done] != unit[run.done - 1]):
             _close_unit(run)
+
+
+def _add_in_turn(total: Tensor, terms: Tensor) -> None:
+    """Add rows in their order, rounded as if each were added by a call of its own."""
+    rows = torch.cat([total[None], terms]).numpy()
+    total.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
+
+
+def _add_at_once(total: Tensor, terms: Tensor) -> None:
+    """Add the sum of some rows."""
+    total += terms.sum(0, dtype=total.dtype)
 
 
 def _close_unit(run: Run) -> None:
@@ -207,11 +220,10 @@ def _correct(run: Run) -> None:
     points, like = slice(run.opened, run.done), run.open
     omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[run.opened]])
     level = omega / (plan.weight[points] @ plan.served(points))
-    run.open *= players.spread(torch.from_numpy(level)[None].to(like))[0]
+    run.open *= players.spread(sent(level[None], like.device, like.dtype))[0]
     share = run.open.abs()
     flat = (players.totals(share) == 0)[None].to(share)
     share += players.spread(flat)[0] * run.fixed[1][0].abs()
-    exact = torch.from_numpy(marginals.of(points, run.scores, players.n)).to(like.device)
-    missing = exact - players.totals(run.open)
+    missing = marginals.of(points, run.scores, players.n) - players.totals(run.open)
     factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
     run.open += share * players.spread(factor[None].to(share))[0]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..players import Players
 from ..shapley.coalitions import Coalitions
+from .transfer import sent
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ class Marginals:
     player: Int[np.ndarray, " m"]
     coefficient: Float[np.ndarray, " m"]
 
-    def of(self, points: slice, scores: Float[np.ndarray, " k"], n: int) -> Float[np.ndarray, " n"]:
-        """Sums over a stretch of points, given the scores of all, (n,)."""
+    def of(self, points: slice, scores: Float[Tensor, " k"], n: int) -> Float[Tensor, " n"]:
+        """Sums over a stretch of points, given the scores of all in fp64: (n,), on the device of the scores."""
         rows = slice(*np.searchsorted(self.point, (points.start, points.stop)))
-        return np.bincount(self.player[rows], self.coefficient[rows] * scores[self.point[rows]], n)
+        point, player, factor = (sent(a[rows], scores.device) for a in (self.point, self.player, self.coefficient))
+        return torch.zeros(n, dtype=scores.dtype, device=scores.device).index_add_(0, player, factor * scores[point])
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,13 +299,12 @@ def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: tor
         position: (k, 1, H, W), or (k, 1, 1, 1) where there are no players.
         movement: weight · (end - start), of the same shape.
     """
-    alpha = torch.tensor(plan.alpha[points]).to(device, dtype)[:, None]
-    weight = torch.tensor(plan.weight[points]).to(device, dtype)[:, None]
+    alpha, weight = (sent(array[points], device, dtype)[:, None] for array in (plan.alpha, plan.weight))
     if plan.players is None:
         return alpha[:, :, None, None], weight[:, :, None, None]
-    start, move = (torch.from_numpy(a).to(device, dtype) for a in plan.moves(plan.segment[points]))
+    start, move = (sent(a, device, dtype) for a in plan.moves(plan.segment[points]))
     if plan.marginals is not None:
-        move, alpha = torch.from_numpy(plan.served(points)).to(device, dtype), torch.zeros_like(alpha)
+        move, alpha = sent(plan.served(points), device, dtype), torch.zeros_like(alpha)
     both = torch.cat([start + alpha * move, weight * move])
     maps = plan.players.spread(both)[:, None]
     return maps[: len(alpha)], maps[len(alpha) :]
