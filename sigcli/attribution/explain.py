@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -49,12 +49,12 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
 
 @door(ExplainOptions)
-def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Iterator[Explanation]:
+def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Generator[Explanation, None, None]:
     """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
     return _begun(prepare(options), listener)
 
 
-def _begun(session: Session, listener: Listener) -> Iterator[Explanation]:
+def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:
     listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
     before = len(session.notes)
     yield from stream(session, listener)

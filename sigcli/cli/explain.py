@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -36,8 +37,8 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     failed, done = 0, 0
     told: list[Explanation] = []
     shown: list[Explanation] = []
-    with Reporter(screen) as reporter:
-        for item in iter_explain(options, reporter):
+    with Reporter(screen) as reporter, closing(iter_explain(options, reporter)) as found:
+        for item in found:
             screen.results.add(item.record())
             done += 1
             failed += item.status != "ok"
