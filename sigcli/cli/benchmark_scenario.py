@@ -66,7 +66,7 @@ def _command(entry: Entry) -> Any:
     kept = RESUME if "resume" in options_of(kind) else "networks that were trained are kept; repeat the command"
     single = typer.Typer(add_completion=False)
     single.command(entry.name, cls=_refusing(entry.name, kind), help=entry.description(), short_help=entry.summary)(
-        command(kind, kept=kept)(_carried_out(entry.name))
+        command(kind, kept=kept, entry=entry.name)(_carried_out(entry.name))
     )
     return typer.main.get_command(single)
 
