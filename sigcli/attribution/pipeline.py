@@ -169,6 +169,7 @@ class Work:
             score=result.score,
             seconds=result.seconds,
             gradient_evaluations=result.gradient_evaluations,
+            forward_evaluations=result.forward_evaluations,
             completeness_gap=gap,
             relative_gap=None if gap is None else result.relative_gap,
             error=unchecked,

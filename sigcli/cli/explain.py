@@ -89,7 +89,7 @@ def _table(items: list[Explanation], total: int) -> Table:
             continue
         made.add_row(
             Text(item.image), Text(item.method), Text(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
-            _percent(item.relative_standard_error), f"{item.gradient_evaluations:,}", f"{item.seconds:.2f}",
+            _percent(item.relative_standard_error), f"{item.evaluations:,}", f"{item.seconds:.2f}",
         )  # fmt: skip
     if total > len(items):
         made.add_row(f"… and {total - len(items)} more in results.csv")
