@@ -47,6 +47,7 @@ class Explanation:
         name: name of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit, if it is neither.
+        positive: what a positive value says, see `sigcli.methods`.
         resumed: an earlier run made it; its row was read back.
         note: what the user should know about the map; shown on the screen only.
         cause: the exception behind `error`, with its traceback; None if nothing failed or an earlier run made it.
@@ -78,6 +79,7 @@ class Explanation:
     name: str = ""
     multiplied: bool = True
     own_unit: str = ""
+    positive: str = "for"
     resumed: bool = False
     note: str = ""
     cause: Exception | None = None
@@ -140,6 +142,16 @@ class Explanation:
         if self.own_unit:
             return self.own_unit
         return f"{self.output} per {self.seen.per}" if self.multiplied else f"{self.output} per unit of input"
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What blue and red say of its map."""
+        return ("lowers", "raises") if self.positive == "raises" else self.seen.ends
+
+    @property
+    def turned(self) -> bool:
+        """Whether positive values are drawn in blue, since they speak against the score."""
+        return self.positive == "against"
 
     def light(self) -> Explanation:
         """A copy without its arrays, which take memory."""

@@ -137,6 +137,7 @@ class Work:
             name=name,
             multiplied=bool(chosen.entry.properties["multiplied"]),
             own_unit=str(chosen.entry.properties.get("unit", "")),
+            positive=str(chosen.entry.properties.get("positive", "for")),
             file=None if run is None else run.path / item.folder / f"{name}.npy",
         )
 
