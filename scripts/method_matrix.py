@@ -17,6 +17,7 @@ import torch
 import torchvision
 from torch import nn
 
+from sigcli.catalog import Entry
 from sigcli.engine.passes import Passes
 from sigcli.errors import SigError
 from sigcli.methods import AXIOMS, METHODS
@@ -137,7 +138,7 @@ def facts() -> list[str]:
     for name, entry in METHODS.items():
         held = " | ".join("✓" if axiom in entry.properties["axioms"] else "" for axiom in AXIOMS)
         lines.append(
-            f"| `{name}` | {entry.summary} | {entry.properties['cost']} | {entry.properties['needs']} | {held} |"
+            f"| `{name}` | {entry.summary} | {_cost(entry)} | {entry.properties['needs']} | {held} |"
         )
     return lines
 
@@ -210,6 +211,12 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         f"Random weights, {SIDE}×{SIDE} images. A number refers to the reason of the refusal.", "",
         *matrix(networks, methods, known), "",
     ])  # fmt: skip
+
+
+def _cost(entry: Entry) -> str:
+    """The passes that a method costs, and their number with its default options."""
+    cost, passes = entry.properties["cost"], entry.properties["passes"]
+    return cost if cost == str(passes) else f"{cost} = {passes:,}"
 
 
 def main() -> None:
