@@ -64,6 +64,7 @@ def _begun(session: Session, listener: Listener) -> Generator[Explanation, None,
 
 def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanation]:
     """Carry out a session; yields explanations in order, each once its files and its row stand."""
+    listener.planned(session.planned)
     work = Work(session)
     if session.run is None:
         found = (item for item, _ in work.explanations(listener.evaluated))
