@@ -137,9 +137,7 @@ def facts() -> list[str]:
     lines.append("|---|---|---|---|" + ":-:|" * len(AXIOMS))
     for name, entry in METHODS.items():
         held = " | ".join("✓" if axiom in entry.properties["axioms"] else "" for axiom in AXIOMS)
-        lines.append(
-            f"| `{name}` | {entry.summary} | {_cost(entry)} | {entry.properties['needs']} | {held} |"
-        )
+        lines.append(f"| `{name}` | {entry.summary} | {_cost(entry)} | {entry.properties['needs']} | {held} |")
     return lines
 
 

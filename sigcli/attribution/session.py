@@ -91,7 +91,6 @@ class Session:
         count = self.target[1] if isinstance(self.target, tuple) else 1
         return len(self.paths) * len(self.methods) * count
 
-
     @property
     def planned(self) -> dict[str, int | None]:
         """Method → passes of the model for one explanation, as far as they can be told before it."""

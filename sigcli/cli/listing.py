@@ -140,7 +140,10 @@ def _details(entry: Entry) -> dict[str, object]:
     elif entry.options_class is None:
         lines = [f"  --set {owner}{name}={known['default']}   ({known['type']})" for name, known in options.items()]
     else:
-        lines = [_line(name, known, field.default) for name, (known, field) in options_of(entry.options_class, entry.name).items()]
+        lines = [
+            _line(name, known, field.default)
+            for name, (known, field) in options_of(entry.options_class, entry.name).items()
+        ]
     text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
     return {"name": entry.name, "options": options, "help": text}
 

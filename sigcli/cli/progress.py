@@ -127,9 +127,7 @@ class Reporter(Listener, _Shown):
         """How much is done, and how fast: evaluations move on where a map takes minutes."""
         elapsed, planned = max(time.perf_counter() - self._begun, 1e-9), self._plan.total
         of = "" if planned is None else f"/{max(planned, self._spent):,}"
-        return (
-            f"{self._done}/{self._total} maps, {self._spent:,}{of} evaluations, {self._spent / elapsed:.0f} evaluations/s"
-        )
+        return f"{self._done}/{self._total} maps, {self._spent:,}{of} evaluations, {self._spent / elapsed:.0f} evaluations/s"
 
     def _show(self, force: bool = False) -> None:
         if self._bar:

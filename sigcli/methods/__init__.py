@@ -26,6 +26,7 @@ Properties:
 from __future__ import annotations
 
 from ..catalog import Catalog, Entry
+from .near import NEAR
 
 AXIOMS = {
     "completeness": "values sum to a score difference, in expectation where there are draws (Sundararajan et al. 2017)",
@@ -89,7 +90,7 @@ METHODS = Catalog(
             "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
             {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps", "passes": 256},
-            aliases=("expected-gradients",),
+            aliases=("expected-gradients", "gradient-explainer"),
         ),
         Entry(
             "agn",
@@ -119,7 +120,7 @@ METHODS = Catalog(
             "methods.gradients:input_x_gradient",
             "input times gradient [Shrikumar 2016]",
             {**_GRADIENT, "multiplied": True, "positive": "for"},
-            aliases=("gradient-x-input",),
+            aliases=("gradient-x-input", "gradient-input", "input-gradient"),
         ),
         Entry(
             "smoothgrad",
@@ -145,8 +146,16 @@ METHODS = Catalog(
             "linear-shap",
             "methods.expected:linear_shap",
             "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
-            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2", "passes": 2, "quantity": "Shapley value",
-             "only": "linear"},
+            {
+                **_ALONG,
+                "arrays": True,
+                "axioms": _ALL,
+                "cost": "2",
+                "passes": 2,
+                "quantity": "Shapley value",
+                "only": "linear",
+            },
+            aliases=("linear-explainer",),
         ),
         Entry(
             "blur-ig",
@@ -171,7 +180,7 @@ METHODS = Catalog(
             "methods.cam:gradcam",
             "activations of the last layer that everything passes through, weighted by gradients [Selvaraju 2017]",
             _LAYER,
-            aliases=("grad-cam",),
+            aliases=("grad-cam", "layer-gradcam"),
         ),
         Entry(
             "gradcam-counterfactual",
@@ -192,7 +201,7 @@ METHODS = Catalog(
             "methods.backprop:deconvolution",
             "gradient that passes only positive values through all ReLUs [Zeiler 2014]",
             _RULED,
-            aliases=("deconvnet",),
+            aliases=("deconvnet", "deconv-net"),
         ),
         Entry(
             "guided-gradcam",
@@ -211,15 +220,22 @@ METHODS = Catalog(
             "deepshap",
             "methods.deeplift:deepshap",
             "DeepLIFT averaged over other images or noise [Lundberg 2017]",
-            {**_DIRECT, "complete": True, "sampled": True, "axioms": ("completeness", "dummy"), "cost": "2 × samples",
-             "passes": 32},
-            aliases=("deep-shap",),
+            {
+                **_DIRECT,
+                "complete": True,
+                "sampled": True,
+                "axioms": ("completeness", "dummy"),
+                "cost": "2 × samples",
+                "passes": 32,
+            },
+            aliases=("deep-shap", "deeplift-shap", "deep-explainer"),
         ),
         Entry(
             "lrp",
             "methods.relevance:lrp",
             "layer-wise relevance propagation [Bach 2015]",
             {**_DIRECT, "axioms": ("dummy",)},
+            aliases=("layer-wise-relevance-propagation",),
         ),
         Entry(
             "occlusion",
@@ -282,7 +298,7 @@ METHODS = Catalog(
             "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
             {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
-            aliases=("kernel-shap",),
+            aliases=("kernel-shap", "kernel-explainer"),
         ),
         Entry(
             "low-order-shap",
@@ -329,4 +345,5 @@ METHODS = Catalog(
             },
         ),
     ],
+    NEAR,
 )

@@ -30,7 +30,9 @@ def planned(entry: Entry, options: Mapping[str, Any], size: tuple[int, int] | No
     """
     formula = str(entry.properties.get("cost", "")).removeprefix("≤ ").replace("×", "*").replace("^", "**")
     try:
-        return _value(ast.parse(formula, mode="eval").body, {**options, "players": _count(options.get("players"), size)})
+        return _value(
+            ast.parse(formula, mode="eval").body, {**options, "players": _count(options.get("players"), size)}
+        )
     except (SyntaxError, TypeError, KeyError):  # no cost, or one of what is not known
         return None
 

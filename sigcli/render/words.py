@@ -19,9 +19,7 @@ _STYLE = (
 )
 
 
-def coloured_words(
-    names: Sequence[str], values: np.ndarray, *, title: str, unit: str, reading: str = READING
-) -> str:
+def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit: str, reading: str = READING) -> str:
     """A page with every name in order on a colour for its value: red for the score, blue against it, none for 0.
 
     Names and texts are escaped, so a word may hold anything; the value is shown where the pointer rests.

@@ -60,7 +60,9 @@ def write_table(base: Path, item: Explanation) -> list[str]:
         names.append(f"{item.name}.html")
         raises = "Red raises the score where its value grows, blue lowers it"
         reading = raises if item.positive == "raises" else READING
-        save_text(base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit, reading=reading))
+        save_text(
+            base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit, reading=reading)
+        )
     return names
 
 

@@ -123,7 +123,14 @@ def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
     rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
     rows.append(paint(panel.shown, limit, sheet.size))
     if panel.player_map is not None:
-        rows.append(paint(-panel.player_map if panel.turned else panel.player_map, sheet.player_limits[panel.group], sheet.size, blocky=True))
+        rows.append(
+            paint(
+                -panel.player_map if panel.turned else panel.player_map,
+                sheet.player_limits[panel.group],
+                sheet.size,
+                blocky=True,
+            )
+        )
     return [framed(row) for row in rows]
 
 
