@@ -127,9 +127,15 @@ class Catalog(Mapping[str, Entry]):
                 f"there is no {self.kind} of this name", given=name, allowed=", ".join(self._entries),
                 hint=f"The nearest is '{others[_folded(name)]}'.",
             )  # fmt: skip
-        known = {**others, **{_folded(known): entry.name for known, entry in self._known.items()}}
-        close = difflib.get_close_matches(_folded(name), known, n=1, cutoff=0.5)
-        return unknown(self.kind, name, self._entries, meant=known[close[0]] if close else None)
+        names = {_folded(known): (known, entry.name) for known, entry in self._known.items()}
+        names = {_folded(other): (other, here) for other, here in self.near.items()} | names
+        close = difflib.get_close_matches(_folded(name), names, n=1, cutoff=0.5)
+        error = unknown(self.kind, name, self._entries)
+        if not close:
+            return error
+        called, here = names[close[0]]
+        also = "" if called == here else f" (for {called})"
+        return UsageError(error.what, given=name, allowed=error.allowed, hint=f"Did you mean '{here}'{also}?")
 
     def __contains__(self, name: object) -> bool:
         return name in self._known

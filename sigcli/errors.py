@@ -60,10 +60,8 @@ class StoppedError(OutputError):
     """A run that stopped because nothing more can be written; finished work is kept (exit code 1)."""
 
 
-def unknown(
-    kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError, *, meant: str | None = None
-) -> SigError:
-    """An error for a name that is not among `choices`, with the nearest right one, or `meant`.
+def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:
+    """An error for a name that is not among `choices`, with the nearest right one.
 
     >>> print(unknown("method", "sgi", ["sig", "ig"]))
     unknown method (given: sgi).
@@ -72,6 +70,5 @@ def unknown(
     names = sorted(choices)
     folded = {choice.casefold(): choice for choice in names}
     close = [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)]
-    close = [meant] if meant else close
     shown = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
     return error(f"unknown {kind}", given=name, allowed=shown, hint=f"Did you mean '{close[0]}'?" if close else None)

@@ -160,13 +160,14 @@ def _picture(item: Explanation) -> np.ndarray:
 def _panel(item: Explanation, sigma: float) -> render.Panel:
     assert item.values is not None
     flat, unit = render.reduce_channels(item.values), item.unit
-    by_player: Any = None
+    by_player, partition = None, ""
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
-        by_player = totals[item.players]
+        by_player, partition = totals[item.players], f", {len(totals)} players"
     return render.Panel(
         item.method, render.smooth(flat, sigma), by_player, item.facts(),
-        group=unit, unit=unit, player_unit=f"{item.output}, sum per player", ends=item.ends, turned=item.turned,
+        group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
+        ends=item.ends, turned=item.turned,
     )  # fmt: skip
 
 

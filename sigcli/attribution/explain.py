@@ -88,7 +88,7 @@ def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -
                 write = mend_pictures if item.resumed else write_explanation
                 jobs = [pool.submit(write, run, item, session.drawing)]
                 if last:
-                    heading = f"{item.image}, {session.model.name}"
+                    heading = f"{item.image}, {session.model.title}"
                     jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
                     group = []
                 writing.append((item, jobs))

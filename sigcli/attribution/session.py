@@ -76,7 +76,8 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
-        return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
+        of_run = self.run.notes if self.run is not None else ()
+        return [*filter(None, (one.note for one in self.methods)), *self.model.notes, *of_run]
 
     @property
     def classifier(self) -> ClassScore:

@@ -110,10 +110,7 @@ METHODS = Catalog(
             "methods.gradients:gradient",
             "the gradient of the score [Simonyan 2014]",
             _GRADIENT,
-            aliases=(
-                "saliency",
-                "vanilla-gradient",
-            ),
+            aliases=("saliency", "vanilla-gradient"),
         ),
         Entry(
             "input-x-gradient",
@@ -201,7 +198,7 @@ METHODS = Catalog(
             "methods.backprop:deconvolution",
             "gradient that passes only positive values through all ReLUs [Zeiler 2014]",
             _RULED,
-            aliases=("deconvnet", "deconv-net"),
+            aliases=("deconvnet",),
         ),
         Entry(
             "guided-gradcam",

@@ -196,8 +196,8 @@ def test_what_a_positive_value_means(name):
 def test_gradients_and_nothing_else_raise():
     for name, entry in METHODS.items():
         properties = entry.properties
-        assert (properties["positive"] == "raises") == ((not properties["multiplied"] and not properties.get("unit"))
-                                                        or name == "guided-gradcam")  # fmt: skip
+        per_input = not properties["multiplied"] and not properties.get("unit")
+        assert (properties["positive"] == "raises") == (per_input or name == "guided-gradcam")
 
 
 def test_passes_tell_forward_from_backward():

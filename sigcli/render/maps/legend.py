@@ -55,7 +55,7 @@ class _Tick:
     width: int
 
 
-def _ticks(limit: float, width: int, signed: bool, turned: bool) -> list[_Tick]:
+def _ticks(limit: float, width: int, signed: bool, turned: bool = False) -> list[_Tick]:
     """The numbers under a bar, falling on a turned one: five on a signed scale, three where five would touch."""
     if limit == 0:
         return [_Tick(0.5 if signed else 0.0, "0", *text_widths("0", SMALL))]

@@ -49,6 +49,7 @@ class Panel:
         group: panels of one group share one scale; give methods in another unit (a bare gradient) a group of their own.
         unit: of the colour bar, for example 'logit per pixel'.
         player_unit: of the colour bar of the player maps.
+        player_group: player maps of one group share a scale: those of one partition, since large players have large sums.
         ends: the words of the colour bars for blue and red, where they are not those of the sheet.
         turned: positive values are blue, for they speak against the score.
     """
@@ -60,6 +61,7 @@ class Panel:
     group: str = ""
     unit: str = ""
     player_unit: str = "sum per player"
+    player_group: str = ""
     ends: tuple[str, str] | None = None
     turned: bool = False
 
@@ -87,19 +89,24 @@ class _Sheet:
     apart: bool = False
 
 
-def _groups(panels: Iterable[Panel]) -> dict[str, list[Panel]]:
-    """Panels by scale group, in order of appearance."""
+def _groups(panels: Iterable[Panel], *, players: bool = False) -> dict[str, list[Panel]]:
+    """Panels by scale group, in order of appearance; by that of their player maps, where they have some."""
     groups: dict[str, list[Panel]] = {}
     for panel in panels:
-        groups.setdefault(panel.group, []).append(panel)
+        if panel.player_map is not None or not players:
+            groups.setdefault(_player_group(panel) if players else panel.group, []).append(panel)
     return groups
+
+
+def _player_group(panel: Panel) -> str:
+    return panel.group + panel.player_group
 
 
 def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
     """One colour bar per group of these panels; where there are several, each names the methods it is for."""
     limits = sheet.player_limits if players else sheet.limits
     bars = []
-    for group, members in _groups(p for p in panels if p.player_map is not None or not players).items():
+    for group, members in _groups(panels, players=players).items():
         unit = members[0].player_unit if players else members[0].unit
         notes = "scale of " + ", ".join(panel.name for panel in members) if len(limits) > 1 else ""
         ends, turned = members[0].ends or sheet.ends, members[0].turned
@@ -126,7 +133,7 @@ def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
         rows.append(
             paint(
                 -panel.player_map if panel.turned else panel.player_map,
-                sheet.player_limits[panel.group],
+                sheet.player_limits[_player_group(panel)],
                 sheet.size,
                 blocky=True,
             )
@@ -195,9 +202,9 @@ def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float
     for group, members in _groups(panels).items():
         own = sorted(limit for limit in (symmetric_limit(panel.map, percentile) for panel in members) if limit > 0)
         limits[group] = own[(len(own) - 1) // 2] if own else 0.0
+    for group, members in _groups(panels, players=True).items():
         spread = [panel.player_map for panel in members if panel.player_map is not None]
-        if spread:
-            player_limits[group] = symmetric_limit(spread, 100)
+        player_limits[group] = symmetric_limit(spread, 100)
     return limits, player_limits
 
 
