@@ -94,7 +94,8 @@ def test_what_is_called_otherwise_elsewhere_leads_to_an_entry(catalog):
 @pytest.mark.parametrize(
     ("typed", "name"),
     [
-        ("Saliency", "gradient"), ("IntegratedGradients", "ig"), ("GradientShap", "gradient-shap"), ("SmoothGrad", "smoothgrad"),
+        ("Saliency", "gradient"), ("IntegratedGradients", "ig"), ("GradientShap", "gradient-shap"),
+        ("SmoothGrad", "smoothgrad"),
         ("GuidedBackprop", "guided-backprop"), ("Deconvolution", "deconvolution"), ("InputXGradient", "input-x-gradient"),
         ("GradCAM", "gradcam"), ("DeepLift", "deeplift"), ("DeepLiftShap", "deepshap"), ("FeatureAblation", "occlusion"),
         ("KernelShap", "kernelshap"), ("ShapleyValueSampling", "shapley-sampling"), ("LRP", "lrp"),
