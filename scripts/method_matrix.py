@@ -188,7 +188,7 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         "A pass is one image through the model: forward and backward where a method needs gradients or hooks, forward only",
         "where it says so; the number is that of the default options. Those for the score and the completeness check come",
         "on top. Methods that need hooks look into a network, and refuse TorchScript and `.pt2` files. *gap*: the values",
-        "promise to sum to a score difference, and what they miss is reported; *error*: the standard error of what is drawn.",
+        "promise to sum to a score difference, and what they miss is reported; *error*: the standard error of draws.",
         "The tests hold every method to the axioms that it declares here, on linear, product, max and unanimity models;",
         "those that look into a network on convolutions, ReLU, pooling, attention, norms and gates.", "",
         "`linear-shap` and `max-shap` have closed forms for scores of one kind, and refuse others: a linear score, and one",
