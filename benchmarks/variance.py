@@ -85,7 +85,7 @@ def row(
     rms = [f"{np.sqrt(np.mean(np.square(values))):.3f}" for values in (errors, shapes, players)]
     return {
         "what": "error of the map", "method": name, "budget": budget,
-        "evaluations": found[0].gradient_evaluations, "relative_error": rms[0], "error_up_to_scale": rms[1],
+        "evaluations": found[0].evaluations, "relative_error": rms[0], "error_up_to_scale": rms[1],
         "player_error": rms[2], "claimed_standard_error": mean, "seeds": len(found), "model": args.model,
         "machine": machine(args.device),
     }  # fmt: skip

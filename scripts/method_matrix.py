@@ -17,6 +17,7 @@ import torch
 import torchvision
 from torch import nn
 
+from sigcli.catalog import Entry
 from sigcli.engine.passes import Passes
 from sigcli.errors import SigError
 from sigcli.methods import AXIOMS, METHODS
@@ -132,13 +133,12 @@ def outcome(method: str, net: nn.Module) -> str:
 
 def facts() -> list[str]:
     """The table of what the catalogue says of each method."""
-    lines = ["| method | what it is | cost (passes) | needs | " + " | ".join(AXIOMS) + " |"]
-    lines.append("|---|---|---|---|" + ":-:|" * len(AXIOMS))
+    lines = ["| method | what it is | cost (passes) | needs | reports | " + " | ".join(AXIOMS) + " |"]
+    lines.append("|---|---|---|---|---|" + ":-:|" * len(AXIOMS))
     for name, entry in METHODS.items():
         held = " | ".join("✓" if axiom in entry.properties["axioms"] else "" for axiom in AXIOMS)
-        lines.append(
-            f"| `{name}` | {entry.summary} | {entry.properties['cost']} | {entry.properties['needs']} | {held} |"
-        )
+        cells = entry.summary, _cost(entry), entry.properties["needs"], _reports(entry)
+        lines.append(f"| `{name}` | {' | '.join(cells)} | {held} |")
     return lines
 
 
@@ -186,7 +186,9 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         "# Methods", "",
         "Written by `python scripts/method_matrix.py`; do not edit. `sig list methods NAME` shows a method's options.", "",
         "A pass is one image through the model: forward and backward where a method needs gradients or hooks, forward only",
-        "where it says so. Methods that need hooks look into a network, and refuse TorchScript and `.pt2` files.",
+        "where it says so; the number is that of the default options. Those for the score and the completeness check come",
+        "on top. Methods that need hooks look into a network, and refuse TorchScript and `.pt2` files. *gap*: the values",
+        "promise to sum to a score difference, and what they miss is reported; *error*: the standard error of draws.",
         "The tests hold every method to the axioms that it declares here, on linear, product, max and unanimity models;",
         "those that look into a network on convolutions, ReLU, pooling, attention, norms and gates.", "",
         "`linear-shap` and `max-shap` have closed forms for scores of one kind, and refuse others: a linear score, and one",
@@ -210,6 +212,19 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         f"Random weights, {SIDE}×{SIDE} images. A number refers to the reason of the refusal.", "",
         *matrix(networks, methods, known), "",
     ])  # fmt: skip
+
+
+def _reports(entry: Entry) -> str:
+    """Which of the completeness gap and the standard error a method reports with its default options."""
+    known = entry.properties
+    error = known["sampled"] and known.get("stderr", True)
+    return ", ".join(["gap"] * known["complete"] + ["error"] * error)
+
+
+def _cost(entry: Entry) -> str:
+    """The passes that a method costs, and their number with its default options."""
+    cost, passes = entry.properties["cost"], entry.properties["passes"]
+    return cost if cost == str(passes) else f"{cost} = {passes:,}"
 
 
 def main() -> None:

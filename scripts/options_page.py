@@ -22,10 +22,11 @@ COMMANDS: dict[str, tuple[str, type[Options]]] = {
     "sig gridworld": ("sigcli.run_gridworld(…)", GridworldOptions),
     "sig train": ("sigcli.train(…)", TrainOptions),
 }
+_OF_SCENARIO = "sig benchmark scenario "
 for _scenario in SCENARIOS.values():
     if _scenario.options_class is not None:
         _function = f'sigcli.run_scenario("{_scenario.name}", …)'
-        COMMANDS[f"sig benchmark scenario {_scenario.name}"] = _function, _scenario.options_class
+        COMMANDS[f"{_OF_SCENARIO}{_scenario.name}"] = _function, _scenario.options_class
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "options.md"
 HEAD = """# Options
 
@@ -39,8 +40,9 @@ def page() -> str:
     parts = [HEAD]
     for command, (function, options) in COMMANDS.items():
         parts.append(f"\n## {command}\n\nIn Python: `{function}`, with the names of the second column.\n")
+        entry = command.removeprefix(_OF_SCENARIO) if command.startswith(_OF_SCENARIO) else ""
         parts.append("| option | in Python | default | |\n|---|---|---|---|")
-        parts += [_row(name, known, field.default) for name, (known, field) in table(options).items()]
+        parts += [_row(name, known, field.default) for name, (known, field) in table(options, entry).items()]
     return "\n".join(parts) + "\n"
 
 

@@ -6,6 +6,7 @@ Adding an entry is one function and one line in a table; its options are the fun
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from .errors import UsageError, unknown
+from .errors import SigError, UsageError, unknown
 from .options import Options
 
 
@@ -79,11 +80,17 @@ def _loaded(target: str) -> Any:
 class Catalog(Mapping[str, Entry]):
     """A read-only table of entries by name; two entries of one name are an error, not an overwrite.
 
-    An alias finds its entry. Iteration gives the names alone.
+    An alias finds its entry, and so does either with other capitals, dashes and underscores (`IntegratedGradients`).
+    Iteration gives the names alone.
+
+    Args:
+        kind: what an entry is, in a word.
+        entries: its lines.
+        near: names of what is not here → the entry that is nearest to it, for suggestions.
     """
 
-    def __init__(self, kind: str, entries: list[Entry]):
-        self.kind = kind
+    def __init__(self, kind: str, entries: list[Entry], near: Mapping[str, str] | None = None):
+        self.kind, self.near = kind, near or {}
         self._entries: dict[str, Entry] = {}
         self._known: dict[str, Entry] = {}
         for entry in entries:
@@ -105,9 +112,30 @@ class Catalog(Mapping[str, Entry]):
             del self._known[known]
 
     def __getitem__(self, name: str) -> Entry:
-        if name not in self._known:
-            raise unknown(self.kind, name, self._known)
-        return self._known[name]
+        if name in self._known:
+            return self._known[name]
+        plain = {_folded(known): entry for known, entry in self._known.items()}
+        if _folded(name) in plain:
+            return plain[_folded(name)]
+        raise self.unknown(name)
+
+    def unknown(self, name: str) -> SigError:
+        """The error for a name that is not here; it suggests what is called so elsewhere, or something like it."""
+        others = {_folded(other): here for other, here in self.near.items()}
+        if _folded(name) in others:
+            return UsageError(
+                f"there is no {self.kind} of this name", given=name, allowed=", ".join(self._entries),
+                hint=f"The nearest is '{others[_folded(name)]}'.",
+            )  # fmt: skip
+        names = {_folded(known): (known, entry.name) for known, entry in self._known.items()}
+        names = {_folded(other): (other, here) for other, here in self.near.items()} | names
+        close = difflib.get_close_matches(_folded(name), names, n=1, cutoff=0.5)
+        error = unknown(self.kind, name, self._entries)
+        if not close:
+            return error
+        called, here = names[close[0]]
+        also = "" if called == here else f" (for {called})"
+        return UsageError(error.what, given=name, allowed=error.allowed, hint=f"Did you mean '{here}'{also}?")
 
     def __contains__(self, name: object) -> bool:
         return name in self._known
@@ -117,6 +145,11 @@ class Catalog(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _folded(name: str) -> str:
+    """A name without capitals, dashes, underscores and spaces."""
+    return re.sub("[-_ ]", "", name.casefold())
 
 
 def convert(entry: Entry, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ class Listener:
             notes: what the user must know about the model and the results of an earlier run.
             folder: the run folder, or None where nothing is written.
         """
+
+    def planned(self, evaluations: Mapping[str, int | None]) -> None:
+        """Called before the first explanation: method → passes of the model for one, None where they are not known."""
 
     def evaluated(self, images: int) -> None:
         """Called after a batch of that many images went through the model."""

@@ -112,15 +112,21 @@ class Options:
 
 
 @cache
-def table(options: type[Options]) -> Mapping[str, tuple[Option, dataclasses.Field[Any]]]:
-    """Every option of a command by its name, panel by panel: what is known of it, its flags filled in; and its field."""
-    every = [(_flagged(one.name, one.metadata["option"]), one) for one in dataclasses.fields(options)]  # type: ignore[arg-type]
+def table(options: type[Options], entry: str = "") -> Mapping[str, tuple[Option, dataclasses.Field[Any]]]:
+    """Every option of a command by its name, panel by panel: what is known of it, its flags filled in; and its field.
+
+    Args:
+        options: the dataclass.
+        entry: the entry of a catalogue whose command it is, for helps that name it.
+    """
+    every = [(_flagged(one.name, one.metadata["option"], entry), one) for one in dataclasses.fields(options)]  # type: ignore[arg-type]
     every.sort(key=lambda item: PANELS.index(item[0].panel) if item[0].panel in PANELS else -1)
     return {one.name: (known, one) for known, one in every}
 
 
-def _flagged(name: str, known: Option) -> Option:
-    return dataclasses.replace(known, flags=flags(name, known))
+def _flagged(name: str, known: Option, entry: str) -> Option:
+    told = known.help.replace("ENTRY", entry) if entry else known.help
+    return dataclasses.replace(known, flags=flags(name, known), help=told)
 
 
 def flags(name: str, known: Option) -> tuple[str, ...]:
@@ -255,14 +261,15 @@ def folder_name(text: str) -> str:
     return text
 
 
-def folder_option(name: str, *, free: bool = True) -> Any:
+def folder_option(name: str, *, free: bool = True, more: str = "") -> Any:
     """The option `out` of a command.
 
     Args:
-        name: name of the folder that it writes without --out.
+        name: name of the folder that it writes without --out; `ENTRY` in it stands for the entry of a catalogue.
         free: whether it takes the next free name where that folder holds another run.
+        more: another sentence of its help.
     """
-    told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}."
+    told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}.{more and f' {more}'}"
     return option(
         None, told, panel=OUTPUT, flags=("--out", "-o"), kind=str, read=folder_name, metavar="PATH", shown=False
     )

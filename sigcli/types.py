@@ -71,9 +71,8 @@ class Attribution:
     Args:
         values: (C, H, W), in the score's unit where the method is complete.
         score: F(x).
-        gradient_evaluations: passes of one image through the model that were spent: forward and backward, or forward
-            only for methods whose `needs` is "forward".
-        forward_evaluations: further forward passes, spent on the completeness check.
+        evaluations: passes of one image through the model that were spent on the values, with or without a backward pass.
+        check_evaluations: further forward passes, spent on the score and the completeness check.
         completeness_gap: |Σ values − total|, in the score's unit; None where the method makes no such claim.
         total: the score difference that the values should sum to, or None.
         stderr: (C, H, W) standard error of `values`, or None where nothing was sampled.
@@ -81,12 +80,13 @@ class Attribution:
         player_values: (n,) sum of the values over each player, or None.
         seconds: wall time of this explanation, or its part of that of shared batches.
         note: what the user should know of this map, a sentence without a full stop; empty where there is nothing.
+        forward_evaluations: how many of the evaluations were forward passes alone; `methods.run` notes what was counted.
     """
 
     values: Tensor
     score: float
-    gradient_evaluations: int
-    forward_evaluations: int = 0
+    evaluations: int
+    check_evaluations: int = 0
     completeness_gap: float | None = None
     total: float | None = None
     stderr: Tensor | None = None
@@ -94,6 +94,12 @@ class Attribution:
     player_values: Tensor | None = None
     seconds: float = 0.0
     note: str = ""
+    forward_evaluations: int = 0
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Forward and backward passes of one image that were spent on the values."""
+        return self.evaluations - self.forward_evaluations
 
     @property
     def relative_gap(self) -> float | None:

@@ -83,8 +83,10 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        caption = f"{render.describe(self.sigma)}"
-        return {"title": self.title, "caption": caption, "unit": self.item.unit, "ends": self.item.seen.ends}
+        item, caption = self.item, render.describe(self.sigma)
+        return {
+            "title": self.title, "caption": caption, "unit": item.unit, "ends": item.ends, "turned": item.turned,
+        }  # fmt: skip
 
     def heatmap(self) -> Image.Image:
         """The map with a scale."""
@@ -107,7 +109,7 @@ class Page:
         if self.item.stderr is None:
             return None
         error = render.smooth(np.sqrt((self.item.stderr.astype(np.float64) ** 2).sum(0)), self.sigma).clip(min=0)
-        dress = {name: value for name, value in self.dress.items() if name != "ends"}
+        dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned")}
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
         return render.uncertainty_image(error, **dress)
@@ -128,12 +130,25 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         [_panel(item, sigma) for item in ready],
         heading=heading,
         caption=render.describe(sigma)
-        + f"\n{first.seen.reading(first.output)} Panels of one unit share one scale, the median of their own.",
+        + f"\n{_reading(ready)} Panels of one unit share one scale, the median of their own.",
         picture_lines=lines,
         second=second,
         ends=first.seen.ends,
         apart=drawing.signs == "apart",
     )
+
+
+def _reading(ready: Sequence[Explanation]) -> str:
+    """How the colours of a sheet are read."""
+    others = [item for item in ready if item.positive != "for"]
+    told = [] if len(others) == len(ready) and others else [ready[0].seen.reading(ready[0].output)]
+    for positive, what in (
+        ("raises", "red is where a larger value of the input raises the score, blue where it lowers it"),
+        ("against", "positive values speak against the target, so they are blue"),
+    ):
+        names = ", ".join(item.method for item in others if item.positive == positive)
+        told += [f"Of {names}, {what}."] if names else []
+    return " ".join(told)
 
 
 def _picture(item: Explanation) -> np.ndarray:
@@ -145,13 +160,14 @@ def _picture(item: Explanation) -> np.ndarray:
 def _panel(item: Explanation, sigma: float) -> render.Panel:
     assert item.values is not None
     flat, unit = render.reduce_channels(item.values), item.unit
-    by_player: Any = None
+    by_player, partition = None, ""
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
-        by_player = totals[item.players]
+        by_player, partition = totals[item.players], f", {len(totals)} players"
     return render.Panel(
         item.method, render.smooth(flat, sigma), by_player, item.facts(),
-        group=unit, unit=unit, player_unit=f"{item.output}, sum per player",
+        group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
+        ends=item.ends, turned=item.turned,
     )  # fmt: skip
 
 

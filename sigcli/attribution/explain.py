@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -49,12 +49,12 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
 
 @door(ExplainOptions)
-def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Iterator[Explanation]:
+def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Generator[Explanation, None, None]:
     """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
     return _begun(prepare(options), listener)
 
 
-def _begun(session: Session, listener: Listener) -> Iterator[Explanation]:
+def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:
     listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
     before = len(session.notes)
     yield from stream(session, listener)
@@ -64,6 +64,7 @@ def _begun(session: Session, listener: Listener) -> Iterator[Explanation]:
 
 def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanation]:
     """Carry out a session; yields explanations in order, each once its files and its row stand."""
+    listener.planned(session.planned)
     work = Work(session)
     if session.run is None:
         found = (item for item, _ in work.explanations(listener.evaluated))
@@ -87,7 +88,7 @@ def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -
                 write = mend_pictures if item.resumed else write_explanation
                 jobs = [pool.submit(write, run, item, session.drawing)]
                 if last:
-                    heading = f"{item.image}, {session.model.name}"
+                    heading = f"{item.image}, {session.model.title}"
                     jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
                     group = []
                 writing.append((item, jobs))

@@ -29,7 +29,8 @@ class Explanation:
         score: F(x).
         output: kind of score: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
         seconds: wall time; explanations in the same batches divide it.
-        gradient_evaluations: forward and backward passes.
+        gradient_evaluations: forward and backward passes of one image through the model.
+        forward_evaluations: passes forward alone, as methods need that look at scores.
         completeness_gap: |Σ values − score difference| in the score's unit, None where the method does not promise this.
         relative_gap: the gap divided by the score difference.
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
@@ -46,6 +47,7 @@ class Explanation:
         name: name of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit, if it is neither.
+        positive: what a positive value says, see `sigcli.methods`.
         resumed: an earlier run made it; its row was read back.
         note: what the user should know about the map; shown on the screen only.
         cause: the exception behind `error`, with its traceback; None if nothing failed or an earlier run made it.
@@ -60,6 +62,7 @@ class Explanation:
     output: str = "logit"
     seconds: float | None = None
     gradient_evaluations: int | None = None
+    forward_evaluations: int | None = None
     completeness_gap: float | None = None
     relative_gap: float | None = None
     standard_error: float | None = None
@@ -76,6 +79,7 @@ class Explanation:
     name: str = ""
     multiplied: bool = True
     own_unit: str = ""
+    positive: str = "for"
     resumed: bool = False
     note: str = ""
     cause: Exception | None = None
@@ -117,11 +121,16 @@ class Explanation:
             for name, value in (("gap", self.relative_gap), ("standard error", self.relative_standard_error))
             if value is not None
         ]
-        evaluations = self.gradient_evaluations or 0
-        cost = f"{evaluations:,} gradient evaluation{'s' if evaluations != 1 else ''}"
+        counts = (self.gradient_evaluations, "gradient evaluation"), (self.forward_evaluations, "forward pass")
+        cost = " + ".join(_counted(count, what) for count, what in counts if count)
         return tuple(
             line for line in (f"{self.what()} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line
         )
+
+    @property
+    def evaluations(self) -> int:
+        """Passes of one image through the model, with or without a backward pass."""
+        return (self.gradient_evaluations or 0) + (self.forward_evaluations or 0)
 
     def what(self) -> str:
         """The target in words."""
@@ -133,6 +142,16 @@ class Explanation:
         if self.own_unit:
             return self.own_unit
         return f"{self.output} per {self.seen.per}" if self.multiplied else f"{self.output} per unit of input"
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What blue and red say of its map."""
+        return ("lowers", "raises") if self.positive == "raises" else self.seen.ends
+
+    @property
+    def turned(self) -> bool:
+        """Whether positive values are drawn in blue, since they speak against the score."""
+        return self.positive == "against"
 
     def light(self) -> Explanation:
         """A copy without its arrays, which take memory."""
@@ -185,6 +204,15 @@ class Explanations(list[Explanation]):
         told = f", {failed} failed" if failed else ""
         told += "".join(f"\n  note: {note}" for note in self.notes)
         return f"<{len(self)} explanations: {images} image(s), {methods} method(s){told}>"
+
+
+def _counted(count: int, what: str) -> str:
+    """A number of things in words.
+
+    >>> _counted(1, "forward pass"), _counted(2000, "forward pass")
+    ('1 forward pass', '2,000 forward passes')
+    """
+    return f"{count:,} {what}{'' if count == 1 else 'es' if what.endswith('s') else 's'}"
 
 
 def _percentage(name: str, fraction: float) -> str:

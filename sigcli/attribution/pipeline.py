@@ -137,6 +137,7 @@ class Work:
             name=name,
             multiplied=bool(chosen.entry.properties["multiplied"]),
             own_unit=str(chosen.entry.properties.get("unit", "")),
+            positive=str(chosen.entry.properties.get("positive", "for")),
             file=None if run is None else run.path / item.folder / f"{name}.npy",
         )
 
@@ -169,6 +170,7 @@ class Work:
             score=result.score,
             seconds=result.seconds,
             gradient_evaluations=result.gradient_evaluations,
+            forward_evaluations=result.forward_evaluations,
             completeness_gap=gap,
             relative_gap=None if gap is None else result.relative_gap,
             error=unchecked,

@@ -35,11 +35,18 @@ class Chosen:
         entry: entry of the catalogue.
         options: option name → typed value, only those that were set.
         alias: what the user calls it, so one method can stand beside itself with other options.
+        typed: another name of the entry, where the user typed that.
     """
 
     entry: Entry
     options: Mapping[str, Any] = field(default_factory=dict)
     alias: str = ""
+    typed: str = ""
+
+    @property
+    def note(self) -> str:
+        """What was taken for a name of another package, empty where the name is ours."""
+        return f"{self.typed} is called {self.entry.name} here" if self.typed and not self.alias else ""
 
     @property
     def name(self) -> str:
@@ -203,9 +210,10 @@ def _chosen(
     if not items:
         raise UsageError(f"no {kind} given", allowed=", ".join(catalog))
     chosen = [
-        Chosen(own[name]) if name in own else Chosen(catalog[name], {}, _alias(alias, name, catalog, kind))
+        Chosen(own[name]) if name in own else Chosen(catalog[name], {}, _alias(alias, name, catalog, kind), typed=name)
         for alias, name in items
     ]
+    chosen = [replace(one, typed="") if one.typed == one.entry.name else one for one in chosen]
     names = [one.name for one in chosen]
     if len({name.casefold() for name in names}) < len(names):
         hint = f"To run it twice with different options, name one of them: mine={items[0][1]}."

@@ -13,6 +13,7 @@ from ..engine.batch_size import auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
 from ..inputs.given import Given, Source
+from ..methods.costs import planned
 from ..models.model import Model
 from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
@@ -75,7 +76,8 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
-        return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
+        of_run = self.run.notes if self.run is not None else ()
+        return [*filter(None, (one.note for one in self.methods)), *self.model.notes, *of_run]
 
     @property
     def classifier(self) -> ClassScore:
@@ -89,6 +91,12 @@ class Session:
         """How many explanations the run will make."""
         count = self.target[1] if isinstance(self.target, tuple) else 1
         return len(self.paths) * len(self.methods) * count
+
+    @property
+    def planned(self) -> dict[str, int | None]:
+        """Method → passes of the model for one explanation, as far as they can be told before it."""
+        size = self.model.preprocess.size
+        return {chosen.name: planned(chosen.entry, chosen.resolved(), size) for chosen in self.methods}
 
 
 def prepare(

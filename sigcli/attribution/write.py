@@ -107,7 +107,8 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         item.names,
         drawing.smooth,
         drawing.signs,
-        seen.ends,
+        item.ends,
+        item.turned,
         item.content,
         [entry.name for entry in FORMATS.values() if entry.properties["drawn"] and seen.kind in entry.properties["of"]],
     )

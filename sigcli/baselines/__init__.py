@@ -64,7 +64,13 @@ BASELINES = Catalog(
             {"argument": "PATH"},
         ),
     ],
-)
+    {
+        "zeros": "black", "none": "black", "gaussian": "uniform", "noise": "uniform", "gaussian-noise": "uniform",
+        "gaussian-blur": "blur", "blurred": "blur", "grey": "middle", "gray": "middle", "median": "middle", "ones": "white",
+        "average": "mean", "dataset": "mean", "dataset-mean": "mean", "imagenet-mean": "zero", "images": "random",
+        "value": "constant", "maximum-distance": "max-distance", "maximum-entropy": "max-entropy",
+    },
+)  # fmt: skip
 
 
 def uses_peers(spec: object) -> bool:

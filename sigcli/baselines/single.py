@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import draws
-from ..errors import AttributionError, UsageError, unknown
+from ..errors import AttributionError, UsageError
 from ..inputs.images import read_image
 from ..types import Peers, Subject
 from . import BASELINES
@@ -52,7 +52,7 @@ def baseline(spec: str | Tensor, subject: Subject) -> Picture:
     elif Path(spec).suffix:
         entry, argument = BASELINES["FILE"], spec
     else:
-        raise unknown("baseline", spec, BASELINES)
+        raise BASELINES.unknown(spec)
     return resized_to(entry.load()(subject, argument).to(subject.x), subject.x.shape)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -28,25 +27,18 @@ class Answers:
         """Write one object on a line, at once.
 
         Raises:
-            StoppedError: nobody reads any longer, or the disk is full.
+            BrokenPipeError: nobody reads any longer.
+            StoppedError: the disk is full.
         """
         if self._write is None:
             return
         try:
             self._write(json_text(record) + "\n")
+        except BrokenPipeError:
+            raise
         except OSError as error:
-            raise unread(error) from error
-
-
-def unread(error: OSError) -> StoppedError:
-    """The error for a standard output that takes nothing more."""
-    what = (
-        "standard output was closed by its reader"
-        if error.errno == errno.EPIPE
-        else "standard output cannot be written"
-    )
-    reason = "" if error.errno == errno.EPIPE else f"{error.strerror}; "
-    return StoppedError(what, hint=f"{reason}finished work is kept.".capitalize())
+            hint = f"{error.strerror}; finished work is kept.".capitalize()
+            raise StoppedError("standard output cannot be written", hint=hint) from error
 
 
 @contextmanager

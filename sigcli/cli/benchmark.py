@@ -6,11 +6,12 @@ import typer
 
 from .benchmark_images import images
 from .benchmark_scenario import app as scenario
+from .refusing import Refusing
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Compare methods side by side, for a paper or a decision."
 )
-app.command("images")(images)
+app.command("images", cls=Refusing)(images)
 app.add_typer(scenario, name="scenario")
 
 

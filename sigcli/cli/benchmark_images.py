@@ -50,7 +50,7 @@ def _show(found: Benchmark, screen: Screen) -> None:
         return
     for (count, method), rows in groups.items():
         seconds, each, rate, evaluations = _cost(rows[0])
-        cost = f"{seconds} s, {each} s/image, {rate} images/s, {evaluations} gradient evaluations"
+        cost = f"{seconds} s, {each} s/image, {rate} images/s, {evaluations} evaluations"
         told = "; ".join(f"{_kind(row)} {_mean(row)}" + _span(row, " ({})") + _known(row, count) for row in rows)
         screen.say(f"{count} images, {method}: {cost}; {told}")
 
@@ -58,7 +58,7 @@ def _show(found: Benchmark, screen: Screen) -> None:
 def _table(groups: dict[tuple[int, str], list[dict[str, Any]]]) -> Table:
     """Counts and methods by cost and metrics."""
     kinds = [_kind(row) for row in next(iter(groups.values()))]
-    numbers = ("images", "seconds", "s/image", "images/s", "gradient\nevaluations", *kinds)
+    numbers = ("images", "seconds", "s/image", "images/s", "evaluations", *kinds)
     made = table("images", "method", *numbers[1:], right=numbers)
     for (count, method), rows in groups.items():
         cells = [f"{_mean(row)}{_known(row, count)}" + _span(row, "\n{}") for row in rows]
@@ -67,7 +67,7 @@ def _table(groups: dict[tuple[int, str], list[dict[str, Any]]]) -> Table:
 
 
 def _cost(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Seconds, seconds per image, images per second, gradient evaluations."""
+    """Seconds, seconds per image, images per second, evaluations of the model."""
     if row["seconds"] is None:
         return "-", "-", "-", "-"
     each = row["seconds_per_image"]
@@ -75,7 +75,7 @@ def _cost(row: dict[str, Any]) -> tuple[str, str, str, str]:
         f"{row['seconds']:.2f}",
         f"{each:.3g}",
         f"{1 / each:.3g}" if each else "-",
-        f"{row['gradient_evaluations']:,}",
+        f"{row['gradient_evaluations'] + row['forward_evaluations']:,}",
     )
 
 

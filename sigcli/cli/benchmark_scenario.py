@@ -15,6 +15,7 @@ from ..scenarios import SCENARIOS
 from .command import Screen, command
 from .console import RESUME, guarded, table
 from .progress import StageListener
+from .refusing import Refusing, missing
 
 if TYPE_CHECKING:
     from ..scenarios.scenario import Verdict
@@ -66,7 +67,7 @@ def _command(entry: Entry) -> Any:
     kept = RESUME if "resume" in options_of(kind) else "networks that were trained are kept; repeat the command"
     single = typer.Typer(add_completion=False)
     single.command(entry.name, cls=_refusing(entry.name, kind), help=entry.description(), short_help=entry.summary)(
-        command(kind, kept=kept)(_carried_out(entry.name))
+        command(kind, kept=kept, entry=entry.name)(_carried_out(entry.name))
     )
     return typer.main.get_command(single)
 
@@ -88,20 +89,21 @@ def _carried_out(name: str) -> Callable[[Any, Screen], int]:
 def _refusing(name: str, kind: type[Options]) -> type[TyperCommand]:
     """A command that names its options where it is given one that it does not have."""
 
-    class Refusing(TyperCommand):
+    class OfScenario(Refusing):
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             try:
                 return super().parse_args(ctx, args)
             except Exception as error:
-                if type(error).__name__ != "NoSuchOption":  # by name, since typer may bring a click of its own
+                option = missing(error)
+                if option is None:
                     raise
                 with guarded(debug=False):
                     from ..scenarios.scenario import unknown_option
 
-                    raise unknown_option(name, str(getattr(error, "option_name", "")), kind) from None
+                    raise unknown_option(name, option, kind) from None
                 raise
 
-    return Refusing
+    return OfScenario
 
 
 def show(verdict: Verdict, screen: Screen) -> None:

@@ -48,13 +48,14 @@ class Screen:
 
 
 def command(
-    options: type[O], *, kept: str = RESUME
+    options: type[O], *, kept: str = RESUME, entry: str = ""
 ) -> Callable[[Callable[[O, Screen], int | None]], Callable[..., None]]:
     """Make a command of a function that takes options and a screen and returns how many items failed.
 
     Args:
         options: the dataclass from which the command line follows.
         kept: what the message says when the command is interrupted; the function may change it while it runs.
+        entry: the entry of a catalogue whose command it is.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
@@ -66,7 +67,7 @@ def command(
             if failed:
                 raise typer.Exit(FAILED)
 
-        parameters = list(_parameters(options))
+        parameters = list(_parameters(options, entry))
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -75,11 +76,11 @@ def command(
     return decorate
 
 
-def _parameters(options: type[Options]) -> Iterator[inspect.Parameter]:
+def _parameters(options: type[Options], entry: str) -> Iterator[inspect.Parameter]:
     """What typer reads: one parameter for each option, and a hidden one for each old name."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter("context", by_name, annotation=typer.Context)
-    for name, (known, field) in table(options).items():
+    for name, (known, field) in table(options, entry).items():
         if not known.command_line:
             continue
         kind, default = known.kind or _plain(field), _shown(known, field.default)

@@ -1,17 +1,18 @@
 """The screen: console and tables; errors to messages and exit codes.
 
-0 all done, 1 some items failed, 2 wrong usage, 130 interrupted.
+0 all done, 1 some items failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any longer (`sig … | head`).
 """
 
 from __future__ import annotations
 
-import errno
 import os
+import select
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -21,7 +22,7 @@ from rich.text import Text
 from ..errors import SigError, StoppedError
 from ..names import printable
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141
 
 
 _PIPE = 120  # columns
@@ -83,6 +84,12 @@ def guarded(debug: bool, kept: str = RESUME) -> Iterator[Guard]:
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
+    except BrokenPipeError as error:
+        raise typer.Exit(UNREAD if _unread() else _told(error)) from None
+    except SystemExit as ending:
+        if not _of_pipe(ending):
+            raise
+        raise typer.Exit(UNREAD) from None
     except Exception as error:
         if debug:
             raise
@@ -115,25 +122,70 @@ def _say(first: str, rest: str) -> None:
 
 def _of_system(error: OSError) -> tuple[str, str]:
     """What the operating system refused, and what that means."""
-    if error.errno == errno.EPIPE:
-        return "standard output was closed by its reader.", ""
     reason = error.strerror or str(error)
     what = f"{reason} (given: {printable(str(error.filename))})" if error.filename else reason
     return f"{what}.", "Finished work is kept. Repeat the command with --debug to see where."
 
 
+def _unread() -> bool:
+    """Whether the reader of standard output or error is gone, as `head` is after its last line."""
+    try:
+        poll = select.poll()
+        for stream in (sys.stdout, sys.stderr):
+            poll.register(stream.fileno(), 0)
+        return any(event & select.POLLERR for _, event in poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # streams in memory, or a system without poll
+        return True
+
+
+def _of_pipe(ending: SystemExit) -> bool:
+    """Whether rich or typer ended the process since nobody reads what it prints."""
+    return isinstance(ending.__context__, BrokenPipeError)
+
+
 @contextmanager
 def flushed() -> Iterator[None]:
-    """What is left of standard output is written before the process ends; where that fails, one sentence says so."""
+    """What is left of standard output is written before the process ends; where that fails, one sentence says so.
+
+    Where the reader has gone, as `head` does, the process ends without a word, with the exit code of a closed pipe.
+    """
+    _open_streams()
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
+    except BrokenPipeError:
+        _leave(UNREAD)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try, and complain, again
         _say(f"standard output cannot be written: {error.strerror}.", "")
-        raise SystemExit(FAILED) from None
+        _leave(FAILED)
+    except SystemExit as ending:
+        if _of_pipe(ending) or ending.code == UNREAD:
+            _leave(UNREAD)
+        raise
+
+
+def _leave(code: int) -> NoReturn:
+    """End with an exit code; what Python has kept back of the streams goes nowhere, or it would try, and complain, again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    raise SystemExit(code) from None
+
+
+def _open_streams() -> None:
+    """Streams that were closed before the start (`>&-`): else the next file opened would be taken for one of them.
+
+    Standard output is then open for reading, so what is written to it fails and is told.
+    """
+    for number, name, mode in ((1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open(os.devnull, mode)
+        if opened != number:
+            os.dup2(opened, number)
+        setattr(sys, name, open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
 
 
 def traces(causes: Iterable[BaseException | None], screen: Console) -> None:

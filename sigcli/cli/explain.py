@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -36,8 +37,8 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     failed, done = 0, 0
     told: list[Explanation] = []
     shown: list[Explanation] = []
-    with Reporter(screen) as reporter:
-        for item in iter_explain(options, reporter):
+    with Reporter(screen) as reporter, closing(iter_explain(options, reporter)) as found:
+        for item in found:
             screen.results.add(item.record())
             done += 1
             failed += item.status != "ok"
@@ -88,7 +89,7 @@ def _table(items: list[Explanation], total: int) -> Table:
             continue
         made.add_row(
             Text(item.image), Text(item.method), Text(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
-            _percent(item.relative_standard_error), f"{item.gradient_evaluations:,}", f"{item.seconds:.2f}",
+            _percent(item.relative_standard_error), f"{item.evaluations:,}", f"{item.seconds:.2f}",
         )  # fmt: skip
     if total > len(items):
         made.add_row(f"… and {total - len(items)} more in results.csv")

@@ -1,10 +1,12 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
+import os
 from dataclasses import dataclass
 from typing import cast
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 
 from ..attribution.formats import FORMATS
 from ..attribution.options import NetworkOptions
@@ -30,6 +32,7 @@ CATALOGS: dict[str, Catalog] = {
     "scenarios": SCENARIOS,
     "formats": FORMATS,
 }
+_NARROW, _PIPE = 100, 1000  # columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,7 +105,8 @@ def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
         **({"kind": catalog.kind} if not form else {}),
     }
     if catalog is METHODS:
-        record |= {fact: entry.properties[fact] for fact in ("cost", "needs")}
+        facts = ("cost", "passes", "needs", "positive")
+        record |= {fact: entry.properties[fact] for fact in facts if fact in entry.properties}
         record["axioms"] = list(entry.properties["axioms"])
         record["source"] = entry.summary.rpartition("[")[2].rstrip("]")
     if catalog is METRICS:
@@ -136,7 +140,10 @@ def _details(entry: Entry) -> dict[str, object]:
     elif entry.options_class is None:
         lines = [f"  --set {owner}{name}={known['default']}   ({known['type']})" for name, known in options.items()]
     else:
-        lines = [_line(name, known, field.default) for name, (known, field) in options_of(entry.options_class).items()]
+        lines = [
+            _line(name, known, field.default)
+            for name, (known, field) in options_of(entry.options_class, entry.name).items()
+        ]
     text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
     return {"name": entry.name, "options": options, "help": text}
 
@@ -148,18 +155,50 @@ def _line(name: str, known: Option, default: object) -> str:
 
 
 def _show(entries: list[dict[str, object]]) -> None:
+    console = _paper()
     facts = [fact for fact in ("cost", "needs", "axioms", "unit", "better") if fact in entries[0]]
-    made = table("name", "what it is", *(f"{fact} (passes)" if fact == "cost" else fact for fact in facts))
-    made.show_header, made.columns[0].style = bool(facts), "bold"
-    for entry in entries:
-        cells = [escape(_initials(entry[fact]) if fact == "axioms" else str(entry[fact])) for fact in facts]
-        also = ", ".join(cast(list[str], entry.get("aliases", [])))
-        summary = f"{entry['summary']}{f' (also: {also})' if also else ''}"
-        made.add_row(escape(str(entry["name"])), escape(summary), *cells)
-    console = Console(highlight=False, emoji=False)
-    console.print(made)
+    if facts and console.width < _NARROW:
+        _show_narrow(entries, facts, console)
+    else:
+        made = table("name", "what it is", *(f"{fact} (passes)" if fact == "cost" else fact for fact in facts))
+        made.show_header, made.columns[0].style = bool(facts), "bold"
+        made.columns[1].overflow = "fold"
+        for entry in entries:
+            made.add_row(escape(str(entry["name"])), escape(_summary(entry)), *(_cell(entry, fact) for fact in facts))
+        console.print(made)
     if "axioms" in facts:
         console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)
+
+
+def _paper() -> Console:
+    """Standard output; in a pipe, where nobody's window is narrow, an entry is a line."""
+    console = Console(highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPE
+    return console
+
+
+def _show_narrow(entries: list[dict[str, object]], facts: list[str], console: Console) -> None:
+    """Entries of two lines and more, where columns would be too narrow to be read."""
+    for entry in entries:
+        told = "; ".join(_cell(entry, fact) + (" passes" if fact == "cost" else "") for fact in facts if entry[fact])
+        console.print(f"[bold]{escape(str(entry['name']))}[/]  {told}")
+        console.print(Padding(escape(_summary(entry)), (0, 0, 0, 4)))
+
+
+def _summary(entry: dict[str, object]) -> str:
+    also = ", ".join(cast(list[str], entry.get("aliases", [])))
+    return f"{entry['summary']}{f' (also: {also})' if also else ''}"
+
+
+def _cell(entry: dict[str, object], fact: str) -> str:
+    """A fact as it is shown: a cost with its number where that does not stand there already."""
+    if fact == "axioms":
+        return _initials(entry[fact])
+    text = str(entry[fact])
+    if fact == "cost" and text != str(entry.get("passes", text)):
+        text += f" = {entry['passes']:,}"
+    return escape(text)
 
 
 def _initials(axioms: object) -> str:

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from .refusing import Refusing
 
 COMMANDS = {
     "explain": "explain:explain",
@@ -40,7 +41,7 @@ class Commands(TyperGroup):
         found = getattr(import_module(f".{module}", __package__), name)
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            alone.command(cmd_name)(found)
+            alone.command(cmd_name, cls=Refusing)(found)
             found = alone
         made = typer.main.get_command(found)
         made.name = cmd_name

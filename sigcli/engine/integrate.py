@@ -118,14 +118,15 @@ class _Path:
         return Attribution(
             values=values,
             score=score,
-            gradient_evaluations=len(plan) + plan.spent,
-            forward_evaluations=forwards,
+            evaluations=len(plan) + plan.spent,
+            check_evaluations=forwards,
             completeness_gap=gap,
             total=total,
             stderr=stderr,
             players=None if plan.players is None else plan.players.labels,
             player_values=None if plan.players is None else plan.players.totals(values),
             seconds=run.seconds + time.perf_counter() - before,
+            forward_evaluations=plan.spent,
         )
 
     def _difference(self, run: Run) -> tuple[float, float | None, int]:

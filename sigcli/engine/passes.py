@@ -40,6 +40,7 @@ class Passes:
         batches: how many images a pass holds; halved for good when the device runs out of memory.
         progress: called with the number of images of each batch.
         evaluations: images that were passed through the model so far, with or without a backward pass.
+        forwards: how many of them without.
         unscored: how many of the images that were scored have no finite score.
     """
 
@@ -47,6 +48,7 @@ class Passes:
     batches: Batches = field(default_factory=lambda: Batches(16))
     progress: Callable[[int], None] | None = None
     evaluations: int = 0
+    forwards: int = 0
     unscored: int = 0
 
     @property
@@ -100,9 +102,10 @@ class Passes:
             return self.scorer.select(outputs, targets)
         return outputs.gather(1, targets[:, None])[:, 0]
 
-    def spent(self, images: int) -> None:
-        """Count images that a method passed through the network itself."""
+    def spent(self, images: int, *, backward: bool = True) -> None:
+        """Count images that a method passed through the network itself, forward and backward or forward alone."""
         self.evaluations += images
+        self.forwards += 0 if backward else images
         if self.progress:
             self.progress(images)
 
@@ -113,14 +116,14 @@ class Passes:
     def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
         """F of some images at the subject's target, (count,) float64 on its device. One evaluation each."""
         found = torch.empty(count, dtype=torch.float64, device=subject.x.device)
-        for part, scores in self._batches(images, count, subject, self.scorer.scores):
+        for part, scores in self._batches(images, count, subject, self.scorer.scores, backward=False):
             found[part] = scores.double()
         self.unscored += int((~torch.isfinite(found)).sum())
         return found
 
     def gradients(self, images: Images, count: int, subject: Subject) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """(which, F of these images, (m,), their gradients, (m, C, H, W)), batch by batch. One evaluation each."""
-        for part, (scores, gradients) in self._batches(images, count, subject, self.scorer.gradients):
+        for part, (scores, gradients) in self._batches(images, count, subject, self.scorer.gradients, backward=True):
             yield part, scores, gradients
 
     def game(self, subject: Subject, players: Players, baseline: str | Tensor) -> Game:
@@ -137,7 +140,7 @@ class Passes:
         return play
 
     def _batches(
-        self, images: Images, count: int, subject: Subject, call: Callable[[Tensor, Tensor], T]
+        self, images: Images, count: int, subject: Subject, call: Callable[[Tensor, Tensor], T], *, backward: bool
     ) -> Iterator[tuple[slice, T]]:
         def asked(part: slice) -> T:
             x = images(part)
@@ -145,7 +148,7 @@ class Passes:
 
         for part, found in self.batches.parts(count, subject.x.shape, asked):
             yield part, found
-            self.spent(part.stop - part.start)
+            self.spent(part.stop - part.start, backward=backward)
 
 
 def _targets(subject: Subject, count: int) -> Tensor:

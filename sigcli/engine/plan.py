@@ -101,7 +101,7 @@ class Plan:
         paired: units 2b and 2b + 1 are two independent estimates of the same part b of the sum, of half its weight each, and
             parts differ; the standard error comes from the differences within the pairs. Otherwise every unit estimates
             the whole.
-        spent: passes of the model that went into choosing the points, besides those at the points.
+        spent: forward passes of the model that went into choosing the points, besides those at the points.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay

@@ -6,7 +6,7 @@ and every smaller count is a statistic of the first images of that order ([SIG] 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -109,6 +109,10 @@ class _Costs(Listener):
 
     def __init__(self, listener: Listener):
         self._listener, self.found = listener, list[Spent]()
+
+    def planned(self, evaluations: Mapping[str, int | None]) -> None:
+        """What each method will cost."""
+        self._listener.planned(evaluations)
 
     def evaluated(self, images: int) -> None:
         """A batch is done."""

@@ -20,19 +20,21 @@ class Spent:
         method: the method that made the map.
         seconds: wall time: its own, or its part of the batches that it shared.
         gradient_evaluations: forward and backward passes.
+        forward_evaluations: passes forward alone.
     """
 
     image: str
     method: str
     seconds: float
     gradient_evaluations: int
+    forward_evaluations: int = 0
 
 
 def spent(item: Explanation) -> Spent | None:
     """What an explanation cost; None for one that failed, whose time is unknown."""
     if item.status != "ok" or item.seconds is None:
         return None
-    return Spent(item.image, item.method, item.seconds, item.gradient_evaluations or 0)
+    return Spent(item.image, item.method, item.seconds, item.gradient_evaluations or 0, item.forward_evaluations or 0)
 
 
 def benchmark_rows(
@@ -70,4 +72,5 @@ def _cost_cells(costs: Sequence[Spent], method: str, images: Collection[str]) ->
         "seconds_per_image": seconds / explained if mine else None,
         "seconds_sd": statistics.stdev(one.seconds for one in mine) if len(mine) > 1 else None,
         "gradient_evaluations": sum(one.gradient_evaluations for one in mine) if mine else None,
+        "forward_evaluations": sum(one.forward_evaluations for one in mine) if mine else None,
     }

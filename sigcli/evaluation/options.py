@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METRIC, option, option_like
+from ..options import METRIC, folder_option, option, option_like
 
 _COUNTS = "Increasing numbers of images, separated by commas; each count takes the first images of one random order."
 
@@ -52,6 +52,7 @@ class EvaluateOptions(MeasureOptions):
         "<image>/<method>.npy or <image>.npy.",
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
+    out: str | Path | None = folder_option("sig-out", more="An evaluated run gets its tables in its own folder.")
 
 
 @dataclass(frozen=True, repr=False)

@@ -66,7 +66,7 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier measurement."""
-        return [*self.session.notes, *self.kept.notes]
+        return [*filter(None, (one.note for one in self.measuring.metrics)), *self.session.notes, *self.kept.notes]
 
     @property
     def items(self) -> int:

@@ -108,7 +108,7 @@ def follow(trial: Trial, plan: Plan, spent: int = 0) -> Estimate:
     """Follow a plan on the network of a run; `spent` evaluations were needed to make it."""
     (found,) = integrate(trial.networks, [Task(trial.subject, plan)], batch_size=min(len(plan), _BATCH))
     stderr = None if found.stderr is None else found.stderr.flatten().double().cpu().numpy()
-    return Estimate(found.values.flatten().double().cpu().numpy(), found.gradient_evaluations + spent, stderr)
+    return Estimate(found.values.flatten().double().cpu().numpy(), found.evaluations + spent, stderr)
 
 
 def along(trial: Trial, method: str, **options: Any) -> Estimate:

@@ -4,7 +4,11 @@ Properties:
     kind: "path", a function `(subject, *, options) -> Plan` whose plan the engine follows, or "direct", a function
         `(passes, subject, *, options) -> Attribution` that runs the model itself (see `sigcli.engine.passes`).
     needs: what it needs of the model: "gradients", "hooks" (its layers, so no TorchScript) or "forward" (scores only).
-    cost: passes of the model, in terms of the options; "0" where the model is not asked.
+    cost: passes of the model, in terms of the options; "≤" where it is a bound. Those for the score and the completeness
+        check come on top, and a network's layers are traced once.
+    passes: the cost of the default options.
+    positive: what a positive value says: "for", the input speaks for the score; "against", it speaks against it; "raises",
+        the score rises with the input's value, as of gradients.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
     sampled: random draws, hence a standard error, unless `stderr` is False.
@@ -22,6 +26,7 @@ Properties:
 from __future__ import annotations
 
 from ..catalog import Catalog, Entry
+from .near import NEAR
 
 AXIOMS = {
     "completeness": "values sum to a score difference, in expectation where there are draws (Sundararajan et al. 2017)",
@@ -34,19 +39,20 @@ _ALL = tuple(AXIOMS)
 _EXPECTED = ("completeness", "dummy", "linearity", "invariance")
 _PATH = {
     "kind": "path", "needs": "gradients", "complete": True, "sampled": False, "players": False, "multiplied": True,
-    "axioms": _ALL, "cost": "steps", "arrays": True,
+    "axioms": _ALL, "cost": "steps", "passes": 50, "arrays": True, "positive": "for",
 }  # fmt: skip
-_SHAPLEY = {**_PATH, "sampled": True, "players": True, "cost": "samples × steps"}
+_SHAPLEY = {**_PATH, "sampled": True, "players": True, "cost": "2 × samples × steps", "passes": 256}
 _GRADIENT = {
     **_PATH, "complete": False, "multiplied": False, "axioms": ("dummy", "linearity", "symmetry", "invariance"), "cost": "1",
+    "passes": 1, "positive": "raises",
 }  # fmt: skip
 _DIRECT = {
     "kind": "direct", "needs": "hooks", "complete": False, "sampled": False, "players": False, "multiplied": True,
-    "axioms": (), "cost": "1", "arrays": False,
+    "axioms": (), "cost": "1", "passes": 1, "arrays": False, "positive": "for",
 }  # fmt: skip
-_RULED = {**_DIRECT, "multiplied": False, "axioms": ("dummy",)}
+_RULED = {**_DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises"}
 _LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
-_ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps"}
+_ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "passes": 50}
 _SCORES = {**_DIRECT, "needs": "forward"}
 _GAME = {
     **_SCORES,
@@ -55,7 +61,8 @@ _GAME = {
     "complete": True,
     "sampled": True,
     "axioms": _ALL,
-    "cost": "budget",
+    "cost": "≤ budget",
+    "passes": 2048,
     "quantity": "Shapley value",
 }
 
@@ -69,7 +76,7 @@ METHODS = Catalog(
             "sig-walk",
             "methods.walk:sig_walk",
             "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
-            {**_SHAPLEY, "linear": "players", "cost": "orders × players", "quantity": "Shapley value"},
+            {**_SHAPLEY, "linear": "players", "cost": "orders × players", "passes": 392, "quantity": "Shapley value"},
         ),
         Entry(
             "ig",
@@ -82,20 +89,20 @@ METHODS = Catalog(
             "eg",
             "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
-            {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps"},
-            aliases=("expected-gradients",),
+            {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps", "passes": 256},
+            aliases=("expected-gradients", "gradient-explainer"),
         ),
         Entry(
             "agn",
             "methods.integrated_gradients:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
-            {**_PATH, "sampled": True, "cost": "samples × steps"},
+            {**_PATH, "sampled": True, "cost": "samples × steps", "passes": 256},
         ),
         Entry(
             "icg",
             "methods.certainty_gradients:icg",
             "Integrated Certainty Gradients, for certainty-aware models [ICG 2022]",
-            {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps"},
+            {**_PATH, "certainty": True, "arrays": False, "cost": "samples × steps", "passes": 50},
             aliases=("integrated-certainty-gradients",),
         ),
         Entry(
@@ -103,23 +110,20 @@ METHODS = Catalog(
             "methods.gradients:gradient",
             "the gradient of the score [Simonyan 2014]",
             _GRADIENT,
-            aliases=(
-                "saliency",
-                "vanilla-gradient",
-            ),
+            aliases=("saliency", "vanilla-gradient"),
         ),
         Entry(
             "input-x-gradient",
             "methods.gradients:input_x_gradient",
             "input times gradient [Shrikumar 2016]",
-            {**_GRADIENT, "multiplied": True},
-            aliases=("gradient-x-input",),
+            {**_GRADIENT, "multiplied": True, "positive": "for"},
+            aliases=("gradient-x-input", "gradient-input", "input-gradient"),
         ),
         Entry(
             "smoothgrad",
             "methods.gradients:smoothgrad",
             "mean gradient under Gaussian noise [Smilkov 2017]",
-            {**_GRADIENT, "sampled": True, "cost": "samples"},
+            {**_GRADIENT, "sampled": True, "cost": "samples", "passes": 50},
         ),
         Entry(
             "gradient-shap",
@@ -132,13 +136,23 @@ METHODS = Catalog(
                 "sampled": True,
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples",
+                "passes": 64,
             },
         ),
         Entry(
             "linear-shap",
             "methods.expected:linear_shap",
             "exact SHAP values of a linear model; refuses others [Lundberg 2017]",
-            {**_ALONG, "arrays": True, "axioms": _ALL, "cost": "2", "quantity": "Shapley value", "only": "linear"},
+            {
+                **_ALONG,
+                "arrays": True,
+                "axioms": _ALL,
+                "cost": "2",
+                "passes": 2,
+                "quantity": "Shapley value",
+                "only": "linear",
+            },
+            aliases=("linear-explainer",),
         ),
         Entry(
             "blur-ig",
@@ -163,13 +177,13 @@ METHODS = Catalog(
             "methods.cam:gradcam",
             "activations of the last layer that everything passes through, weighted by gradients [Selvaraju 2017]",
             _LAYER,
-            aliases=("grad-cam",),
+            aliases=("grad-cam", "layer-gradcam"),
         ),
         Entry(
             "gradcam-counterfactual",
             "methods.cam:gradcam_counterfactual",
             "Grad-CAM of the negated gradient: evidence against [Selvaraju 2017]",
-            {**_LAYER, "unit": "counterfactual Grad-CAM, no unit"},
+            {**_LAYER, "unit": "counterfactual Grad-CAM, no unit", "positive": "against"},
         ),
         Entry("cam", "methods.cam:cam", "class activation map of networks that end in pooling [Zhou 2016]", _DIRECT),
         Entry(
@@ -190,27 +204,35 @@ METHODS = Catalog(
             "guided-gradcam",
             "methods.backprop:guided_gradcam",
             "guided backpropagation times Grad-CAM [Selvaraju 2017]",
-            {**_LAYER, "unit": "guided Grad-CAM, no unit", "axioms": ("dummy",), "cost": "2"},
+            {**_RULED, "unit": "guided Grad-CAM, no unit", "cost": "2", "passes": 2},
             aliases=("guided-grad-cam",),
         ),
         Entry(
             "deeplift",
             "methods.deeplift:deeplift",
             "differences from a reference, propagated by the rescale rule [Shrikumar 2017]",
-            {**_DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2"},
+            {**_DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2", "passes": 2},
         ),
         Entry(
             "deepshap",
             "methods.deeplift:deepshap",
             "DeepLIFT averaged over other images or noise [Lundberg 2017]",
-            {**_DIRECT, "complete": True, "sampled": True, "axioms": ("completeness", "dummy"), "cost": "2 × samples"},
-            aliases=("deep-shap",),
+            {
+                **_DIRECT,
+                "complete": True,
+                "sampled": True,
+                "axioms": ("completeness", "dummy"),
+                "cost": "2 × samples",
+                "passes": 32,
+            },
+            aliases=("deep-shap", "deeplift-shap", "deep-explainer"),
         ),
         Entry(
             "lrp",
             "methods.relevance:lrp",
             "layer-wise relevance propagation [Bach 2015]",
-            {**_DIRECT, "axioms": ("dummy",), "cost": "2"},
+            {**_DIRECT, "axioms": ("dummy",)},
+            aliases=("layer-wise-relevance-propagation",),
         ),
         Entry(
             "occlusion",
@@ -221,7 +243,8 @@ METHODS = Catalog(
                 "arrays": True,
                 "players": True,
                 "axioms": ("dummy", "linearity", "symmetry", "invariance"),
-                "cost": "players",
+                "cost": "players + 1",
+                "passes": 197,
             },
             aliases=("feature-ablation",),
         ),
@@ -236,6 +259,7 @@ METHODS = Catalog(
                 "unit": "score where kept, less the mean",
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "passes": 2000,
             },
         ),
         Entry(
@@ -250,6 +274,7 @@ METHODS = Catalog(
                 "stderr": False,
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "passes": 1000,
             },
         ),
         Entry(
@@ -262,7 +287,7 @@ METHODS = Catalog(
             "shapley-sampling",
             "methods.shapley_values:shapley_sampling",
             "Shapley value per player from random orders [Castro 2009]",
-            {**_GAME, "cost": "orders × players"},
+            {**_GAME, "cost": "orders × (players - 1) + 2", "passes": 1922},
             aliases=("shapley-value-sampling",),
         ),
         Entry(
@@ -270,13 +295,13 @@ METHODS = Catalog(
             "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
             {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
-            aliases=("kernel-shap",),
+            aliases=("kernel-shap", "kernel-explainer"),
         ),
         Entry(
             "low-order-shap",
             "methods.shapley_values:low_order_shap",
             "exact Shapley value of at most 16 players [Lundberg 2017]",
-            {**_GAME, "sampled": False, "cost": "2^players"},
+            {**_GAME, "sampled": False, "cost": "2^players", "passes": 512},
         ),
         Entry(
             "effective-shapley",
@@ -298,7 +323,8 @@ METHODS = Catalog(
                 **_GAME,
                 "sampled": False,
                 "axioms": ("completeness", "dummy", "symmetry", "invariance"),
-                "cost": "2 × players + checks",
+                "cost": "2 × players + 2 + checks",
+                "passes": 164,
                 "only": "max",
             },
         ),
@@ -311,8 +337,10 @@ METHODS = Catalog(
                 "complete": False,
                 "quantity": "",
                 "axioms": ("dummy", "linearity", "invariance"),
-                "cost": "samples × players",
+                "cost": "samples × (players + 1)",
+                "passes": 800,
             },
         ),
     ],
+    NEAR,
 )

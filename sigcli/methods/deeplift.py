@@ -86,6 +86,7 @@ def _deeplift(passes: Passes, subject: Subject, drawn: Tensor) -> tuple[Tensor, 
         check(scored, "DeepLIFT", reason)
         scores = replay(scored, rescale, (outputs,))
         (multipliers,) = torch.autograd.grad(scores.x.sum(), leaf)
-    passes.spent(2 * len(drawn))
+    passes.spent(len(drawn))
+    passes.spent(len(drawn), backward=False)
     values = multipliers * (images.detach() - drawn)
     return values, (scores.image - scores.reference).double(), agreed(passes, subject, scores.image[0])

@@ -200,7 +200,8 @@ def _counting(network: nn.Module, passes: Passes) -> Iterator[None]:
 
     def count(_: nn.Module, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         given = [one for one in (*inputs, *named.values()) if isinstance(one, (Tensor, np.ndarray)) and one.ndim]
-        passes.spent(len(given[0]) if given else 1)
+        backward = any(isinstance(one, Tensor) and one.requires_grad for one in given)
+        passes.spent(len(given[0]) if given else 1, backward=backward)
 
     # By the class: scripted networks refuse it by name, but call such hooks as others do.
     handle = nn.Module.register_forward_pre_hook(network, count, with_kwargs=True)

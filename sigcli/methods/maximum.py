@@ -72,7 +72,7 @@ def max_shap(
     return Attribution(
         values=per_pixel(found, partition, subject.x),
         score=float(scores[1]),
-        gradient_evaluations=passes.evaluations,
+        evaluations=passes.evaluations,
         completeness_gap=abs(float(found.sum()) - total),
         total=total,
         players=partition.labels,

@@ -218,7 +218,7 @@ def direct(
             raise
         if passes.unscored and not bool(torch.isfinite(found.values).all()):
             raise _unscored(passes)
-        return found
+        return replace(found, forward_evaluations=passes.forwards)
 
     while True:  # some methods run the network themselves, in batches of the passes' size
         for found in batches.attempt(whole, subject.x.shape):

@@ -190,8 +190,8 @@ def _spread(
     return Attribution(
         values=per_pixel(found.values, partition, x),
         score=score,
-        gradient_evaluations=passes.evaluations,
-        forward_evaluations=forwards,
+        evaluations=passes.evaluations,
+        check_evaluations=forwards,
         completeness_gap=gap,
         total=total,
         stderr=None if found.stderr is None else per_pixel(found.stderr, partition, x),

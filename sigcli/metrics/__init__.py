@@ -152,4 +152,17 @@ METRICS = Catalog(
                "probability that a pixel of the object outranks one beside it [Fawcett 2006]",
                "map", "probability", True, "mask"),
     ],
+    {
+        "aopc": "morf", "region-perturbation": "morf", "selectivity": "morf", "pixel-perturbation": "morf", "road": "morf",
+        "road-most-relevant-first": "morf", "road-least-relevant-first": "lerf", "auc-deletion": "deletion",
+        "deletion-auc": "deletion", "insertion-auc": "insertion", "mu-fidelity": "faithfulness-correlation",
+        "faithfulness-estimate": "faithfulness-correlation", "monotonicity": "faithfulness-correlation",
+        "average-drop": "morf", "average-increase": "morf", "average-sensitivity": "avg-sensitivity",
+        "average-stability": "avg-sensitivity", "local-lipschitz-estimate": "max-sensitivity", "stability":
+        "max-sensitivity", "effective-complexity": "entropy", "gini": "sparseness", "attribution-localisation":
+        "relevance-mass", "auc": "roc-auc", "iou": "top-intersection", "energy-pointing-game": "relevance-mass",
+        "focus": "relevance-mass", "top-k-intersection": "top-intersection", "completeness": "completeness-gap",
+        "efficient-mprt": "parameter-randomisation", "smooth-mprt": "parameter-randomisation",
+        "model-parameter-randomisation": "parameter-randomisation", "relative-input-stability": "max-sensitivity",
+    },
 )  # fmt: skip

@@ -55,7 +55,7 @@ MODELS = Catalog(
             known=True, form="NAME", example="resnet50 --weights IMAGENET1K_V2",
         ),
         _source(
-            "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install 'sigcli[timm]')",
+            "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",
             known=True, form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),
         _source(

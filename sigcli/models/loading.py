@@ -23,7 +23,7 @@ from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources.factory import given_network
-from .sources.torchvision import fitting, imagenet_labels
+from .sources.torchvision import fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
@@ -180,6 +180,11 @@ def source_of(spec: str) -> Entry:
             return entry
     if is_there(spec) or "/" in spec or _FILE.search(spec):
         raise _no_program(Path(spec))
+    what = what_else(spec)
+    if what is not None:
+        near = spec.removeprefix("quantized_")
+        given = f"Its float form works: --model {near}." if near in names() else "Classifiers: sig list models."
+        raise ModelError(f"only image classifiers can be explained, and this model {what}", given=spec, hint=given)
     error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)

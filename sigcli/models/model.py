@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,11 @@ class Model:
     mask: Tensor | None = None
     head: Head = LOGITS
     lacks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Its name over pictures: of a model file the file's, without the folder."""
+        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained") else self.name
 
     @property
     def answers(self) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 _FOR, _AGAINST = (192, 57, 43), (43, 108, 163)
+READING = "Red speaks for the score, blue against it"
 _FULL = 0.75
 """Opacity of the full colour, on which black letters can be read."""
 _STYLE = (
@@ -18,7 +19,7 @@ _STYLE = (
 )
 
 
-def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit: str) -> str:
+def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit: str, reading: str = READING) -> str:
     """A page with every name in order on a colour for its value: red for the score, blue against it, none for 0.
 
     Names and texts are escaped, so a word may hold anything; the value is shown where the pointer rests.
@@ -28,6 +29,7 @@ def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit
         values: (n,) of the players; the largest |value| gets the full colour, and a scale below says what it is.
         title: title over the words.
         unit: unit of the values.
+        reading: what the colours say, without a full stop.
 
     >>> "&lt;b&gt;" in coloured_words(["<b>"], np.array([1.0]), title="t", unit="logit")
     True
@@ -40,7 +42,7 @@ def coloured_words(names: Sequence[str], values: np.ndarray, *, title: str, unit
         spans.append(f'<span style="background: {shade}" title="{value:+.4g}">{escape(name)}</span>')
     ends = [f"rgba({', '.join(map(str, colour))}, {_FULL})" for colour in (_AGAINST, _FOR)]
     scale = f"background: linear-gradient(to right, {ends[0]}, rgba(255, 255, 255, 0), {ends[1]})"
-    told = f"Red speaks for the score, blue against it ({unit}); the value of a word is shown where the pointer rests."
+    told = f"{reading} ({unit}); the value of a word is shown where the pointer rests."
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n<h1>{escape(title)}</h1>\n<p>{' '.join(spans)}</p>\n"

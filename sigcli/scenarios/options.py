@@ -32,11 +32,16 @@ def folder_of_data(told: str) -> Any:
     return own(None, told, kind=str, metavar="FOLDER", shown=False)
 
 
+def folder_of_run() -> Any:
+    """The option `out` of a scenario whose explanations are one run in its folder, which is never another's."""
+    return folder_option("sig-ENTRY", free=False)
+
+
 @dataclass(frozen=True, repr=False)
 class ScenarioOptions(FolderOptions):
     """What all scenarios have."""
 
-    out: str | Path | None = folder_option("sig-NAME", free=False)
+    out: str | Path | None = folder_option("sig-ENTRY")
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,6 +65,7 @@ class RunOptions(PictureOptions):
     """What scenarios have whose explanations are one run in their folder."""
 
     output: str = of_explain("output", "logit", help=SCORE)
+    out: str | Path | None = folder_of_run()
     resume: bool = of_explain("resume", False)
 
 

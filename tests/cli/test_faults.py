@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from PIL import Image
 from typer.testing import CliRunner
 
 import sigcli
 from sigcli.attribution.explain import explain
+from sigcli.cli.console import guarded
 from sigcli.cli.main import app
 from sigcli.engine.batches import Batches
 from sigcli.engine.failures import contained
@@ -346,6 +348,45 @@ class TestOutput:
         assert "error: standard output cannot be written" in done.stderr
         assert "Traceback" not in done.stderr
         assert all(Path("sig-out", row["image"][0], "gradient.npy").exists() for row in rows("sig-out"))
+
+    def test_a_reader_that_leaves_ends_it_without_a_word(self, here):
+        read, write = os.pipe()
+        os.close(read)
+        done = self.sig("explain", "in", *self.OPTIONS, stdout=write)
+        os.close(write)
+        assert done.returncode == 141
+        assert "error" not in done.stderr
+        assert "Traceback" not in done.stderr
+        assert all(Path("sig-out", row["image"][0], "gradient.npy").exists() for row in rows("sig-out"))
+        again = self.sig("explain", "in", *self.OPTIONS, "--out", "sig-out", "--resume", stdout=subprocess.PIPE)
+        assert again.returncode == 0, again.stderr
+        assert len(again.stdout.splitlines()) == len(rows("sig-out")) == 3
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["list", "methods"], ["list", "baselines", "blur"]])
+    def test_help_and_lists_do_too(self, arguments):
+        read, write = os.pipe()
+        os.close(read)
+        command = [sys.executable, "-m", "sigcli", *arguments]
+        done = subprocess.run(command, check=False, stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+    def test_streams_that_were_closed_before_the_start(self):
+        sig = f"{sys.executable} -m sigcli list baselines"
+        closed = subprocess.run(f"{sig} >&-", shell=True, check=False, capture_output=True)
+        assert closed.returncode == 1
+        assert closed.stderr.startswith(b"error: ")
+        assert b"Traceback" not in closed.stderr
+        assert subprocess.run(f"{sig} 2>&-", shell=True, check=False, stdout=subprocess.PIPE).returncode == 0
+
+    def test_another_pipe_that_breaks_is_told(self, tmp_path, monkeypatch):
+        with (tmp_path / "said").open("w") as said:
+            monkeypatch.setattr(sys, "stdout", said)
+            monkeypatch.setattr(sys, "stderr", said)
+            with pytest.raises(typer.Exit) as ended, guarded(debug=False):
+                raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # of a loader's process, say
+        assert ended.value.exit_code == 1
+        assert "Broken pipe" in (tmp_path / "said").read_text()
 
     def test_a_row_is_written_whole_or_not_at_all(self, tmp_path, monkeypatch):
         file = tmp_path / "metrics.csv"

@@ -38,7 +38,7 @@ OPTIONS = {
 }
 COLUMNS = (
     *("count", "method", "metric", "imputation", "unit", "better", "mean", "ci_low", "ci_high", "n", "failed"),
-    *("seconds", "seconds_per_image", "seconds_sd", "gradient_evaluations"),
+    *("seconds", "seconds_per_image", "seconds_sd", "gradient_evaluations", "forward_evaluations"),
 )
 TIMED = ("seconds", "seconds_per_image", "seconds_sd")
 ARGUMENTS = ["--method", "ig", "--metric", "sparseness", "--set", "ig.steps=2", "--no-pictures"]
@@ -245,7 +245,7 @@ def test_a_table_on_a_terminal_and_lines_in_a_pipe(here, monkeypatch):
     assert piped.stdout == ""
     lines = [line for line in piped.stderr.splitlines() if re.match(r"\d+ images, ", line)]
     assert [line.split(":")[0] for line in lines] == ["1 images, ig", "2 images, ig"]
-    assert re.search(r"s/image, .* images/s, 4 gradient evaluations; sparseness ↑ 0\.\d{3} \(-?0\.\d{3} to", lines[1])
+    assert re.search(r"s/image, .* images/s, 4 evaluations; sparseness ↑ 0\.\d{3} \(-?0\.\d{3} to", lines[1])
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "140")
     shown = CliRunner().invoke(app, [*arguments, "--overwrite"])

@@ -154,7 +154,7 @@ def test_images_given_by_keyword_are_counted():
         model(inputs.expand(2, -1, -1, -1), scale=2.0)
         return inputs
 
-    assert explained(asks, Named()).gradient_evaluations == 5
+    assert explained(asks, Named()).evaluations == 5
 
 
 def test_scripted_networks_are_copied_for_functions():
@@ -163,7 +163,7 @@ def test_scripted_networks_are_copied_for_functions():
     x = torch.rand(2, 6, 6)
     found = explained(plain_gradient, net, x)
     assert torch.allclose(found.values, explained(plain_gradient, smooth_net(torch.float32), x).values, atol=1e-6)
-    assert found.gradient_evaluations == 1
+    assert found.evaluations == 1
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_maximum_of_the_input_is_exact_whatever_the_baseline(checks):
     assert (right < -1e-3).any()
     assert (right > 1e-3).any()
     assert found.completeness_gap < 1e-12
-    assert found.gradient_evaluations == (256 if checks == 400 else 2 * 8 + 2 + 2)
+    assert found.evaluations == (256 if checks == 400 else 2 * 8 + 2 + 2)
 
 
 def test_orders_by_hand():

@@ -35,7 +35,7 @@ def test_exact_values_equal_enumeration(name):
     expected = enumerated(net, who, "2x3", torch.full_like(who.x, 0.5))
     assert np.allclose(found.player_values.numpy(), expected, rtol=1e-9, atol=1e-12)
     assert found.stderr is None
-    assert found.gradient_evaluations == 64
+    assert found.evaluations == 64
     assert found.completeness_gap < 1e-9
     # A player's value is shared out evenly.
     labels = parse("2x3", who.picture).labels

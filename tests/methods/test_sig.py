@@ -124,7 +124,7 @@ def test_sampled_walk_gives_marginal_differences_and_telescopes():
     net, who = smooth_net(), subject()
     found = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=3, steps=30, rule="gauss-legendre")
     assert found.relative_gap < 1e-8
-    assert found.forward_evaluations == 2  # inner corners cancel
+    assert found.check_evaluations == 2  # inner corners cancel
     values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), parse("2x3", who.x).labels)
     many = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=400)
     exact = shapley(values)
@@ -146,7 +146,7 @@ def test_corners_of_a_walk_give_each_player_its_marginals(orders):
             before = frozenset(int(p) for p in order[:place])
             expected[player] += (values[before | {int(player)}] - values[before]) / taken
     found = attribute(net, "sig-walk", who, players="2x3", baseline="black", orders=orders, coalitions="sampled")
-    assert found.gradient_evaluations == taken * n
+    assert found.evaluations == taken * n
     np.testing.assert_allclose(found.player_values.numpy(), expected, atol=1e-12)
     assert found.relative_gap < 1e-12
     assert (found.stderr is None) == (orders <= 2)
@@ -156,7 +156,7 @@ def test_all_corners_are_the_trapezoid_rule_on_every_move():
     """A slow loop over the moves, then the correction as it is defined."""
     net, who = smooth_net(), subject()
     found = attribute(net, "sig-walk", who, players=LABELS, baseline="black", coalitions="all")
-    assert found.gradient_evaluations == 16
+    assert found.evaluations == 16
     values = coalition_values(lambda x: net(x)[:, 1], who.x, torch.zeros_like(who.x), LABELS)
     raw = torch.zeros_like(who.x)
     for size in range(4):

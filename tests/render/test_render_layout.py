@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from sigcli.render import map_image
 from sigcli.render.maps import layout, legend
 
 LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
@@ -52,3 +54,12 @@ def test_colour_bar_numbers_stand_apart(width, limit, signed):
     assert bar.width == width
     ticks = legend._ticks(limit, width, signed)
     assert sum(tick.width for tick in ticks) < width
+
+
+def test_evidence_against_is_blue_and_its_scale_falls():
+    values = np.zeros((64, 64))
+    values[:32] = 1.0
+    plain, turned = (np.asarray(map_image(values, turned=turned)).astype(int) for turned in (False, True))
+    assert plain[60, 60, 0] > plain[60, 60, 2]
+    assert turned[60, 60, 2] > turned[60, 60, 0]
+    assert [tick.text for tick in legend._ticks(2.0, 400, True, True)] == ["2.0", "1.0", "0", "-1.0", "-2.0"]

@@ -72,7 +72,7 @@ def test_effective_shapley_is_algorithm_1(tolerance, bins):
     pool = sample_pool(game, 6, budget=120, key=draws.stream(who.seed, who.key, "effective-shapley"))
     expected = slow_effective(lambda m: game(m)[0], 6, pool, tolerance, bins)
     np.testing.assert_allclose(found.player_values.numpy(), expected, rtol=0, atol=2e-3 * np.abs(expected).max())
-    assert found.gradient_evaluations == pool.evaluations <= 120
+    assert found.evaluations == pool.evaluations <= 120
 
 
 def test_effective_shapley_on_linear_and_unanimity_games():
@@ -126,7 +126,7 @@ def test_sig_starts_from_effective_coalitions(form):
     share = 0.0 if form == "from-default" else both / 2
     np.testing.assert_allclose(found.player_values.numpy(), [0, share, 0, 0, share, 0], atol=0.06 * both)
     assert found.player_values[[0, 2, 3, 5]].abs().max() == 0
-    spent = found.gradient_evaluations
+    spent = found.evaluations
     assert spent <= 240 * 2 * (2 if form == "both" else 1) + 80 * POOL
 
 
@@ -141,7 +141,7 @@ def test_passes_for_the_pool_are_counted_and_replicates_are_independent():
     found = attribute(model, "sig", subject(), **FREE, coalitions="effective", samples=96, batch_size=8, check=0)
     pool = seen["forward"]
     assert 0.9 * 96 < pool <= 96  # as many passes as nodes, as far as whole coalitions with their successors fit
-    assert found.gradient_evaluations == seen["backward"] + pool == 2 * 96 + pool
+    assert found.evaluations == seen["backward"] + pool == 2 * 96 + pool
     claimed, maps = [], []
     for seed in range(16):
         one = attribute(net, "sig", subject(seed=seed), **FREE, coalitions="effective", samples=96, pool=4 * POOL)

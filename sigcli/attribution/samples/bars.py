@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...render.words import coloured_words
+from ...render.words import READING, coloured_words
 from ...runs.folder import save_table, save_text
 
 if TYPE_CHECKING:
@@ -58,7 +58,11 @@ def write_table(base: Path, item: Explanation) -> list[str]:
         bars = _bars(item, rows)
         title = f"{item.image}, {item.method}: {' · '.join(item.facts()[:2])}"
         names.append(f"{item.name}.html")
-        save_text(base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit))
+        raises = "Red raises the score where its value grows, blue lowers it"
+        reading = raises if item.positive == "raises" else READING
+        save_text(
+            base / names[1], coloured_words(bars.names, bars.values, title=title, unit=bars.unit, reading=reading)
+        )
     return names
 
 

@@ -63,7 +63,7 @@ def _timm() -> ModuleType:
     try:
         return importlib.import_module("timm")
     except ImportError as error:
-        hint = "Install it: pip install 'sigcli[timm]'."
+        hint = "Install it: pip install '.[timm]' in the clone of sig."
         raise ModelError(f"timm cannot be imported: {one_line(error)}", hint=hint) from error
 
 

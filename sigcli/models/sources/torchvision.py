@@ -41,6 +41,24 @@ def matches(spec: str) -> bool:
     return spec in architectures()
 
 
+_OTHERS = {
+    "detection": "finds objects", "segmentation": "labels every pixel", "video": "takes videos",
+    "optical_flow": "estimates motion", "quantization": "is quantised and has no gradients",
+}  # fmt: skip
+
+
+def what_else(name: str) -> str | None:
+    """What a torchvision model does that is no classifier of images `sig` builds by name; None where there is none.
+
+    >>> what_else("fasterrcnn_resnet50_fpn"), what_else("resnet18")
+    ('finds objects', None)
+    """
+    for module, what in _OTHERS.items():
+        if name in torchvision.models.list_models(module=getattr(torchvision.models, module)):
+            return what
+    return None
+
+
 def load(name: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
     """Build a torchvision classifier.
 

@@ -55,13 +55,14 @@ class _Tick:
     width: int
 
 
-def _ticks(limit: float, width: int, signed: bool) -> list[_Tick]:
-    """The numbers under a bar: five on a signed scale, three where five would touch."""
+def _ticks(limit: float, width: int, signed: bool, turned: bool = False) -> list[_Tick]:
+    """The numbers under a bar, falling on a turned one: five on a signed scale, three where five would touch."""
     if limit == 0:
         return [_Tick(0.5 if signed else 0.0, "0", *text_widths("0", SMALL))]
     for count in (5, 3):
         places = [i / (count - 1) for i in range(count)]
-        texts = [number(limit * (2 * place - 1 if signed else place), limit) for place in places]
+        values = [place if not signed else 1 - 2 * place if turned else 2 * place - 1 for place in places]
+        texts = [number(limit * value, limit) for value in values]
         widths = text_widths(texts, SMALL)
         if count * (max(widths) + 12) <= width:
             break
@@ -92,6 +93,7 @@ def colour_bar(
     over: bool = False,
     notes: str = "",
     ends: tuple[str, str] = ENDS,
+    turned: bool = False,
 ) -> Image.Image:
     """A horizontal scale `width` pixels wide: unit, strip, numbers; and `notes` below in small grey type.
 
@@ -103,6 +105,7 @@ def colour_bar(
         over: colours as they look over a photograph.
         notes: for example which methods share this scale.
         ends: what blue and red say.
+        turned: positive values are blue, so the right end is the negative of `limit`.
     """
     label = f"{unit} (all zero)" if limit == 0 else unit
     against, in_favour = _ends(ends)
@@ -120,7 +123,7 @@ def colour_bar(
     words += [((0, notes_top + _SMALL_LINE * row), line) for row, line in enumerate(below)]
     words += [((0, words_top), against), ((width - right_width, words_top), in_favour)] if signed else []
     words += [((unit_left, words_top), Line(label, BODY))] if shared else []
-    ticks = _ticks(limit, width, signed)
+    ticks = _ticks(limit, width, signed, turned)
     inset = max(tick.width for tick in ticks) // 2 + 1  # the numbers at the ends stand under the ends
     numbers = _draw_strip(page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over))
     draw_lines(page, [*words, *numbers])

@@ -49,6 +49,9 @@ class Panel:
         group: panels of one group share one scale; give methods in another unit (a bare gradient) a group of their own.
         unit: of the colour bar, for example 'logit per pixel'.
         player_unit: of the colour bar of the player maps.
+        player_group: player maps of one group share a scale: those of one partition, since large players have large sums.
+        ends: the words of the colour bars for blue and red, where they are not those of the sheet.
+        turned: positive values are blue, for they speak against the score.
     """
 
     name: str
@@ -58,6 +61,14 @@ class Panel:
     group: str = ""
     unit: str = ""
     player_unit: str = "sum per player"
+    player_group: str = ""
+    ends: tuple[str, str] | None = None
+    turned: bool = False
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The map with red for positive values."""
+        return -self.map if self.turned else self.map
 
 
 @dataclass(frozen=True)
@@ -78,22 +89,28 @@ class _Sheet:
     apart: bool = False
 
 
-def _groups(panels: Iterable[Panel]) -> dict[str, list[Panel]]:
-    """Panels by scale group, in order of appearance."""
+def _groups(panels: Iterable[Panel], *, players: bool = False) -> dict[str, list[Panel]]:
+    """Panels by scale group, in order of appearance; by that of their player maps, where they have some."""
     groups: dict[str, list[Panel]] = {}
     for panel in panels:
-        groups.setdefault(panel.group, []).append(panel)
+        if panel.player_map is not None or not players:
+            groups.setdefault(_player_group(panel) if players else panel.group, []).append(panel)
     return groups
+
+
+def _player_group(panel: Panel) -> str:
+    return panel.group + panel.player_group
 
 
 def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
     """One colour bar per group of these panels; where there are several, each names the methods it is for."""
     limits = sheet.player_limits if players else sheet.limits
     bars = []
-    for group, members in _groups(p for p in panels if p.player_map is not None or not players).items():
+    for group, members in _groups(panels, players=players).items():
         unit = members[0].player_unit if players else members[0].unit
         notes = "scale of " + ", ".join(panel.name for panel in members) if len(limits) > 1 else ""
-        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes, ends=sheet.ends))
+        ends, turned = members[0].ends or sheet.ends, members[0].turned
+        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes, ends=ends, turned=turned))
     return bars
 
 
@@ -109,11 +126,18 @@ def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
     """The pictures of one method from top to bottom: over the picture, alone, and its players' sums."""
     limit = sheet.limits[panel.group]
-    overlaid = by_sign(panel.map) if sheet.apart else (panel.map,)
+    overlaid = by_sign(panel.shown) if sheet.apart else (panel.shown,)
     rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
-    rows.append(paint(panel.map, limit, sheet.size))
+    rows.append(paint(panel.shown, limit, sheet.size))
     if panel.player_map is not None:
-        rows.append(paint(panel.player_map, sheet.player_limits[panel.group], sheet.size, blocky=True))
+        rows.append(
+            paint(
+                -panel.player_map if panel.turned else panel.player_map,
+                sheet.player_limits[_player_group(panel)],
+                sheet.size,
+                blocky=True,
+            )
+        )
     return [framed(row) for row in rows]
 
 
@@ -121,7 +145,7 @@ def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
     """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
     rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
     if sheet.apart:
-        told = ("Above: positive values only, in red.", "Here: negative values only, in blue.")
+        told = ("Above: what is red, alone.", "Here: what is blue, alone.")
         lines = wrapped([Line(text, BODY, GREY) for text in told], sheet.width)
         note = blank(sheet.width, block_height(lines))
         draw_blocks(note, [((0, 0), lines)], sheet.width)
@@ -178,9 +202,9 @@ def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float
     for group, members in _groups(panels).items():
         own = sorted(limit for limit in (symmetric_limit(panel.map, percentile) for panel in members) if limit > 0)
         limits[group] = own[(len(own) - 1) // 2] if own else 0.0
+    for group, members in _groups(panels, players=True).items():
         spread = [panel.player_map for panel in members if panel.player_map is not None]
-        if spread:
-            player_limits[group] = symmetric_limit(spread, 100)
+        player_limits[group] = symmetric_limit(spread, 100)
     return limits, player_limits
 
 

@@ -57,6 +57,8 @@ class Dress(TypedDict, total=False):
     """Show pixels as squares, for maps that are constant on each player."""
     ends: tuple[str, str]
     """The words of the colour bar for blue and red."""
+    turned: bool
+    """Positive values are blue, and negative ones red: for maps whose positive values speak against the score."""
 
 
 def map_image(values: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
@@ -94,7 +96,7 @@ def uncertainty_image(stderr: np.ndarray, **dress: Unpack[Dress]) -> Image.Image
 
     Args:
         stderr: (H, W), in `unit`.
-        dress: see `Dress`; `ends` has no meaning here.
+        dress: see `Dress`; `ends` and `turned` have no meaning here.
 
     Raises:
         ValueError: the map is not (H, W), holds NaN or infinity, or a value below 0.
@@ -109,12 +111,13 @@ def _dressed(
     array: np.ndarray, draw: Callable[..., Image.Image], dress: Dress, *, signed: bool = True, over: bool = False
 ) -> Image.Image:
     """A checked map as a picture with its decorations."""
-    limit = dress.get("limit")
+    limit, turned = dress.get("limit"), signed and dress.get("turned", False)
     limit = symmetric_limit(array) if limit is None else checked_limit(limit)
     size = shown_size(array.shape, scale=dress.get("scale"))
     width = max(size[0], _LEAST_WIDTH)
-    scale = colour_bar(limit, dress.get("unit", ""), width, signed=signed, over=over, ends=dress.get("ends", ENDS))
-    body = draw(array, limit, size, blocky=dress.get("blocky", False))
+    ends, unit = dress.get("ends", ENDS), dress.get("unit", "")
+    scale = colour_bar(limit, unit, width, signed=signed, over=over, ends=ends, turned=turned)
+    body = draw(-array if turned else array, limit, size, blocky=dress.get("blocky", False))
     return _figure(body, scale, dress.get("title", ""), dress.get("caption", ""))
 
 

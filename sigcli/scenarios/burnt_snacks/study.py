@@ -87,7 +87,8 @@ class BurntSnacks(RunComparison[BurntSnacksOptions]):
             self.scores.append({
                 "image": item.image, "class": int(pictures.labels[row]), "method": item.method,
                 **{name: found.get(name) for name in self.measures}, "score": item.score, "relative_gap": item.relative_gap,
-                "gradient_evaluations": item.gradient_evaluations, "error": item.error,
+                "gradient_evaluations": item.gradient_evaluations,
+                "forward_evaluations": item.forward_evaluations, "error": item.error,
             })  # fmt: skip
             self.keep(item.method, values, pictures.objects[row].shape)
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ...options import ComputeOptions
-from ..options import MethodOptions, of_explain, own
+from ..options import MethodOptions, folder_of_run, of_explain, own
 
 METHODS = "sig,sig-walk,sig-zero=sig,walk-zero=sig-walk,zero=ig,mean=ig,random=ig,blur=ig,eg,agn,gradient"
 """IG from [SIG]'s three baselines and from a blur, which is also the baseline of `sig` and `sig-walk` here; so that no
@@ -21,4 +22,5 @@ class ExpressionOptions(ComputeOptions, MethodOptions):
     pairs: int = own(24, "Pairs of faces, half of them of one expression.")
     margin: int = own(0, "Pixels by which eyes, brows and mouth are widened before the fractions are taken.")
     method: str | Sequence[str] = of_explain("method", METHODS)
+    out: str | Path | None = folder_of_run()
     resume: bool = of_explain("resume", False)

@@ -65,7 +65,8 @@ class Mnist(OnDigits, RunComparison[MnistOptions]):
                 "image": item.image, "class": int(self.shown.labels[row]), "target": item.target, "method": item.method,
                 **dict.fromkeys(self.measures), "ground": None if values is None else ground_share(values, image),
                 **removed, "score": item.score, "relative_gap": item.relative_gap,
-                "gradient_evaluations": item.gradient_evaluations, "error": error,
+                "gradient_evaluations": item.gradient_evaluations,
+                "forward_evaluations": item.forward_evaluations, "error": error,
             })  # fmt: skip
             self.keep(item.method, values, image.shape)
         for measure, other in (("as_agn", "agn"), ("as_eg", "eg")):
