@@ -42,7 +42,7 @@ _AVERAGED = re.compile(r"(^|_)(ema|swa|averaged|shadow|polyak)(_|$)", re.IGNOREC
 _BESIDE = re.compile(
     r"n_averaged|criterion.*|criteria|.*loss(es)?|loss_.*|.*_loss_.*|.*metrics?|metric_.*|class_?weights?|pos_?weights?"
     r"|total_ops|total_params"
-    r"|((train|valid?|test)_?)?(acc|accuracy|f1|auc|auroc|precision|recall|confmat|kappa|ece|top_?\d)(_.*)?",
+    r"|((train|val(id(ation)?)?|test)_?)?(acc|accuracy|f1|auc|auroc|precision|recall|confmat|kappa|ece|top_?\d)(_.*)?",
     re.IGNORECASE,
 )
 """Words of what a training script keeps beside a network: losses and their weights, metrics, counters."""
@@ -283,7 +283,10 @@ def _below(place: Words, entries: Collection[Entry], words: list[Words]) -> Belo
 
 def _part(place: Words, at: int, tables: list[Below], entries: Collection[Entry], own: _Own) -> Part:
     """The part at a place, `tables[at]`, beside the others."""
-    here, values, torn = tables[at], dict[str, Any](), list[str]()
+    whole = tables[at]
+    copies = {id(e) for other in tables if _is_copy(whole, other, own) for _, e in other}
+    here = [(words, e) for words, e in whole if words in own.names or id(e) not in copies]
+    values, torn = dict[str, Any](), list[str]()
     for words, e in here:
         name = own.names.get(words, ".".join(words))
         if name in values and not _equal(values[name], e.value):
@@ -293,7 +296,7 @@ def _part(place: Words, at: int, tables: list[Below], entries: Collection[Entry]
     loose = {name for name in lacked if any(map(_BESIDE.fullmatch, name.split(".")))}
     usual = all(map(_USUAL.fullmatch, place))
     own_tables = {e.table for words, e in here if words in own.names}
-    known = {id(e) for _, e in here} | {id(e) for other in tables if _is_copy(here, other, own) for _, e in other}
+    known = {id(e) for _, e in here} | copies
     beside = [e for e in entries if id(e) not in known and (not usual or e.table in own_tables)]
     further = [e.text for e in beside if _is_further(e, usual=usual)]
     kept = {name: value for name, value in values.items() if name not in loose}

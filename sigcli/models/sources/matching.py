@@ -255,6 +255,7 @@ def _same(one: Part, other: Part) -> bool:
 def _none(
     file: Checkpoint,
     parts: list[Part],
+    names: Mapping[str, Tensor],
     made: Callable[[State], nn.Module],
     name: str,
     advise: Advise,
