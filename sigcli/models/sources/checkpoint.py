@@ -176,7 +176,9 @@ class Checkpoint:
             what = f"the file holds a tensor that no network takes: {strange}"
             raise ModelError(what, given=self.path, hint=SAVE_STATE)
         kept = {n: v for n, v in found.items() if not any(map(_BESIDE.fullmatch, n.split(".")))} or found
-        while all("." in n and n.split(".")[0] in _INSERTED | {"model", "net"} for n in kept):
+        plain = {".".join(_plain(tuple(n.split(".")))): v for n, v in kept.items()}
+        kept = plain if len(plain) == len(kept) and "" not in plain else kept
+        while all(n.startswith(("model.", "net.")) for n in kept):
             kept = {n.partition(".")[2]: v for n, v in kept.items()}
         return kept
 

@@ -28,6 +28,11 @@ _SIGNS = (
         "Save the network before it is quantised, or export it: torch.export.save.",
     ),
     (
+        "zero_point",
+        "they are a quantised network's",
+        "Save the network before it is quantised, or export it: torch.export.save.",
+    ),
+    (
         "weight_orig",
         "they were saved with spectral norm or pruning",
         "Take that off before saving: remove_spectral_norm(layer), prune.remove(layer, 'weight').",
@@ -40,6 +45,9 @@ _SIGNS = (
     ("lora_A", "they are LoRA adapters", "Merge them into the network before saving: merge_and_unload()."),
 )
 """(word in a name, what it says of the file, what to do)."""
+_TRAINED = "Name the network that they were trained with."
+_FUNCTION = "Name the network that has them all, as a function of yours: --model package.module:function."
+_CHANGED = "If the network was changed before training, name the changed one: --model package.module:function."
 
 Advise = Callable[[State], str | None]
 
@@ -81,7 +89,7 @@ def choose(
     names = _tensors(network)
     file = folded(file, names)
     made = outline or (lambda _: network)
-    parts = _asked(file, file.parts(names))
+    parts = file.parts(names) if file.asked is None else _asked(file, file.parts(names))
     fitting = [part for part in parts if _fits(_tensors(made(part.state)), part)]
     if not fitting:
         raise _none(file, parts, names, made, name, advise)
@@ -110,7 +118,7 @@ def check_fits(module: nn.Module, state: Mapping[str, Tensor], path: str | Path,
     wrong = _wrong(_tensors(module), state)
     if wrong:
         what = f"the weights are not those of {name}: {wrong}"
-        raise ModelError(what, given=path, hint="Name the network that they were trained with.")
+        raise ModelError(what, given=path, hint=_TRAINED)
 
 
 def outputs(own: Mapping[str, Tensor], state: Mapping[str, Tensor], usual: int) -> int | None:
@@ -217,14 +225,12 @@ def _place(value: Tensor) -> tuple[int, tuple[int, ...]] | None:
 
 
 def _asked(file: Checkpoint, parts: list[Part]) -> list[Part]:
-    if file.asked is None or not parts:
-        return parts
-    asked = file.asked
+    asked = str(file.asked)
     taken = [part for part in parts if part.name == asked or part.name.startswith(f"{asked}.")]
-    if not taken:
+    if parts and not taken:
         allowed = ", ".join(dict.fromkeys(part.name for part in parts))
         raise ModelError("the weights file has no such part", given=f"{file.path}:{asked}", allowed=allowed)
-    return taken
+    return [replace(part, left=(*part.left, *part.further), further=()) for part in taken]  # the user says what it is
 
 
 def _one(file: Checkpoint, fitting: list[Part]) -> tuple[Part, tuple[str, ...]]:
@@ -273,7 +279,7 @@ def _none(
     wrong = _wrong(own, closest.state)
     if not wrong:
         what = f"beside {name} the weights file holds what may be further layers: {_list(closest.further)}"
-        hint = "Name the whole network, as a function of yours: --model package.module:function."
+        hint = f"{_FUNCTION} To explain without them: --weights '{file.path}:{closest.name}'."
         return ModelError(what, given=file.path, hint=hint)
     head = _head(own, closest.state)
     if head is not None:
@@ -282,10 +288,15 @@ def _none(
             what, given=file.path, hint=f"Make the network with {head[1]} outputs; all other weights fit."
         )
     fit = sum(key in closest.state and closest.state[key].shape == value.shape for key, value in own.items())
-    return _other(file, name, f"{fit} of its {len(own)} tensors fit; {wrong}", advise)
+    extra = [key for key in closest.state if key not in own]
+    if fit == len(own) and extra and wrong == _some("unexpected", extra):
+        what = f"all tensors of {name} are in the weights file, and others that it does not have: {_list(extra)}"
+        return ModelError(what, given=file.path, hint=_FUNCTION)
+    hint = _CHANGED if 2 * fit > len(own) else _TRAINED
+    return _other(file, name, f"{fit} of its {len(own)} tensors fit; {wrong}", advise, hint)
 
 
-def _other(file: Checkpoint, name: str, why: str, advise: Advise) -> ModelError:
+def _other(file: Checkpoint, name: str, why: str, advise: Advise, otherwise: str = _TRAINED) -> ModelError:
     what = f"the weights are not those of {name}: {why}"
     for sign, reason, hint in _SIGNS:
         if any(sign in e.name.split(".")[-1] or f".{sign}" in f".{e.name}" for e in file.entries):
@@ -294,7 +305,7 @@ def _other(file: Checkpoint, name: str, why: str, advise: Advise) -> ModelError:
         hint = advise(file.main())
     except ModelError as error:
         return error
-    return ModelError(what, given=file.path, hint=hint or "Name the network that they were trained with.")
+    return ModelError(what, given=file.path, hint=hint or otherwise)
 
 
 def _head(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> tuple[int, int, str] | None:
