@@ -287,7 +287,13 @@ def _part(place: Words, at: int, tables: list[Below], entries: Collection[Entry]
     """The part at a place, `tables[at]`, beside the others."""
     whole = tables[at]
     copies = {id(e) for other in tables if _is_copy(whole, other, own) for _, e in other}
-    here = [(words, e) for words, e in whole if words in own.names or id(e) not in copies]
+    own_tables = {e.table for words, e in whole if words in own.names}
+    spans = any(len(own.read(table)) > len(place) for table in own_tables)  # tables of parts: {"encoder": …, "head": …}
+    here = [
+        (words, e)
+        for words, e in whole
+        if words in own.names or (id(e) not in copies and (spans or e.table in own_tables))
+    ]
     values, torn = dict[str, Any](), list[str]()
     for words, e in here:
         name = own.names.get(words, ".".join(words))
@@ -297,7 +303,6 @@ def _part(place: Words, at: int, tables: list[Below], entries: Collection[Entry]
     lacked = set(values) - set(own.names.values())
     loose = {name for name in lacked if any(map(_BESIDE.fullmatch, name.split(".")))}
     usual = all(map(_USUAL.fullmatch, place))
-    own_tables = {e.table for words, e in here if words in own.names}
     known = {id(e) for _, e in here} | copies
     beside = [e for e in entries if id(e) not in known and (not usual or e.table in own_tables)]
     further = [e.text for e in beside if _is_further(e, usual=usual)]
