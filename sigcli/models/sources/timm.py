@@ -14,7 +14,7 @@ from sigcli.errors import ModelError, unknown
 
 from ..checks import one_line
 from ..model import Source
-from ..preprocess import Preprocess
+from ..preprocess import Preprocess, describe
 from .checkpoint import Checkpoint, State
 from .matching import choose, load_into, outputs
 from .torchvision import advice, imagenet_labels, resized, seeded
@@ -61,6 +61,23 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         labels=imagenet_labels() if classes == 1000 and not random else None,
         notes=(*notes, *filled),
     )
+
+
+def details(spec: str) -> str:
+    """What is known of a timm network: its weights by tag, and how they are fed.
+
+    Raises:
+        ModelError: timm is not installed, or an unknown name.
+    """
+    timm = _timm()
+    name = spec.removeprefix("timm/")
+    _check_timm_name(timm, name)
+    lines = []
+    for tag in timm.list_pretrained(f"{name.partition('.')[0]}.*"):
+        config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(tag).to_dict())
+        lines.append(f"  timm/{tag}: {describe(_timm_preprocess(config)[0])}")
+    more = ["--weights none: random weights, the same every time", "--weights FILE: a state dict or safetensors"]
+    return "\n".join([f"{spec}: timm network", "", "Weights, as --model:", *lines, "", *more])
 
 
 def _timm() -> ModuleType:

@@ -19,7 +19,7 @@ from sigcli.errors import ModelError, unknown
 
 from ..checks import one_line
 from ..model import Source
-from ..preprocess import Preprocess
+from ..preprocess import Preprocess, describe
 from .checkpoint import State
 from .matching import choose, load_into, outputs
 from .weights import hash_file, hash_network, hash_state, is_there, place_of_weights, read_checkpoint
@@ -74,6 +74,23 @@ def preset(weights: Any) -> Preprocess:
         std=tuple(transform.std),
         interpolation=transform.interpolation.value,
     )
+
+
+def details(name: str) -> str:
+    """What is known of a classifier: its size, its weights, how they are fed and how often they are right."""
+    entries, lines = _entries(name), []
+    for weights in entries:
+        if weights.meta["categories"]:
+            right = weights.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+            known = f"{describe(preset(weights))}; {len(weights.meta['categories'])} classes; top-1 {right} %"
+            mark = " (DEFAULT)" if weights == entries.DEFAULT else ""
+            lines.append(f"  {weights.name}{mark}: {known}")
+    size = f"{entries.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
+    more = [
+        "  none: random weights, the same every time",
+        "  FILE: a state dict or safetensors, with any number of classes",
+    ]
+    return "\n".join([f"{name}: torchvision classifier, {size}", "", "--weights:", *lines, *more])
 
 
 @contextmanager
