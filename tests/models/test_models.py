@@ -342,7 +342,7 @@ def test_a_named_network_is_listed_with_its_weights():
     assert "11.7 million" in text
     for name in names():
         assert described(name).count("(DEFAULT)") == 1
-    with pytest.raises(ModelError, match="unknown model(.|\n)*Did you mean 'resnet50'"):
+    with pytest.raises(ModelError, match=r"unknown model(.|\n)*Did you mean 'resnet50'"):
         described("resnet5O")
     with pytest.raises(ModelError, match="unknown model"):
         described("net.pt")
