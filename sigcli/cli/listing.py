@@ -63,7 +63,12 @@ def listing(options: ListOptions, screen: Screen) -> None:
     if what not in CATALOGS:
         raise unknown("list", what, [*CATALOGS, "layers"])
     catalog = CATALOGS[what]
-    entries = [_record(catalog, entry) for entry in catalog.values()] if name is None else [_details(catalog[name])]
+    if name is None:
+        entries = [_record(catalog, entry) for entry in catalog.values()]
+    elif what == "models" and name not in catalog:
+        entries = [_network(name)]
+    else:
+        entries = [_details(catalog[name])]
     if what == "models" and name is None:
         entries += _torchvision()
     if screen.as_json:
@@ -123,6 +128,12 @@ def _torchvision() -> list[dict[str, object]]:
     from ..models import names
 
     return [{"name": name, "summary": "torchvision", "kind": "model"} for name in names()]
+
+
+def _network(name: str) -> dict[str, object]:
+    from ..models import described
+
+    return {"name": name, "options": {}, "help": described(name)}
 
 
 def _details(entry: Entry) -> dict[str, object]:

@@ -7,6 +7,8 @@ Properties:
     known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
         are read off the network.
     pairs: its networks embed images, so a second image is needed.
+    details: the function that tells about one of its networks by name (`sig list models resnet18`); None where names are
+        files or functions. Such a source also builds its networks with random weights (`--weights none`).
     form: what is typed.
     example: an example of its use in a command.
 """
@@ -14,6 +16,7 @@ Properties:
 from __future__ import annotations
 
 from sigcli.catalog import Catalog, Entry
+from sigcli.errors import ModelError, unknown
 
 
 def _source(
@@ -27,12 +30,14 @@ def _source(
     arrays: str | None = None,
     known: bool = False,
     pairs: bool = False,
+    details: str | None = None,
 ) -> Entry:
     """A line of the table; functions are named within `models.sources`, the others within the module of the first."""
     module = f"models.sources.{target.partition(':')[0]}"
     properties = {
         "pairs": pairs, "matches": f"{module}:{matches}", "known": known,
         "arrays": None if arrays is None else f"{module}:{arrays}",
+        "details": None if details is None else f"{module}:{details}",
         "form": form, "example": f"--model {example}",
     }  # fmt: skip
     return Entry(name, f"models.sources.{target}", summary, properties)
@@ -52,11 +57,11 @@ MODELS = Catalog(
         ),
         _source(
             "torchvision", "torchvision:load", "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",
-            known=True, form="NAME", example="resnet50 --weights IMAGENET1K_V2",
+            known=True, details="details", form="NAME", example="resnet50 --weights IMAGENET1K_V2",
         ),
         _source(
             "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",
-            known=True, form="timm/NAME", example="timm/vit_tiny_patch16_224",
+            known=True, details="details", form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),
         _source(
             "torchscript", "torchscript:load", "a TorchScript program, as saved by torch.jit.save",
@@ -87,3 +92,18 @@ def names() -> list[str]:
     from .sources.torchvision import architectures
 
     return architectures()
+
+
+def described(name: str) -> str:
+    """What is known of a network that has a name: its weights and how they are fed (this imports torchvision or timm).
+
+    Args:
+        name: as after `--model`: a torchvision name or `timm/NAME`.
+
+    Raises:
+        ModelError: no network of that name.
+    """
+    for entry in MODELS.values():
+        if entry.properties["details"] is not None and entry.load("matches")(name):
+            return entry.load("details")(name)
+    raise unknown("model", name, [*MODELS, *names()], ModelError)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import AttributionError, ModelError
 from ..methods.places import Layer, last_layer, layers
-from .loading import load_model
+from .loading import load_model, source_of
 from .wrappers.certainty import looked_into
 
 _FREE_SIZE = 224
@@ -25,7 +25,7 @@ def model_layers(
 
     Args:
         model: as in `sigcli.explain`.
-        weights: as there.
+        weights: as there; without them a named network is made with random ones, since its layers are the same.
         device: where to run it.
         size: as there.
         resize: as there.
@@ -37,6 +37,8 @@ def model_layers(
     >>> [layer.name for layer, default in model_layers("shapes") if default]
     ['features.18']
     """
+    if weights is None and source_of(model).properties["details"] is not None:
+        weights = "none"  # which layers there are does not depend on weights: nothing is downloaded
     loaded = load_model(model, weights=weights, device=device, size=size, resize=resize, crop=crop)
     module, shape = (
         looked_into(loaded),

@@ -14,8 +14,9 @@ from sigcli.models.inspection.exported import BrokenProgramError, OddProgramErro
 from sigcli.models.inspection.packages import _PARTS
 from sigcli.models.labels import read_labels
 from sigcli.models.preprocess import Preprocess
+from sigcli.models.sources.matching import load_into
 from sigcli.models.sources.trained import HEADER, Trained, build, read_header
-from sigcli.models.sources.weights import hash_state, load_into, read_state_dict
+from sigcli.models.sources.weights import hash_state, read_state_dict
 
 from mutations import outcome
 

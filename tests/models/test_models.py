@@ -20,8 +20,9 @@ from sigcli.cli.main import app
 from sigcli.errors import ModelError, UsageError
 from sigcli.inputs.images import read_image
 from sigcli.inputs.samples import sample_images
-from sigcli.models import MODELS, _source, names
+from sigcli.models import MODELS, _source, described, names
 from sigcli.models.labels import read_labels
+from sigcli.models.layers import model_layers
 from sigcli.models.loading import load_model, source_of
 from sigcli.models.model import Source
 from sigcli.models.preprocess import IMAGENET_MEAN
@@ -330,3 +331,29 @@ def test_squeezenet_names_most_photographs_rightly(real):
     right = sum(index == int(row[1]) for index, row in zip(found, rows, strict=True))
     assert right >= 0.6 * len(rows)
     assert model.labels[int(rows[0][1])] == rows[0][2]
+
+
+# --- what is known of a network by its name -----------------------------------------------------------------------------
+
+
+def test_a_named_network_is_listed_with_its_weights():
+    text = described("resnet18")
+    assert "IMAGENET1K_V1 (DEFAULT): resize 256, crop 224" in text
+    assert "11.7 million" in text
+    for name in names():
+        assert described(name).count("(DEFAULT)") == 1
+    with pytest.raises(ModelError, match=r"unknown model(.|\n)*Did you mean 'resnet50'"):
+        described("resnet5O")
+    with pytest.raises(ModelError, match="unknown model"):
+        described("net.pt")
+
+
+def test_layers_are_listed_without_weights(monkeypatch, squeezenet_state):
+    def fail(*_, **__):
+        raise urllib.error.URLError("no connection")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    bare = model_layers("squeezenet1_1", resize=64)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: squeezenet_state)
+    assert model_layers("squeezenet1_1", weights="DEFAULT", resize=64) == bare
+    assert sum(default for _, default in bare) == 1

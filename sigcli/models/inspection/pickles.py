@@ -16,6 +16,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from .foreign import Foreign, refused, stand_in
+from .numbers import NUMBERS, QUANTISED, STORAGES
+
 _VIEW_LIMIT = 64 << 20  # bytes that a tensor may seem to have beyond its storage (by strides of zero)
 _COUNT_LIMIT = 1 << 62  # numbers and steps between them, which torch holds in 64 bits
 _AXES = 64  # of a tensor; torch's own loops take no more
@@ -29,17 +32,6 @@ _OPCODES = (
     "SHORT_BINBYTES", "BINBYTES8", "BINSTRING", "SHORT_BINSTRING", "EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE",
     "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "SETITEM", "SETITEMS", "EMPTY_SET", "ADDITEMS",
 )  # fmt: skip
-_STORAGES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16,
-    "CharStorage": torch.int8, "ByteStorage": torch.uint8, "BoolStorage": torch.bool,
-    "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
-}  # fmt: skip
-_NUMBERS = frozenset(_STORAGES.values()) | {
-    torch.uint16, torch.uint32, torch.uint64, torch.complex32, torch.float8_e4m3fn, torch.float8_e5m2,
-    torch.float8_e4m3fnuz, torch.float8_e5m2fnuz,
-}  # fmt: skip
-_QUANTISED = {"QUInt8Storage": torch.uint8, "QInt8Storage": torch.int8, "QInt32Storage": torch.int32}
 _TORCHBIND = ("__torch__.torch.classes.quantized", "__torch__.torch.classes.rnn", "__torch__.torch.classes.sparse")
 
 
@@ -113,12 +105,13 @@ class Strange:
     kind: str
 
 
-def describe(stream: Any, *, script: bool = False) -> tuple[Any, list[Outline]]:
+def describe(stream: Any, *, script: bool = False, lenient: bool = False) -> tuple[Any, list[Outline]]:
     """Read one pickle from where `stream` stands to its end.
 
     Args:
         stream: a readable binary file, or mmap.
         script: whether it is TorchScript's, which names classes of the program in the archive (they are not made).
+        lenient: let a `Foreign` stand for each object of a foreign class, instead of an error; functions stay refused.
 
     Returns:
         what it holds, with an `Outline` for a tensor; and all outlines.
@@ -128,7 +121,7 @@ def describe(stream: Any, *, script: bool = False) -> tuple[Any, list[Outline]]:
         BrokenPickleError: it is damaged.
     """
     try:
-        reader = _Reader(stream, script)
+        reader = _Reader(stream, script, lenient)
         return reader.load(), reader.outlines
     except (ForeignObjectError, BrokenPickleError):
         raise
@@ -146,9 +139,9 @@ class _Reader(pickle._Unpickler):
         ord(getattr(pickle, name)): _ORIGINAL[ord(getattr(pickle, name))] for name in _OPCODES
     }
 
-    def __init__(self, stream: Any, script: bool):
+    def __init__(self, stream: Any, script: bool, lenient: bool):
         super().__init__(stream, encoding="utf-8")
-        self.script, self.outlines, self.classes = script, [], {}
+        self.script, self.lenient, self.outlines, self.classes = script, lenient, [], {}
 
     @property
     def _top(self) -> list[Any]:
@@ -159,6 +152,8 @@ class _Reader(pickle._Unpickler):
         """Call a function; TorchScript hands an enumeration its bare value."""
         stack = self._top
         arguments = stack.pop()
+        if (name := refused(stack[-1])) is not None:
+            raise ForeignObjectError(name)
         stack[-1] = stack[-1](*(arguments if isinstance(arguments, tuple) or not self.script else (arguments,)))
 
     dispatch[ord(pickle.REDUCE)] = load_reduce
@@ -168,7 +163,7 @@ class _Reader(pickle._Unpickler):
         state, made = self._top.pop(), self._top[-1]
         if isinstance(made, _Inert):
             made.state = state
-        elif type(made) is not dict:
+        elif type(made) is not dict and not isinstance(made, Foreign):
             raise BrokenPickleError("attributes of what has none")
 
     dispatch[ord(pickle.BUILD)] = load_build
@@ -201,8 +196,8 @@ class _Reader(pickle._Unpickler):
         full = f"{module}.{name}"
         if full in _KNOWN:
             return _KNOWN[full]
-        if module in ("torch", "torch.cuda", "torch.storage") and name in (_STORAGES | _QUANTISED):
-            return (_STORAGES | _QUANTISED)[name]
+        if module in ("torch", "torch.cuda", "torch.storage") and name in (STORAGES | QUANTISED):
+            return (STORAGES | QUANTISED)[name]
         if module == "torch" and isinstance(getattr(torch, name, None), (torch.dtype, torch.layout, torch.qscheme)):
             return getattr(torch, name)
         if full in (
@@ -217,11 +212,13 @@ class _Reader(pickle._Unpickler):
             return self.classes.setdefault(full, type("Inert", (_Inert,), {}))
         if self.script and module == "torch.jit._pickle":
             return _Maker(_kept)
+        if self.lenient:
+            return self.classes.setdefault(full, stand_in(full))
         raise ForeignObjectError(full)
 
     def persistent_load(self, pid: Any, /) -> Storage:
         kind, dtype, key, _, count, *view = pid
-        if kind != "storage" or dtype not in _NUMBERS or type(key) is not str or not _is_count(count):
+        if kind != "storage" or dtype not in NUMBERS or type(key) is not str or not _is_count(count):
             raise BrokenPickleError("a storage that is none")
         if any(v is not None for v in view):
             raise BrokenPickleError("storages inside storages, as torch wrote them before 0.4")
@@ -232,7 +229,7 @@ class _Reader(pickle._Unpickler):
         if not isinstance(storage, Storage) or (len(more) > 3 and isinstance(more[3], dict) and more[3]):
             raise BrokenPickleError("a tensor without a storage, or one that is conjugated")
         dtype = next((m for m in more if isinstance(m, torch.dtype)), storage.dtype)
-        if dtype not in _NUMBERS:
+        if dtype not in NUMBERS:
             return Strange(f"of type {dtype}")
         size, stride = tuple(size), tuple(stride)
         if not all(map(_is_count, (offset, *size, *stride))):

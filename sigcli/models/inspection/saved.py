@@ -65,10 +65,10 @@ class Saved:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Saved]:
-    """Open a file of `torch.save`.
+    """Open a file of `torch.save`. Objects of foreign classes in it become a `Foreign` each.
 
     Raises:
-        ModelError: it is damaged, or pickles other objects than tensors and containers.
+        ModelError: it is damaged, or pickles calls of foreign functions.
     """
     with messages(path):
         try:
@@ -82,7 +82,7 @@ def opened(path: Path) -> Iterator[Saved]:
         except OSError as error:
             raise unreadable(path, error) from error
         with Archive(path) as archive:
-            yield of_archive(archive)
+            yield of_archive(archive, lenient=True)
 
 
 @contextmanager
@@ -91,14 +91,19 @@ def messages(path: Path) -> Iterator[None]:
     try:
         yield
     except ForeignObjectError as error:
-        what = f"refused: the file pickles Python objects ({shown(error)}), which could run code"
-        raise ModelError(what, given=path, hint=SAVE_STATE) from None
+        raise objects(path, str(error)) from None
     except BrokenPickleError as error:
         raise damaged(path, str(error)) from error
 
 
-def of_archive(archive: Archive) -> Saved:
-    """What a zip archive of `torch.save` holds.
+def objects(path: Path, name: str) -> ModelError:
+    """The message for a file of Python objects, the first of which has that name."""
+    what = f"refused: the file pickles Python objects ({shown(name)}), which could run code"
+    return ModelError(what, given=path, hint=SAVE_STATE)
+
+
+def of_archive(archive: Archive, *, lenient: bool = False) -> Saved:
+    """What a zip archive of `torch.save` holds; `lenient`: see `pickles.describe`.
 
     Raises:
         ModelError, ForeignObjectError, BrokenPickleError: it is damaged, or holds other objects.
@@ -106,7 +111,7 @@ def of_archive(archive: Archive) -> Saved:
     order = archive.read("byteorder") if "byteorder" in archive else b"little"
     if order.decode("ascii", "replace") != sys.byteorder:
         raise BrokenPickleError("it was saved on a machine of another byte order")
-    content, _ = describe(io.BytesIO(archive.read("data.pkl")))
+    content, _ = describe(io.BytesIO(archive.read("data.pkl")), lenient=lenient)
 
     def numbers(storage: Storage) -> Tensor:
         name = f"data/{storage.key}"
@@ -122,7 +127,7 @@ def _legacy(path: Path, content: mmap.mmap) -> Saved:
     if describe(content)[0] != _MAGIC or describe(content)[0] != _PROTOCOL:
         raise ModelError("the file is a pickle that torch.save did not make", given=path, hint=SAVE_STATE)
     describe(content)  # of the machine that wrote it
-    found, outlines = describe(content)
+    found, outlines = describe(content, lenient=True)
     keys, _ = describe(content)
     if not isinstance(keys, list) or not all(type(key) is str for key in keys):
         raise BrokenPickleError("it does not say where its numbers are")

@@ -19,8 +19,9 @@ from sigcli.user_modules import import_from_here
 
 from ..checks import one_line
 from ..model import Source
-from .torchvision import seeded
-from .weights import hash_file, hash_state, load_into, read_state_dict
+from .matching import choose, load_into
+from .torchvision import advice, seeded
+from .weights import hash_network, hash_state, read_checkpoint
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 _INCIDENTAL = re.compile(r"___torch_mangle_\d+\.|0x[0-9a-f]+")
@@ -59,16 +60,28 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     module = _called(spec, _imported(spec, module_name), attribute)
     notes: tuple[str, ...] = ()
     if weights is not None:
-        load_into(module, read_state_dict(weights), weights, spec)
+        notes = fill(module, weights, spec)
     elif not module.state_dict():
         notes = (f"{spec} returns no torch module with weights: they cannot be fingerprinted for the manifest",)
     return Source(
         module,
         kind="factory",
         weights=weights or "from the function",
-        weights_hash=hash_file(weights) if weights else hash_state(module.state_dict()),
+        weights_hash=hash_network(module) if weights else hash_state(module.state_dict()),
         notes=notes,
     )
+
+
+def fill(module: nn.Module, weights: str, name: str) -> tuple[str, ...]:
+    """Fill a network from a file of weights; the notes say what was left out or taken instead of something else.
+
+    Raises:
+        ModelError: the file does not hold this network's weights.
+    """
+    file = read_checkpoint(weights)
+    chosen = choose(file, module, name, advise=advice)
+    load_into(module, chosen.state, file.path, name)
+    return chosen.notes
 
 
 def given_network(network: nn.Module, weights: str | None) -> Source:
@@ -92,14 +105,13 @@ def given_network(network: nn.Module, weights: str | None) -> Source:
     except Exception as error:  # foreign modules fail to be copied in ways of their own
         reason, hint = _uncopied(error)
         raise ModelError(f"the network cannot be copied: {reason}", given=name, hint=hint) from error
-    if weights is not None:
-        load_into(own, read_state_dict(weights), weights, name)
+    notes = () if weights is None else fill(own, weights, name)
     try:
-        digest = _with_layers(hash_file(weights) if weights else hash_state(own.state_dict()), own)
+        digest = _with_layers(hash_network(own) if weights else hash_state(own.state_dict()), own)
     except Exception as error:  # as above; sparse and foreign tensors have no bytes
         hint = "Give a network of ordinary (dense) tensors that can be printed."
         raise ModelError(f"the network cannot be fingerprinted: {one_line(error)}", given=name, hint=hint) from error
-    return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest)
+    return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest, notes=notes)
 
 
 def _check_filled(network: nn.Module, name: str) -> None:

@@ -14,9 +14,11 @@ from sigcli.errors import ModelError, unknown
 
 from ..checks import one_line
 from ..model import Source
-from ..preprocess import Preprocess
-from .torchvision import imagenet_labels, seeded
-from .weights import State, hash_file, hash_state, load_into, read_state_dict
+from ..preprocess import Preprocess, describe
+from .checkpoint import Checkpoint, State
+from .matching import choose, load_into, outputs
+from .torchvision import advice, imagenet_labels, resized, seeded
+from .weights import hash_network, hash_state, read_checkpoint
 
 
 def matches(spec: str) -> bool:
@@ -39,10 +41,12 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     name = spec.removeprefix("timm/")
     _check_timm_name(timm, name)
     random = weights is not None and weights.lower() == "none"
-    state = None if weights is None or random or weights.upper() == "DEFAULT" else read_state_dict(weights)
-    module = _create_timm(timm, name, pretrained=not random and state is None, classes=_timm_classes(timm, name, state))
-    if state is not None:
-        load_into(module, state, weights or "", name)
+    own = weights is None or random or weights.upper() == "DEFAULT"
+    filled: tuple[str, ...] = ()
+    if own:
+        module = _create_timm(timm, name, pretrained=not random)
+    else:
+        module, filled = _filled(timm, name, read_checkpoint(weights or ""))
     config = timm.data.resolve_model_data_config(module)
     preprocess, notes = _timm_preprocess(config)
     if random:
@@ -52,11 +56,28 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         module,
         kind="timm",
         weights=weights or (getattr(module, "pretrained_cfg", None) or {}).get("tag") or "DEFAULT",
-        weights_hash=hash_state(module.state_dict()) if state is None else hash_file(weights or ""),
+        weights_hash=hash_state(module.state_dict()) if own else hash_network(module),
         preprocess=preprocess,
         labels=imagenet_labels() if classes == 1000 and not random else None,
-        notes=notes,
+        notes=(*notes, *filled),
     )
+
+
+def details(spec: str) -> str:
+    """What is known of a timm network: its weights by tag, and how they are fed.
+
+    Raises:
+        ModelError: timm is not installed, or an unknown name.
+    """
+    timm = _timm()
+    name = spec.removeprefix("timm/")
+    _check_timm_name(timm, name)
+    lines = []
+    for tag in timm.list_pretrained(f"{name.partition('.')[0]}.*"):
+        config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(tag).to_dict())
+        lines.append(f"  timm/{tag}: {describe(_timm_preprocess(config)[0])}")
+    more = ["--weights none: random weights, the same every time", "--weights FILE: a state dict or safetensors"]
+    return "\n".join([f"{spec}: timm network", "", "Weights, as --model:", *lines, "", *more])
 
 
 def _timm() -> ModuleType:
@@ -78,17 +99,22 @@ def _check_timm_name(timm: ModuleType, name: str) -> None:
         raise unknown(f"weights tag of timm/{architecture}", name, tagged, ModelError)
 
 
-def _timm_classes(timm: ModuleType, name: str, state: State | None) -> int | None:
-    """How many classes a weights file was trained for, from its final layer; None for the architecture's own number."""
-    if state is None:
-        return None
-    config: Any = timm.get_pretrained_cfg(name.partition(".")[0], allow_unregistered=True)
-    head = config and config.classifier
-    weight = state.get(f"{head}.weight") if isinstance(head, str) else None
-    return None if weight is None else int(weight.shape[0])
+def _filled(timm: ModuleType, name: str, file: Checkpoint) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network with a file's weights and as many outputs as these have, and what to tell of it."""
+    usual = _create_timm(timm, name, pretrained=False)
+    count = getattr(usual, "num_classes", 0)
+
+    def made(state: State) -> nn.Module:
+        found = outputs(usual.state_dict(), state, count)
+        return usual if found in (None, count) else _create_timm(timm, name, pretrained=False, classes=found)
+
+    chosen = choose(file, usual, name, outline=made, advise=advice)
+    module = made(chosen.state)
+    load_into(module, chosen.state, file.path, name)
+    return module, (*chosen.notes, *resized(getattr(module, "num_classes", count), count, name))
 
 
-def _create_timm(timm: ModuleType, name: str, pretrained: bool, classes: int | None) -> nn.Module:
+def _create_timm(timm: ModuleType, name: str, *, pretrained: bool, classes: int | None = None) -> nn.Module:
     options = {} if classes is None else {"num_classes": classes}
     try:
         with seeded():

@@ -19,11 +19,14 @@ from sigcli.errors import ModelError, unknown
 
 from ..checks import one_line
 from ..model import Source
-from ..preprocess import Preprocess
-from .weights import State, hash_file, hash_state, is_there, load_into, read_state_dict
+from ..preprocess import Preprocess, describe
+from .checkpoint import State
+from .matching import choose, load_into, outputs
+from .weights import hash_file, hash_network, hash_state, is_there, place_of_weights, read_checkpoint
 
 _TIMEOUT = 30.0
 _NO_WEIGHTS = "none"
+_CLASSES = 1000
 
 
 def architectures() -> list[str]:
@@ -76,7 +79,7 @@ def load(name: str, weights: str | None, device: torch.device) -> Source:  # noq
     if choice.lower() == _NO_WEIGHTS:
         return _random(name)
     member = _member(name, choice)
-    return _from_file(name, Path(choice)) if member is None else _pretrained(name, member)
+    return _from_file(name, choice) if member is None else _pretrained(name, member)
 
 
 def preset(weights: Any) -> Preprocess:
@@ -89,6 +92,23 @@ def preset(weights: Any) -> Preprocess:
         std=tuple(transform.std),
         interpolation=transform.interpolation.value,
     )
+
+
+def details(name: str) -> str:
+    """What is known of a classifier: its size, its weights, how they are fed and how often they are right."""
+    entries, lines = _entries(name), []
+    for weights in entries:
+        if weights.meta["categories"]:
+            right = weights.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+            known = f"{describe(preset(weights))}; {len(weights.meta['categories'])} classes; top-1 {right} %"
+            mark = " (DEFAULT)" if weights == entries.DEFAULT else ""
+            lines.append(f"  {weights.name}{mark}: {known}")
+    size = f"{entries.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
+    more = [
+        "  none: random weights, the same every time",
+        "  FILE: a state dict or safetensors, with any number of classes",
+    ]
+    return "\n".join([f"{name}: torchvision classifier, {size}", "", "--weights:", *lines, *more])
 
 
 @contextmanager
@@ -119,12 +139,12 @@ def _member(name: str, choice: str) -> Any:
     for key, member in members.items():
         if key.lower() == short.lower():
             return member
-    if is_there(choice) or "/" in choice or re.search(r"\.\w+$", choice):
+    if is_there(place_of_weights(choice)[0]) or "/" in choice or re.search(r"\.\w+$", choice):
         return None
     raise unknown(f"weights of {name}", choice, [*members, _NO_WEIGHTS, "FILE"], ModelError)
 
 
-def _build(name: str, classes: int = 1000, **options: Any) -> nn.Module:
+def _build(name: str, classes: int = _CLASSES, **options: Any) -> nn.Module:
     if name in ("inception_v3", "googlenet"):
         options = {"init_weights": False, **options}
     with seeded():
@@ -150,7 +170,8 @@ def _pretrained(name: str, weights: Any) -> Source:
     if not categories:
         others = ", ".join(member for member in _entries(name).__members__ if member != weights.name)
         raise ModelError(f"the weights {weights.name} of {name} have no classifier, only features", allowed=others)
-    state = _renamed(name, _download(name, weights))
+    rename = _renamer(name)
+    state = {rename(key): value for key, value in _download(name, weights).items()}
     module = _build(name, **_options(name, state))
     load_into(module, state, weights.url, name)
     return Source(
@@ -181,15 +202,21 @@ def _download(name: str, weights: Any) -> State:
         socket.setdefaulttimeout(before)
 
 
-def _from_file(name: str, path: Path) -> Source:
-    state = _renamed(name, read_state_dict(path))
-    options = _options(name, state)
-    classes = _classes(_outline(name, options), state)
-    module = _build(name, classes or 1000, **options)
-    try:
-        load_into(module, state, path, name)
-    except ModelError as error:
-        raise ModelError(error.what, given=path, hint=_advice(state) or error.hint) from None
+def _from_file(name: str, weights: str) -> Source:
+    path, _ = place_of_weights(weights)
+    file = read_checkpoint(weights).renamed(_renamer(name))
+    usual = _outline(name, {})
+
+    def outline(state: State) -> nn.Module:
+        options = _options(name, state)
+        classes = outputs(_outline(name, options).state_dict(), state, _CLASSES)
+        return _outline(name, options, classes or _CLASSES)
+
+    chosen = choose(file, usual, name, outline=outline, advise=advice)
+    state, options = chosen.state, _options(name, chosen.state)
+    classes = outputs(_outline(name, options).state_dict(), state, _CLASSES) or _CLASSES
+    module = _build(name, classes, **options)
+    load_into(module, state, path, name)
     known = _recognise(name, path)
     ready = preset(known or _by_size(name, options))
     notes = [] if known else [f"the weights file states no preprocessing: that of {name}'s torchvision weights is used"]
@@ -198,21 +225,27 @@ def _from_file(name: str, path: Path) -> Source:
     return Source(
         module,
         kind="torchvision",
-        weights=str(path),
-        weights_hash=hash_file(path),
+        weights=weights,
+        weights_hash=hash_network(module),
         preprocess=ready,
-        labels=imagenet_labels() if classes == 1000 else None,
-        notes=tuple(notes),
+        labels=imagenet_labels() if classes == _CLASSES else None,
+        notes=(*notes, *chosen.notes, *resized(classes, _CLASSES, name)),
     )
 
 
-def _outline(name: str, options: dict[str, Any]) -> nn.Module:
+def resized(classes: int, usual: int, name: str) -> tuple[str, ...]:
+    """What a user is told of a network whose number of outputs is read off its weights."""
+    told = f"the weights have a head of {classes} outputs: {name} is built with {classes} instead of {usual}"
+    return () if classes == usual else (told,)
+
+
+def _outline(name: str, options: dict[str, Any], classes: int = _CLASSES) -> nn.Module:
     """The architecture for its names and shapes only."""
     try:
         with torch.device("meta"):
-            return _build(name, **options)
+            return _build(name, classes, **options)
     except NotImplementedError:  # RegNet computes its widths with tensors, which meta tensors cannot
-        return _build(name, **options)
+        return _build(name, classes, **options)
 
 
 def _options(name: str, state: State) -> dict[str, Any]:
@@ -225,18 +258,6 @@ def _options(name: str, state: State) -> dict[str, Any]:
     return {}
 
 
-def _classes(module: nn.Module, state: State) -> int | None:
-    """How many classes the file was trained for: shapes may differ only as one other number against 1000."""
-    found = set()
-    for key, own in module.state_dict().items():
-        theirs = state.get(key)
-        if theirs is not None and theirs.shape != own.shape:
-            if theirs.shape[1:] != own.shape[1:] or len(own.shape) == 0 or own.shape[0] != 1000:
-                return None
-            found.add(theirs.shape[0])
-    return found.pop() if len(found) == 1 else (None if found else 1000)
-
-
 def _fits(name: str, state: State) -> bool:
     try:
         module = _outline(name, _options(name, state))
@@ -244,10 +265,11 @@ def _fits(name: str, state: State) -> bool:
         return False
     own = {key for key in module.state_dict() if not key.endswith("num_batches_tracked")}
     theirs = {key for key in state if not key.endswith("num_batches_tracked")}
-    return own == theirs and _classes(module, state) is not None
+    return own == theirs and outputs(module.state_dict(), state, _CLASSES) is not None
 
 
-def _advice(state: State) -> str | None:
+def advice(state: State) -> str | None:
+    """Which torchvision networks weights fit, as a hint; None where they fit none."""
     names = fitting(state)
     return f"They fit {' or '.join(names)}: try --model {names[0]}." if names else None
 
@@ -269,9 +291,9 @@ def _by_size(name: str, options: dict[str, Any]) -> Any:
     return next(filter(fits, entries), entries.DEFAULT)
 
 
-def _renamed(name: str, state: State) -> State:
-    """Rename: torchvision's published DenseNet files still have names from before 2018 (`norm.1` for `norm1`)."""
+def _renamer(name: str) -> Callable[[str], str]:
+    """New names for old: torchvision's published DenseNet files have those from before 2018 (`norm.1` for `norm1`)."""
     if not name.startswith("densenet"):
-        return state
+        return str
     old = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$")
-    return {old.sub(r"\1\2", key): value for key, value in state.items()}
+    return lambda key: old.sub(r"\1\2", key)

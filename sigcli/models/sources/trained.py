@@ -24,7 +24,9 @@ from sigcli.models.networks.certainty import CertaintyAware, Components, PixelCN
 from ..inspection.archive import shown
 from ..model import Source
 from ..preprocess import COVER, LARGEST, Preprocess, Size
-from .weights import State, check_fits, hash_file, holds, load_into, read_state_dict
+from .checkpoint import State
+from .matching import check_fits, load_into
+from .weights import hash_file, holds, read_checkpoint
 
 HEADER = "sig-network"
 _VERSION = 1
@@ -244,7 +246,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         raise ModelError(
             "the file holds weights without their network", given=path, hint="Try --model NAME --weights FILE."
         )
-    state = read_state_dict(path)
+    state = {e.name: e.value for e in read_checkpoint(path).entries}
     try:
         _check_size(made, state, path)
         module = build(made)

@@ -1,9 +1,10 @@
-"""Reading weights from files that strangers made, fitting them to a network, and fingerprints of both."""
+"""Reading weights from files that strangers made, and fingerprints of files and weights."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,10 @@ from sigcli.errors import ModelError
 from sigcli.inputs.images import nearest_name
 
 from ..checks import one_line
-from ..inspection.archive import Archive, damaged, shown, unreadable
+from ..inspection.archive import Archive, damaged, unreadable
+from .checkpoint import Checkpoint, State, opened
 
-State = dict[str, Tensor]
-
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 _NAME_LIMIT = 1000
-_PREFIXES = ("module.", "_orig_mod.", "model.")
 
 
 def is_there(path: str | Path) -> bool:
@@ -93,9 +91,9 @@ def _sniff_archive(archive: Archive) -> str:
 
 
 def read_state_dict(path: str | Path) -> State:
-    """Read a state dict from a torch.save file (without unpickling objects) or from safetensors.
+    """Read the largest state dict of a torch.save file (without unpickling objects) or of safetensors.
 
-    Wrappers (`{"state_dict": ...}`, `{"model": ...}`) and prefixes (`module.` of DataParallel) are taken off.
+    Tables around it and words before all of its names (`module.` of DataParallel) are taken off.
 
     Args:
         path: the file.
@@ -104,11 +102,23 @@ def read_state_dict(path: str | Path) -> State:
         parameter name → tensor, on the CPU.
 
     Raises:
-        ModelError: no such file, damaged, a pickle with other objects than tensors, or no state dict at all.
+        ModelError: no such file, damaged, a pickle that calls functions, or no state dict at all.
+    """
+    return read_checkpoint(path).main()
+
+
+def read_checkpoint(weights: str | Path) -> Checkpoint:
+    """Read all tensors of a file of weights.
+
+    Args:
+        weights: the file; `FILE:PART` asks for one of several sets of weights in it.
+
+    Raises:
+        ModelError: as `read_state_dict`, but for a file without a state dict, which `Checkpoint.check` tells.
     """
     from ..inspection.saved import SAVE_STATE
 
-    path = Path(path)
+    path, asked = place_of_weights(weights)
     kind = sniff(path, "weights")
     if kind in ("torchscript", "export"):
         raise ModelError(
@@ -121,46 +131,15 @@ def read_state_dict(path: str | Path) -> State:
             allowed="a state dict saved by torch.save, or safetensors",
             hint=SAVE_STATE,
         )
-    state = _read_safetensors(path) if kind == "safetensors" else _read_pickle(path)
-    if not state:
-        raise ModelError("the file holds no state dict (names and tensors)", given=path, hint=SAVE_STATE)
-    return state
+    return _read_safetensors(path, asked) if kind == "safetensors" else _read_pickle(path, asked)
 
 
-def load_into(module: nn.Module, state: State, path: str | Path, name: str) -> None:
-    """Fill a network with weights, all of them or none.
-
-    Raises:
-        ModelError: names or shapes differ; the message shows a few of each.
-    """
-    check_fits(module, state, path, name)
-    module.load_state_dict(state, strict=False)
-
-
-def check_fits(module: nn.Module, state: Mapping[str, Tensor], path: str | Path, name: str) -> None:
-    """Hold the names and shapes of weights against a network's.
-
-    Raises:
-        ModelError: they differ; the message shows a few of each.
-    """
-    own = module.state_dict()
-    # Written only by BatchNorm since torch 0.4.1, and used by nothing in evaluation mode.
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    extra = [key for key in state if key not in own]
-    other = [
-        f"{key} {tuple(value.shape)} instead of {tuple(own[key].shape)}"
-        for key, value in state.items()
-        if key in own and value.shape != own[key].shape
-    ]
-    other += [
-        f"{key} complex instead of real"
-        for key, value in state.items()
-        if key in own and value.is_complex() and not own[key].is_complex()
-    ]
-    if missing or extra or other:
-        found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape or type", other)]
-        what = f"the weights are not those of {name}: {'; '.join(text for text in found if text)}"
-        raise ModelError(what, given=path, hint="Name the network that they were trained with.")
+def place_of_weights(weights: str | Path) -> tuple[Path, str | None]:
+    """The file of weights that a user names, and the part of it (`FILE:PART`), or None."""
+    head, colon, part = str(weights).rpartition(":")
+    if not colon or is_there(weights) or not is_there(head) or not Path(head).is_file():
+        return Path(weights), None
+    return Path(head), part
 
 
 def hash_file(path: str | Path, algorithm: str = "blake2b") -> str:
@@ -186,47 +165,29 @@ def hash_state(state: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def _read_pickle(path: Path) -> State:
-    from ..inspection.pickles import Outline, Strange
-    from ..inspection.saved import SAVE_STATE, opened
-
-    with opened(path) as saved:
-        chosen = _unwrap(saved.content, (Tensor, Outline, Strange))
-        strange = next((f"{shown(name)} is {v.kind}" for name, v in chosen.items() if isinstance(v, Strange)), None)
-        if strange is not None:
-            raise ModelError(f"the file holds a tensor that no network takes: {strange}", given=path, hint=SAVE_STATE)
-        return saved.tensors(chosen)
+def hash_network(module: nn.Module) -> str:
+    """`hash_state` of a network, without the counters of batch norms, which some files lack and nothing uses."""
+    state = module.state_dict()
+    return hash_state({name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
 
 
-def _read_safetensors(path: Path) -> State:
+def _read_pickle(path: Path, asked: str | None) -> Checkpoint:
+    from ..inspection.pickles import Outline
+    from ..inspection.saved import opened as opened_file
+
+    with opened_file(path) as saved:
+        found = opened(saved.content, path, asked)
+        outlines = {str(i): e.value for i, e in enumerate(found.entries) if isinstance(e.value, Outline)}
+        values = saved.tensors(outlines)
+        entries = [replace(e, value=values.get(str(i), e.value)) for i, e in enumerate(found.entries)]
+        return replace(found, entries=tuple(entries))
+
+
+def _read_safetensors(path: Path, asked: str | None) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        return _unwrap(load_file(path), (Tensor,))
+        return opened(load_file(path), path, asked)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
         raise damaged(path, one_line(error)) from error
-
-
-def _unwrap(content: Any, kinds: tuple[type, ...]) -> dict[str, Any]:
-    """The names and tensors (or what stands for them: `kinds`) in a file's content; none where that is no state dict."""
-    for key in _WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(v, kinds) for v in content.values())
-        or not all(isinstance(key, str) for key in content)  # other keys may be of any size, and name no weight
-    ):
-        return {}
-    state = dict(content)
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in state):
-            state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
-
-
-def _some(kind: str, keys: list[str], limit: int = 2) -> str:
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return f"{kind} {', '.join(map(shown, keys[:limit]))}{more}" if keys else ""
