@@ -12,7 +12,7 @@ Properties:
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
-    interval: "wilson" where it is a fraction of right answers among images.
+    interval: "wilson" where each image is right or wrong, so its mean is a fraction of right answers among images.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ METRICS = Catalog(
                "largest difference between the prediction at certainty 0 and the class frequencies [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
-               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
+               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask",
+               interval="wilson"),
         _entry("relevance-mass", "localisation:relevance_mass",
                "fraction of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
         _entry("inside-outside", "localisation:inside_outside",
