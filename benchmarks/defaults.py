@@ -30,7 +30,7 @@ from sigcli.metrics.case import Case
 from sigcli.metrics.faithfulness import Plan, deletion, insertion
 from sigcli.metrics.localisation import relevance_mass, roc_auc
 from sigcli.metrics.removal import follow
-from sigcli.metrics.statistics import bootstrap, paired
+from sigcli.metrics.statistics import paired, summarise
 from sigcli.models.model import Model
 from sigcli.render import default_sigma, smooth
 from sigcli.scenarios.shapes import data as shapes
@@ -221,7 +221,7 @@ def table(path: Path, against: str) -> list[dict[str, object]]:
     for (network, smoothed, metric, imputation), variants in groups.items():
         sign = -1 if metric == "deletion" else 1
         for variant, values in variants.items():
-            mean = bootstrap(list(values.values()), seed=0)
+            mean = summarise(list(values.values()), seed=0)
             theirs = {image: sign * value for image, value in values.items()}
             ours = {image: sign * value for image, value in variants.get(against, {}).items()}
             gain = paired(ours, theirs, seed=0)

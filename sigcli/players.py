@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .errors import UsageError
+from .errors import AttributionError, UsageError
 
 FORMS = "80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, pixels, or a label map FILE.npy"
 ARRAY_FORMS = (
@@ -70,6 +70,7 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
 
     Raises:
         UsageError: a text of no known form, a label map of another size, or fewer than two players.
+        AttributionError: a picture in which SLIC finds no superpixels.
 
     >>> parse("2x3", torch.zeros(1, 4, 5)).labels.tolist()
     [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [2, 2, 2, 3, 3], [2, 2, 2, 3, 3]]
@@ -110,6 +111,11 @@ def _superpixels(image: Tensor, count: int) -> Tensor:
         raise UsageError("superpixels need a number of at least 2", given=count)
     picture = image.detach().cpu().double().permute(1, 2, 0).numpy()
     labels = slic(picture, n_segments=count, compactness=10, start_label=0, convert2lab=picture.shape[-1] == 3)
+    if not np.ptp(labels):  # no mistake in the command: other pictures may have some
+        raise AttributionError(
+            "the picture has no superpixels: pieces of one colour are too small, as in noise",
+            hint="Choose patches, for example grid:7x7.",
+        )
     return torch.from_numpy(np.ascontiguousarray(labels)).long()
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import math
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..baselines.single import resized_to
 from ..engine.failures import attempted
 from ..errors import ImageError, SigError
-from ..inputs.given import Source
+from ..inputs.given import Given, Source
 from ..inputs.images import read_image
 from ..inputs.picture import Picture
 from ..models.preprocess import Preprocess
@@ -70,14 +73,23 @@ def decoded(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def _place(path: Source) -> tuple[tuple[bool, str], ...]:
+    """Where a file stands: of each folder its files come first, as `find_images` lists them. Samples in memory stay."""
+    if isinstance(path, Given):
+        return ()
+    *folders, name = Path(path).parts
+    return (*((True, folder) for folder in folders), (False, name))
+
+
 class ImageSet:
     """The images that means and references are drawn from, read when first needed; unreadable ones are left out.
 
-    Fulfils `sigcli.types.Peers`.
+    They stand in the order of their paths, in whatever order they were named, so that the same are drawn. Fulfils
+    `sigcli.types.Peers`.
     """
 
     def __init__(self, paths: Sequence[Source], preprocess: Preprocess, read: Callable[[Source], Picture] = read_image):
-        self._paths = list(paths)
+        self._paths = sorted(paths, key=_place)
         self._preprocess = preprocess
         self._read = read
         self._shape: tuple[int, ...] | None = None
@@ -92,24 +104,30 @@ class ImageSet:
             return self._keys
         keys: list[int] = []
         total: Tensor | None = None
+        shapes: Counter[tuple[int, ...]] = Counter()
         for path in self._paths:
             try:
                 picture = self._read(path)
             except ImageError:
                 continue  # it is reported where it is to be explained
-            x = self._fitted(picture)
-            total = x.double() if total is None else total + x
+            x = self._preprocess(picture.pixels)
+            shapes[tuple(x.shape)] += 1
+            if len(shapes) == 1:
+                total = x.double() if total is None else total + x
             keys.append(picture.key)
             self._readable.append(path)
         self._keys = keys
+        if (
+            shapes
+        ):  # without a crop images keep their own size; a mean needs one, that of most, and of these the largest
+            self._shape = max(shapes, key=lambda shape: (shapes[shape], math.prod(shape), shape))
+        if len(shapes) > 1:
+            total = sum((self._fitted(self._read(path)).double() for path in self._readable), torch.zeros(()))
         self._mean = None if total is None else (total / len(keys)).float()
         return keys
 
     def _fitted(self, picture: Picture) -> Tensor:
-        x = self._preprocess(picture.pixels)
-        # Without a crop images keep their own size; a mean needs one size, that of the first.
-        self._shape = self._shape or tuple(x.shape)
-        return resized_to(x, self._shape)
+        return resized_to(self._preprocess(picture.pixels), self._shape or ())
 
     def __len__(self) -> int:
         return len(self._scan())

@@ -19,6 +19,7 @@ from ..runs.folder import run_names, safe_cell
 from ..types import Attribution, Subject
 from .decoding import ImageSet, Loaded, decoded
 from .explanation import Explanation, failed, from_entry
+from .mistakes import Mistakes
 from .select import Chosen
 from .session import Session
 
@@ -50,7 +51,7 @@ class Work:
         self.session = session
         self.names = run_names(session.paths)
         self.peers = ImageSet(session.samples.compared, session.model.preprocess, session.samples.read)
-        self._started: set[str] = set()
+        self._mistakes = Mistakes(session)
         self._places = (
             {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
             {chosen.name: i for i, chosen in enumerate(session.methods)},
@@ -77,9 +78,7 @@ class Work:
 
     def _begun(self, job: Job[_Item], error: Exception | None) -> None:
         """An option that fits no image is a mistake in the command; one that fits only some is a failed item."""
-        if error is None:
-            self._started.add(job.tag.blank.method)
-        elif isinstance(error, UsageError) and job.tag.blank.method not in self._started:
+        if isinstance(error, UsageError) and self._mistakes.of_method(job.tag.blank.method, job.subject):
             raise error
 
     def _jobs(self) -> _Jobs:
@@ -104,7 +103,7 @@ class Work:
             seen = samples.seen(session.model, loaded.picture, session.methods, loaded.path)
             methods = [samples.fitted(session.model, loaded.picture, chosen) for chosen in session.methods]
         except Exception as error:
-            if isinstance(error, UsageError) and not self._started:
+            if isinstance(error, UsageError) and self._mistakes.of_samples():
                 raise
             yield from self._fail_all(blank, error)
             return

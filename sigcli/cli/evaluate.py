@@ -43,6 +43,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
         screen.results.add(metric_row(value))
     if found.summary:
         screen.console.print(_table(found))
+        screen.say(_reading(found))
     for row in found.checks:
         screen.say(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images")
     for line in _of_model(found.model) if found.model is not None else ():
@@ -63,6 +64,17 @@ def say_failures(found: Evaluation, screen: Screen) -> int:
     done = len(found.values) - len(failed)
     screen.say(f"{done} values, {len(failed)} failed; written to {printable(str(found.folder))}/")
     return len(failed)
+
+
+def _reading(found: Evaluation) -> str:
+    """What the numbers of the table are, in a sentence."""
+    from ..metrics.statistics import FEWEST
+
+    counts = [one.n for one in found.summary.values()]
+    images = " to ".join(dict.fromkeys(map(str, (min(counts), max(counts)))))
+    kinds = ", ".join(dict.fromkeys(one.interval for one in found.summary.values() if one.interval))
+    below = f"below them their 95 % intervals ({kinds})" if kinds else f"no intervals, which take {FEWEST} images"
+    return f"Means over {images} image{'' if images == '1' else 's'}; {below}."
 
 
 def _of_model(model: Labelled) -> list[str]:

@@ -74,7 +74,7 @@ def _least(pearson: float) -> str:
 def _differences(study: Study) -> list[str]:
     """How much better `sig` ranks the players than IG from the single baselines, run by run: a line per condition."""
     from ..gridworld.study import grouped
-    from ..metrics.statistics import mean_interval
+    from ..metrics.statistics import DIFFERENCE, mean_interval
 
     lines = []
     for case in study.cases:
@@ -83,7 +83,7 @@ def _differences(study: Study) -> list[str]:
         for name in ("zero", "mean", "random"):
             if name not in groups or "sig" not in groups:
                 continue
-            found = mean_interval([a - b for a, b in zip(groups["sig"], groups[name], strict=True)])
+            found = mean_interval([a - b for a, b in zip(groups["sig"], groups[name], strict=True)], DIFFERENCE)
             if found.mean is not None:
                 span = "" if found.low is None else f" ({found.low:+.2f} to {found.high:+.2f})"
                 told.append(f"{name} {found.mean:+.2f}{span}")
@@ -103,7 +103,8 @@ def _correlations(study: Study) -> Table:
         cells = []
         for case, group in zip(study.cases, groups, strict=True):
             interval = mean_interval([m.spearman for m in group.get((name, case.budget), [])])
-            cells.append("-" if interval.mean is None else f"{interval.mean:.2f} ± {interval.sd or 0:.2f}")
+            spread = "" if interval.sd is None else f" ± {interval.sd:.2f}"
+            cells.append("-" if interval.mean is None else f"{interval.mean:.2f}{spread}")
         shown.add_row(name, *cells)
     return shown
 

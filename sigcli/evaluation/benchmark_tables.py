@@ -55,7 +55,7 @@ def benchmark_rows(
         within = [figure for figure in figures if figure.image in first]
         times = {method: _cost_cells(costs, method, first) for method in dict.fromkeys(f.method for f in within)}
         for (method, metric, imputation), _, row in summary_rows(within, seed):
-            kept = ("unit", "better", "mean", "ci_low", "ci_high", "n", "failed")
+            kept = ("unit", "better", "mean", "ci_low", "ci_high", "interval", "n", "failed")
             rows.append({
                 "count": count, "method": method, "metric": metric, "imputation": imputation,
                 **{name: row[name] for name in kept}, **times[method],

@@ -66,7 +66,7 @@ def _row(one: Chosen, value: float, count: int, failed: int) -> dict[str, Any]:
     return {
         "method": "", "minus": "", "metric": one.name, "imputation": "", "unit": facts["unit"],
         "better": "higher" if facts["higher_is_better"] else "lower", "mean": value, "ci_low": None, "ci_high": None,
-        "n": count, "failed": failed,
+        "interval": "", "n": count, "failed": failed,
     }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from ..errors import AttributionError, ModelError, SigError, UsageError
 from ..inputs.images import read_image
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability
-from ..metrics.statistics import wilson
+from ..metrics.statistics import WILSON, wilson
 from ..models.model import Model
 from ..names import escaped, printable
 from ..runs.folder import cell_text
@@ -203,5 +203,5 @@ def _row(entry: Entry, value: float, count: int, failed: int) -> dict[str, Any]:
     return {
         "method": "", "minus": "", "metric": entry.name, "imputation": "", "unit": facts["unit"],
         "better": "higher" if facts["higher_is_better"] else "lower", "mean": value, "ci_low": low, "ci_high": high,
-        "n": count, "failed": failed,
+        "interval": "" if low is None else WILSON, "n": count, "failed": failed,
     }  # fmt: skip

@@ -19,7 +19,7 @@ from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
 from ..engine.failures import attempted, contained
-from ..errors import AttributionError, SigError, UsageError
+from ..errors import AttributionError, SigError
 from ..inputs.images import read_image
 from ..inputs.picture import Picture
 from ..methods.run import attributions
@@ -64,7 +64,6 @@ class Measuring:
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
     _cases: tuple[Explanation, dict[bool, Case]] | None = None
-    _made: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         session = self.session
@@ -111,19 +110,21 @@ class Measuring:
             if known_as["column"]:
                 return blank, _with(blank, metric.entry.load()(getattr(item, known_as["column"]), item.method))
             case, again = self._case(item, metric), known_as["scope"] == "method"
-            method = next(c for c in self.session.methods if c.name == item.method) if again else None
+            method = self._method(item.method) if again else None
             blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
             known = self.kept and self.kept.known(blank)
             if known:
                 return blank, known
             found = metric.entry.load()(case, *self._again(case, metric, method), **metric.options)
-        except Exception as error:
-            # An option that fits no image is a mistake in the command; one that fits only some is a failed item.
-            if isinstance(error, UsageError) and metric.name not in self._made:
-                raise
+        except Exception as error:  # noqa: BLE001  a mistake in the command was told by `rehearse`, before any image
             return blank, _failed(blank, error)
-        self._made.add(metric.name)
         return blank, found if isinstance(found, Plan) else _with(blank, found)
+
+    def _method(self, name: str) -> Chosen:
+        """A method with its options for the image at hand, as when its map was made."""
+        assert self._image is not None
+        chosen = next(one for one in self.session.methods if one.name == name)
+        return self.session.samples.fitted(self.session.model, self._image[2], chosen)
 
     def _again(self, case: Case, metric: Chosen, method: Chosen | None) -> list[Any]:
         """What a metric takes that runs the method again, as its entry in the catalogue states."""

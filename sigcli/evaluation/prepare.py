@@ -25,7 +25,7 @@ from .labelled import MODEL_FILE, read_true_classes
 from .masks import find_masks
 from .measure import Measuring
 from .options import MeasureOptions
-from .rehearse import rehearse
+from .rehearse import fitting, rehearse
 from .reopen import check_model, loading, run_folder
 
 METRICS_FILE = "metrics.csv"
@@ -66,7 +66,9 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier measurement."""
-        return [*filter(None, (one.note for one in self.measuring.metrics)), *self.session.notes, *self.kept.notes]
+        typed = filter(None, (one.note for one in self.measuring.metrics))
+        fitted = fitting(self.measuring.metrics, self.session.model)
+        return [*typed, *self.session.notes, *fitted, *self.kept.notes]
 
     @property
     def items(self) -> int:

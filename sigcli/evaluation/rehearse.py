@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from ..attribution.mistakes import made_up
 from ..attribution.select import Chosen
 from ..errors import AttributionError
 from ..metrics.case import Case
@@ -36,6 +38,19 @@ class _Grey:
         return self._image
 
 
+def fitting(metrics: Sequence[Chosen], model: Model) -> list[str]:
+    """Notes on options that count more pixels than the model's images have: of those all are taken."""
+    if model.preprocess.size is None:
+        return []
+    pixels = math.prod(model.preprocess.size)
+    counts = [(one.name, str(one.entry.properties["pixels"]), one.resolved()) for one in metrics]
+    return [
+        f"{name}: an image has {pixels} pixels, so {option} is {pixels} and not {options[option]}."
+        for name, option, options in counts
+        if option and options[option] > pixels
+    ]
+
+
 def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
     """Make every metric once for an image of the model's size, as far as that takes no pass of the model.
 
@@ -47,8 +62,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
         UsageError: an option that fits no image: an unknown imputation, a count below 1.
     """
     height, width = model.preprocess.size or (_FREE, _FREE)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(model.preprocess.channels, height, width, generator=generator)
+    x = made_up((model.preprocess.channels, height, width))
     level = torch.zeros(model.preprocess.channels, 1, 1)
     subject = Subject(x, 0, level, level + 1, 1, 0, _Grey(x.flip(-1)))
     half = torch.arange(width).expand(height, width) < width // 2
@@ -56,10 +70,11 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
     def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:  # noqa: ARG001
         return images
 
+    there = {"explain": explain, "module": nn.Linear(1, 1), "classes": model.classes}
     for metric in metrics:
         known = metric.entry.properties
-        if known["column"] or known["takes"] not in ((), ("explain",)):  # it needs the model itself
+        if known["column"] or known["scope"] == "model":  # it needs the model itself
             continue
         case = Case(subject, x, half if known["needs"] == "mask" else None)
         with contextlib.suppress(AttributionError):  # of the made-up image: others may do better
-            metric.entry.load()(case, *((explain,) if known["takes"] else ()), **metric.options)
+            metric.entry.load()(case, *(there[name] for name in known["takes"]), **metric.options)

@@ -16,7 +16,7 @@ from ..errors import AttributionError
 from ..metrics import METRICS
 from ..metrics.case import Case
 from ..metrics.similarity import spearman, top_overlap
-from ..metrics.statistics import CORRELATION, SHARE, Summary, bootstrap, paired
+from ..metrics.statistics import CORRELATION, SHARE, Summary, paired, summarise
 from ..types import Subject
 from .measure import blurred
 from .value import MetricValue
@@ -63,8 +63,9 @@ def summary_rows(figures: Sequence[MetricValue], seed: int) -> list[tuple[Group,
     """Mean over images with its interval, for each method, metric and imputation."""
     found, kinds = [], measures(figures)
     for group, members in by_group(figures).items():
-        within = METRICS[kinds[group[1]]].properties["range"]
-        summary = bootstrap(list(_values(members).values()), seed=seed, within=within)
+        facts = METRICS[kinds[group[1]]].properties
+        values = list(_values(members).values())
+        summary = summarise(values, seed=seed, within=facts["range"], hits=facts["interval"] == "wilson")
         found.append((group, summary, _summary_row(group, kinds[group[1]], "", summary, _failures(figures, group))))
     return found
 
@@ -80,7 +81,8 @@ def _summary_row(group: Group, measure: str, minus: str, summary: Summary, faile
     return {
         "method": method, "minus": minus, "metric": metric, "imputation": imputation,
         "unit": entry.properties["unit"], "better": {True: "higher", False: "lower", None: ""}[higher],
-        "mean": summary.mean, "ci_low": summary.low, "ci_high": summary.high, "n": summary.n, "failed": failed,
+        "mean": summary.mean, "ci_low": summary.low, "ci_high": summary.high, "interval": summary.interval, "n": summary.n,
+        "failed": failed,
     }  # fmt: skip
 
 
@@ -107,11 +109,11 @@ def curve_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
         for i, place in enumerate(at):
             heights = {str(k): replace(f, value=float(curves[k][i])) for k, f in enumerate(having)}
             within = METRICS[kinds[metric]].properties["heights"]
-            summary = bootstrap(list(_values(heights).values()), seed=seed, within=within)
+            summary = summarise(list(_values(heights).values()), seed=seed, within=within)
             rows.append({
                 "method": method, "metric": metric, "imputation": imputation,
                 "along": METRICS[kinds[metric]].properties["along"], "at": float(place), "mean": summary.mean,
-                "ci_low": summary.low, "ci_high": summary.high, "n": summary.n,
+                "ci_low": summary.low, "ci_high": summary.high, "interval": summary.interval, "n": summary.n,
             })  # fmt: skip
     return rows
 
@@ -145,7 +147,7 @@ class Agreement:
             "method": self.method, "other": self.other, "spearman": self.spearman.mean,
             "spearman_ci_low": self.spearman.low, "spearman_ci_high": self.spearman.high,
             "top_overlap": self.top_overlap.mean, "top_overlap_ci_low": self.top_overlap.low,
-            "top_overlap_ci_high": self.top_overlap.high, "n": self.spearman.n,
+            "top_overlap_ci_high": self.top_overlap.high, "interval": self.spearman.interval, "n": self.spearman.n,
         }  # fmt: skip
 
 
@@ -194,8 +196,8 @@ class Comparison:
             Agreement(
                 one,
                 other,
-                bootstrap([s for s, _ in pairs], seed=seed, within=CORRELATION),
-                bootstrap([t for _, t in pairs], seed=seed, within=SHARE),
+                summarise([s for s, _ in pairs], seed=seed, within=CORRELATION),
+                summarise([t for _, t in pairs], seed=seed, within=SHARE),
             )
             for (one, other), pairs in self._found.items()
         ]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter
 
-from ..metrics.statistics import mean_interval
+from ..metrics.statistics import CORRELATION, mean_interval
 from ..render.plots.panels import panels
 from .game_figure import draw_games
 from .study import Measured, grouped
@@ -86,14 +86,13 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
             groups = grouped(case.measured)
             for place, ((name, _), found) in enumerate(groups.items()):
                 values = [m.spearman for m in found]
-                interval = mean_interval(values)
+                interval = mean_interval(values, CORRELATION)
                 if interval.mean is None:
                     axis.text(0.02, place, "all values equal", va="center", fontsize=7)
                     continue
                 axis.barh(place, interval.mean, color=_COLOUR[name], height=0.72, alpha=0.85)
                 if interval.low is not None and interval.high is not None:
-                    low, high = max(-1.0, interval.low), min(1.0, interval.high)
-                    span = [[interval.mean - low], [high - interval.mean]]
+                    span = [[interval.mean - interval.low], [interval.high - interval.mean]]
                     axis.errorbar(interval.mean, place, xerr=span, color="#222222", lw=1.1, capsize=2.5)
                 shake = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
                 axis.plot(values, place + shake, ".", color="white", mec="#444444", mew=0.5, ms=4.5)
@@ -108,7 +107,7 @@ def draw_spearman(cases: Sequence[CaseResult], estimators: Sequence[str], path: 
 
 def _line(axis: Axes, name: str, points: Iterable[tuple[float, list[float]]], least: float = -np.inf) -> None:
     """Mean with its 95 % interval as a band, over the points whose mean is known; a log axis shows no band below `least`."""
-    known = [(x, mean_interval(values)) for x, values in points]
+    known = [(x, mean_interval(values, (0.0, np.inf))) for x, values in points]
     known = [(x, interval) for x, interval in known if interval.mean is not None]
     if not known:
         return

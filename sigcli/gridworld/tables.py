@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..metrics.statistics import Interval, mean_interval
+from ..metrics.statistics import CORRELATION, DIFFERENCE, UNBOUNDED, Interval, mean_interval
 from ..runs.folder import save_table
 from .results import CaseResult
 from .study import Measured, grouped
@@ -84,13 +85,17 @@ def summary_rows(case: CaseResult) -> Iterator[Row]:
             evaluations = found[0].estimate.evaluations
             for metric in ("spearman", "pearson", "error"):
                 values = [getattr(m, metric) for m in found]
+                within = CORRELATION if metric != "error" else (0.0, math.inf)
                 row = {
                     **_head(case), "part": kind, "coverage": coverage, "estimator": estimator, "budget": budget,
-                    "evaluations": evaluations, "metric": metric, **_columns("", mean_interval(values)),
+                    "evaluations": evaluations, "metric": metric, **_columns("", mean_interval(values, within)),
                 }  # fmt: skip
                 paired = Interval.unknown()
                 if reference is not None and estimator != REFERENCE:
-                    paired = mean_interval([getattr(r, metric) - v for r, v in zip(reference, values, strict=True)])
+                    paired = mean_interval(
+                        [getattr(r, metric) - v for r, v in zip(reference, values, strict=True)],
+                        DIFFERENCE if metric != "error" else UNBOUNDED,
+                    )
                 yield {**row, **_columns(f"{REFERENCE}_minus_it_", paired)}
 
 

@@ -5,6 +5,7 @@ Properties:
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
     takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
         model: `sigcli.evaluation.labelled` and `sigcli.evaluation.certainty` say what there is.
+    pixels: its option that counts pixels, which is more than small images have.
     column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
     unit: unit of the value.
@@ -12,7 +13,7 @@ Properties:
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
-    interval: "wilson" where it is a fraction of right answers among images.
+    interval: "wilson" where each image is right or wrong, so its mean is a fraction of right answers among images.
 """
 
 from __future__ import annotations
@@ -51,11 +52,12 @@ _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, t
 def _entry(  # noqa: PLR0917
     name: str, target: str, summary: str, scope: str, unit: str, higher: bool | None, needs: str = "",
     *, aliases: tuple[str, ...] = (), takes: tuple[str, ...] = (), column: str = "", interval: str = "",
+    pixels: str = "",
 ) -> Entry:  # fmt: skip
     direction = {True: " (higher is better)", False: " (lower is better)", None: ""}[higher]
     range_ = _OWN_RANGES.get(name) or _RANGES.get(unit, _FREE)
     properties = {
-        "scope": scope, "takes": takes, "column": column, "interval": interval, "unit": unit,
+        "scope": scope, "takes": takes, "column": column, "interval": interval, "pixels": pixels, "unit": unit,
         "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_),
     }  # fmt: skip
@@ -92,7 +94,7 @@ METRICS = Catalog(
                "map", "probability", False),
         _entry("iaccuracy", "faithfulness:iaccuracy",
                "fraction of steps at which the prediction survives the removal of the most relevant pixels [Liu 2024]",
-               "map", "share", False),
+               "map", "share", False, pixels="largest"),
         _entry("irof", "subsets:irof",
                "area over the curve as superpixels are removed in order of relevance [Rieger 2020]", "map", "share", True),
         _entry("faithfulness-correlation", "subsets:faithfulness_correlation",
@@ -137,7 +139,8 @@ METRICS = Catalog(
                "largest difference between the prediction at certainty 0 and the class frequencies [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
-               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask"),
+               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask",
+               interval="wilson"),
         _entry("relevance-mass", "localisation:relevance_mass",
                "fraction of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
         _entry("inside-outside", "localisation:inside_outside",

@@ -128,14 +128,15 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
         case: what is measured.
         imputation: the baseline that removed pixels are set to.
         patch: p = 0..3; removing a pixel removes the (p+1)×(p+1) square around it ([SIG] Fig. 13).
-        largest: L, at most the number of pixels.
+        largest: L; of an image with fewer pixels all are removed.
         steps: points k at which the model is evaluated, evenly from 0 to L; with steps = L it is the sum as defined.
     """
     if not 0 <= patch <= 100:
         raise UsageError("patch must be 0 or a positive number of pixels", given=patch)
     subject = case.subject
-    if not 1 <= largest <= case.pixels:
-        raise UsageError("largest must be a number of pixels", given=largest, allowed=f"1 to {case.pixels}")
+    if largest < 1:
+        raise UsageError("largest must be a number of pixels", given=largest, allowed="1 or more")
+    largest = min(largest, case.pixels)
     counts = _counts(largest, min(steps, largest)).to(subject.x.device)
     removal = Removal(subject.x, subject.target, _spread(case.rank(), patch), counts, imputed(imputation, subject))
     at = counts.double().cpu().numpy()

@@ -154,10 +154,7 @@ def irof(case: Case, *, imputation: str = "mean-colour", segments: int = 60) -> 
     if segments < 2:
         raise UsageError("IROF needs at least 2 superpixels", given=segments)
     case.rank()  # refuses a map that orders nothing
-    try:
-        players = parse(f"superpixels:{segments}", subject.picture)
-    except UsageError as error:
-        raise AttributionError("the picture is too plain to be cut into superpixels") from error
+    players = parse(f"superpixels:{segments}", subject.picture)
     labels = players.labels.to(case.relevance.device)
     size = torch.bincount(labels.flatten(), minlength=players.n)
     mean = torch.bincount(labels.flatten(), case.relevance.flatten(), players.n) / size

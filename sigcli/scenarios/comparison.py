@@ -11,7 +11,7 @@ import numpy as np
 
 from ..attribution.select import Chosen, choose_methods
 from ..errors import UsageError
-from ..metrics.statistics import CORRELATION, SHARE, Summary, bootstrap
+from ..metrics.statistics import CORRELATION, SHARE, Summary, summarise
 from .options import MethodOptions
 from .scenario import Row, Scenario, Verdict
 
@@ -138,7 +138,7 @@ def means_of(
     """
     methods = dict.fromkeys(row["method"] for row in scores)
     return {
-        (name, measure): bootstrap(
+        (name, measure): summarise(
             [row[measure] for row in scores if row["method"] == name and row[measure] is not None],
             seed=seed,
             within=CORRELATION if measure in signed else SHARE,

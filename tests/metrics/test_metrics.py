@@ -446,7 +446,7 @@ def test_options_out_of_range(net):
     for make in (
         lambda: faithfulness.deletion(case(), steps=0),
         lambda: faithfulness.morf(case(), share=1.5),
-        lambda: faithfulness.iaccuracy(case(), largest=37),
+        lambda: faithfulness.iaccuracy(case(), largest=0),
         lambda: faithfulness.iaccuracy(case(), patch=-1),
         lambda: faithfulness.deletion(case(), imputation="blakc"),
         lambda: sets.faithfulness_correlation(case(), samples=1),

@@ -11,10 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from PIL import Image
 
+from ...metrics.statistics import FEWEST
 from ..shown import through_file
 from .looks import Look, legend_below, looks, text_inches
 from .panels import canvas, panels, signed_colours
-from .table import arrow, draw_table
+from .table import arrow, draw_table, intervals_of
 
 Row = Mapping[str, Any]
 Kind = tuple[str, str]
@@ -126,10 +127,11 @@ def _caption(kinds: Mapping[Kind, Mapping[str, list[Row]]], bands: bool) -> str:
     numbers = sorted({row["n"] for found in kinds.values() for mine in found.values() for row in mine})
     images = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     mean = f"Mean over {images} image{'s' if numbers[-1] != 1 else ''}"
-    if numbers[-1] < 2:
-        return f"{mean}; an interval takes two."
+    if numbers[-1] < FEWEST:
+        return f"{mean}; an interval takes {FEWEST}."
     if bands:
-        return f"{mean}; band: 95 % bootstrap interval over images."
+        rows = [row for found in kinds.values() for mine in found.values() for row in mine]
+        return f"{mean}; band: 95 % interval over images ({intervals_of(rows)})."
     return f"{mean}. Bands of more than {BANDS} methods would hide each other: their 95 % intervals are in curves.csv."
 
 

@@ -9,17 +9,30 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from ...metrics.statistics import FEWEST
 from .looks import text_inches
 from .panels import panels
 
 Row = Mapping[str, Any]
-FEWEST = 10
-"""Images that a bootstrap interval needs before it may decide: over fewer it covers much less than 95 %."""
+DECIDING = 10
+"""Images that an interval needs before it may decide: over fewer it covers much less than 95 % where values are skewed."""
 _GREY = "#555555"
 _NOTE = (
-    "Mean over n images, and below it its 95 % bootstrap interval; ↑ higher, ↓ lower is better. Bold: better than every "
-    f"other method, each by a paired 95 % interval that leaves out zero, over at least {FEWEST} images."
+    "{}; ↑ higher, ↓ lower is better. Bold: better than every other method, each by a paired 95 % interval that leaves out "
+    f"zero, over at least {DECIDING} images."
 )
+
+
+def intervals_of(rows: Sequence[Row]) -> str:
+    """The kinds of intervals in some rows, in words."""
+    return ", ".join(dict.fromkeys(row["interval"] for row in rows if row.get("interval")))
+
+
+def _told(rows: Sequence[Row]) -> str:
+    """What the numbers are, in a sentence."""
+    known = intervals_of(rows)
+    below = f"and below it its 95 % interval ({known})" if known else f"without intervals, which take {FEWEST} images"
+    return f"Mean over n images, {below}"
 
 
 def arrow(better: str) -> str:
@@ -32,7 +45,7 @@ def supported_best(rows: Sequence[Row], pairs: Sequence[Row]) -> set[tuple[str, 
 
     Args:
         rows: rows of `summary.csv`, one for each method, metric and imputation.
-        pairs: rows of `summary.csv` with the differences; one over fewer than `FEWEST` images decides nothing.
+        pairs: rows of `summary.csv` with the differences; one over fewer than `DECIDING` images decides nothing.
     """
     best = set()
     for row in rows:
@@ -42,7 +55,7 @@ def supported_best(rows: Sequence[Row], pairs: Sequence[Row]) -> set[tuple[str, 
         kind = row["metric"], row["imputation"]
         beaten = set()
         for pair in pairs:
-            if (pair["metric"], pair["imputation"]) != kind or pair["ci_low"] is None or pair["n"] < FEWEST:
+            if (pair["metric"], pair["imputation"]) != kind or pair["ci_low"] is None or pair["n"] < DECIDING:
                 continue
             low, high = sorted((sign * pair["ci_low"], sign * pair["ci_high"]))
             if pair["method"] == row["method"] and low > 0:
@@ -64,7 +77,7 @@ def draw_table(rows: Sequence[Row], pairs: Sequence[Row], path: Path) -> None:
     first = 0.25 + max(text_inches(method, 9, "bold") for method in methods)
     widths = [max(1.6, 0.3 + text_inches(metric, 8.5, "bold")) for metric, *_ in kinds]
     width = max(first + sum(widths), 4.2)
-    note = textwrap.wrap(_NOTE, int(17 * width))
+    note = textwrap.wrap(_NOTE.format(_told(rows)), int(17 * width))
     top, step = 0.78, 0.42  # inches of the heading, and of a row
     height = top + step * len(methods) + 0.16 + 0.15 * len(note)
     with panels(path, 1, size=(width, height), columns=1) as (axis,):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...metrics.statistics import Summary, bootstrap
+from ...metrics.statistics import Summary, summarise
 from ...runs.folder import write_aside
 from ...training.report import NETWORK
 from ..comparison import percent
@@ -70,7 +70,7 @@ class ShapDigits(OnDigits):
 
     def fall(self, method: str) -> Summary:
         """Mean fall of the log odds."""
-        return bootstrap(list(self.changes[method].values()), seed=self.options.seed)
+        return summarise(list(self.changes[method].values()), seed=self.options.seed)
 
     def verdict(self) -> Verdict:
         from .figure import draw_boxes, draw_masked
