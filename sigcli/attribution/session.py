@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
 from ..inputs.given import Given, Source
 from ..models.model import Model
-from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_names
+from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from .drawing import Drawing
@@ -71,6 +71,11 @@ class Session:
     def passed(self, usual: int) -> int:
         """Images per forward pass where the usual number is this: fewer where the user has asked for smaller batches."""
         return usual if self.most is None else min(usual, self.most)
+
+    @property
+    def names(self) -> Sequence[tuple[str, str]]:
+        """Name and folder of each sample, see `sigcli.runs.filenames.run_names`."""
+        return run_names(self.paths) if self.run is None else self.run.images
 
     @property
     def notes(self) -> list[str]:
@@ -158,7 +163,7 @@ def _opened(
     manifest = manifest_of(spec, options, samples, model)
     out, resume = options.out, options.resume
     folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    names = run_names(samples.sources)
+    names = run_names(samples.sources, folders_there(folder, manifest))
     return open_run(
         folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn()
     )
