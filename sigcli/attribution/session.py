@@ -12,8 +12,9 @@ import torch
 from ..engine.batch_size import auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
-from ..inputs.given import Given, Source
+from ..inputs.given import Given, Source, listed
 from ..models.model import Model
+from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
@@ -21,6 +22,7 @@ from .drawing import Drawing
 from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
 from .options import RunOptions
+from .rehearsal import rehearse
 from .samples import Pictures, samples_of
 from .select import Chosen, Target, check_values, choose_device, choose_methods
 from .suited import check_suited
@@ -80,7 +82,12 @@ class Session:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
-        return [*self.model.notes, *(self.run.notes if self.run is not None else ())]
+        return [*self.samples.notes, *self.model.notes, *(self.run.notes if self.run is not None else ())]
+
+    def close(self) -> None:
+        """Let other runs have the run folder."""
+        if self.run is not None:
+            self.run.close()
 
     @property
     def classifier(self) -> ClassScore:
@@ -119,6 +126,7 @@ def prepare(
     options = _with_model(options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
+    refuse_inside(options.out, listed([] if options.images is None else options.images))
     samples = samples_of(options)
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
@@ -126,6 +134,7 @@ def prepare(
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
+    rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:
         verify(model, samples)
     run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None

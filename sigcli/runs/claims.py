@@ -52,6 +52,28 @@ def output_folder(out: str | Path) -> Path:
     return path
 
 
+def refuse_inside(out: str | Path | None, named: Iterable[Any]) -> None:
+    """Raise UsageError where a run would write among the images: the next one would explain its maps.
+
+    A run that stands below a folder of images already may go on.
+
+    Args:
+        out: the folder that was named for the run, or None.
+        named: what was named as images; folders count.
+    """
+    if out is None or not str(out).strip() or "\0" in str(out):
+        return
+    folder = Path(os.path.realpath(out))
+    for one in named:
+        if not isinstance(one, (str, Path)) or not os.path.isdir(one):
+            continue
+        images = Path(os.path.realpath(one))
+        if folder == images or (images in folder.parents and manifest_or_none(folder) is None):
+            what = "is" if folder == images else "is inside"
+            hint = f"Name one outside, for example --out {Path(one).parent / 'sig-out'}."
+            raise UsageError(f"the output folder {what} the folder of images", given=f"{out}", hint=hint)
+
+
 def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> None:
     """Raise OutputError where files that are about to be written stand there already and are not a run's own.
 
@@ -177,6 +199,16 @@ def remove_files(path: Path, files: Iterable[Path]) -> None:
             except OSError:
                 break  # it holds something, or is gone
             here = here.parent
+
+
+def abandon(path: Path) -> None:
+    """Give back the folder of a run that was rejected, where nothing was done in it."""
+    manifest = manifest_or_none(path)
+    if manifest is not None and nothing_done(path, manifest):
+        with writing(path):
+            remove_run(path, manifest, ())
+            (path / MANIFEST).unlink(missing_ok=True)
+        remove_empty(path)
 
 
 def remove_empty(path: Path) -> None:
