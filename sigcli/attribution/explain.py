@@ -6,11 +6,14 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import torch
 
 from ..door import door
+from ..errors import UsageError
 from ..listener import SILENT, Listener
+from ..runs.claims import abandon
 from ..runs.folder import RunFolder
 from .explanation import Explanation, Explanations
 from .options import ExplainOptions
@@ -55,11 +58,14 @@ def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Genera
 
 
 def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:
-    listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
-    before = len(session.notes)
-    yield from stream(session, listener)
-    for note in session.notes[before:]:
-        listener.note(note)
+    try:
+        listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
+        before = len(session.notes)
+        yield from stream(session, listener)
+        for note in session.notes[before:]:
+            listener.note(note)
+    finally:
+        session.close()
 
 
 def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanation]:
@@ -70,16 +76,17 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
         found = (item for item, _ in work.explanations(listener.evaluated))
     else:
         found = _written(session, session.run, work, listener)
-    for item in found:
-        listener.explained(item)
-        yield item
+    with closing(found):  # so the folder is free at once, whatever the listener raises
+        for item in found:
+            listener.explained(item)
+            yield item
 
 
 def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -> Iterator[Explanation]:
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
         writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
         group: list[Explanation] = []
-        whole = False
+        whole = rejected = False
         try:
             for item, last in work.explanations(listener.evaluated):
                 group.append(item)
@@ -97,7 +104,12 @@ def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -
             while writing:
                 yield landed(run, *writing.popleft())
             whole = True
+        except UsageError:
+            rejected = True
+            raise
         finally:
             pool.shutdown(wait=True)
             run.settle(work.place, whole=whole)
+            if rejected:
+                abandon(run.path)
             run.close()

@@ -65,7 +65,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "device": f"{model.device} {device}".strip(),
         "versions": versions(),
         "classes": model.classes,
-        "notes": list(model.notes),
+        "notes": [*samples.notes, *model.notes],
         "images": _named(samples.sources),
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
         "smooth": options.smooth,

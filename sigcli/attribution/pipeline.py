@@ -15,7 +15,7 @@ from ..engine.failures import attempted
 from ..errors import AttributionError, SigError, UsageError
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
-from ..runs.folder import run_names, safe_cell
+from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
 from .decoding import ImageSet, Loaded, decoded
 from .explanation import Explanation, failed, from_entry
@@ -49,7 +49,7 @@ class Work:
 
     def __init__(self, session: Session):
         self.session = session
-        self.names = run_names(session.paths)
+        self.names = session.names
         self.peers = ImageSet(session.samples.compared, session.model.preprocess, session.samples.read)
         self._mistakes = Mistakes(session)
         self._places = (

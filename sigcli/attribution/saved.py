@@ -14,7 +14,7 @@ from ..files import holds
 from ..inputs.given import Source
 from ..inputs.images import read_image
 from ..names import original
-from ..runs.filenames import methods_of
+from ..runs.filenames import earlier_folders, methods_of
 from ..runs.folder import read_manifest, read_rows, run_names, safe_cell
 from ..runs.ledger import Ledger
 from .explanation import Explanation
@@ -29,7 +29,7 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
     if not folder.is_dir():
         raise UsageError("no such folder of attributions", given=folder)
     there = _Arrays(folder)
-    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem)}
+    here = {method for name, stem in there.names(session) for method in there.of(name, stem)}
     for name in only or ():
         if name not in here:
             raise unknown("method of these arrays", name, sorted(here))
@@ -46,7 +46,7 @@ def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
 
 def _methods(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[str]:
     """Every method that some image has an array of: as they were named, as the run has them, else by name."""
-    here = {method for name, stem in run_names(session.paths) for method in there.of(name, stem, only)}
+    here = {method for name, stem in there.names(session) for method in there.of(name, stem, only)}
     ordered = [*(only or ()), *methods_of(there.manifest)]
     return [*dict.fromkeys(name for name in ordered if name in here), *sorted(here.difference(ordered))]
 
@@ -65,7 +65,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
     named = session.target if isinstance(session.target, int) else None
     there = _Arrays(folder)
     targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
-    for (name, stem), path in zip(run_names(session.paths), session.paths, strict=True):
+    for (name, stem), path in zip(there.names(session), session.paths, strict=True):
         files = there.of(name, stem, only)
         top = _Top(session, path)
         for method in methods:
@@ -76,7 +76,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
                 error = f"the array {files[method].name} is damaged: it differs from what the run wrote"
                 yield Explanation(name, method, folder=stem, status="failed", error=error)
                 continue
-            told, content = targets.get((safe_cell(name), method), (None, ""))
+            told, content = targets.get((safe_cell(name) if there.ledger is None else stem, method), (None, ""))
             yield replace(_read(name, method, files[method], told if named is None else named, top), content=content)
 
 
@@ -121,12 +121,20 @@ class _Arrays:
             if self.ledger is None
             else {folder / e.folder / n: k for e in self.ledger.entries.values() for n, k in e.files.items()}
         )
+        entries = () if self.ledger is None else self.ledger.entries.values()
+        self._folders = earlier_folders(self.manifest, ((one.image, one.folder) for one in entries))
         self._rows = _rows_of(folder) if self.manifest and self.ledger is None and methods_of(self.manifest) else None
+
+    def names(self, session: Session) -> list[tuple[str, str]]:
+        """Name and folder of each image: of a run the folder that it has there."""
+        return run_names(session.paths, self._folders)
 
     def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
         """Method → array of one image, by its name and folder in the run."""
         every: dict[str, Path] = {}
-        for place in dict.fromkeys((original(stem), stem)):  # as anyone names it, and as a run does
+        anyone = original(stem)
+        inside = not {".", ".."}.intersection(anyone.split("/"))
+        for place in dict.fromkeys((anyone, stem) if inside else (stem,)):  # as anyone names it, and as a run does
             folder, single = self.folder / place, self.folder / f"{place}.npy"
             found = {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.stem.endswith(".stderr")}
             every |= {**({ONE: single} if single.exists() else {}), **found}
@@ -153,9 +161,9 @@ def _rows_of(folder: Path) -> set[tuple[str, str]]:
 
 
 def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], tuple[int, str]]:
-    """(image, method) → target and the image's hash, as far as the run's ledger or the folder's table says."""
+    """(folder, method) → target and the image's hash, by the run's ledger; else (image, method) →, by the folder's table."""
     if ledger is not None:
-        told = [(safe_cell(one.image), one.method, one.target, one.content) for one in ledger.entries.values()]
+        told = [(one.folder, one.method, one.target, one.content) for one in ledger.entries.values()]
     else:
         rows = [row for row in read_rows(folder)[0] if row["status"] == "ok"]
         told = [(row["image"], row["method"], row["target"], row["content"]) for row in rows]

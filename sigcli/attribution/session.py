@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,18 @@ import torch
 from ..engine.batch_size import auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
-from ..inputs.given import Given, Source
+from ..inputs.given import Given, Source, listed
 from ..methods.costs import planned
 from ..models.model import Model
-from ..runs.folder import RunFolder, free_folder, open_run, output_folder, run_names
+from ..runs.claims import refuse_inside
+from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from .drawing import Drawing
 from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
 from .options import RunOptions
+from .rehearsal import rehearse
 from .samples import Pictures, samples_of
 from .select import Chosen, Target, check_values, choose_device, choose_methods
 from .suited import check_suited
@@ -74,10 +76,20 @@ class Session:
         return usual if self.most is None else min(usual, self.most)
 
     @property
+    def names(self) -> Sequence[tuple[str, str]]:
+        """Name and folder of each sample, see `sigcli.runs.filenames.run_names`."""
+        return run_names(self.paths) if self.run is None else self.run.images
+
+    @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
-        of_run = self.run.notes if self.run is not None else ()
-        return [*filter(None, (one.note for one in self.methods)), *self.model.notes, *of_run]
+        typed = filter(None, (one.note for one in self.methods))
+        return [*typed, *self.samples.notes, *self.model.notes, *(self.run.notes if self.run is not None else ())]
+
+    def close(self) -> None:
+        """Let other runs have the run folder."""
+        if self.run is not None:
+            self.run.close()
 
     @property
     def classifier(self) -> ClassScore:
@@ -122,6 +134,7 @@ def prepare(
     options = _with_model(options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
+    refuse_inside(options.out, listed([] if options.images is None else options.images))
     samples = samples_of(options)
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
@@ -129,6 +142,7 @@ def prepare(
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
+    rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:
         verify(model, samples)
     run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
@@ -166,7 +180,7 @@ def _opened(
     manifest = manifest_of(spec, options, samples, model)
     out, resume = options.out, options.resume
     folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    names = run_names(samples.sources)
+    names = run_names(samples.sources, folders_there(folder, manifest))
     return open_run(
         folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn()
     )

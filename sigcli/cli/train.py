@@ -46,6 +46,9 @@ class _Curves(StageListener):
         if point is not None:
             self._screen.say(_told(point, total, time.perf_counter() - self._begun))
 
+    def note(self, text: str) -> None:
+        self._screen.say(f"note: {text}")
+
 
 def _told(point: Point, steps: int, seconds: float) -> str:
     damaged = "" if point.damaged is None else f", damaged {point.damaged:.1%}"

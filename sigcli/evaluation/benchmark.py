@@ -30,7 +30,7 @@ from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
 from .evaluate import Evaluation, carry_out
 from .options import BenchmarkOptions
-from .prepare import Prepared, prepare_evaluation
+from .prepare import Prepared, prepare_evaluation, searched
 from .tables import Row
 
 TABLE = "benchmark.csv"
@@ -95,11 +95,13 @@ def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchma
     """
     if options.out is not None:
         refuse_strangers(output_folder(options.out), FILES, overwrite=options.overwrite)
+    options, left_out = searched(options)
     found = find_images(listed(sample_images() if options.images is None else options.images))
     counts = choose_counts(options.counts, len(found))
     prepared = prepare_evaluation(options.but(images=order_images(found, options.seed)[: counts[-1]]))
     take(prepared.folder, FILES)
-    prepared = replace(prepared, session=replace(prepared.session, alone=options.timing == "alone"))
+    session = replace(prepared.session, alone=options.timing == "alone")
+    prepared = replace(prepared, session=session, left_out=left_out)
     listener.begin(prepared.items, prepared.notes, prepared.folder)
     return _carried_out(prepared, counts, listener)
 

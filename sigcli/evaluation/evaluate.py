@@ -106,8 +106,11 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
 
 def carry_out(prepared: Prepared, listener: Listener = SILENT) -> Evaluation:
     """Carry out an evaluation; its tables and figures are written when it returns."""
-    with FolderLock(prepared.folder):
-        return _carried_out(prepared, listener)
+    try:
+        with FolderLock(prepared.folder):
+            return _carried_out(prepared, listener)
+    finally:
+        prepared.session.close()
 
 
 def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:

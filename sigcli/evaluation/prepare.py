@@ -15,8 +15,11 @@ from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
 from ..inputs.given import listed
+from ..inputs.images import find_images
+from ..inputs.left_out import LeftOut
 from ..models.model import Model
 from ..options import renamed
+from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
 from .cache import FILE, Kept
@@ -51,6 +54,7 @@ class Prepared:
         truth: image → class index, where labels were given.
         checks: the metrics of what the model makes of certainty.
         facts: for `evaluation.json`.
+        left_out: what the search for images passed over, in a note.
     """
 
     session: Session
@@ -62,13 +66,14 @@ class Prepared:
     truth: Mapping[str, int] | None = None
     checks: Sequence[Chosen] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier measurement."""
         typed = filter(None, (one.note for one in self.measuring.metrics))
         fitted = fitting(self.measuring.metrics, self.session.model)
-        return [*typed, *self.session.notes, *fitted, *self.kept.notes]
+        return [*typed, *self.left_out, *self.session.notes, *fitted, *self.kept.notes]
 
     @property
     def items(self) -> int:
@@ -86,6 +91,7 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
         also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
     """
     options, run, arrays = _reopened(options)
+    options, left_out = searched(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
     masks = {} if options.masks is None else find_masks(Path(options.masks))
@@ -105,7 +111,21 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     }  # fmt: skip
     metrics, checks = split_checks(session.model, metrics)
     measuring = Measuring(session, metrics, masks, smooth, kept)
-    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts)
+    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, left_out)
+
+
+def searched(options: MeasureOptions) -> tuple[MeasureOptions, tuple[str, ...]]:
+    """The options with the files of the images in place of folders, and what the user must know of the search.
+
+    Raises:
+        UsageError: no such files, or a run folder among them.
+    """
+    if options.images is None or any(map(is_array_path, listed(options.images))):
+        return options, ()
+    named = listed(options.images)
+    refuse_inside(options.out, named)
+    left_out = LeftOut(() if options.masks is None else (options.masks,))
+    return options.but(images=find_images(named, left_out)), left_out.notes
 
 
 def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Path | None]:

@@ -15,9 +15,11 @@ import numpy as np
 from ..errors import ImageError, UsageError
 from .given import Given, Source
 from .images import nearest_name
+from .left_out import DEEPER, HIDDEN, LeftOut
 from .picture import Picture
 
 SUFFIX = ".npy"
+NO_ARRAY = "without the suffix .npy"
 
 
 def is_array_path(path: str | Source) -> bool:
@@ -38,15 +40,19 @@ def is_array_path(path: str | Source) -> bool:
     return bool(suffixes & {".npy", ".npz"}) and not suffixes & set(IMAGE_SUFFIXES)
 
 
-def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
+def find_arrays(paths: Sequence[str | Source], left_out: LeftOut | None = None) -> list[Source]:
     """The `.npy` files that files, folders and patterns stand for, each once; a folder is not searched further down.
+
+    Args:
+        paths: what was named or given.
+        left_out: learns what was passed over.
 
     Raises:
         UsageError: no such file, a `.npz`, anything but a `.npy`, or a pattern without a match.
     """
     found: dict[Source, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_there(path)))
+        found.update(dict.fromkeys(_there(path, LeftOut() if left_out is None else left_out)))
     for path in (one for one in found if isinstance(one, Path)):
         if path.suffix.lower() == ".npz":
             hint = "Save each sample alone: numpy.save('sample.npy', x)."
@@ -61,7 +67,7 @@ def find_arrays(paths: Sequence[str | Source]) -> list[Source]:
     return list(found)
 
 
-def _there(path: str | Source) -> list[Source]:
+def _there(path: str | Source, left: LeftOut) -> list[Source]:
     """The arrays that one path stands for."""
     if isinstance(path, Given):
         if not path.array:
@@ -70,7 +76,12 @@ def _there(path: str | Source) -> list[Source]:
     path = Path(path)
     here = [path]
     if path.is_dir():
-        here = [item for item in sorted(path.iterdir()) if item.suffix.lower() in (".npy", ".npz")]
+        here = []
+        for item in sorted(path.iterdir()):
+            if item.suffix.lower() in (".npy", ".npz"):
+                here.append(item)
+            else:
+                left.add(HIDDEN if item.name.startswith(".") else DEEPER if item.is_dir() else NO_ARRAY, item)
     elif not path.exists() and any(mark in str(path) for mark in "*?["):
         here = sorted(path.parent.glob(path.name))
     if not here:

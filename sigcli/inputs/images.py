@@ -6,6 +6,8 @@ import difflib
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import overload
 
@@ -13,6 +15,20 @@ from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError, UsageError
 from .given import Given, Source
+from .left_out import (
+    APART,
+    CIRCLE,
+    HEIC_SUFFIXES,
+    HIDDEN,
+    JP2_SUFFIXES,
+    MAPS,
+    MASKS,
+    RUN,
+    LeftOut,
+    further_suffixes,
+    is_run,
+    maps_of,
+)
 from .picture import Picture, content_key, rgb
 
 IMAGE_SUFFIXES = (
@@ -20,23 +36,25 @@ IMAGE_SUFFIXES = (
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
 MAX_PIXELS = 100_000_000
-
-_RUN_FILES = ("manifest.json", "results.csv")
+_WITH_HEIF = "Install pillow-heif (or '.[heif]'), and sig reads it."
 
 
 @overload
-def find_images(paths: Sequence[str | Path]) -> list[Path]: ...
+def find_images(paths: Sequence[str | Path], left_out: LeftOut | None = None) -> list[Path]: ...
 @overload
-def find_images(paths: Sequence[str | Path | Given]) -> list[Source]: ...
-def find_images(paths: Sequence[str | Path | Given]) -> Sequence[Source]:
+def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = None) -> list[Source]: ...
+def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = None) -> Sequence[Source]:
     """List the image files that files, folders and glob patterns stand for.
 
-    A file is taken whatever its suffix. A folder is searched recursively, in sorted order, for `IMAGE_SUFFIXES`; hidden
-    files and folders are passed over, and so are folders that an earlier run of `sig` left (`manifest.json` beside
-    `results.csv`), whose maps are not photographs. A pattern's matches are treated like a folder's content.
+    A file is taken whatever its suffix. A folder is searched recursively, in sorted order, for `IMAGE_SUFFIXES`, and for
+    JPEG 2000 and HEIC where the installation reads them. Left out are: hidden files and folders; folders in which `sig` has
+    written a run, whose maps are not photographs, and of a folder that was named itself what a run has written there; and
+    a folder called `masks` whose files have the names of the pictures beside it or in `images` beside it. A pattern's
+    matches are treated like a folder's content.
 
     Args:
         paths: files, folders and patterns (`*`, `?`, `[...]`, `**`), and pictures in memory, in any mixture.
+        left_out: learns what was passed over, and says which folders are to be.
 
     Returns:
         Paths as typed, in the order given, each file once.
@@ -47,8 +65,9 @@ def find_images(paths: Sequence[str | Path | Given]) -> Sequence[Source]:
     if not paths:
         raise UsageError("no images given", hint="Name a file, a folder or a pattern such as 'photos/*.jpg'.")
     found: dict[str, Source] = {}
+    left = LeftOut() if left_out is None else left_out
     for path in paths:
-        for item in [path] if isinstance(path, Given) else _expand(path):
+        for item in [path] if isinstance(path, Given) else _expand(path, left):
             found.setdefault(os.path.abspath(item), item)
     return list(found.values())
 
@@ -74,7 +93,10 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         return path.picture
     path = Path(path)
     _check_file(path)
+    heic = _is_heic(path)
     try:
+        if heic and find_spec("pillow_heif"):
+            import_module("pillow_heif").register_heif_opener()
         with Image.open(path) as image:
             _check_size(path, image.size, max_pixels)
             image.load()
@@ -82,9 +104,10 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     except ImageError:
         raise
     except UnidentifiedImageError:
-        raise ImageError(
-            "not an image in a known format", given=path, hint="Convert it to PNG or JPEG, or leave it out."
-        ) from None
+        hint = "Convert it to PNG or JPEG, or leave it out."
+        if heic:
+            raise ImageError("the image is HEIC", given=path, hint=f"{_WITH_HEIF} Or convert it.") from None
+        raise ImageError("not an image in a known format", given=path, hint=hint) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(path, max_pixels) from None
     except PermissionError:
@@ -108,61 +131,105 @@ def nearest_name(path: str | Path) -> str | None:
     return str(path.parent / close[0]) if close else None
 
 
-def _expand(path: str | Path) -> list[Path]:
+def _expand(path: str | Path, left: LeftOut) -> list[Path]:
     text, path = str(path), Path(path)
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, left)
     if os.path.lexists(path):
         return [path]
     if glob.has_magic(text):
-        return _in_pattern(text)
+        return _in_pattern(text, left)
     near = nearest_name(path)
     hint = f"Did you mean '{near}'?" if near else "Name a file, a folder or a pattern such as 'photos/*.jpg'."
     raise UsageError("no such file or folder", given=text, hint=hint)
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    found = list(_walk(folder, set()))
+def is_image_name(path: Path) -> bool:
+    """Whether a file is an image by its suffix, of a kind that can be read here."""
+    suffix = path.suffix.lower()
+    return suffix in IMAGE_SUFFIXES or (suffix in (*JP2_SUFFIXES, *HEIC_SUFFIXES) and suffix in further_suffixes())
+
+
+def _in_folder(folder: Path, left: LeftOut) -> list[Path]:
+    maps = maps_of(folder) if is_run(folder) else set[Path]()
+    found = []
+    for path in _walk(folder, set(), left):
+        if path in maps:
+            left.add(MAPS, path)
+        else:
+            found.append(path)
     if not found:
-        raise UsageError("the folder has no images", given=folder, allowed=", ".join(IMAGE_SUFFIXES))
+        hint = f"To measure a run: sig evaluate '{folder}'." if maps else " ".join(left.notes)
+        raise UsageError("the folder has no images", given=folder, allowed=", ".join(IMAGE_SUFFIXES), hint=hint)
     return found
 
 
-def _in_pattern(pattern: str) -> list[Path]:
+def _in_pattern(pattern: str, left: LeftOut) -> list[Path]:
     found: list[Path] = []
     for match in map(Path, sorted(glob.glob(pattern, recursive=True))):
         if match.is_dir():
-            found += [] if "**" in pattern else _walk(match, set())
-        elif match.suffix.lower() in IMAGE_SUFFIXES:
+            found += [] if "**" in pattern else _walk(match, set(), left)
+        elif is_image_name(match):
             found.append(match)
+        else:
+            left.file(match)
     if not found:
-        raise UsageError("no image matches the pattern", given=pattern, allowed=", ".join(IMAGE_SUFFIXES))
+        hint = " ".join(left.notes)
+        raise UsageError("no image matches the pattern", given=pattern, allowed=", ".join(IMAGE_SUFFIXES), hint=hint)
     return found
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Images below a folder, its own files before those of its subfolders; links are followed, but never in circles.
-
-    Subfolders called `masks` hold answers and not questions; they and the folders of earlier runs are left out.
-    """
+def _walk(folder: Path, seen: set[str], left: LeftOut) -> Iterator[Path]:
+    """Images below a folder, its own files before those of its subfolders; links are followed, but never in circles."""
     real = os.path.realpath(folder)
     if real in seen:
+        left.add(CIRCLE, folder)
         return
     seen.add(real)
     try:
-        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        entries = sorted(folder.iterdir())
     except PermissionError:
         raise UsageError(
             "no permission to list the folder", given=folder, hint=f"Try: chmod u+rx '{folder}'."
         ) from None
-    yield from (e for e in entries if e.suffix.lower() in IMAGE_SUFFIXES and not e.is_dir())
+    folders: list[Path] = []
     for entry in entries:
-        if (
-            entry.is_dir()
-            and entry.name.casefold() != "masks"
-            and not all((entry / name).is_file() for name in _RUN_FILES)
-        ):
-            yield from _walk(entry, seen)
+        if entry.name.startswith("."):
+            left.add(HIDDEN, entry)
+        elif entry.is_dir():
+            folders.append(entry)
+        elif is_image_name(entry):
+            yield entry
+        else:
+            left.file(entry)
+    for entry in folders:
+        reason = _reason(entry, left.apart)
+        if reason:
+            left.add(reason, entry)
+        else:
+            yield from _walk(entry, seen, left)
+
+
+def _reason(folder: Path, apart: Sequence[Path]) -> str:
+    """Why a folder is not searched; empty where it is."""
+    if any(one.is_dir() and one.samefile(folder) for one in apart):
+        return APART
+    if is_run(folder):
+        return RUN
+    return MASKS if folder.name.casefold() == "masks" and _of_neighbours(folder) else ""
+
+
+def _of_neighbours(folder: Path) -> bool:
+    """Whether all images of a folder have the names of images beside it, or of those in `images` beside it."""
+
+    def stems(place: Path) -> set[str]:
+        try:
+            return {one.stem for one in place.iterdir() if is_image_name(one) and not one.is_dir()}
+        except OSError:
+            return set()
+
+    own = stems(folder)
+    return bool(own) and (own <= stems(folder.parent) or own <= stems(folder.parent / "images"))
 
 
 def _check_file(path: Path) -> None:
@@ -175,6 +242,25 @@ def _check_file(path: Path) -> None:
         raise ImageError("not an ordinary file", given=path, hint="Save the image to a file first.")
     if path.stat().st_size == 0:
         raise ImageError("the image file is empty (0 bytes)", given=path, hint="Fetch or save the file again.")
+
+
+def _is_heic(path: Path) -> bool:
+    """Whether a file is of the HEIF family, which Pillow alone does not read, by its first bytes."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(12)
+    except OSError:
+        return False
+    return head[4:8] == b"ftyp" and head[8:12] in (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+    )
 
 
 def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:

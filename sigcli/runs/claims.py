@@ -5,23 +5,20 @@ A run may replace and remove what it owns, and nothing else; `--overwrite` chang
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, UsageError
-from ..files import remove_leftovers, write_aside, write_text, writing
+from ..files import remove_leftovers, writing
+from .earlier import differences, extends, nothing_done
 from .filenames import folders_of, item_files, methods_of
 from .ledger import LEDGER, Ledger
+from .lock import FolderLock
+from .manifest import MANIFEST, manifest_or_none, owned, read_manifest, write_manifest
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-MANIFEST = "manifest.json"
 _NAMED = 3
 _BEFORE = (
     "results.csv", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv", "agreement.csv", "evaluation.json",
@@ -55,49 +52,26 @@ def output_folder(out: str | Path) -> Path:
     return path
 
 
-def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a run folder, or None where there is none or the file of that name is not of `sig`.
+def refuse_inside(out: str | Path | None, named: Iterable[Any]) -> None:
+    """Raise UsageError where a run would write among the images: the next one would explain its maps.
 
-    Raises:
-        OutputError: it is damaged.
+    A run that stands below a folder of images already may go on.
+
+    Args:
+        out: the folder that was named for the run, or None.
+        named: what was named as images; folders count.
     """
-    file = path / MANIFEST
-    if not file.exists():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8-sig"))
-        ours = (
-            isinstance(found, dict)
-            and isinstance(found.get("spec"), dict)
-            and isinstance(found.get("images", []), list)
-        )
-        if not ours and Ledger.read(path) is not None:
-            raise ValueError("sig did not write it in this form")
-    except (OSError, ValueError, RecursionError) as error:
-        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "remove the file"
-        raise OutputError(
-            "the manifest of the run folder cannot be read", given=file,
-            hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",
-        ) from error  # fmt: skip
-    return found if ours else None
-
-
-def manifest_or_none(path: Path) -> dict[str, Any] | None:
-    """Like `read_manifest`, and None for one that is damaged."""
-    try:
-        return read_manifest(path)
-    except OutputError:
-        return None
-
-
-def owned(manifest: Mapping[str, Any] | None) -> set[str] | None:
-    """Names beside the manifest that its run owns; None where it was written before manifests told."""
-    if manifest is None:
-        return set()
-    names = manifest.get("owns")
-    if not isinstance(names, list):
-        return None
-    return {name for name in names if isinstance(name, str) and Path(name).name == name}
+    if out is None or not str(out).strip() or "\0" in str(out):
+        return
+    folder = Path(os.path.realpath(out))
+    for one in named:
+        if not isinstance(one, (str, Path)) or not os.path.isdir(one):
+            continue
+        images = Path(os.path.realpath(one))
+        if folder == images or (images in folder.parents and manifest_or_none(folder) is None):
+            what = "is" if folder == images else "is inside"
+            hint = f"Name one outside, for example --out {Path(one).parent / 'sig-out'}."
+            raise UsageError(f"the output folder {what} the folder of images", given=f"{out}", hint=hint)
 
 
 def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = False) -> None:
@@ -126,14 +100,6 @@ def refuse(folder: Path, strange: Iterable[str], *, overwrite: bool = False) -> 
         raise OutputError(what, hint=f"Name another --out{also}")
 
 
-def differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:
-    """Names of what differs between two runs: entries of their specs, and where it matters their images."""
-    new = json.loads(json.dumps(manifest))
-    one, other = earlier.get("spec", {}), new["spec"]
-    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
-    return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
-
-
 def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite: bool) -> tuple[Any, list[str]]:
     """The manifest that stands in a folder, or None, and what of it differs from the one to be written.
 
@@ -147,12 +113,17 @@ def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
             return None, ["manifest"]
         raise
     differing = [] if earlier is None else differences(earlier, manifest, images=not resume)
-    if earlier is not None and resume and differing:
+    if earlier is None or (resume and extends(earlier, manifest)):
+        return earlier, []
+    if differing and nothing_done(path, earlier):
+        return earlier, differing
+    if resume and differing:
         raise OutputError(
             f"{path} holds a different kind of run ({', '.join(differing)} differ)",
-            hint="Repeat the command of that run with --resume, or name another --out.",
+            hint="Repeat the command of that run with --resume, or name another --out. Methods may be added, not left out "
+            "or changed.",
         )
-    if earlier is not None and differing and not overwrite:
+    if differing and not overwrite:
         raise OutputError(
             f"{path} already holds another run ({', '.join(differing)} differ)",
             hint="Name another --out, or add --overwrite to replace it.",
@@ -230,10 +201,20 @@ def remove_files(path: Path, files: Iterable[Path]) -> None:
             here = here.parent
 
 
-def write_manifest(path: Path, manifest: Mapping[str, Any], owns: Iterable[str]) -> None:
-    """Write a manifest with the names that its run owns."""
-    text = json.dumps({**manifest, "owns": sorted({MANIFEST, *owns})}, indent=2) + "\n"
-    write_aside(path / MANIFEST, lambda aside: write_text(aside, text))
+def abandon(path: Path) -> None:
+    """Give back the folder of a run that was rejected, where nothing was done in it."""
+    manifest = manifest_or_none(path)
+    if manifest is not None and nothing_done(path, manifest):
+        with writing(path):
+            remove_run(path, manifest, ())
+            (path / MANIFEST).unlink(missing_ok=True)
+        remove_empty(path)
+
+
+def remove_empty(path: Path) -> None:
+    """Remove a folder where it is empty."""
+    with suppress(OSError):
+        path.rmdir()
 
 
 def take(path: Path, names: Sequence[str], *, made: Sequence[str] = ()) -> None:
@@ -271,71 +252,20 @@ def free_folder(stem: str, manifest: Mapping[str, Any], *, resume: bool) -> Path
                     "there is no run of this command to resume", hint=f"Name its folder with --out; looked in {stem}*."
                 )
             return path
-        if earlier is not None and not differences(earlier, manifest, images=True):
+        if earlier is not None and _goes_on(path, earlier, manifest, resume=resume):
             return path
         number += 1
+
+
+def _goes_on(path: Path, earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, resume: bool) -> bool:
+    """Whether a default folder is that of a run: it holds the same one, one that this adds methods to, or nothing yet."""
+    if not differences(earlier, manifest, images=True):
+        return True
+    if resume:
+        return earlier.get("images") == manifest.get("images") and extends(earlier, manifest)
+    return nothing_done(path, earlier) and FolderLock.free(path)
 
 
 def folder_for(out: str | Path | None, stem: str, manifest: Mapping[str, Any], *, resume: bool = False) -> Path:
     """The folder that `--out` names, or the default one, see `free_folder`."""
     return free_folder(stem, manifest, resume=resume) if out is None else output_folder(out)
-
-
-class FolderLock:
-    """Held while a process writes in a folder; ends with the process, however that ends.
-
-    The folder itself is locked, so nothing is left to clean up. One process may hold it several times. File systems
-    without locks go without.
-
-    Raises:
-        OutputError: another process holds it.
-    """
-
-    _held: dict[tuple[int, int], tuple[int, int]] = {}  # noqa: RUF012 - of the process: (device, inode) → (file, holders)
-
-    def __init__(self, path: Path):
-        self._key: tuple[int, int] | None = None
-        if fcntl is None:
-            return
-        with writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-            facts = path.stat()
-        key = facts.st_dev, facts.st_ino
-        if key in self._held:
-            file, holders = self._held[key]
-            self._held[key] = file, holders + 1
-        else:
-            file = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(file)
-                raise OutputError(
-                    "another sig process is writing in the output folder", given=path,
-                    hint="Wait until it is done, or name another --out.",
-                ) from None  # fmt: skip
-            except OSError:
-                os.close(file)
-                return
-            self._held[key] = file, 1
-        self._key = key
-
-    def release(self) -> None:
-        """Let it go; a second time does nothing."""
-        if self._key is None:
-            return
-        file, holders = self._held.pop(self._key)
-        if holders > 1:
-            self._held[self._key] = file, holders - 1
-        else:
-            os.close(file)
-        self._key = None
-
-    def __enter__(self) -> FolderLock:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def __del__(self) -> None:
-        self.release()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,44 +23,105 @@ _RESERVED = frozenset((
     "coalitions.csv",
 ))  # fmt: skip
 """What stands in the folder of a run itself, so no folder of an image may be called so."""
+_FILES = (".npy", ".csv", ".html", ".png")
+_LONGEST = 240
+"""Bytes of a folder's name; file systems take 255, and leave room for an underscore or two."""
 ENDINGS = (
     ".npy", ".csv", ".html", ".stderr.npy", ".png", ".overlay.png", ".stderr.png", ".positive.png", ".negative.png",
 )  # fmt: skip
 """What follows the name of a method, or of a sheet, in the names of their files."""
 
 
-def run_names(paths: Sequence[Source]) -> list[tuple[str, str]]:
+def run_names(paths: Sequence[Source], earlier: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """For each path its name (relative to the common folder) and its result folder (without the suffix).
 
-    Both are escaped, so they stand in terminals, tables, titles and JSON as they are.
-    Two files that differ only in their suffix, and names the run folder itself uses, keep the suffix.
+    Both are escaped, so they stand in terminals, tables, titles and JSON as they are. Files that differ only in their
+    suffix, and names the run folder itself uses, keep the suffix. A folder does not depend on the order of the paths.
+
+    Args:
+        paths: of the images, each once.
+        earlier: absolute paths or names of images → the folders that they have in the run folder already, and keep.
 
     >>> run_names([Path("in/a.jpg"), Path("in/b.png"), Path("in/b.jpg")])
     [('a.jpg', 'a'), ('b.png', 'b.png'), ('b.jpg', 'b.jpg')]
     """
-    absolute = [Path(os.path.abspath(path)) for path in paths]
-    root = os.path.commonpath([path.parent for path in absolute]) if absolute else "."
-    names = [Path(escaped(path.relative_to(root).as_posix())) for path in absolute]
-    stems = [name.with_suffix("") for name in names]
-    lowered = [str(stem).casefold() for stem in stems]  # some file systems ignore case
-    counts = Counter(lowered)
-    result, used = [], set[str]()
-    for name, stem, low in zip(names, stems, lowered, strict=True):
-        keep = counts[low] > 1 or (stem.parent == Path() and low in _RESERVED)
-        folder = _free((name if keep else stem).as_posix())
-        while folder.casefold() in used:
+    absolute = [os.path.abspath(path) for path in paths]
+    root = os.path.commonpath([os.path.dirname(path) for path in absolute]) if absolute else "."
+    names = [escaped(os.path.relpath(path, root).replace(os.sep, "/")) for path in absolute]
+    return list(zip(names, _folders(absolute, names, earlier or {}), strict=True))
+
+
+def _folders(paths: Sequence[str], names: Sequence[str], earlier: Mapping[str, str]) -> list[str]:
+    """The folder of each image: its own from an earlier run, else a free one."""
+    found: dict[str, str] = {}
+    used: set[str] = set()
+    for path, name in sorted(zip(paths, names, strict=True), key=lambda one: one[1]):
+        folder = earlier.get(path, earlier.get(name))
+        if folder is not None and _same(folder) not in used:
+            found[name] = folder
+            used.add(_same(folder))
+    stems = {name: _stem(name) for name in names}
+    counts = Counter(map(_same, stems.values()))
+    above = {_same(text) for text in (*stems.values(), *names)} | used
+    for name in sorted(name for name in names if name not in found):
+        stem = stems[name]
+        alike = counts[_same(stem)] > 1 or _same(stem) in used or _same(stem) in _RESERVED
+        folder = _free(name if alike else stem, above)
+        while _same(folder) in used:
             folder += "_"
-        used.add(folder.casefold())
-        result.append((name.as_posix(), folder))
-    return result
+        used.add(_same(folder))
+        found[name] = folder
+    return [found[name] for name in names]
 
 
-def _free(folder: str) -> str:
-    """A folder whose uppermost part is not called as a file of the run."""
-    top, slash, rest = folder.partition("/")
-    while top.casefold() in _RESERVED:
-        top += "_"
-    return top + slash + rest
+def _same(folder: str) -> str:
+    """What two folders share that some file systems take for one: they ignore case, or how accents are composed."""
+    return unicodedata.normalize("NFC", folder.casefold())
+
+
+def _stem(name: str) -> str:
+    """A name without its suffix, as `pathlib` of Python 3.10 to 3.13 tells it."""
+    folder, slash, last = name.rpartition("/")
+    dot = last.rfind(".")
+    return f"{folder}{slash}{last[:dot] if 0 < dot < len(last) - 1 else last}"
+
+
+def _free(folder: str, above: set[str]) -> str:
+    """A folder that leads nowhere else, is no longer than names may be, and is not called as a file of the run.
+
+    Args:
+        folder: the image's name, with or without its suffix.
+        above: folders of images, in which files of maps will be.
+    """
+    parts: list[str] = []
+    for part in map(_fitting, folder.split("/")):
+        below = any(_same("/".join(parts[:i])) in above for i in range(1, len(parts) + 1))
+        taken = below and part.casefold().endswith(_FILES) if parts else part.casefold() in _RESERVED
+        parts.append(f"{part}_" if taken else part)
+    return "/".join(parts)
+
+
+def _fitting(part: str) -> str:
+    """One part of a path that every file system takes: not `.` or `..`, and not too long once it is escaped."""
+    if part in (".", ".."):
+        return part[:-1] + r"\x2e"
+    if len(part.encode()) <= _LONGEST:
+        return part
+    digest = hashlib.blake2b(part.encode(), digest_size=8).hexdigest()
+    return f"{part.encode()[: _LONGEST - 17].decode(errors='ignore')}~{digest}"
+
+
+def earlier_folders(manifest: Mapping[str, Any], entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The folders of images in a run, by the absolute path and by the name of each, see `run_names`.
+
+    Args:
+        manifest: manifest of the run.
+        entries: (name, folder) of each image that has files.
+    """
+    by_name = dict(entries)
+    paths = [local(name) for name in manifest.get("images", []) if isinstance(name, str)]
+    named = zip(paths, run_names([Path(one) for one in paths]), strict=True)
+    return by_name | {os.path.abspath(one): by_name[name] for one, (name, _) in named if name in by_name}
 
 
 def item_file(methods: Iterable[str], endings: Iterable[str] = ENDINGS) -> re.Pattern[str]:

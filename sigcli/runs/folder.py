@@ -11,7 +11,8 @@ import errno
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import OutputError
@@ -34,24 +35,23 @@ from ..files import (
     writing,
 )
 from .claims import (
-    MANIFEST,
-    FolderLock,
     claim_folder,
     folder_for,
     free_folder,
-    manifest_or_none,
     output_folder,
-    owned,
-    read_manifest,
     refuse,
     refuse_strangers,
+    remove_empty,
     remove_files,
     standing,
     take,
 )
+from .earlier import extends, folders_there, named_now, rename
 from .filenames import ENDINGS, folders_of, item_files, methods_of, run_names
 from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
-from .table import COLUMNS, FACTS, RESULTS, cells_of, read_rows, read_seconds, row_key, table_text, texts_of
+from .lock import FolderLock
+from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
+from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, row_of, table_text
 
 __all__ = [
     "COLUMNS",
@@ -66,6 +66,7 @@ __all__ = [
     "claim_folder",
     "figure",
     "folder_for",
+    "folders_there",
     "free_folder",
     "going_on",
     "manifest_or_none",
@@ -107,6 +108,8 @@ class RunFolder:
         notes: what the user must know of the folder's state.
         lock: held until the run ends.
         pictures: endings of files that are pictures.
+        images: (name, folder) of each image.
+        foreign: sheets that someone else wrote, which stay.
     """
 
     path: Path
@@ -116,6 +119,8 @@ class RunFolder:
     notes: list[str] = field(default_factory=list)
     lock: FolderLock | None = None
     pictures: tuple[str, ...] = PICTURES
+    images: Sequence[tuple[str, str]] = ()
+    foreign: frozenset[str] = frozenset()
     _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     _done: set[Key] = field(default_factory=set)
     _sheets: set[str] = field(default_factory=set)
@@ -163,13 +168,21 @@ class RunFolder:
     def finished(self, image: str, method: str, target: str, content: str) -> tuple[Entry, str] | None:
         """What an earlier run did of an item whose arrays still stand as they were written, and its seconds as text."""
         entry = self.ledger.entries.get((image, method, target))
-        if self.again or entry is None or entry.content != content:
+        if self.again or entry is None or entry.content != content or self._moved(entry):
             return None
         seconds = self.rows.get((safe_cell(image), method, target), {}).get("seconds", "")
         if not seconds or not self.ledger.whole(entry, lambda name: not self.is_picture(name)):
             self._lost.append(f"{image} {method}")
             return None
         return entry, seconds
+
+    def _moved(self, entry: Entry) -> bool:
+        """Whether the files of an item would now be in another folder."""
+        return self._folders.get(entry.image, entry.folder) != entry.folder
+
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        return dict(self.images)
 
     def drawn(self, entry: Entry, of: str) -> bool:
         """Whether the pictures of an item are those that would be drawn now, and as they were written."""
@@ -238,13 +251,6 @@ class RunFolder:
             self.lock.release()
 
 
-def _row_of(entry: Entry, seconds: str) -> dict[str, str]:
-    """The row of an item that is done, but for what no ledger keeps, its seconds."""
-    own = {name: getattr(entry, name) for name in ("image", "method", "target", "label", "output", "content")}
-    known = {**own, **{name: entry.facts.get(name) for name in FACTS}, "status": "ok"}
-    return texts_of(known) | {"seconds": seconds}
-
-
 def open_run(
     path: Path,
     manifest: Mapping[str, Any],
@@ -270,7 +276,8 @@ def open_run(
         OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
     """
     folders, methods = [folder for _, folder in images], methods_of(manifest)
-    lock = FolderLock(path)
+    there = path.is_dir()
+    lock = FolderLock(path, alone=True)
     try:
         earlier, _ = standing(path, manifest, resume=resume, overwrite=overwrite)
         if resume and earlier is not None and "owns" not in earlier and (path / RESULTS).exists():
@@ -278,38 +285,49 @@ def open_run(
                 f"{path} holds a run of an older version of sig, which did not record its files",
                 hint="Name another --out, or repeat it without --resume; 'sig evaluate' can measure it as it is.",
             )
-        _refuse_items(path, earlier, (folders, methods, endings), overwrite=overwrite)
+        places = folders, methods, endings
+        foreign = _refuse_items(path, earlier, places, overwrite=overwrite, resume=resume and earlier is not None)
+        name = digest_of(manifest["spec"])
+        if resume and earlier is not None and extends(earlier, manifest):
+            rename(path, digest_of(earlier["spec"]), name)
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
-            run = _opened(
-                path, digest_of(manifest["spec"]), again=same and not resume, places=(folders, methods, endings)
-            )
+            run = _opened(path, name, again=same and not resume, places=places, images=images)
             remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
     except BaseException:
         lock.release()
+        if not there:
+            remove_empty(path)
         raise
-    run.lock, run.pictures = lock, tuple(pictures)
+    run.lock, run.pictures, run.images, run.foreign = lock, tuple(pictures), images, foreign
+    if foreign:
+        run.notes.append(f"{', '.join(sorted(foreign)[:_SHOWN])} in {path} is not of this run and stays as it is.")
     return run
 
 
-def _refuse_items(path: Path, earlier: Mapping[str, Any] | None, places: Places, *, overwrite: bool) -> None:
+def _refuse_items(
+    path: Path, earlier: Mapping[str, Any] | None, places: Places, *, overwrite: bool, resume: bool
+) -> frozenset[str]:
     """Raise OutputError where the folders of images hold files of our names that no run has written.
 
+    Of a run that is resumed, sheets of others are no obstacle: they stay, and are returned.
     Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
     """
     if not path.is_dir() or not any(path.iterdir()):
-        return
+        return frozenset()
     folders, methods, endings = places
     ledger = Ledger.read(path)
     mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
     if earlier is not None and (ledger is None or ledger.unreadable):
         mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))
     blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
-    strange = (file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine)
-    refuse(path, (*blocked, *strange), overwrite=overwrite)
+    strange = [file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine]
+    sheets = frozenset(name for name in strange if resume and PurePosixPath(name).name.startswith("compare."))
+    refuse(path, (*blocked, *(name for name in strange if name not in sheets)), overwrite=overwrite)
+    return sheets
 
 
-def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
+def _opened(path: Path, name: str, *, again: bool, places: Places, images: Sequence[tuple[str, str]]) -> RunFolder:
     """A folder that was claimed, with what its ledger says and its table tells."""
     ledger, notes = Ledger.read(path), list[str]()
     damaged = ledger is None or bool(ledger.unreadable)
@@ -329,10 +347,9 @@ def _opened(path: Path, name: str, *, again: bool, places: Places) -> RunFolder:
     if not untouched:
         notes.append(f"{RESULTS} was damaged or changed by another program; it is rewritten from {LEDGER}.")
     rows: dict[Key, dict[str, str]] = {}
-    for entry in ledger.entries.values():
-        cells = cells_of(_row_of(entry, ""))
-        key = row_key(cells)
-        rows[key] = cells | {"seconds": seconds.get(key, "")}
+    for entry, before in named_now(ledger, {folder: name for name, folder in images}):
+        cells, key = cells_of(row_of(entry, "")), row_key(cells_of(row_of(before, "")))
+        rows[row_key(cells)] = cells | {"seconds": seconds.get(key, "")}
     ledger.settle(lambda _: 0)
     if not (again and untouched and (path / RESULTS).exists()):
         text = table_text(rows.values(), header=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import figure, safe_cell
-from .ledger import Key
+from .ledger import Entry, Key
 
 RESULTS = "results.csv"
 _Reader = Callable[[Any], str]
@@ -103,3 +103,10 @@ def read_seconds(path: Path) -> tuple[dict[Key, str], bool]:
         if re.fullmatch(r"[0-9]+([.][0-9]+)?", seconds):
             found[row_key(row)] = f"{float(seconds):.3f}"
     return found, as_written
+
+
+def row_of(entry: Entry, seconds: str) -> dict[str, str]:
+    """The row of an item that is done, but for what no ledger keeps, its seconds."""
+    own = {name: getattr(entry, name) for name in ("image", "method", "target", "label", "output", "content")}
+    known = {**own, **{name: entry.facts.get(name) for name in FACTS}, "status": "ok"}
+    return texts_of(known) | {"seconds": seconds}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from .. import draws
 from ..errors import ImageError, UsageError
 from ..inputs.images import find_images, read_image
+from ..inputs.left_out import HIDDEN, RUN, LeftOut, is_run
 from ..models.preprocess import Preprocess
 
 _TRAIN, _HELD = ("train", "training"), ("val", "valid", "validation", "test")
@@ -39,12 +39,13 @@ class Folders:
     held: list[tuple[Path, int]]
 
 
-def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
+def find_classes(folder: str | Path, *, seed: int = 0, left_out: LeftOut | None = None) -> Folders:
     """Find a data set: `FOLDER/CLASS/…`, or `FOLDER/train/CLASS/…` and `FOLDER/val/CLASS/…`.
 
     Args:
         folder: folder of the data set.
         seed: seed of the split where there is no folder of held-out images.
+        left_out: learns what was passed over.
 
     Raises:
         UsageError: no such folder, fewer than two classes, a class with fewer than two images, or folders that differ in
@@ -55,14 +56,18 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
         raise UsageError(
             "no such folder", given=folder, hint="Name a folder with a subfolder of images for each class."
         )
+    left = LeftOut() if left_out is None else left_out
     train, held = (next((root / n for n in names if (root / n).is_dir()), None) for names in (_TRAIN, _HELD))
     if train is not None and held is not None:
-        one, other = _by_class(train), _by_class(held)
+        for entry in sorted(root.iterdir()):
+            if entry not in (train, held):
+                left.add(HIDDEN if entry.name.startswith(".") else f"beside {train.name}/ and {held.name}/", entry)
+        one, other = _by_class(train, left), _by_class(held, left)
         if list(one) != list(other):
             odd = sorted(set(one) ^ set(other))
             raise UsageError(f"{train.name}/ and {held.name}/ have different classes", given=", ".join(odd[:3]))
         return Folders(tuple(one), _listed(one), _listed(other))
-    found = _by_class(root)
+    found = _by_class(root, left)
     one, other = {}, {}
     for name, paths in found.items():
         order = sorted(paths, key=lambda path: draws.stream(seed, "held", name, path.name))
@@ -71,12 +76,21 @@ def find_classes(folder: str | Path, *, seed: int = 0) -> Folders:
     return Folders(tuple(found), _listed(one), _listed(other))
 
 
-def _by_class(folder: Path) -> dict[str, list[Path]]:
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+def _by_class(folder: Path, left: LeftOut) -> dict[str, list[Path]]:
+    names = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith("."):
+            left.add(HIDDEN, entry)
+        elif not entry.is_dir():
+            left.add("beside the folders of the classes", entry)
+        elif is_run(entry):
+            left.add(RUN, entry)
+        else:
+            names.append(entry.name)
     if len(names) < 2:
         what = "training needs at least two classes, each a subfolder of images"
         raise UsageError(what, given=f"{folder}: {len(names)} of them")
-    found = {name: find_images([folder / name]) for name in names}
+    found = {name: find_images([folder / name], left) for name in names}
     few = [name for name, paths in found.items() if len(paths) < 2]
     if few:
         raise UsageError("a class needs at least two images", given=few[0])

@@ -14,11 +14,13 @@ from torch import nn
 from ..attribution.select import choose_device
 from ..door import door
 from ..errors import UsageError
+from ..inputs.left_out import LeftOut
 from ..listener import Listener
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
 from ..render.shown import through_file
+from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, folder_for, save_table
 from ..runs.provenance import versions
 from . import loop
@@ -85,7 +87,11 @@ def train(options: TrainOptions, listener: Listener) -> Training:
     recipe = preset_recipe(options.preset, rate=options.learning_rate, seed=seed)
     certainty = options.preset is not None if options.certainty is None else options.certainty
     place = choose_device(options.device)
-    data = find_classes(options.folder, seed=seed)
+    refuse_inside(options.out, [options.folder])
+    left_out = LeftOut()
+    data = find_classes(options.folder, seed=seed, left_out=left_out)
+    for note in left_out.notes:
+        listener.note(note)
     channels = 1 if options.grey else 3
     mean, std = ((0.5,), (0.25,)) if options.grey else (IMAGENET_MEAN, IMAGENET_STD)
     made = Trained(options.arch, data.classes, certainty, Preprocess(size, size, mean, std))

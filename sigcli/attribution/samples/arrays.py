@@ -75,7 +75,7 @@ class Arrays(Pictures):
 
     def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
         """The `.npy` files that files, folders and patterns stand for, and samples in memory."""
-        return arrays.find_arrays(named)
+        return arrays.find_arrays(named, self.left_out)
 
     def check(self) -> None:
         """Raise UsageError for the first option that was set and is about pictures."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import AttributionError, UsageError
 from ...inputs.given import Given, Source, listed, state_of
 from ...inputs.images import find_images, read_image
+from ...inputs.left_out import LeftOut
 from ...inputs.picture import Picture
 from ...models.model import Model
 from ...models.wrappers.twins import Twin
@@ -182,13 +183,16 @@ class Partners:
         return hashlib.blake2b(os.fsencode(f"{self.numbers}\n{state_of(self.paths)}"), digest_size=8).hexdigest()
 
 
-def find_partners(partner: Any, images: Sequence[Source]) -> tuple[Sequence[Source], list[int]]:
+def find_partners(
+    partner: Any, images: Sequence[Source], left_out: LeftOut | None = None
+) -> tuple[Sequence[Source], list[int]]:
     """The second images, and for each image the number of its own.
 
     Args:
         partner: an image (a file, or a picture in memory), which all are compared with; or a folder that has a file of the
             same name for each (the same name but for its suffix, where that is unmistakable).
         images: those that are explained.
+        left_out: learns what the search of a folder passed over.
 
     Raises:
         UsageError: no such file, a pattern, or a folder without a second image for some of them.
@@ -211,7 +215,7 @@ def find_partners(partner: Any, images: Sequence[Source]) -> tuple[Sequence[Sour
                 hint="Name the folder of the second images.",
             )
         return find_images([path]), [0] * len(images)
-    found = find_images([path])
+    found = find_images([path], left_out)
     exact = {escaped(Path(item).relative_to(path).as_posix()): number for number, item in enumerate(found)}
     stems: dict[str, list[int]] = {}
     for name, number in exact.items():

@@ -18,6 +18,7 @@ from ...errors import AttributionError, UsageError
 from ...files import file_digest
 from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
+from ...inputs.left_out import LeftOut
 from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.loading import load_model
@@ -99,7 +100,8 @@ class Pictures:
     pairs = False
 
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
-        self.options = options
+        partner = getattr(options, "partner", None)
+        self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources: list[Source] = self.find(named)
         others = options.references
         self.references: list[Source] | None = None if others is None else self.find(listed(others))
@@ -110,9 +112,14 @@ class Pictures:
         """The samples that means and random baselines are made of."""
         return self.sources if self.references is None else self.references
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user must know of the search; nothing where the bundled samples are explained."""
+        return () if self.options.images is None else self.left_out.notes
+
     def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
         """The samples that files, folders and patterns stand for."""
-        return find_images(named)
+        return find_images(named, self.left_out)
 
     def check(self) -> None:
         """Raise UsageError for options that do not suit these samples, as far as the command alone shows."""

@@ -1,0 +1,105 @@
+"""What a search for images passes over: counted, named, and told in one note."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import features
+
+from ..names import escaped
+
+OTHER, HIDDEN, RUN, MAPS, MASKS, APART, CIRCLE, DEEPER = (
+    "without the suffix of an image", "hidden", "run folder of sig", "written by the run of sig in that folder",
+    "folder of masks of the pictures beside it", "folder of --masks or --partner", "link to a folder that is searched already",
+    "folder further down",
+)  # fmt: skip
+HEIC_SUFFIXES, JP2_SUFFIXES = (".heic", ".heif", ".hif"), (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")
+HEIC = "HEIC: pip install pillow-heif (or '.[heif]') reads it"
+JP2 = "JPEG 2000, which this Pillow cannot read: pip install --upgrade pillow"
+_SHOWN = 3
+
+
+class LeftOut:
+    """Files and folders that a search passed over, by reason.
+
+    Args:
+        apart: folders that hold something else than images, as the command says.
+    """
+
+    def __init__(self, apart: Iterable[str | Path] = ()):
+        self.apart = [Path(one) for one in apart]
+        self._found: dict[str, dict[str, None]] = {}
+
+    def add(self, reason: str, path: Path) -> None:
+        """Note a file or folder."""
+        self._found.setdefault(reason, {})[f"{escaped(path.name)}{'/' if path.is_dir() else ''}"] = None
+
+    def file(self, path: Path) -> None:
+        """Note a file that is no image by its suffix."""
+        suffix = path.suffix.lower()
+        self.add(HEIC if suffix in HEIC_SUFFIXES else JP2 if suffix in JP2_SUFFIXES else OTHER, path)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One note, or none where nothing was passed over.
+
+        >>> left = LeftOut()
+        >>> left.file(Path("notes.txt")); left.file(Path("b.heic")); print(*left.notes)
+        Left out: 1 without the suffix of an image (notes.txt); 1 HEIC: pip install pillow-heif (or '.[heif]') reads it (b.heic).
+        """
+        told = [f"{len(names)} {reason} ({_listed(list(names))})" for reason, names in self._found.items()]
+        return (f"Left out: {'; '.join(told)}.",) if told else ()
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown}, …"
+
+
+def further_suffixes() -> tuple[str, ...]:
+    """Suffixes of images that can be read here, and not everywhere."""
+    jp2 = JP2_SUFFIXES if features.check_codec("jpg_2000") else ()
+    return (*jp2, *(HEIC_SUFFIXES if find_spec("pillow_heif") else ()))
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `sig` wrote a folder: it holds a manifest of ours, or what has the names of one beside a table."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        return False
+    found = _object(manifest)
+    return (isinstance(found.get("spec"), dict) and "versions" in found) or (folder / "results.csv").is_file()
+
+
+def maps_of(folder: Path) -> set[Path]:
+    """The files that the run in a folder has written there, as far as its own list says."""
+    owns = _object(folder / "manifest.json").get("owns", [])
+    found = {folder / name for name in owns if isinstance(name, str)} if isinstance(owns, list) else set()
+    try:
+        lines = (folder / "files.jsonl").read_bytes().splitlines()
+    except OSError:
+        return found
+    for line in map(_parsed, lines):
+        if isinstance(line.get("files"), dict) and isinstance(line.get("folder"), str):
+            found.update(folder / line["folder"] / name for name in line["files"])
+        elif isinstance(line.get("sheet"), str):
+            found.add(folder / line["sheet"])
+    return found
+
+
+def _object(path: Path) -> dict[str, object]:
+    try:
+        return _parsed(path.read_bytes())
+    except OSError:
+        return {}
+
+
+def _parsed(text: bytes) -> dict:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,85 @@
+"""The run that a folder holds already: what of it differs from the one to come, and what can be taken over."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..files import writing
+from .filenames import earlier_folders
+from .ledger import LEDGER, Entry, Key, Ledger
+from .manifest import MANIFEST, manifest_or_none, owned
+
+_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "evaluation.json"))
+"""What a run writes before anything is done."""
+
+
+def differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:
+    """Names of what differs between two runs: entries of their specs, and where it matters their images."""
+    new = json.loads(json.dumps(manifest))
+    one, other = earlier.get("spec", {}), new["spec"]
+    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
+
+
+def nothing_done(path: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the run of a folder has finished nothing: a command that was rejected or stopped at once, or only failures."""
+    ledger, mine = Ledger.read(path), owned(manifest)
+    if mine is None or (ledger is None and (path / "results.csv").exists()):
+        return False
+    if ledger is not None and (ledger.entries or ledger.sheets or ledger.unreadable or ledger.left()):
+        return False
+    return not any(os.path.lexists(path / name) for name in mine - _NO_WORK)
+
+
+def extends(earlier: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether a run is an earlier one with more methods, so what was done is the same in both."""
+    old, new = earlier.get("spec", {}), json.loads(json.dumps(manifest))["spec"]
+    known, methods = old.get("methods"), new.get("methods")
+    if not isinstance(known, dict) or not isinstance(methods, dict) or not known.items() <= methods.items():
+        return False
+    grown = {"methods", "files", *({"references"} - old.keys())}  # references are noted where a method uses them
+    files, more = old.get("files", {}), new.get("files", {})
+    same = all(old.get(name) == new.get(name) for name in {*old, *new} - grown)
+    return same and all(more.get(name) == digest for name, digest in files.items())
+
+
+def folders_there(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The folders of images that a run has already where it is made anew or gone on with, see `run_names`."""
+    earlier = manifest_or_none(path) if path.is_dir() else None
+    if earlier is None or not (extends(earlier, manifest) or not differences(earlier, manifest, images=False)):
+        return {}
+    ledger = Ledger.read(path)
+    return {} if ledger is None else earlier_folders(earlier, ((e.image, e.folder) for e in ledger.entries.values()))
+
+
+def rename(path: Path, earlier: str, name: str) -> None:
+    """Let the ledger of a run be that of the run with more methods."""
+    ledger = Ledger.read(path)
+    if ledger is not None and ledger.run == earlier:
+        ledger.run = name
+        with writing(path):
+            ledger.settle(lambda _: 0)
+
+
+def named_now(ledger: Ledger, names: Mapping[str, str]) -> list[tuple[Entry, Entry]]:
+    """The entries of a ledger by the names that their images have now, in place of those in it; each with what it was.
+
+    Args:
+        ledger: of an earlier run, in which other images may have been; then names begin at another folder.
+        names: folder of an image → its name.
+    """
+    pairs = [(replace(one, image=names.get(one.folder, one.image)), one) for one in ledger.entries.values()]
+    pairs.sort(key=lambda pair: pair[1].folder in names)  # what is no longer among the images gives way
+    found: dict[Key, tuple[Entry, Entry]] = {}
+    for now, before in pairs:
+        if now.key in found:
+            lost = found[now.key][1]
+            ledger.begun |= {f"{lost.folder}/{name}" for name in lost.files}
+        found[now.key] = now, before
+    ledger.entries = {key: now for key, (now, _) in found.items()}
+    return list(found.values())
