@@ -14,19 +14,21 @@ from ..attribution.select import Chosen, choose_metrics, method_names, split_set
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
-from ..inputs.given import listed
+from ..inputs.given import Source, listed
 from ..models.model import Model
 from ..options import renamed
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
 from .cache import FILE, Kept
 from .certainty import split_checks
-from .labelled import MODEL_FILE, read_true_classes
+from .label_table import Wanted
+from .labelled import MODEL_FILE
 from .masks import find_masks
 from .measure import Measuring
 from .options import MeasureOptions
 from .rehearse import rehearse
 from .reopen import check_model, loading, run_folder
+from .true_classes import TrueClasses, read_true_classes
 
 METRICS_FILE = "metrics.csv"
 FILES = (
@@ -48,7 +50,7 @@ class Prepared:
         kept: metric values of an earlier measurement.
         arrays: existing attributions, or None where the session makes them.
         only: those of the arrays' methods that are measured, or None for all.
-        truth: image → class index, where labels were given.
+        truth: the images' classes, where labels were given.
         checks: the metrics of what the model makes of certainty.
         facts: for `evaluation.json`.
     """
@@ -59,14 +61,14 @@ class Prepared:
     kept: Kept
     arrays: Path | None = None
     only: tuple[str, ...] | None = None
-    truth: Mapping[str, int] | None = None
+    truth: TrueClasses | None = None
     checks: Sequence[Chosen] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier measurement."""
-        return [*self.session.notes, *self.kept.notes]
+        return [*self.session.notes, *([] if self.truth is None else [self.truth.note]), *self.kept.notes]
 
     @property
     def items(self) -> int:
@@ -95,7 +97,7 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
     smooth = float(options.smooth or 0)
-    truth = None if options.labels is None else _truth(Path(options.labels), session.model)
+    truth = _truth(options, session.model, session.paths)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
         "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
@@ -133,7 +135,7 @@ def _session(
         wanted = options.into(ExplainOptions, method=options.method, write=True)
 
         def verify(model: Model, samples: Pictures) -> None:
-            _verified(model, metrics, options.labels, len(samples.sources))
+            _verified(model, metrics, options, samples.sources)
 
         return prepare(wanted, verify=verify, facts=also), None
     if options.settings:
@@ -143,7 +145,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    _verified(session.model, metrics, options.labels, len(session.paths))
+    _verified(session.model, metrics, options, session.paths)
     return session, only
 
 
@@ -170,18 +172,24 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
-def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None, images: int) -> None:
+def _verified(model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source]) -> None:
     """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
-    if checks and images < 2:
-        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{images} image")
-    if labels is not None:
-        _truth(Path(labels), model)
+    if checks and len(images) < 2:
+        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
+    _truth(options, model, images)
 
 
-def _truth(path: Path, model: Model) -> dict[str, int]:
-    return read_true_classes(path, list(model.answers) if model.answers else None, model.head.classes(model.classes))
+def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> TrueClasses | None:
+    """The true classes of the images, where a table of labels was named."""
+    wanted = Wanted(options.image_column, options.label_column)
+    if options.labels is None:
+        if given := wanted.image or wanted.label:
+            raise UsageError("a column is named, and no table", given=given, hint="Name the table with --labels FILE.")
+        return None
+    count = model.head.classes(model.classes)
+    return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:
