@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
-from numbers import Integral
 
 from ..errors import UsageError, unknown
 
@@ -81,7 +80,7 @@ def parse_target(target: str | int, labels: Sequence[str] | None, classes: int, 
     >>> parse_target("name:10", ["1", "10", "2"], 3), parse_target("10", ["1", "10", "2"], 3)
     (1, 1)
     """
-    if isinstance(target, Integral):
+    if isinstance(target, int):
         return _in_range(int(target), classes, str(target))
     text = str(target).strip()
     kind, colon, rest = text.partition(":")

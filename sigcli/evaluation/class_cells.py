@@ -32,6 +32,7 @@ class Column:
         cells: what each stands for.
         read: as what they were read.
         other: what they stand for as names, where all are indices as well as names, and of other classes.
+        partial: some of its cells are other words, and another column has the classes.
     """
 
     title: str
@@ -39,6 +40,12 @@ class Column:
     cells: Sequence[Cell]
     read: Kind
     other: Sequence[Cell] | None = None
+    partial: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether no cell is something else than a class."""
+        return all(cell is None or cell for cell in self.cells)
 
     @property
     def tells(self) -> bool:
@@ -88,7 +95,7 @@ class Classes:
         full = {text for text, found in names.items() if found or text.casefold() not in _EMPTY}
         numbers = {text: self.numbered(text) for text in full}
         as_index, as_name = all(numbers.values()), all(names[text] for text in full)
-        if kind == INDEX and not any(map(_WHOLE.fullmatch, full)):
+        if kind == INDEX and any(names.values()) and not any(map(_WHOLE.fullmatch, full)):
             kind = NAME  # whoever calls names ids
         if kind == NAME and as_index and not any(names.values()):
             kind = INDEX

@@ -61,6 +61,7 @@ def read_columns(ways: Mapping[str, Rows], images: ImageNames, classes: Classes,
         column = next(one for one in columns if one.cells[several])
         error = classes.refusal(replace(column, cells=cells), several)
         raise _of_row(error, names[several], column.texts[several])
+    columns = [column for column in columns if not column.partial]
     aside += _beside(table, place, classes, columns, cells, wanted)
     return Reading(table.titles[place], names, fits, columns, cells, aside)
 
@@ -125,7 +126,14 @@ def _class_columns(table: Table, image: int, classes: Classes, wanted: Wanted) -
         return _untitled(table, image, rest, classes)
     columns = [classes.column(table.titles[place], table.cells(place), kind) for place, kind in titled]
     telling = [column for column in columns if column.tells or column.other]
+    whole = [column for column in telling if column.other or column.whole]
     aside = [f"'{column.title}' is no class" for column in columns if telling and column not in telling]
+    for column, (_, kind) in zip(columns, titled, strict=True):
+        if whole and column in telling and column not in whole and kind == EITHER:  # a category beside a class
+            telling[telling.index(column)] = replace(
+                column, cells=[cell or None for cell in column.cells], partial=True
+            )
+            aside.append(f"'{column.title}' has other words than the model")
     return telling or columns[:1], aside
 
 
@@ -143,7 +151,7 @@ def _untitled(table: Table, image: int, rest: list[int], classes: Classes) -> tu
     columns = [classes.column(table.titles[place], table.cells(place), EITHER) for place in own]
     if len(own) == 1 and (not table.headed or columns[0].read == NAME):
         return columns, []  # of numbers it cannot be known what an unknown title calls so
-    fit = [column for column in columns if column.other or (column.tells and all(c is None or c for c in column.cells))]
+    fit = [column for column in columns if column.other or (column.tells and column.whole)]
     if not table.headed and fit:
         return fit, []
     hint = " ".join(f"Name it: --label-column {column.title}." for column in fit[:1])
@@ -225,7 +233,7 @@ def _beside(
         if not apart:
             continue
         values = [cell for cell in table.cells(place) if cell]
-        if not (counts(values) or len(set(values)) == len(values) or not all(c is None or c for c in index.cells)):
+        if not (counts(values) or len(set(values)) == len(values) or not index.whole):
             both, other = f"{title}, {columns[0].title}", columns[0]
             given = f"{table.rows[apart[0]][image]}: {both}: {index.texts[apart[0]]}, {other.texts[apart[0]]}"
             hint = f"Say which holds: --label-column {title} or --label-column {other.title}."

@@ -135,8 +135,8 @@ def cut_table(ways: Mapping[str, Rows], images: ImageNames, wanted: Wanted) -> T
     if not body:
         raise UsageError("the labels file has no rows", allowed="image,label (an index or a name)")
     lengths = [len(row) - next((i for i, cell in enumerate(reversed(row)) if cell), len(row)) for row in body]
-    if headed and all(len(row) == len(titles) + 1 for row in body) and max(lengths) > len(titles):
-        titles = ["", *titles]  # R gives the names of rows no title
+    if headed and all(len(row) == len(titles) + 1 for row in body) and counts([row[0] for row in body]):
+        titles = ["", *titles]  # R gives the numbers of rows no title
     width = len(titles) if headed else max(set(lengths), key=lengths.count)
     if max(lengths) > width:
         odd = body[next(i for i, length in enumerate(lengths) if length > width)]

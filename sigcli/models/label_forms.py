@@ -36,7 +36,7 @@ def from_literal(text: str, classes: int) -> Names | None:
     Raises:
         ModelError: it is one, and cannot be read or used.
     """
-    plain = text.strip()
+    plain = re.sub(r"\A(?:\s*#[^\r\n]*(?:[\r\n]+|\Z))+", "", text).strip()
     plain = plain[match.end() :] if (match := _TITLED.match(plain)) else plain
     if not plain.startswith(("[", "{")) or not plain.endswith(("]", "}")):
         return None
@@ -73,7 +73,7 @@ def _from_data(data: Any, classes: int, what: str) -> Names:
         if all(isinstance(one, (list, tuple)) and len(one) == 2 for one in data):
             return _from_rows([[*one] for one in data], classes, what)
         if all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in data):
-            return Names(tuple(str(one).strip() for one in data), f"a list of {what}")
+            return Names(tuple(str(one).strip() for one in data), f"a {what} list")
     raise ModelError(
         f"the labels file is {what} of another form", allowed="a list of names, {index: name} or {name: index}"
     )

@@ -62,6 +62,9 @@ def _lines(text: str, classes: int) -> Names:
     full = [line for line in every if line]
     plain = [line for line in full if not line.startswith("#")]
     for names, how in ((full, ""), (plain, f"lines but for {len(full) - len(plain)} comments")):
+        if len(names) == classes > 1 and names[0] in _TITLES:
+            hint = "Write lines of index,name if it is a class."
+            raise ModelError("the first line may be a title, or the name of a class", given=names[0], hint=hint)
         if len(names) == classes:
             return Names(_bare(names), how)
         if len(names) == classes + 1 and names[0].casefold().strip("\"'") in _TITLES:
@@ -76,6 +79,8 @@ def _lines(text: str, classes: int) -> Names:
 def _bare(names: list[str]) -> tuple[str, ...]:
     """Names without the quotes of CSV; without the quotes and commas of a list, where all have them."""
     bare = [name.removesuffix(",").rstrip() for name in names]
+    if all(name.endswith(",") for name in names[:-1]) and len(names) > 1:
+        names = bare
     if all(len(name) > 1 and name[0] == name[-1] and name[0] in "\"'" for name in bare):
         names = bare
         if all(name[0] == "'" and "'" not in name[1:-1] for name in names):
