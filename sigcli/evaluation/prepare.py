@@ -103,6 +103,7 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
         "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
+    facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
     measuring = Measuring(session, metrics, masks, smooth, kept)
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts)
