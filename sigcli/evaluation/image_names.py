@@ -6,7 +6,6 @@ import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from ..files import cell_text
 from ..inputs.given import Source
@@ -77,8 +76,8 @@ class ImageNames:
             for known in (name, printable(original(name)), name.strip()):
                 self._run.setdefault(known, number)
             parts = tuple(map(_folded, os.path.abspath(path).split("/")[1:]))
-            image = _Image(number, parts, printable(os.path.basename(path)), len(PurePosixPath(name).parts))
-            stem = (*parts[:-1], _folded(PurePosixPath(image.name).stem))
+            image = _Image(number, parts, printable(os.path.basename(path)), name.count("/") + 1)
+            stem = (*parts[:-1], _folded(_stem(image.name)))
             for ends, key in ((self._by_name, parts), (self._by_stem, stem)):
                 for end in {key[-1:], key[-2:]}:
                     ends.setdefault(end, []).append(image)
@@ -98,7 +97,7 @@ class ImageNames:
         for image, stem in self._near(key):
             agreed = 1 + _common(key[:-1], image.path[:-1])
             if agreed == len(key) or agreed >= image.depth:
-                own = PurePosixPath(image.name).stem if stem else image.name
+                own = _stem(image.name) if stem else image.name
                 same = unicodedata.normalize("NFC", own) == unicodedata.normalize("NFC", parts[-1].strip())
                 agrees = (_STEM if same else _STEM_CASE) if stem else (_NAME if same else _CASE)
                 fits.setdefault((agrees, agreed), []).append(image)
@@ -118,6 +117,10 @@ class ImageNames:
 
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", printable(name)).casefold().strip()
+
+
+def _stem(name: str) -> str:
+    return os.path.splitext(name)[0]
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> int:

@@ -115,11 +115,12 @@ def _kind(plain: str) -> Kind | None:
 def _class_columns(table: Table, image: int, classes: Classes, wanted: Wanted) -> tuple[list[Column], list[str]]:
     """The columns of classes, and what was not taken for one, in words."""
     if wanted.label is not None:
-        kind, colon, title = wanted.label.partition(":")
-        told: Kind | None = INDEX if kind == INDEX else NAME if kind == NAME else None
-        place = lookup(table, title if colon and told else wanted.label, "--label-column")
-        kinds: Kind = told if colon and told else _kind(table.plain(place)) or EITHER
-        return [classes.column(table.titles[place], table.cells(place), kinds)], []
+        first, colon, title = wanted.label.partition(":")
+        told = _READ_AS.get(first) if colon else None
+        place = lookup(table, title if told else wanted.label, "--label-column")
+        return [
+            classes.column(table.titles[place], table.cells(place), told or _kind(table.plain(place)) or EITHER)
+        ], []
     rest = [place for place in range(len(table.titles)) if place != image and any(table.cells(place))]
     titled = [(place, kind) for place in rest if (kind := _kind(table.plain(place)))]
     if not titled:

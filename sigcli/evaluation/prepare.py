@@ -92,12 +92,11 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     _refuse(options, metrics, arrays=arrays is not None and run is None)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only = _session(options.but(settings=for_methods), metrics, arrays, run, also)
+    session, only, truth = _session(options.but(settings=for_methods), metrics, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
     smooth = float(options.smooth or 0)
-    truth = _truth(options, session.model, session.paths)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
         "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
@@ -130,15 +129,18 @@ def _session(
     arrays: Path | None,
     run: Path | None,
     also: Mapping[str, Any] | None,
-) -> tuple[Session, tuple[str, ...] | None]:
-    """Images, model and methods; and the names of the methods whose arrays are measured, None for all."""
+) -> tuple[Session, tuple[str, ...] | None, TrueClasses | None]:
+    """Images, model and methods; the names of the methods whose arrays are measured, None for all; and the true classes."""
     if arrays is None:
         wanted = options.into(ExplainOptions, method=options.method, write=True)
 
-        def verify(model: Model, samples: Pictures) -> None:
-            _verified(model, metrics, options, samples.sources)
+        truth: list[TrueClasses | None] = []
 
-        return prepare(wanted, verify=verify, facts=also), None
+        def verify(model: Model, samples: Pictures) -> None:
+            truth.append(_verified(model, metrics, options, samples.sources))
+
+        session = prepare(wanted, verify=verify, facts=also)
+        return session, None, truth[0]
     if options.settings:
         raise UsageError("method options do not apply to existing arrays", given=", ".join(options.settings))
     only = method_names(options.method) if "method" in options.given else None
@@ -146,8 +148,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    _verified(session.model, metrics, options, session.paths)
-    return session, only
+    return session, only, _verified(session.model, metrics, options, session.paths)
 
 
 def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run: Path | None) -> Path:
@@ -173,13 +174,15 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
-def _verified(model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source]) -> None:
-    """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+def _verified(
+    model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source]
+) -> TrueClasses | None:
+    """The true classes; raises UsageError for metrics or labels that do not suit the model, before any folder is touched."""
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
     if checks and len(images) < 2:
         raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
-    _truth(options, model, images)
+    return _truth(options, model, images)
 
 
 def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> TrueClasses | None:
