@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -190,6 +191,8 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     ):  # networks, tensors: asked where they are used
         return value
     accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
+    if int in plain and isinstance(value, Integral) and not isinstance(value, (int, accepted)):
+        return int(value)  # of numpy
     if isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain):
         return value
     raise UsageError(f"the option {name} has the wrong type", given=short(value), allowed=type_text(one.type))

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .errors import AttributionError, UsageError
+from .inputs.tables import lines_of, read_text
 
 FORMS = "80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, pixels, or a label map FILE.npy"
 ARRAY_FORMS = (
@@ -216,12 +217,12 @@ def names_of(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tu
         spec: what its players were made from.
 
     Raises:
-        UsageError: another number of names than of players.
+        UsageError: another number of names than of players, or no text.
     """
     file = path.with_suffix(".names.txt")
     if not file.is_file():
         return None
-    found = tuple(file.read_text(encoding="utf-8").splitlines())
+    found = tuple(lines_of(read_text(file, "the file of the players' names")))
     if len(found) == shape[0] and count == math.prod(shape) > len(found):
         places = np.indices(tuple(shape)).reshape(len(shape), -1).T.tolist()
         return tuple(",".join([found[first], *map(str, rest)]) for first, *rest in places)

@@ -18,6 +18,7 @@ from ..names import portable
 from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
 from .select import Chosen
+from .targets import spelled
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -32,7 +33,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
         "weights_hash": model.weights_hash,
         "preprocess": asdict(model.preprocess),
         "methods": {chosen.name: {"method": chosen.entry.name, **chosen.resolved()} for chosen in methods},
-        "target": str(options.target),
+        "target": str(options.target) if samples.pairs else spelled(options.target, model.labels, model.classes),
         "output": scorer.output,
         "precision": scorer.precision,
         "seed": options.seed,

@@ -60,7 +60,7 @@ class ModelOptions(NetworkOptions, ComputeOptions):
 
     class_names: str | Path | None = option(
         None,
-        "File of class names: one per line, or CSV index,name.",
+        "File of class names in the model's order: one per line, a table of index and name, JSON or a Python dict.",
         panel=MODEL,
         kind=Path,
         shown=False,
@@ -110,7 +110,10 @@ class MethodOptions(ModelOptions):
     baseline: str | None = option(
         None, "Baseline x' that stands for a missing input; see 'sig list baselines'.", panel=METHOD
     )
-    target: str | int = option("top", "Class to explain: top, top:K, a class index or a label.", panel=METHOD, kind=str)
+    target: str | int = option(
+        "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either.",
+        panel=METHOD, kind=str,
+    )  # fmt: skip
     output: str = option(
         "logit",
         "Score to explain: logit, prob or logprob; for a pair, distance or cosine-distance.",

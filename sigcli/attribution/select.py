@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Methods = str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | Mapping[str, str | Callable[..., Any]]
 """Names of methods, functions, or a mapping of names to either."""
-Target = int | tuple[str, int]
-"""A class index, or ("top", K)."""
 _LARGEST = 4096
 
 
@@ -285,46 +283,6 @@ def check_values(options: RunOptions) -> None:
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
     checked(options)
-
-
-def parse_target(target: str | int, labels: Sequence[str] | None, classes: int) -> Target:
-    """What is explained: a class index, or ("top", K) for the K classes of highest score.
-
-    Args:
-        target: `top`, `top:K`, a class index, or a label.
-        labels: the model's labels, where it has them.
-        classes: number of classes.
-
-    Raises:
-        UsageError: an index out of range, K below 1 or above the number of classes, or an unknown label.
-
-    >>> parse_target("top", None, 10), parse_target("star", ["ring", "star"], 2)
-    (('top', 1), 1)
-    """
-    text = str(target).strip()
-    if match := re.fullmatch(r"top(?::(\d+))?", text):
-        count = int(match[1] or 1)
-        if not 1 <= count <= classes:
-            raise UsageError("target top:K is out of range", given=text, allowed=f"K from 1 to {classes}")
-        return "top", count
-    if re.fullmatch(r"[+-]?\d+", text):
-        if not 0 <= int(text) < classes:
-            raise UsageError("target is out of range", given=text, allowed=f"0 to {classes - 1}")
-        return int(text)
-    if not labels:
-        raise UsageError(
-            "the model has no class names",
-            given=text,
-            allowed=f"top, top:K or an index 0 to {classes - 1}",
-            hint="Give a file of names with --class-names.",
-        )
-    folded = [label.casefold() for label in labels]
-    found = [i for i, label in enumerate(folded) if label == text.casefold()]
-    if len(found) > 1:
-        raise UsageError("several classes have this label", given=text, allowed=f"one of the indices {found}")
-    if not found:
-        raise unknown("target", text, labels)
-    return found[0]
 
 
 def choose_device(device: str) -> str:

@@ -25,8 +25,9 @@ from .manifest import manifest_of, spec_of
 from .options import RunOptions
 from .rehearsal import rehearse
 from .samples import Pictures, samples_of
-from .select import Chosen, Target, check_values, choose_device, choose_methods
+from .select import Chosen, check_values, choose_device, choose_methods
 from .suited import check_suited
+from .targets import Target
 
 DEFAULT_OUT = "sig-out"
 _UNKNOWN_SIDE = 512  # for models that take images of every size

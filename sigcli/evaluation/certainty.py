@@ -86,7 +86,7 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
         except ImageError:
             failed += 1
             continue
-        label = None if truth is None else truth.get(name, truth.get(path.name))
+        label = None if truth is None else truth.get(name)
         labels += [] if label is None else [label]
     if len(found) < 2 or len({x.shape for x in found}) > 1:
         raise UsageError(

@@ -115,7 +115,8 @@ def carry_out(prepared: Prepared, listener: Listener = SILENT) -> Evaluation:
 
 def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
     session, path = prepared.session, prepared.folder
-    model = None if prepared.truth is None else judge_model(session, prepared.truth)
+    truth = None if prepared.truth is None else prepared.truth.classes
+    model = None if truth is None else judge_model(session, truth)
     facts = json_text(prepared.facts, indent=2) + "\n"
     remove_leftovers([path])
     growing = not (path / "summary.csv").exists()  # else a whole measurement stands, and is replaced by a whole one
@@ -132,7 +133,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
         values.append(value)
     prepared.kept.settle(values, {name for name, _ in run_names(session.paths)})
     summary = summary_rows(values, session.seed)
-    checks = judge_certainty(session, prepared.checks, prepared.truth)
+    checks = judge_certainty(session, prepared.checks, truth)
     result = Evaluation(
         values, {key: s for key, s, _ in summary}, between.rows(), session, path, model, checks,
         [row for _, _, row in summary], paired_rows(values, session.seed),

@@ -29,8 +29,15 @@ class MeasureOptions(RunOptions):
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
     labels: str | Path | None = option(
-        None, "CSV image,label with the true classes; adds the model's accuracy and calibration.",
+        None, "Table (CSV) of images and true classes, indices or names; adds the model's accuracy and calibration.",
         panel=METRIC, kind=Path, shown=False,
+    )  # fmt: skip
+    label_column: str | None = option(
+        None, "Column of --labels with the class; index:NAME or name:NAME says how to read it where classes are numbers.",
+        panel=METRIC, shown="by its title",
+    )  # fmt: skip
+    image_column: str | None = option(
+        None, "Column of --labels with the image.", panel=METRIC, shown="by its title"
     )  # fmt: skip
     smooth: float | None = option(
         None, "Blur the maps by this many pixels before they are measured and drawn.",

@@ -14,7 +14,7 @@ from ..attribution.select import Chosen, choose_metrics, method_names, split_set
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
-from ..inputs.given import listed
+from ..inputs.given import Source, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
@@ -24,12 +24,14 @@ from ..runs.folder import claim_folder, free_folder, output_folder, refuse_stran
 from ..runs.provenance import versions
 from .cache import FILE, Kept
 from .certainty import split_checks
-from .labelled import MODEL_FILE, read_true_classes
+from .label_table import Wanted
+from .labelled import MODEL_FILE
 from .masks import find_masks
 from .measure import Measuring
 from .options import MeasureOptions
 from .rehearse import fitting, rehearse
 from .reopen import check_model, loading, run_folder
+from .true_classes import TrueClasses, read_true_classes
 
 METRICS_FILE = "metrics.csv"
 FILES = (
@@ -51,7 +53,7 @@ class Prepared:
         kept: metric values of an earlier measurement.
         arrays: existing attributions, or None where the session makes them.
         only: those of the arrays' methods that are measured, or None for all.
-        truth: image → class index, where labels were given.
+        truth: the images' classes, where labels were given.
         checks: the metrics of what the model makes of certainty.
         facts: for `evaluation.json`.
         left_out: what the search for images passed over, in a note.
@@ -63,7 +65,7 @@ class Prepared:
     kept: Kept
     arrays: Path | None = None
     only: tuple[str, ...] | None = None
-    truth: Mapping[str, int] | None = None
+    truth: TrueClasses | None = None
     checks: Sequence[Chosen] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     left_out: Sequence[str] = ()
@@ -73,7 +75,8 @@ class Prepared:
         """What the user must know about the model and the results of an earlier measurement."""
         typed = filter(None, (one.note for one in self.measuring.metrics))
         fitted = fitting(self.measuring.metrics, self.session.model)
-        return [*typed, *self.left_out, *self.session.notes, *fitted, *self.kept.notes]
+        truth = [] if self.truth is None else [self.truth.note]
+        return [*typed, *self.left_out, *self.session.notes, *truth, *fitted, *self.kept.notes]
 
     @property
     def items(self) -> int:
@@ -98,17 +101,17 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     _refuse(options, metrics, arrays=arrays is not None and run is None)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only = _session(options.but(settings=for_methods), metrics, arrays, run, also)
+    session, only, truth = _session(options.but(settings=for_methods), metrics, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
     smooth = float(options.smooth or 0)
-    truth = None if options.labels is None else _truth(Path(options.labels), session.model)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
         "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
+    facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
     measuring = Measuring(session, metrics, masks, smooth, kept)
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, left_out)
@@ -149,15 +152,18 @@ def _session(
     arrays: Path | None,
     run: Path | None,
     also: Mapping[str, Any] | None,
-) -> tuple[Session, tuple[str, ...] | None]:
-    """Images, model and methods; and the names of the methods whose arrays are measured, None for all."""
+) -> tuple[Session, tuple[str, ...] | None, TrueClasses | None]:
+    """Images, model and methods; the names of the methods whose arrays are measured, None for all; and the true classes."""
     if arrays is None:
         wanted = options.into(ExplainOptions, method=options.method, write=True)
 
-        def verify(model: Model, samples: Pictures) -> None:
-            _verified(model, metrics, options.labels, len(samples.sources))
+        truth: list[TrueClasses | None] = []
 
-        return prepare(wanted, verify=verify, facts=also), None
+        def verify(model: Model, samples: Pictures) -> None:
+            truth.append(_verified(model, metrics, options, samples.sources))
+
+        session = prepare(wanted, verify=verify, facts=also)
+        return session, None, truth[0]
     if options.settings:
         raise UsageError("method options do not apply to existing arrays", given=", ".join(options.settings))
     only = method_names(options.method) if "method" in options.given else None
@@ -165,8 +171,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    _verified(session.model, metrics, options.labels, len(session.paths))
-    return session, only
+    return session, only, _verified(session.model, metrics, options, session.paths)
 
 
 def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run: Path | None) -> Path:
@@ -192,18 +197,26 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
-def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None, images: int) -> None:
-    """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+def _verified(
+    model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source]
+) -> TrueClasses | None:
+    """The true classes; raises UsageError for metrics or labels that do not suit the model, before any folder is touched."""
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
-    if checks and images < 2:
-        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{images} image")
-    if labels is not None:
-        _truth(Path(labels), model)
+    if checks and len(images) < 2:
+        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
+    return _truth(options, model, images)
 
 
-def _truth(path: Path, model: Model) -> dict[str, int]:
-    return read_true_classes(path, list(model.answers) if model.answers else None, model.head.classes(model.classes))
+def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> TrueClasses | None:
+    """The true classes of the images, where a table of labels was named."""
+    wanted = Wanted(options.image_column, options.label_column)
+    if options.labels is None:
+        if given := wanted.image or wanted.label:
+            raise UsageError("a column is named, and no table", given=given, hint="Name the table with --labels FILE.")
+        return None
+    count = model.head.classes(model.classes)
+    return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:

@@ -18,7 +18,7 @@ from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
 from .fold import freeze, prepare
 from .heads import PICTURES, probes, recognise
-from .labels import read_labels
+from .labels import read_names
 from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
@@ -61,7 +61,7 @@ def load_model(
         std: per channel (or one for all), where pixels are 0..1.
         size: size of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
             that, or to `resize`, and cropped at its centre. In place of `crop`.
-        class_names: a file with class names: one per line, or lines of `index,name`.
+        class_names: a file with class names, see `sigcli.models.labels.read_names`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
         picture: the first that will be explained; its size is tried where the network takes no usual size.
 
@@ -235,7 +235,7 @@ def _labels(
     source: Source, classes: int, path: str | Path | None, *, known: bool
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
     if path is not None:
-        return read_labels(path, classes), ()
+        return read_names(path, classes)
     if source.labels is not None and len(source.labels) == classes:
         return source.labels, ()
     if classes == 1000 and not known:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from sigcli.attribution.decoding import run_names
-from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, parse_target, split_settings
+from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, split_settings
+from sigcli.attribution.targets import parse_target
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.presets import PRESETS

@@ -24,7 +24,8 @@ from ...models.wrappers.twins import Twin
 from ...names import escaped, portable
 from ...runs.filenames import run_names
 from ...scores.distance import DISTANCES, EmbeddingDistance, PairDistance
-from ..select import Chosen, Target, parse_target
+from ..select import Chosen
+from ..targets import Target, parse_target
 from .pictures import PAIR, Pictures, Seen
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
 from ..drawing import Drawing, Page, sheet
-from ..select import Chosen, Target, parse_target
+from ..select import Chosen
+from ..targets import Target, parse_target
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -162,7 +163,8 @@ class Pictures:
 
     def target(self, model: Model) -> Target:
         """What is explained of each sample."""
-        return parse_target(self.options.target, model.labels, model.classes)
+        default = "target" not in self.options.given
+        return parse_target(self.options.target, model.labels, model.classes, default=default)
 
     def spec(self) -> dict[str, Any]:
         """Facts on which the values depend, besides those of every run."""

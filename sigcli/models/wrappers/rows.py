@@ -17,7 +17,7 @@ from sigcli.errors import ImageError, ModelError
 from ..checks import WRAP, attempt, check_classifier, one_line, plain_output
 from ..fold import freeze
 from ..heads import recognise
-from ..labels import read_labels
+from ..labels import read_names
 from ..loading import name_of, place_of, source_of
 from ..model import Model, Source
 from ..preprocess import Preprocess, Size
@@ -119,6 +119,7 @@ def load_array_model(
     verdict = check_classifier(network, batch)
     classes = verdict.classes
     head, read = recognise(network, trials, usual=2)
+    names, named = (None, ()) if class_names is None else read_names(class_names, classes)
     lacks = dict(verdict.lacks)
     if lacks or isinstance(inner, FixedBatch):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
@@ -126,13 +127,13 @@ def load_array_model(
         name=name_of(spec),
         module=network,
         preprocess=ArrayInput(shapes=shapes),
-        labels=None if class_names is None else read_labels(class_names, classes),
+        labels=names,
         classes=classes,
         weights_hash=source.weights_hash,
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *fitted, *notes, *verdict.notes, *(() if head.kind == "logit" else read)),
+        notes=(*source.notes, *fitted, *notes, *verdict.notes, *(() if head.kind == "logit" else read), *named),
         head=head,
         lacks=lacks,
     )
