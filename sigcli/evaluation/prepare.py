@@ -14,7 +14,7 @@ from ..attribution.select import Chosen, choose_metrics, method_names, split_set
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
-from ..inputs.given import listed
+from ..inputs.given import Source, listed
 from ..models.model import Model
 from ..options import renamed
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
@@ -22,7 +22,8 @@ from ..runs.provenance import versions
 from .cache import FILE, Kept
 from .certainty import split_checks
 from .labelled import MODEL_FILE, read_true_classes
-from .masks import find_masks
+from .masks.located import Masks, open_masks
+from .masks.wanted import read_wanted
 from .measure import Measuring
 from .options import MeasureOptions
 from .rehearse import rehearse
@@ -66,7 +67,8 @@ class Prepared:
     @property
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier measurement."""
-        return [*self.session.notes, *self.kept.notes]
+        masks = self.measuring.masks
+        return [*self.session.notes, *(masks.notes if masks is not None else ()), *self.kept.notes]
 
     @property
     def items(self) -> int:
@@ -86,11 +88,11 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     options, run, arrays = _reopened(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
-    masks = {} if options.masks is None else find_masks(Path(options.masks))
+    masks = _masks(options)
     _refuse(options, metrics, arrays=arrays is not None and run is None)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only = _session(options.but(settings=for_methods), metrics, arrays, run, also)
+    session, only = _session(options.but(settings=for_methods), metrics, masks, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
@@ -98,7 +100,8 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     truth = None if options.labels is None else _truth(Path(options.labels), session.model)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
-        "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
+        "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
+        "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
     metrics, checks = split_checks(session.model, metrics)
@@ -124,6 +127,7 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
 def _session(
     options: MeasureOptions,
     metrics: list[Chosen],
+    masks: Masks | None,
     arrays: Path | None,
     run: Path | None,
     also: Mapping[str, Any] | None,
@@ -133,7 +137,7 @@ def _session(
         wanted = options.into(ExplainOptions, method=options.method, write=True)
 
         def verify(model: Model, samples: Pictures) -> None:
-            _verified(model, metrics, options.labels, len(samples.sources))
+            _verified(model, metrics, options.labels, samples.sources, masks)
 
         return prepare(wanted, verify=verify, facts=also), None
     if options.settings:
@@ -143,7 +147,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    _verified(session.model, metrics, options.labels, len(session.paths))
+    _verified(session.model, metrics, options.labels, session.paths, masks)
     return session, only
 
 
@@ -170,12 +174,25 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
-def _verified(model: Model, metrics: list[Chosen], labels: str | Path | None, images: int) -> None:
-    """Raise UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+def _masks(options: MeasureOptions) -> Masks | None:
+    """The masks that were named, before it is known which image has which."""
+    if options.masks is None:
+        if options.mask_class is not None or options.mask_void is not None:
+            raise UsageError("--mask-class and --mask-void say what masks mean", hint="Name the masks with --masks.")
+        return None
+    return Masks(open_masks(Path(options.masks)), read_wanted(options.mask_class, options.mask_void))
+
+
+def _verified(
+    model: Model, metrics: list[Chosen], labels: str | Path | None, images: Sequence[Source], masks: Masks | None
+) -> None:
+    """Raise UsageError for metrics, labels or masks that do not suit model and images, before any folder is touched."""
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
-    if checks and images < 2:
-        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{images} image")
+    if checks and len(images) < 2:
+        raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
+    if masks is not None:
+        masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     if labels is not None:
         _truth(Path(labels), model)
 

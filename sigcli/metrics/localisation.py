@@ -6,6 +6,7 @@ order, so a figure that needs one is the mean over all their orders: turning map
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from scipy.ndimage import distance_transform_edt
@@ -29,7 +30,8 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
         raise UsageError("tolerance must be 0 or a positive number of pixels", given=tolerance)
     values, hit = _ordered(case)
     if tolerance:
-        near = torch.from_numpy(distance_transform_edt(~case.located().cpu().numpy()) <= tolerance).to(hit.device)
+        distance = np.asarray(distance_transform_edt(~case.located().cpu().numpy()))
+        near = torch.from_numpy(distance <= tolerance).to(hit.device)
         hit = near.flatten() if case.void is None else near[~case.void.to(hit.device)]
     return Measurement(float(hit[values == values.max()].double().mean()))
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sigcli.errors import AttributionError
 from sigcli.metrics import localisation
 from sigcli.metrics.case import Case
