@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.metrics import roc_auc_score
+
 from sigcli import evaluate
 from sigcli.errors import AttributionError, UsageError
 from sigcli.evaluation.masks.areas import Areas, seen
@@ -17,7 +19,6 @@ from sigcli.evaluation.masks.names import match
 from sigcli.evaluation.masks.rle import decoded, lengths
 from sigcli.evaluation.masks.wanted import read_wanted
 from sigcli.models.preprocess import Preprocess
-from sklearn.metrics import roc_auc_score
 
 SIDE = 32
 AS_IT_IS = Preprocess(resize=None, crop=None, mean=(0.0,) * 3, std=(1.0,) * 3)
@@ -26,10 +27,8 @@ VOC += [7, 9, 11] * (255 - len(VOC) // 3) + [224, 224, 192]
 
 
 def palette(numbers, colours):
-    image = Image.fromarray(np.asarray(numbers, np.uint8), "P") if False else Image.fromarray(np.asarray(numbers, np.uint8))
-    image = image.copy()
-    made = Image.new("P", image.size)
-    made.putdata(image.getdata())
+    numbers = np.asarray(numbers, np.uint8)
+    made = Image.frombytes("P", numbers.shape[::-1], numbers.tobytes())
     made.putpalette(colours)
     return made
 
@@ -49,7 +48,7 @@ def coloured(inside, on, off=(0, 0, 0)):
 def cut_out(inside, mode="RGBA"):
     noise = np.random.default_rng(0).integers(0, 256, (*inside.shape, 4), np.uint8)
     noise[..., 3] = inside * 255
-    return Image.fromarray(noise[..., [0, 3]] if mode == "LA" else noise, mode) if mode == "LA" else Image.fromarray(noise)
+    return Image.fromarray(np.ascontiguousarray(noise[..., [0, 3]]) if mode == "LA" else noise)
 
 
 def run_lengths(inside):
@@ -82,7 +81,10 @@ def coco(inside, segmentation, **more):
 
 def squares(inside):
     """Every pixel as a polygon."""
-    return [[x, y, x + 1, y, x + 1, y + 1, x, y + 1] for y, x in zip(*map(np.ndarray.tolist, np.nonzero(inside)), strict=True)]
+    return [
+        [x, y, x + 1, y, x + 1, y + 1, x, y + 1]
+        for y, x in zip(*map(np.ndarray.tolist, np.nonzero(inside)), strict=True)
+    ]
 
 
 def grey(values, kind=np.uint8):
@@ -90,9 +92,9 @@ def grey(values, kind=np.uint8):
 
 
 READ = {
-    "1.png": lambda m: Image.fromarray(m),
+    "1.png": Image.fromarray,
     "0-255.png": lambda m: grey(m * 255),
-    "0-1.png": lambda m: grey(m),
+    "0-1.png": grey,
     "class 15.png": lambda m: grey(m * 15),
     "palette.png": lambda m: palette(m * 8, VOC),
     "palette black white.png": lambda m: palette(m, [0, 0, 0, 255, 255, 255]),
@@ -105,7 +107,7 @@ READ = {
     "grey cut-out.png": lambda m: cut_out(m, "LA"),
     "opaque.png": lambda m: grey(m * 255).convert("RGBA"),
     "a.tif": lambda m: grey(m * 255),
-    "a.pbm": lambda m: Image.fromarray(m),
+    "a.pbm": Image.fromarray,
     "a.gif": lambda m: palette(m, [0, 0, 0, 255, 255, 255]),
     "bool.npy": lambda m: m,
     "0-1.npy": lambda m: m.astype(np.int64),
@@ -122,7 +124,7 @@ UNCLEAR = {
     "class 15 and void.png": lambda m: grey(bordered(m, 15)),
     "palette and void.png": lambda m: palette(bordered(m, 8), VOC),
     "only void.png": lambda m: palette(m * 255, VOC),
-    "palette white black.png": lambda m: palette(~m, [0, 0, 0, 255, 255, 255][::-1]),
+    "palette white black.png": lambda m: palette(~m, [255, 255, 255, 0, 0, 0]),
     "three greys.png": lambda m: grey(np.where(m, 255, np.where(bordered(m, 1) > 0, 128, 0))),
     "two classes.png": lambda m: grey(np.where(m, 1, np.where(bordered(m, 1) > 0, 2, 0))),
     "trimap 1 2 3.png": lambda m: grey(np.where(m, 1, np.where(bordered(m, 1) > 0, 3, 2))),
@@ -141,7 +143,7 @@ def placed(folder, file, made):
     masks = folder / file.replace(".", "-")
     masks.mkdir()
     Image.new("RGB", (SIDE, SIDE)).save(folder / "a.png")
-    path = masks / f"a{file[file.rindex('.'):]}"
+    path = masks / f"a{file[file.rindex('.') :]}"
     if isinstance(made, dict):
         path.write_text(json.dumps(made))
         return path
@@ -173,7 +175,7 @@ def objects(draw):
     return found
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None, phases=[Phase.generate])
 @given(objects())
 def test_one_object_under_all_encodings_is_one_object_or_refused(tmp_path_factory, inside):
     folder = tmp_path_factory.mktemp("encodings")
@@ -299,7 +301,7 @@ def test_soft_edges_end_at_one_half(tmp_path):
 
 
 def test_object_and_void_follow_the_picture_to_the_networks_input():
-    """Quarters of a 4-pixel square: more than half void is void, else what there is more of."""
+    """Squares of 16 pixels: more than half void is void, else what there is as much of as ground."""
     area = np.zeros((4, 8), bool)
     void = np.zeros((4, 8), bool)
     area[:, :2] = True  # left half of the left square, and of the right one a quarter, half of which is void
@@ -308,7 +310,7 @@ def test_object_and_void_follow_the_picture_to_the_networks_input():
     void[1, 7] = True
     small = Preprocess(resize=(1, 2), crop=None, mean=(0.0,) * 3, std=(1.0,) * 3, interpolation="box")
     inside, left_out = seen(Areas(area, void), small)
-    assert (inside.tolist(), left_out.tolist()) == ([[False, False]], [[False, True]])
+    assert (inside.tolist(), left_out.tolist()) == ([[True, False]], [[False, True]])
     area[:, 2] = True
     void[2, 4:8] = False  # a quarter void and one sixteenth; of the rest 4 are object, 7 ground
     inside, left_out = seen(Areas(area, void), small)
@@ -396,7 +398,10 @@ def test_categories_and_crowds_of_coco(tmp_path):
         ({"annotations": [{"image_id": 8, "category_id": 17}]}, "does not list"),
         ({"annotations": [{"image_id": 7, "category_id": 17}]}, "has no 'bbox'"),
         ({"annotations": [{"image_id": 7, "category_id": 17, "segmentation": [[1, 2, 3]]}]}, "three corners"),
-        ({"annotations": [{"image_id": 7, "category_id": 17, "segmentation": {"size": [9, 9], "counts": [81]}}]}, "of 9x9"),
+        (
+            {"annotations": [{"image_id": 7, "category_id": 17, "segmentation": {"size": [9, 9], "counts": [81]}}]},
+            "of 9x9",
+        ),
         ({"annotations": []}, "no object"),
     ],
 )
@@ -499,7 +504,15 @@ def here(tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * SIDE * SIDE, 3))
     metric = "roc-auc,relevance-mass,relevance-rank,pointing-game"
-    return {"model": network, "resize": SIDE, "crop": SIDE, "mean": 0.0, "std": 1.0, "metric": metric, "pictures": False}
+    return {
+        "model": network,
+        "resize": SIDE,
+        "crop": SIDE,
+        "mean": 0.0,
+        "std": 1.0,
+        "metric": metric,
+        "pictures": False,
+    }
 
 
 @pytest.mark.parametrize("file", ["class 15 and void.png", "palette and void.png"])

@@ -60,7 +60,7 @@ TURNS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(cases(void=True), st.sampled_from(sorted(TURNS)))
 def test_turning_map_and_mask_together_changes_no_figure(known, turn):
     for metric in METRICS.values():
@@ -68,7 +68,7 @@ def test_turning_map_and_mask_together_changes_no_figure(known, turn):
         assert one == (other if isinstance(other, str) else pytest.approx(other, rel=1e-12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(cases(void=True), st.randoms(use_true_random=False))
 def test_no_figure_but_the_tolerant_depends_on_where_pixels_lie(known, random):
     order = list(range(known[0].size))
@@ -80,7 +80,7 @@ def test_no_figure_but_the_tolerant_depends_on_where_pixels_lie(known, random):
             assert one == (other if isinstance(other, str) else pytest.approx(other, rel=1e-12))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(cases(void=True), st.integers(-9, 9))
 def test_what_lies_on_void_counts_for_nothing(known, level):
     values, mask, void = known
@@ -88,7 +88,7 @@ def test_what_lies_on_void_counts_for_nothing(known, level):
         assert measured(metric, values, mask, void) == measured(metric, np.where(void, level, values), mask, void)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(cases())
 def test_no_void_is_void_nowhere(known):
     values, mask, void = known

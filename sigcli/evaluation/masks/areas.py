@@ -111,7 +111,7 @@ def cut_size(frame: Frame, preprocess: Preprocess) -> tuple[int, int] | None:
 def seen(areas: Areas, preprocess: Preprocess | None) -> tuple[Bool[Tensor, "h w"], Bool[Tensor, "h w"] | None]:
     """Object and void of the network's input, (h, w) each, after the picture's own resizing and crop.
 
-    A pixel is void where more than half of it is, else it is of the object where more of it is object than ground.
+    A pixel is void where half of it is or more, else of the object where as much of it is object as ground.
 
     Args:
         areas: of the picture.

@@ -78,7 +78,7 @@ def solid(levels: np.ndarray) -> tuple[int, int]:
 def shaded(values: np.ndarray) -> bool:
     """Whether several levels, dark and light, lie between black and white: `values` are those that occur."""
     rest = values[(values > 0) & (values < 255)]
-    return len(rest) >= 3 and rest.min() < 96 and rest.max() >= 160 and values.max() <= 255
+    return bool(len(rest) >= 3 and rest.min() < 96 and rest.max() >= 160 and values.max() <= 255)
 
 
 def _loaded(path: Path) -> np.ndarray:
@@ -180,7 +180,7 @@ def _cut_out(seen: np.ndarray, path: Path) -> Raw:
     if inside is None:
         raise ImageError("the mask's transparency has levels without a clear edge", given=path)
     colours = np.unique(seen[inside][:, :3], axis=0)
-    if 1 < len(colours) <= _FLAT:
+    if 1 < len(colours) <= min(_FLAT, int(inside.sum()) // 8):
         raise ImageError(
             f"the mask is partly transparent, and what can be seen has {len(colours)} colours: object may be one of them "
             "or all", given=path, hint="Save the object as white on black.",

@@ -50,7 +50,7 @@ def look_at(raw: Raw) -> Look:
     grey = raw.kind not in (BINARY, COLOURS)
     rest = found[(found > 0) & (found < 255)]
     may_blur = grey and found[0] >= 0 and found[-1] <= 255 and (not len(rest) or rest[-1] > _INDEX)
-    blurred = may_blur and between(raw.values)
+    blurred = bool(may_blur and between(raw.values))
     light = solid(raw.values) if blurred and len(rest) else (0, 0)
     values = frozenset(int(one) for one in found)
     return Look(raw.kind, values, raw.colours, raw.lossy, raw.cut_out, raw.opaque, blurred, light)
