@@ -28,13 +28,13 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
 
     Args:
         session: its model, score and seed.
-        case: map, image, target and mask.
+        case: map, image, target, mask and void.
         metric: with its options.
         method: for metrics that run it again.
         peers: the images that a mean or random imputation comes from.
     """
     found = hashlib.blake2b(digest_size=16)
-    for array in (case.relevance, case.subject.x, case.mask):
+    for array in (case.relevance, case.subject.x, case.mask, case.void):
         if array is not None:
             found.update(np.ascontiguousarray(array.cpu().numpy()).tobytes())
     model, score, subject = session.model, session.scorer, case.subject
@@ -42,6 +42,8 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
         metric.entry.name, metric.resolved(), method and [method.entry.name, method.resolved()], subject.target,
         subject.key, session.seed, model.weights_hash, score.output, score.precision,
     ]  # fmt: skip
+    if metric.entry.properties["edition"]:
+        facts.append(f"edition {metric.entry.properties['edition']}")
     if model.head.kind != "logits":
         facts.append(model.head.kind)
     if any(one.uses_peers or uses_peers(one.resolved().get("imputation")) for one in (metric, method) if one):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from ..metrics.removal import Perturbation, Steps, follow
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from .cache import Kept, digest
-from .masks import Box, drawn
+from .masks.located import Masks
 from .value import MetricValue
 
 BATCH = 64
@@ -51,14 +50,14 @@ class Measuring:
     Args:
         session: the session whose explanations are measured.
         metrics: with their options.
-        masks: image stem → file of its mask, white where the object is, or its boxes.
+        masks: where the objects are, fitted to the session's images; None where no metric needs them.
         smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
         kept: metric values of an earlier measurement.
     """
 
     session: Session
     metrics: list[Chosen]
-    masks: Mapping[str, Path | list[Box]] = field(default_factory=dict)
+    masks: Masks | None = None
     smooth: float = 0.0
     kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
@@ -150,8 +149,8 @@ class Measuring:
             self._cases = item, {}
         known = self._cases[1]
         if needs not in known:  # one for all metrics of a map, since it keeps the order of the pixels
-            mask = self._mask(item.image, picture) if needs else None
-            known[needs] = Case(subject, torch.from_numpy(self._smoothed(item)), mask)
+            areas = self._areas(item.image) if needs else (None, None)
+            known[needs] = Case(subject, torch.from_numpy(self._smoothed(item)), *areas)
         return known[needs]
 
     def _smoothed(self, item: Explanation) -> np.ndarray:
@@ -175,23 +174,11 @@ class Measuring:
         of_model = (looked_into(session.model), session.model.head)
         return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
 
-    def _mask(self, image: str, picture: Picture) -> Tensor:
-        """The image's mask, brought through the same resizing and crop."""
-        stem = Path(image).with_suffix("").as_posix()
-        file = self.masks.get(stem, self.masks.get(stem.replace("\\\\", "\\")))
-        if file is None:
+    def _areas(self, image: str) -> tuple[Tensor, Tensor | None]:
+        """Object and void of the image, brought through the same resizing and crop."""
+        if self.masks is None:
             raise AttributionError("the image has no mask", given=image)
-        mask = drawn(file, picture.size)
-        name = f"mask {file.name}" if isinstance(file, Path) else "box"
-        ready = picture.pixels.dtype.kind == "f"  # the network's input itself, which nothing is cut off from
-        shown = mask if ready else self.session.model.preprocess.display(mask)
-        seen = torch.from_numpy(shown.max(-1) > 127)
-        if not bool(seen.any()):
-            white = ": its highest value is 1, and white is 255" if mask.max() == 1 else ""
-            raise AttributionError(f"the {name} has nothing white in the part that the model sees{white}")
-        if bool(seen.all()):
-            raise AttributionError(f"the {name} covers all that the model sees, so there is nothing to locate")
-        return seen
+        return self.masks.of(image, self._paths[image], self.session.model.preprocess)
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
         session = self.session

@@ -25,8 +25,18 @@ class MeasureOptions(RunOptions):
         panel=METRIC, shown="each metric's own",
     )  # fmt: skip
     masks: str | Path | None = option(
-        None, "Folder of masks with the images' names and sizes; white marks the object. Or boxes: CSV image,x0,y0,x1,y1.",
+        None, "Folder of masks with the images' names: black and white, class numbers or cut-outs. Or boxes: CSV "
+        "image,x0,y0,x1,y1. Or COCO annotations: JSON.",
         panel=METRIC, kind=Path, shown=False,
+    )  # fmt: skip
+    mask_class: str | int | None = option(
+        None, "Classes that are the object in masks of several: numbers, or names in COCO's JSON, separated by commas; "
+        "or any.",
+        panel=METRIC, kind=str, shown=False, metavar="CLASS",
+    )  # fmt: skip
+    mask_void: str | int | None = option(
+        None, "Values in masks that are neither object nor ground, so localisation leaves them out; or none.",
+        panel=METRIC, kind=str, shown="255 beside class numbers", metavar="VALUE",
     )  # fmt: skip
     labels: str | Path | None = option(
         None, "Table (CSV) of images and true classes, indices or names; adds the model's accuracy and calibration.",

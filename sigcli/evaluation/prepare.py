@@ -26,7 +26,8 @@ from .cache import FILE, Kept
 from .certainty import split_checks
 from .label_table import Wanted
 from .labelled import MODEL_FILE
-from .masks import find_masks
+from .masks.located import Masks, open_masks
+from .masks.wanted import read_wanted
 from .measure import Measuring
 from .options import MeasureOptions
 from .rehearse import fitting, rehearse
@@ -76,7 +77,8 @@ class Prepared:
         typed = filter(None, (one.note for one in self.measuring.metrics))
         fitted = fitting(self.measuring.metrics, self.session.model)
         truth = [] if self.truth is None else [self.truth.note]
-        return [*typed, *self.left_out, *self.session.notes, *truth, *fitted, *self.kept.notes]
+        masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
+        return [*typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *self.kept.notes]
 
     @property
     def items(self) -> int:
@@ -97,18 +99,19 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     options, left_out = searched(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
-    masks = {} if options.masks is None else find_masks(Path(options.masks))
+    masks = _masks(options)
     _refuse(options, metrics, arrays=arrays is not None and run is None)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only, truth = _session(options.but(settings=for_methods), metrics, arrays, run, also)
+    session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
     smooth = float(options.smooth or 0)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
-        "masks": options.masks and str(options.masks), "labels": options.labels and str(options.labels),
+        "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
+        "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
@@ -149,6 +152,7 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
 def _session(
     options: MeasureOptions,
     metrics: list[Chosen],
+    masks: Masks | None,
     arrays: Path | None,
     run: Path | None,
     also: Mapping[str, Any] | None,
@@ -160,7 +164,7 @@ def _session(
         truth: list[TrueClasses | None] = []
 
         def verify(model: Model, samples: Pictures) -> None:
-            truth.append(_verified(model, metrics, options, samples.sources))
+            truth.append(_verified(model, metrics, options, samples.sources, masks))
 
         session = prepare(wanted, verify=verify, facts=also)
         return session, None, truth[0]
@@ -171,7 +175,7 @@ def _session(
     if run is not None:
         check_model(run, session.model)
     check_arrays(session, arrays, only)
-    return session, only, _verified(session.model, metrics, options, session.paths)
+    return session, only, _verified(session.model, metrics, options, session.paths, masks)
 
 
 def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run: Path | None) -> Path:
@@ -197,14 +201,28 @@ def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> 
         raise UsageError("an array was made for one target", given=f"--target {options.target}", hint="Name a class.")
 
 
+def _masks(options: MeasureOptions) -> Masks | None:
+    """The masks that were named, before it is known which image has which."""
+    if options.masks is None:
+        if options.mask_class is not None or options.mask_void is not None:
+            raise UsageError("--mask-class and --mask-void say what masks mean", hint="Name the masks with --masks.")
+        return None
+    return Masks(open_masks(Path(options.masks)), read_wanted(options.mask_class, options.mask_void))
+
+
 def _verified(
-    model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source]
+    model: Model, metrics: list[Chosen], options: MeasureOptions, images: Sequence[Source], masks: Masks | None
 ) -> TrueClasses | None:
-    """The true classes; raises UsageError for metrics or labels that do not suit the model, before any folder is touched."""
+    """The true classes; raises UsageError for metrics, labels or masks that do not suit model and images.
+
+    Before any folder is touched.
+    """
     rehearse(metrics, model)
     _, checks = split_checks(model, metrics)
     if checks and len(images) < 2:
         raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
+    if masks is not None:
+        masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
 
 

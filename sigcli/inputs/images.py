@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 from PIL import Image, UnidentifiedImageError
 
@@ -37,6 +37,8 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 MAX_PIXELS = 100_000_000
 _WITH_HEIF = "Install pillow-heif (or '.[heif]'), and sig reads it."
+
+T = TypeVar("T")
 
 
 @overload
@@ -92,6 +94,21 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     if isinstance(path, Given):
         return path.picture
     path = Path(path)
+    pixels = decode(path, lambda image: rgb(image, image.format, path), max_pixels=max_pixels)
+    return Picture(path, pixels, content_key(pixels))
+
+
+def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MAX_PIXELS) -> T:
+    """What is taken from an image file of whatever kind once it is decoded.
+
+    Args:
+        path: the file.
+        take: given the image of Pillow, whose pixels are loaded.
+        max_pixels: larger images are refused before they are decoded.
+
+    Raises:
+        ImageError: the file is absent, unreadable, empty, not an image, truncated or too large.
+    """
     _check_file(path)
     heic = _is_heic(path)
     try:
@@ -100,7 +117,7 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         with Image.open(path) as image:
             _check_size(path, image.size, max_pixels)
             image.load()
-            pixels = rgb(image, image.format, path)
+            return take(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -117,7 +134,6 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         raise ImageError(
             f"the image is damaged: {reason}", given=path, hint="Fetch or save the file again, or leave it out."
         ) from error
-    return Picture(path, pixels, content_key(pixels))
 
 
 def nearest_name(path: str | Path) -> str | None:

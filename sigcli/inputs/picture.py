@@ -12,7 +12,7 @@ from PIL import Image
 from ..errors import ImageError
 
 _ORIENTATION = 0x0112
-_TURNS = {
+TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -21,6 +21,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What brings a picture upright, by its EXIF orientation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +67,22 @@ def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> 
         container: its format, as Pillow names it.
         path: path of its file, for the message.
     """
-    return np.array(_converted(_upright(image), container, path))
+    return np.array(_converted(upright(image), container, path))
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a damaged EXIF block is no reason to refuse intact pixels."""
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; a damaged EXIF block is no reason to refuse intact pixels."""
     try:
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001  the EXIF parser raises all sorts of exceptions on broken bytes
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+        return 1
+    return found if isinstance(found, int) and found in TURNS else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation."""
+    turn = orientation(image)
+    return image if turn == 1 else image.transpose(TURNS[turn])
 
 
 def _converted(image: Image.Image, container: str | None, path: Path | None) -> Image.Image:

@@ -13,6 +13,7 @@ Properties:
     along: axis of its curve, empty where it has none.
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
+    edition: counts how often the definition changed, so that no value of an older one is taken for a new one.
     interval: "wilson" where each image is right or wrong, so its mean is a fraction of right answers among images.
 """
 
@@ -46,6 +47,7 @@ _OWN_RANGES = {  # where the unit does not tell
     "lerf": (-1.0, 1.0),
     "irof": (-math.inf, 1.0),
 }
+_EDITIONS = {"pointing-game": 1, "relevance-rank": 1, "top-intersection": 1}  # ties: once by position, now their mean
 _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, the value what it leaves of 1
 
 
@@ -59,7 +61,7 @@ def _entry(  # noqa: PLR0917
     properties = {
         "scope": scope, "takes": takes, "column": column, "interval": interval, "pixels": pixels, "unit": unit,
         "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
-        "range": range_, "heights": _HEIGHTS.get(name, range_),
+        "range": range_, "heights": _HEIGHTS.get(name, range_), "edition": _EDITIONS.get(name, 0),
     }  # fmt: skip
     return Entry(name, f"metrics.{target}", summary + direction, properties, aliases)
 
@@ -139,8 +141,8 @@ METRICS = Catalog(
                "largest difference between the prediction at certainty 0 and the class frequencies [ICG 2022 A.3.1]",
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
-               "whether the most relevant pixel lies on the object [Zhang 2018]", "map", "hit", True, "mask",
-               interval="wilson"),
+               "whether the most relevant pixel lies on the object; of tied ones the fraction [Zhang 2018]",
+               "map", "hit", True, "mask"),
         _entry("relevance-mass", "localisation:relevance_mass",
                "fraction of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
         _entry("inside-outside", "localisation:inside_outside",

@@ -33,15 +33,17 @@ class Case:
         subject: the image, its target and the range of its pixels.
         values: (C, H, W) attribution, or (H, W).
         mask: (H, W) where the object is, or None.
+        void: (H, W) what is neither object nor ground, so localisation leaves it out; or None.
 
     Raises:
         AttributionError: values of a size other than the image's, or that are not all finite; a mask of another size, or
-            one that holds nothing or everything.
+            one that holds nothing or everything but the void.
     """
 
     subject: Subject
     values: Float[Tensor, "..."]
     mask: Bool[Tensor, "h w"] | None = None
+    void: Bool[Tensor, "..."] | None = None
     relevance: Float[Tensor, "h w"] = field(init=False)
     """(H, W) attribution of each pixel, summed over its channels, in float64."""
 
@@ -55,12 +57,14 @@ class Case:
             )
         if not bool(torch.isfinite(self.values).all()):
             raise AttributionError("the attribution holds NaN or infinity")
-        if self.mask is not None:
-            if tuple(self.mask.shape) != size:
+        for area in (self.mask, self.void):
+            if area is not None and tuple(area.shape) != size:
                 raise AttributionError(
-                    "the mask does not have the size of the image", given=tuple(self.mask.shape), allowed=f"{size}"
+                    "the mask does not have the size of the image", given=tuple(area.shape), allowed=f"{size}"
                 )
-            if not bool(self.mask.any()) or bool(self.mask.all()):
+        if self.mask is not None:
+            rest = ~self.mask if self.void is None else ~(self.mask | self.void)
+            if not bool(self.mask.any()) or not bool(rest.any()):
                 raise AttributionError("the mask is empty or covers everything, so there is nothing to locate")
         values = self.values.double().to(self.subject.x.device)
         object.__setattr__(self, "relevance", values if values.ndim == 2 else values.sum(0))
@@ -102,6 +106,18 @@ class Case:
                 "localisation needs a mask of the object", hint="Give a folder of masks with --masks."
             )
         return self.mask.to(self.relevance.device)
+
+    def judged(self) -> tuple[Float[Tensor, " pixels"], Bool[Tensor, " pixels"]]:
+        """What localisation judges: the relevance of every pixel but the void, and whether it lies on the object.
+
+        Raises:
+            AttributionError: there is no mask.
+        """
+        mask = self.located()
+        if self.void is None:
+            return self.relevance.flatten(), mask.flatten()
+        known = ~self.void.to(mask.device)
+        return self.relevance[known], mask[known]
 
 
 def _places(values: Float[Tensor, "h w"]) -> Int64[Tensor, "h w"]:

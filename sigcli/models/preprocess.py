@@ -100,6 +100,17 @@ class Preprocess:
             return _pair(self.crop)
         return self.resize if isinstance(self.resize, tuple) else None
 
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of a picture of size (H, W) after the resizing, before the crop."""
+        if self.resize is None:
+            return size
+        told = self._resized(*size)
+        if len(told) == 2:
+            return told[0], told[1]
+        short, long = min(size), max(size)
+        other = int(told[0] * long / short)
+        return (told[0], other) if size[0] <= size[1] else (other, told[0])
+
     @property
     def text(self) -> str:
         """The size of the input as `--image-size` takes it: 224 or 60x80."""
