@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sigcli import draws
 
@@ -57,3 +59,10 @@ def test_normal_numbers_are_normal():
 def test_integers_cover_their_range_evenly():
     found = draws.integers(3, torch.arange(7000), 7)
     assert torch.bincount(found, minlength=7).min() > 850
+
+
+@given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 2**62), min_size=1, max_size=3), st.integers(1, 70))
+def test_a_device_makes_the_same_numbers(key, chosen, size):
+    """Integer operations of torch in place of numpy's generator: what noise on CUDA is made of."""
+    draw = torch.tensor(chosen)
+    assert torch.equal(draws.uniform16_there(key, draw, size), draws.uniform16(key, draw, size))

@@ -28,12 +28,14 @@ class Score(Protocol):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a model runs in that precision."""
-    if precision in ("fp32", "tf32"):
-        # torch lets cuDNN convolve in TF32 unless told otherwise, which has 10 bits of mantissa and is no fp32.
-        return _tf32(precision == "tf32") if device.type == "cuda" else nullcontext()
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.autocast(device.type, dtype=dtype)
+    """The context in which a model runs in that precision; on CUDA with algorithms that give the same bits each time."""
+    if device.type == "cuda":
+        return _cuda(precision)
+    return nullcontext() if precision in ("fp32", "tf32") else _reduced(precision, device)
+
+
+def _reduced(precision: str, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
 
 
 def differentiated(
@@ -55,15 +57,30 @@ def differentiated(
     return scores.detach(), gradient if scale == 1.0 else gradient / scale
 
 
-class _tf32(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts
-    """Allow or forbid TF32 matrix products and convolutions inside the block only."""
+class _cuda(AbstractContextManager[None]):  # noqa: N801 - used like torch's own lower-case contexts
+    """One precision on CUDA, inside the block only.
 
-    def __init__(self, allow: bool) -> None:
-        self.allow = allow
+    torch lets cuDNN convolve in TF32 unless told otherwise, which has 10 bits of mantissa and is no fp32; and it lets cuDNN
+    choose algorithms that add in any order.
+    """
+
+    def __init__(self, precision: str) -> None:
+        self.tf32 = precision == "tf32"
+        plain = precision in ("fp32", "tf32")
+        self.inner = nullcontext() if plain else _reduced(precision, torch.device("cuda"))
 
     def __enter__(self) -> None:
-        self.before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.allow
+        products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        self.before = bool(products), convolutions, torch.backends.cudnn.deterministic
+        self._set(self.tf32, self.tf32, True)
+        self.inner.__enter__()
 
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
+    def __exit__(self, *error: object) -> None:
+        self.inner.__exit__(*error)  # type: ignore[arg-type]
+        self._set(*self.before)
+
+    @staticmethod
+    def _set(products: bool, convolutions: bool, deterministic: bool) -> None:
+        torch.backends.cuda.matmul.allow_tf32 = products
+        torch.backends.cudnn.allow_tf32 = convolutions
+        torch.backends.cudnn.deterministic = deterministic

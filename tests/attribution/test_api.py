@@ -207,7 +207,7 @@ def test_a_function_is_a_method(net, tmp_path):
     def mine(model, inputs, targets):
         inputs.requires_grad_()
         scores = model(inputs).gather(1, targets[:, None]).sum()
-        return torch.autograd.grad(scores, inputs)[0].numpy()
+        return torch.autograd.grad(scores, inputs)[0].cpu().numpy()
 
     x = torch.rand(2, 3, 16, 16)
     metrics = "deletion,sparseness,max-sensitivity,parameter-randomisation"

@@ -110,6 +110,7 @@ def test_a_method_timed_alone_does_not_pay_for_another(here, monkeypatch):
 
     monkeypatch.setattr(ClassScore, "gradients", slow)
     options = {"method": "ig,gradient", "metric": "sparseness", "settings": {"ig.steps": 24}, "batch_size": 32}
+    options["device"] = "cpu"  # where a batch of one image has a twin
     alone = benchmark("in", counts=[3], out="alone", pictures=False, **options)
     assert set(sizes[2:]) == {24, 2}  # after the warm-up: each explanation in a batch of its own size
     times = {row["method"]: row for row in alone.rows}

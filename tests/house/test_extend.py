@@ -34,7 +34,7 @@ def chessboard(subject, argument):
     """Black and white in turn."""
     height, width = subject.x.shape[-2:]
     white = (torch.arange(height)[:, None] + torch.arange(width)) % 2
-    return torch.where(white.bool(), subject.high, subject.low).expand_as(subject.x)
+    return torch.where(white.bool().to(subject.x.device), subject.high, subject.low).expand_as(subject.x)
 
 
 def largest(case, *, scale: float = 1.0):

@@ -158,7 +158,7 @@ def test_images_given_by_keyword_are_counted():
 
 
 def test_scripted_networks_are_copied_for_functions():
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         net = torch.jit.script(smooth_net(torch.float32))
     x = torch.rand(2, 6, 6)
     found = explained(plain_gradient, net, x)

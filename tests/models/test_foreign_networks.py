@@ -55,7 +55,7 @@ class Pooled(nn.Module):
 
 
 LOADED = {"size": 16, "mean": (0.0,), "std": (1.0,)}
-FED = {"image_size": 16, "mean": (0.0,), "std": (1.0,)}
+FED = {"device": "cpu", "image_size": 16, "mean": (0.0,), "std": (1.0,)}
 
 
 @pytest.fixture

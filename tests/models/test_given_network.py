@@ -34,21 +34,21 @@ class Holds(nn.Module):
 
 @functools.cache  # torch's compiler of scripts stumbles now and then over the same layers again
 def scripted(activation=nn.Tanh):
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         return torch.jit.script(small(activation))
 
 
 def traced(activation=nn.Tanh):
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         return torch.jit.trace(small(activation), X)
 
 
 def loaded(activation=nn.Tanh):
     buffer, program = io.BytesIO(), scripted(activation)
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         torch.jit.save(program, buffer)
     buffer.seek(0)
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         return torch.jit.load(buffer)
 
 
@@ -91,7 +91,7 @@ def test_constants_of_traced_networks_tell_them_apart():
         def forward(self, images):
             return self.inner(images + self.by)
 
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         one, same, other = (torch.jit.trace(Shifted(by), X) for by in (1.0, 1.0, 2.0))
     hashes = [given_network(network, None).weights_hash for network in (one, same, other)]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -146,7 +146,7 @@ def test_scripted_and_compiled_networks_are_explained(make):
 
 def old_weight_norm():
     network = small()
-    with pytest.warns(FutureWarning):
+    with pytest.warns((FutureWarning, DeprecationWarning)):
         network[3] = torch.nn.utils.weight_norm(network[3])
     network(X)
     return network

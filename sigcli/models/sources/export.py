@@ -101,6 +101,8 @@ def _no_tracebacks(reasons: list[BaseException]) -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="This version of file is deprecated")
+            # Some versions of torch read constants from the file's own bytes; nothing writes to them.
+            warnings.filterwarnings("ignore", message="The given buffer is not writable")
             yield
     finally:
         for log in logs:
