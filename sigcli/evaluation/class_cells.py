@@ -20,6 +20,7 @@ Cell = frozenset[int] | None
 _EMPTY = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat", "-", "?"))
 _WHOLE = re.compile(r"([+-]?[0-9]{1,18})(?:[.,]0*)?")
 """An integer, also as pandas writes it in a column with gaps: 2.0."""
+_WNID = re.compile(r"n[0-9]{8}")
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,5 @@ class Classes:
             hint = "Give a file of names with --class-names."
             return UsageError("the model has no class names", allowed=f"an index {every}", hint=hint)
         error = unknown("label", text, self.names)
-        return UsageError(error.what, allowed=error.allowed, hint=error.hint)
+        ids = "To read WordNet ids, give them as the names: --class-names FILE with the id of each class on a line."
+        return UsageError(error.what, allowed=error.allowed, hint=ids if _WNID.fullmatch(text) else error.hint)

@@ -81,7 +81,11 @@ def _image_column(table: Table, images: ImageNames, wanted: Wanted) -> tuple[int
         titled = [place for place in fitting if table.plain(place) in IMAGES]
         others = [place for place in fitting if table.plain(place) not in NAMES | INDICES | CLASSES]
         whole = [place for place in others if any(fit is not None and fit.whole for fit in fitting[place])]
-        pool = titled or whole or [p for p in others if not (table.plain(p) in COUNTS and counts(table.cells(p)))]
+        pool = titled or whole
+        if not pool and not any(
+            table.plain(place) in IMAGES for place in every
+        ):  # without suffixes, and without a title
+            pool = [p for p in others if not (table.plain(p) in COUNTS and counts(table.cells(p)))]
     if not pool:
         raise _no_images(table, images, wanted)
     best = max(pool, key=lambda place: sum(fit is not None for fit in fitting[place]))

@@ -169,10 +169,12 @@ def from_table(text: str, classes: int) -> Names | None:
                 return found
     if lines and all(map(_LINE_ITEM.match, lines)):
         return _indexed(lines, ways, classes)
+    if len(lines) > 2 and all(map(_LINE_ITEM.match, lines[1:])):  # below titles that sig does not know
+        return _indexed(lines[1:], {way: rows[1:] for way, rows in ways.items()}, classes)
     for way in ("commas", "semicolons", "tabs", "bars"):
-        rows = ways.get(way, [])
-        if rows and all(len(row) > 1 for row in rows) and numbers([row[-1] for row in rows]) is not None:
-            return paired([", ".join(row[:-1]) for row in rows], [row[-1] for row in rows], classes, _PLACES)
+        for rows in (ways.get(way, []), ways.get(way, [])[1:]):
+            if rows and all(len(row) > 1 for row in rows) and numbers([row[-1] for row in rows]) is not None:
+                return paired([", ".join(row[:-1]) for row in rows], [row[-1] for row in rows], classes, _PLACES)
     return _spaced(lines, classes)
 
 
@@ -223,7 +225,7 @@ def _titled(titles: Sequence[str], rows: Rows, classes: int) -> Names | None:
         return None
     name = min(named, key=lambda place: (whole[place] is not None, plain[place] not in ("name", "classname")))
     indexed = [place for place, title in enumerate(plain) if title in _INDEX and whole[place] is not None]
-    indexed = indexed or [place for place in named if place != name and counted(whole[place])]
+    indexed = indexed or [place for place in named if place != name and whole[place] is not None]
     how = f"names from the column '{titles[name]}'"
     ids = next((column for place, column in enumerate(columns) if place != name and wnids(column)), None)
     if not indexed:

@@ -156,6 +156,7 @@ def test_tables_as_people_have_them(text):
         ("image,class\na.png,nan\n", "none of the images has a label"),
         ("image,class_index\na.png,1.5\n", "integer"),
         ("image,class\nz.png,cat\n", "none of the images"),
+        ("image,room,class\nz.png,a,cat\n", "none of the images"),
         ("image\na.png\n", "needs a column"),
         ("", "needs a column"),
         (b"PK\x03\x04 a workbook", "Save it as CSV"),

@@ -104,6 +104,7 @@ def test_a_name_too_few_or_too_many_is_refused(data, names):
         ("a\n\nb\nc\n\n", ("a", "b", "c")), ("class 0\nclass 1\nclass 2\n", ("class 0", "class 1", "class 2")),
         ("0,tench, Tinca\n1,b\n2,c\n", ("tench, Tinca", "b", "c")), ("cat: 2\ndog: 0\nb: 1\n", ("dog", "b", "cat")),
         ("'a',\n'b',\n'c',\n", ("a", "b", "c")), ("nc: 3\nnames: ['a', 'b', 'c']\n", ("a", "b", "c")),
+        ("klass,art\n2,c\n0,a\n1,b\n", ("a", "b", "c")), ("art;nr.\nb;1\na;0\nc;2\n", ("a", "b", "c")),
         ("Black, white\nRed, green\nBlue\n", ("Black, white", "Red, green", "Blue")), ("0. a\n1. b\n2. c", ("a", "b", "c")),
     ],
 )  # fmt: skip
@@ -121,6 +122,7 @@ def test_files_as_people_have_them(text, names):
         ("a\n\nc\n", "class 1 has no label"), ('["a", "", "c"]', "class 1 has no label"),
         ('{"0": "a", "0": "b", "1": "c"}', "class 0 has two labels"), ("{0: 'a', 0: 'b', 1: 'c'}", "class 0 has two"),
         ("0,a\n1,b\n3,c\n", "no class 3"), ("{0: 'a', 1: 'b', 5: 'c'}", "no class 5"), ("0: a\n2: b\n2: c\n", "two labels"),
+        ("label,class\na,0\nb,2\nc,3\n", "no class 3"), ("klass,art\n0,a\n1,b\n", "2 labels"),
         ("0,a,x\n1,b,x\n2,c,x\n", "several columns"),
         ("n01440766 a\nn01440765 b\nn01440764 c\n", "order of their WordNet ids"),
         ("n01440764 2 a\nn01440765 1 b\nn01440766 3 c\n", "order of their WordNet ids"), ("[1, [2]]", "another form"),
