@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def read_true_classes(
     if not path.is_file():
         raise UsageError("no such labels file", given=path)
     text = read_text(path, "the labels file", bytes_kept=True)
+    if re.fullmatch(r"\{.*\}|\[.*\]|<.*>", text.strip(), re.DOTALL):
+        raise UsageError("the labels file is JSON or XML, not a table", given=path, hint="Save it as CSV: image,label.")
     known = ImageNames(images)
     try:
         reading = read_columns(cuttings(text), known, Classes(names, classes), wanted or Wanted())

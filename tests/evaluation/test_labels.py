@@ -159,6 +159,7 @@ def test_tables_as_people_have_them(text):
         ("image,room,class\nz.png,a,cat\n", "none of the images"),
         ("image\na.png\n", "needs a column"),
         ("", "needs a column"),
+        ('{"a.png": 0, "b.png": 1}', "not a table"),
         (b"PK\x03\x04 a workbook", "Save it as CSV"),
         (b"\x00\x01\x02", "no text"),
     ],
