@@ -126,7 +126,7 @@ def _class_columns(table: Table, image: int, classes: Classes, wanted: Wanted) -
             classes.column(table.titles[place], table.cells(place), told or _kind(table.plain(place)) or EITHER)
         ], []
     rest = [place for place in range(len(table.titles)) if place != image and any(table.cells(place))]
-    titled = [(place, kind) for place in rest if (kind := _kind(table.plain(place)))]
+    titled: list[tuple[int, Kind]] = [(place, kind) for place in rest if (kind := _kind(table.plain(place)))]
     if not titled:
         return _untitled(table, image, rest, classes)
     columns = [classes.column(table.titles[place], table.cells(place), kind) for place, kind in titled]
