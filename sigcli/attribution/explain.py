@@ -72,6 +72,7 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
     """Carry out a session; yields explanations in order, each once its files and its row stand."""
     listener.planned(session.planned)
     work = Work(session)
+    found: Generator[Explanation, None, None]
     if session.run is None:
         found = (item for item, _ in work.explanations(listener.evaluated))
     else:
@@ -82,7 +83,7 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
             yield item
 
 
-def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -> Iterator[Explanation]:
+def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -> Generator[Explanation, None, None]:
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
         writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
         group: list[Explanation] = []

@@ -25,7 +25,7 @@ from .select import Chosen
 _SIDE = 128
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818 - it is no error
     """The method has come to its first pass: its options are such that it can begin."""
 
 

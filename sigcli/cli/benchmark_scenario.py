@@ -59,24 +59,39 @@ def scenario() -> None:
     """
 
 
+_NETWORKS = "networks whose training had finished are kept; repeat the command"
+
+
 def _command(entry: Entry) -> Any:
     """A scenario as a command with its own options."""
     kind = entry.options_class
     if kind is None:
         raise TypeError(f"the line of the scenario {entry.name} in the catalogue names no options")
-    kept = RESUME if "resume" in options_of(kind) else "networks that were trained are kept; repeat the command"
     single = typer.Typer(add_completion=False)
     single.command(entry.name, cls=_refusing(entry.name, kind), help=entry.description(), short_help=entry.summary)(
-        command(kind, kept=kept, entry=entry.name)(_carried_out(entry.name))
+        command(kind, kept=_NETWORKS, entry=entry.name)(_carried_out(entry.name, resumes="resume" in options_of(kind)))
     )
     return typer.main.get_command(single)
 
 
-def _carried_out(name: str) -> Callable[[Any, Screen], int]:
+class _Stages(StageListener):
+    """Shows the stages; once explanations are made, what is kept of an interrupted run can be resumed."""
+
+    def __init__(self, screen: Screen, *, resumes: bool):
+        super().__init__()
+        self._screen, self._resumes = screen, resumes
+
+    def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
+        super().stage(stage, done, total, point)
+        if self._resumes and stage == "explaining":
+            self._screen.guard.kept = RESUME
+
+
+def _carried_out(name: str, *, resumes: bool) -> Callable[[Any, Screen], int]:
     def scenario(options: Any, screen: Screen) -> int:
         from ..scenarios.scenario import run_scenario
 
-        with StageListener() as listener:
+        with _Stages(screen, resumes=resumes) as listener:
             verdict = run_scenario(name, options, listener)
         for record in verdict.records:
             screen.results.add(record)

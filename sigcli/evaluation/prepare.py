@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..attribution.options import ExplainOptions
 from ..attribution.samples import Pictures
@@ -34,6 +34,7 @@ from .rehearse import fitting, rehearse
 from .reopen import check_model, loading, run_folder
 from .true_classes import TrueClasses, read_true_classes
 
+M = TypeVar("M", bound=MeasureOptions)
 METRICS_FILE = "metrics.csv"
 FILES = (
     METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
@@ -120,7 +121,7 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, left_out)
 
 
-def searched(options: MeasureOptions) -> tuple[MeasureOptions, tuple[str, ...]]:
+def searched(options: M) -> tuple[M, tuple[str, ...]]:
     """The options with the files of the images in place of folders, and what the user must know of the search.
 
     Raises:

@@ -13,11 +13,11 @@ from ..names import escaped
 
 OTHER, HIDDEN, RUN, MAPS, MASKS, APART, CIRCLE, DEEPER = (
     "without the suffix of an image", "hidden", "run folder of sig", "written by the run of sig in that folder",
-    "folder of masks of the pictures beside it", "folder of --masks or --partner", "link to a folder that is searched already",
-    "folder further down",
+    "folder of masks of the pictures beside it", "folder of --masks or --partner",
+    "link to a folder that is searched already", "folder further down",
 )  # fmt: skip
 HEIC_SUFFIXES, JP2_SUFFIXES = (".heic", ".heif", ".hif"), (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx")
-HEIC = "HEIC: pip install pillow-heif (or '.[heif]') reads it"
+HEIC = "HEIC, readable after pip install pillow-heif"
 JP2 = "JPEG 2000, which this Pillow cannot read: pip install --upgrade pillow"
 _SHOWN = 3
 
@@ -48,7 +48,7 @@ class LeftOut:
 
         >>> left = LeftOut()
         >>> left.file(Path("notes.txt")); left.file(Path("b.heic")); print(*left.notes)
-        Left out: 1 without the suffix of an image (notes.txt); 1 HEIC: pip install pillow-heif (or '.[heif]') reads it (b.heic).
+        Left out: 1 without the suffix of an image (notes.txt); 1 HEIC, readable after pip install pillow-heif (b.heic).
         """
         told = [f"{len(names)} {reason} ({_listed(list(names))})" for reason, names in self._found.items()]
         return (f"Left out: {'; '.join(told)}.",) if told else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import OutputError, UsageError
@@ -19,6 +19,8 @@ from .ledger import LEDGER, Ledger
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest, write_manifest
 
+Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""Where a run writes: folders of images, methods, and the endings of its files."""
 _NAMED = 3
 _BEFORE = (
     "results.csv", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv", "agreement.csv", "evaluation.json",
@@ -98,6 +100,28 @@ def refuse(folder: Path, strange: Iterable[str], *, overwrite: bool = False) -> 
         what = f"{folder} contains {', '.join(found[:_NAMED])}{more}, which sig did not write"
         also = "; --overwrite replaces only what sig wrote." if overwrite else "."
         raise OutputError(what, hint=f"Name another --out{also}")
+
+
+def refuse_items(
+    path: Path, earlier: Mapping[str, Any] | None, places: Places, *, overwrite: bool, resume: bool
+) -> frozenset[str]:
+    """Raise OutputError where the folders of images hold files of our names that no run has written.
+
+    Of a run that is resumed, sheets of others are no obstacle: they stay, and are returned.
+    Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
+    """
+    if not path.is_dir() or not any(path.iterdir()):
+        return frozenset()
+    folders, methods, endings = places
+    ledger = Ledger.read(path)
+    mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
+    if earlier is not None and (ledger is None or ledger.unreadable):
+        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))
+    blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
+    strange = [file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine]
+    sheets = frozenset(name for name in strange if resume and PurePosixPath(name).name.startswith("compare."))
+    refuse(path, (*blocked, *(name for name in strange if name not in sheets)), overwrite=overwrite)
+    return sheets
 
 
 def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite: bool) -> tuple[Any, list[str]]:

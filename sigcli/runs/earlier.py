@@ -58,9 +58,9 @@ def folders_there(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def rename(path: Path, earlier: str, name: str) -> None:
-    """Let the ledger of a run be that of the run with more methods."""
-    ledger = Ledger.read(path)
-    if ledger is not None and ledger.run == earlier:
+    """Let the ledger of a run be that of the run with more methods; a damaged one is not taken over."""
+    ledger = Ledger.read(path) if earlier != name else None
+    if ledger is not None and ledger.run == earlier and not ledger.unreadable:
         ledger.run = name
         with writing(path):
             ledger.settle(lambda _: 0)

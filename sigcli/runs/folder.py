@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
@@ -35,11 +35,12 @@ from ..files import (
     writing,
 )
 from .claims import (
+    Places,
     claim_folder,
     folder_for,
     free_folder,
     output_folder,
-    refuse,
+    refuse_items,
     refuse_strangers,
     remove_empty,
     remove_files,
@@ -47,7 +48,7 @@ from .claims import (
     take,
 )
 from .earlier import extends, folders_there, named_now, rename
-from .filenames import ENDINGS, folders_of, item_files, methods_of, run_names
+from .filenames import ENDINGS, item_files, methods_of, run_names
 from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
@@ -92,8 +93,6 @@ PICTURES = (".png",)
 """Endings of pictures, unless told otherwise."""
 Order = Callable[[Mapping[str, str]], Any]
 """Where a row belongs, by its image, method and target."""
-Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
-"""Where a run writes: folders of images, methods, and the endings of its files."""
 
 
 @dataclass(eq=False)
@@ -286,7 +285,7 @@ def open_run(
                 hint="Name another --out, or repeat it without --resume; 'sig evaluate' can measure it as it is.",
             )
         places = folders, methods, endings
-        foreign = _refuse_items(path, earlier, places, overwrite=overwrite, resume=resume and earlier is not None)
+        foreign = refuse_items(path, earlier, places, overwrite=overwrite, resume=resume and earlier is not None)
         name = digest_of(manifest["spec"])
         if resume and earlier is not None and extends(earlier, manifest):
             rename(path, digest_of(earlier["spec"]), name)
@@ -303,28 +302,6 @@ def open_run(
     if foreign:
         run.notes.append(f"{', '.join(sorted(foreign)[:_SHOWN])} in {path} is not of this run and stays as it is.")
     return run
-
-
-def _refuse_items(
-    path: Path, earlier: Mapping[str, Any] | None, places: Places, *, overwrite: bool, resume: bool
-) -> frozenset[str]:
-    """Raise OutputError where the folders of images hold files of our names that no run has written.
-
-    Of a run that is resumed, sheets of others are no obstacle: they stay, and are returned.
-    Where the list of what the earlier run wrote is damaged, all files of such names in its images' folders are its own.
-    """
-    if not path.is_dir() or not any(path.iterdir()):
-        return frozenset()
-    folders, methods, endings = places
-    ledger = Ledger.read(path)
-    mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
-    if earlier is not None and (ledger is None or ledger.unreadable):
-        mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))
-    blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
-    strange = [file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine]
-    sheets = frozenset(name for name in strange if resume and PurePosixPath(name).name.startswith("compare."))
-    refuse(path, (*blocked, *(name for name in strange if name not in sheets)), overwrite=overwrite)
-    return sheets
 
 
 def _opened(path: Path, name: str, *, again: bool, places: Places, images: Sequence[tuple[str, str]]) -> RunFolder:

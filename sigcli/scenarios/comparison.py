@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from ..attribution.rehearsal import rehearse_values
 from ..attribution.select import Chosen, choose_methods
 from ..errors import UsageError
 from ..metrics.statistics import CORRELATION, SHARE, Summary, summarise
@@ -57,6 +58,8 @@ class Comparison(Scenario[M]):
         super().check()
         self.settings = settings_for(self.options.method, self.defaults, self.options.settings)
         self.chosen = self.choose()
+        if not self.paths_only:
+            rehearse_values(self.chosen)
         self.scores: list[dict[str, Any]] = []
 
     def choose(self) -> list[Chosen]:
@@ -122,7 +125,9 @@ def settings_for(
     """A scenario's settings of the methods that were chosen, and over them those that were given."""
     text = method if isinstance(method, str) else ",".join(method)
     named = {one.partition("=")[0].strip() for one in text.split(",")}
-    return {**{key: value for key, value in defaults.items() if key.partition(".")[0] in named}, **(given or {})}
+    given = given or {}
+    own = {key: value for key, value in defaults.items() if key.partition(".")[0] in named}
+    return {**{key: value for key, value in own.items() if key.rpartition(".")[2] not in given}, **given}
 
 
 def means_of(

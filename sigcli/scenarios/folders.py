@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
+from ..runs.claims import remove_empty
 from ..runs.folder import claim_folder, folder_for, manifest_or_none, output_folder, owned, refuse_strangers
 from ..runs.provenance import versions
 
@@ -58,6 +59,7 @@ def unclaimed(folder: Path, networks: Sequence[str]) -> Iterator[None]:
         if manifest_or_none(folder) is None:
             for name in set(networks) - before:
                 (folder / name).unlink(missing_ok=True)
+            remove_empty(folder)
         raise
 
 

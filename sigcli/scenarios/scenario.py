@@ -14,6 +14,7 @@ from ..errors import UsageError
 from ..listener import SILENT, Listener
 from ..options import METHOD, Options, checked, flags, table
 from ..render.shown import through_file
+from ..runs.claims import abandon
 from ..runs.folder import save_table
 from . import SCENARIOS
 from .folders import claim, drop_pictures
@@ -98,7 +99,11 @@ class Scenario(ABC, Generic[O]):
         """
         self.check()
         self.folder = self.opened()
-        self.measure()
+        try:
+            self.measure()
+        except UsageError:
+            abandon(self.folder)
+            raise
         found = self.verdict()
         for name, rows in found.tables.items():
             save_table(self.folder / name, rows)

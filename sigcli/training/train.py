@@ -20,7 +20,7 @@ from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
 from ..render.shown import through_file
-from ..runs.claims import refuse_inside
+from ..runs.claims import abandon, refuse_inside
 from ..runs.folder import claim_folder, folder_for, save_table
 from ..runs.provenance import versions
 from . import loop
@@ -97,8 +97,12 @@ def train(options: TrainOptions, listener: Listener) -> Training:
     made = Trained(options.arch, data.classes, certainty, Preprocess(size, size, mean, std))
     module = _built(made, size, seed)
     path = _claimed(options, recipe, certainty, place)
-    seen = decode(data.train, padded(size), channels, partial(listener.stage, "reading"))
-    _readable(seen, data.classes)
+    try:
+        seen = decode(data.train, padded(size), channels, partial(listener.stage, "reading"))
+        _readable(seen, data.classes)
+    except UsageError:
+        abandon(path)
+        raise
     held = decode(data.held, size, channels, partial(listener.stage, "reading held-out images"))
     recipe = replace(recipe, steps=_steps(seen, options.epochs, batch_size), damage=certainty)
     net = loop.net_of(module, mean, std, certainty=certainty, device=place)

@@ -43,6 +43,7 @@ def test_resume_takes_what_is_done_and_forgets_what_failed_or_tore(tmp_path):
     run.add(row("b.jpg", status="failed"))
     with (run.path / "results.csv").open("a") as stream:
         stream.write("c.jpg,ig,1,,0.")  # a write that was cut short
+    run.close()
     again = open_run(tmp_path / "out", SPEC, resume=True)
     assert [r["image"] for r in again.rows.values()] == ["a.jpg"]
     assert again.finished("a.jpg", "ig", "1", "c0")
@@ -55,6 +56,7 @@ def test_resume_takes_what_is_done_and_forgets_what_failed_or_tore(tmp_path):
 def test_another_run_is_neither_resumed_nor_overwritten_by_accident(tmp_path):
     run = open_run(tmp_path / "out", SPEC, resume=False)
     run.add(row("a.jpg"), entry("a.jpg"))
+    run.close()
     other = {**SPEC, "spec": {"model": "b", "seed": 0}}
     for resume in (True, False):
         with pytest.raises(OutputError, match=r"model.* differ"):
@@ -66,8 +68,13 @@ def test_another_run_is_neither_resumed_nor_overwritten_by_accident(tmp_path):
 def test_the_default_folder_is_the_next_free_one(tmp_path):
     stem = str(tmp_path / "sig-out")
     assert free_folder(stem, SPEC, resume=False) == Path(stem)
-    open_run(Path(stem), SPEC, resume=False)
+    run = open_run(Path(stem), SPEC, resume=False)
     assert free_folder(stem, SPEC, resume=False) == Path(stem)
+    other = {**SPEC, "images": ["b.jpg"]}
+    assert free_folder(stem, other, resume=False) == Path(f"{stem}-2")  # somebody is writing there
+    run.close()
+    assert free_folder(stem, other, resume=False) == Path(stem)  # nothing was done there
+    run.add(row("a.jpg"), entry("a.jpg"))
     assert free_folder(stem, {**SPEC, "images": ["b.jpg"]}, resume=False) == Path(f"{stem}-2")
     assert free_folder(stem, SPEC, resume=True) == Path(stem)
     with pytest.raises(OutputError, match="no run of this command"):
