@@ -41,7 +41,7 @@ class NetworkOptions(Options):
         panel=MODEL, flags=("--model", "-m"), kind=str, kept=True,
     )  # fmt: skip
     weights: str | None = option(
-        None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors); FILE:PART of several in one.",
+        None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors); FILE:PART of several.",
         panel=MODEL, flags=("--weights", "-w"), kept=True,
     )  # fmt: skip
     image_size: str | int | tuple[int, int] | None = option(
