@@ -69,7 +69,7 @@ class Mistakes:
             if size not in known:
                 known.add(size)
                 yield read, x
-            if session.model.preprocess.size is not None:
+            if session.model.preprocess.resize is not None and session.model.preprocess.size is not None:
                 return
 
     def _refused(self, chosen: Chosen, subject: Subject, picture: Picture, x: Tensor) -> bool:

@@ -56,7 +56,7 @@ def baseline(spec: str | Tensor, subject: Subject) -> Picture:
     return resized_to(entry.load()(subject, argument).to(subject.x), subject.x.shape)
 
 
-def resized_to(image: Picture, shape: Sequence[int]) -> Picture:
+def resized_to(image: Float[Tensor, "c height width"], shape: Sequence[int]) -> Picture:
     """An image brought to another height and width (images without a crop differ in size); the same where they agree."""
     if tuple(image.shape) == tuple(shape):
         return image
