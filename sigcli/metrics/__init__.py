@@ -142,7 +142,7 @@ METRICS = Catalog(
                "model", "probability", False, takes=("network", "images", "class_shares", "head", "size")),
         _entry("pointing-game", "localisation:pointing_game",
                "whether the most relevant pixel lies on the object; of tied ones the fraction [Zhang 2018]",
-               "map", "hit", True, "mask"),
+               "map", "hit", True, "mask", interval="wilson"),
         _entry("relevance-mass", "localisation:relevance_mass",
                "fraction of the positive attribution on the object [Arras 2022]", "map", "share", True, "mask"),
         _entry("inside-outside", "localisation:inside_outside",
