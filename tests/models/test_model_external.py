@@ -44,7 +44,7 @@ def test_timm_weights_from_a_file_and_failed_downloads(tmp_path, monkeypatch):
 
 def test_timm_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ModelError, match=r"timm cannot be imported(.|\n)*pip install 'sigcli\[timm\]'"):
+    with pytest.raises(ModelError, match=r"timm cannot be imported(.|\n)*pip install '\.\[timm\]'"):
         load_model("timm/resnet18")
 
 
