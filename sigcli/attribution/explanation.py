@@ -124,7 +124,7 @@ class Explanation:
         """Short lines for a picture: target and score; gap and standard error; cost."""
         checks = [
             _percentage(name, value)
-            for name, value in (("gap", self.relative_gap), ("standard error", self.shown_standard_error))
+            for name, value in (("gap", self.relative_gap), ("standard error", self.error_told))
             if value is not None
         ]
         counts = (self.gradient_evaluations, "gradient evaluation"), (self.forward_evaluations, "forward pass")
@@ -137,6 +137,11 @@ class Explanation:
     def evaluations(self) -> int:
         """Passes of one image through the model, with or without a backward pass."""
         return (self.gradient_evaluations or 0) + (self.forward_evaluations or 0)
+
+    @property
+    def error_told(self) -> float | None:
+        """Relative standard error of the map as pictures show it; of the values where there is no picture."""
+        return self.shown_standard_error if self.seen.picture is not None else self.relative_standard_error
 
     def what(self) -> str:
         """The target in words."""
