@@ -161,6 +161,10 @@ def _looks(part: str, spec: str) -> list[tuple[str, float]]:
     return [("σ", sigma) for sigma in sigmas]
 
 
+RAW, SMOOTH = parse("raw"), parse("smooth")
+"""What metrics look at, and what pictures show, unless told otherwise."""
+
+
 @lru_cache(maxsize=32)
 def _kernel(side: int, sigma: float) -> Float[Tensor, "n n"]:
     """The blur of one axis as a matrix, fp64: mirrored at the edge, so that rows and columns sum to 1."""

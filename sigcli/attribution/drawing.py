@@ -15,7 +15,7 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from ..views import View, parse
+from ..views import SMOOTH, View
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -33,7 +33,7 @@ class Drawing:
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
 
-    view: View = parse("smooth")
+    view: View = SMOOTH
     pictures: bool = True
     signs: str = "together"
 

@@ -26,7 +26,7 @@ from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, Steps, follow
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
-from ..views import Lens, View, parse
+from ..views import RAW, Lens, View
 from .cache import Kept, digest
 from .masks.located import Masks
 from .value import MetricValue
@@ -58,7 +58,7 @@ class Measuring:
     session: Session
     metrics: list[Chosen]
     masks: Masks | None = None
-    view: View = parse("raw")
+    view: View = RAW
     kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
@@ -164,6 +164,10 @@ class Measuring:
             return None
         pixels = self.session.model.preprocess.display(self._image[2].pixels) if self.view.needs_picture else None
         return self.view.at(shape, pixels)
+
+    def picture(self, image: str) -> np.ndarray:
+        """What the model sees of an image of the session, uint8 (H, W, 3)."""
+        return self.session.model.preprocess.display(read_image(self._paths[image]).pixels)
 
     def _array(self, item: Explanation) -> np.ndarray:
         if item.values is not None:

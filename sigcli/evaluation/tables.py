@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -18,7 +18,7 @@ from ..metrics.case import Case
 from ..metrics.similarity import spearman, top_overlap
 from ..metrics.statistics import CORRELATION, SHARE, Summary, paired, summarise
 from ..types import Subject
-from ..views import View, parse
+from ..views import View
 from .measure import through
 from .value import MetricValue
 
@@ -159,10 +159,12 @@ class Comparison:
     Args:
         session: the session whose methods are compared.
         view: how each map is looked at, as for the metrics.
+        picture: what the model sees of an image by its name, for views with regions.
     """
 
     session: Session
-    view: View = parse("raw")
+    view: View
+    picture: Callable[[str], np.ndarray]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
     _of: tuple[str, int | None] = ("", None)
     _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
@@ -178,7 +180,8 @@ class Comparison:
         if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
             flat = values if values.ndim == 2 else values.sum(0)
             plain = self.view.spec == "raw"
-            self._maps[item.method] = flat if plain else through(self.view.at(flat.shape, item.seen.picture), flat)
+            seen = self.picture(item.image) if self.view.needs_picture else None
+            self._maps[item.method] = flat if plain else through(self.view.at(flat.shape, seen), flat)
 
     def _close(self) -> None:
         cases = {name: _bare(values) for name, values in self._maps.items()}
