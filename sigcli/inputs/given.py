@@ -104,8 +104,7 @@ def single(values: np.ndarray) -> np.ndarray:
     """Finite floats in float32, in which networks are run.
 
     Raises:
-        UsageError: numbers that are too large for float32, or whole numbers that it would round, such as times in seconds and
-            numbers of customers.
+        UsageError: numbers that are too large for float32, or whole numbers that it would round, such as times in seconds.
 
     >>> import numpy as np
     >>> single(np.array([0.5, 16777216.0])).tolist()

@@ -39,8 +39,8 @@ def span_of(sources: Sequence[Source]) -> Span | None:
 def read_off(span: Span, usual: Preprocess) -> tuple[Preprocess, str]:
     """The normalisation that tensors seem to have, and a note on it.
 
-    Values that all lie in 0..1 are pixels that nobody normalised, as are values up to 255; under the usual mean and deviation
-    no photograph is without a value below the mean. Anything else is taken as normalised in the usual way.
+    Values that all lie in 0..1 are pixels that nobody normalised, as are values up to 255: once the mean is subtracted, no
+    photograph is without negative values. Anything else is taken as normalised in the usual way.
 
     Args:
         span: of the tensors.
@@ -50,12 +50,20 @@ def read_off(span: Span, usual: Preprocess) -> tuple[Preprocess, str]:
     known = replace(usual, mean=(0.0,) * channels, std=(1.0,) * channels)
     other = "mean=…, std=… if they are normalised"
     if span.low >= 0 and span.high <= 1:
-        return known, f"tensors are used as they are, and taken as pixels in 0..1, where they all lie, so black is 0: {other}"
+        return (
+            known,
+            f"tensors are used as they are, and taken as pixels in 0..1, where they all lie, so black is 0: {other}",
+        )
     if span.low >= 0 and _MANY <= span.high <= _BYTE:
         known = replace(known, std=(1 / _BYTE,) * channels)
-        return known, f"tensors are used as they are, and taken as pixels in 0..255, where they all lie, so black is 0: {other}"
+        return (
+            known,
+            f"tensors are used as they are, and taken as pixels in 0..255, where they all lie, so black is 0: {other}",
+        )
     black, mean, std = float(usual.low.min()), f"{usual.mean[0]:g}, …", f"{usual.std[0]:g}, …"
-    told = f"tensors are used as they are, and taken as normalised with mean {mean} and std {std}, so black is {black:.2f}"
+    told = (
+        f"tensors are used as they are, and taken as normalised with mean {mean} and std {std}, so black is {black:.2f}"
+    )
     doubt = f"; but they lie in {span}, outside pixels of that kind" if _outside(span, usual) else ""
     return usual, f"{told}{doubt}: mean=0, std=1 for tensors in 0..1"
 

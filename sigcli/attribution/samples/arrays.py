@@ -126,8 +126,9 @@ class Arrays(Pictures):
         o = self.options
         shapes = self._shapes(chosen)
         loaded = load_array_model(
-            o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names
-        )
+            o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names,
+            targeted="target" in o.given,
+        )  # fmt: skip
         if loaded.head.kind != "logit" or o.output == "logit":
             return loaded
         # With a single output, the probability that it stands for is explained.
