@@ -19,6 +19,7 @@ from ..engine.integrate import Task, integrate
 from ..engine.plan import Plan
 from ..errors import ModelError, UsageError
 from ..methods.sig import sig
+from ..models.checks import one_line
 from ..models.steadiness import check_steady
 from ..types import Attribution, Subject
 
@@ -58,8 +59,8 @@ class _Function:
 
     def gradients(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (k,) and gradients of the shape of `images`."""
-        with torch.inference_mode(False), torch.enable_grad():
-            leaf = (images.clone() if images.is_inference() else images.detach()).requires_grad_()
+        leaf = images.detach().requires_grad_()
+        with torch.enable_grad():
             scores = self._scores(leaf, targets)
             (gradient,) = torch.autograd.grad(scores.sum(), leaf)
         return scores.detach(), gradient
@@ -119,6 +120,7 @@ class ShapleyIntegratedGradients:
         """True: `attribute` can return the convergence delta."""
         return True
 
+    @torch.inference_mode(mode=False)
     def attribute(  # noqa: PLR0917 - captum's order
         self,
         inputs: Inputs,
@@ -130,7 +132,7 @@ class ShapleyIntegratedGradients:
         internal_batch_size: int | None = None,
         return_convergence_delta: bool = False,
         *,
-        players: str | Tensor | None = None,
+        players: str | Tensor | np.ndarray | None = None,
         sizes: str = "uniform",
         form: str = "to-input",
         normalise: bool = False,
@@ -165,6 +167,7 @@ class ShapleyIntegratedGradients:
         parts = inputs if isinstance(inputs, tuple) else (inputs,)
         if not parts or any(not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts):
             raise UsageError("inputs must be floating-point tensors of one batch size N, (N, …)")
+        parts = tuple(p.clone() if p.is_inference() else p for p in parts)
         _finite("an input", parts)
         if internal_batch_size is not None and internal_batch_size < 1:
             raise UsageError("internal_batch_size must be at least 1", given=internal_batch_size)
@@ -263,6 +266,7 @@ def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     result = []
     for part, baseline in zip(parts, given, strict=True):
         value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)
+        value = value.clone() if value.is_inference() else value
         try:
             result.append(value.expand_as(part))
         except RuntimeError:
@@ -286,10 +290,12 @@ def _check_function(function: _Function, images: Tensor, references: Tensor) -> 
         raise ModelError("the network is in training mode", hint="Call .eval() first.")
     if not len(images):
         return
-    rows = torch.zeros(2, dtype=torch.long)
-    check_steady(
-        lambda points: function.scores(points, rows[: len(points)])[:, None], torch.stack([images[0], references[0]])
-    )
+    pair = torch.stack([images[0], references[0]])
+    try:
+        check_steady(lambda points: function.scores(points, torch.zeros(len(points), dtype=torch.long))[:, None], pair)
+    except (ValueError, RuntimeError) as error:
+        what = f"forward_func does not take one example or two: {one_line(error)}"
+        raise ModelError(what, hint="Where it is in training mode, call .eval() first.") from error
 
 
 def _differs(part: torch.nn.Module) -> bool:

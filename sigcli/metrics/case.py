@@ -52,7 +52,7 @@ class Case:
         channels, shape = self.subject.x.shape[0], tuple(self.values.shape)
         if shape not in {size, (1, *size), (channels, *size)}:
             raise AttributionError(
-                "the attribution does not have the shape of the image, or several maps are in one array", given=shape,
+                "the attribution does not have the size and the channels of the image", given=shape,
                 allowed=f"{size} or ({channels}, {size[0]}, {size[1]})",
             )  # fmt: skip
         if not bool(torch.isfinite(self.values).all()):
