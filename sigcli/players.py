@@ -128,7 +128,7 @@ def _label_map(path: Path, height: int, width: int) -> Tensor:
 
 
 def _checked(labels: Tensor, height: int, width: int) -> Tensor:
-    if tuple(labels.shape) != (height, width) or labels.is_floating_point():
+    if tuple(labels.shape) != (height, width) or labels.is_floating_point() or labels.is_complex():
         raise UsageError(
             f"the label map has shape {tuple(labels.shape)} and type {labels.dtype}",
             allowed=f"integers of shape ({height}, {width}), the size of the model's input",

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
 
 from ..engine import quadrature
 from ..engine.integrate import Task, integrate
 from ..engine.plan import Plan
-from ..errors import UsageError
+from ..errors import ModelError, UsageError
 from ..methods.sig import sig
+from ..models.checks import one_line
+from ..models.steadiness import check_steady
 from ..types import Attribution, Subject
 
 _CAPTUM_RULES = {
@@ -64,7 +68,8 @@ class _Function:
     def _scores(self, images: Tensor, rows: Tensor) -> Tensor:
         flat, parts, at = images.flatten(1), [], 0
         for shape in self.shapes:
-            parts.append(flat[:, at : at + math.prod(shape)].reshape(-1, *shape))
+            # A copy: the function may change its inputs in place, which are views of the engine's points.
+            parts.append(flat[:, at : at + math.prod(shape)].reshape(-1, *shape).clone())
             at += math.prod(shape)
         outputs = self.forward(*parts, *(self._row_wise(value, rows) for value in self.extra))
         if not isinstance(outputs, Tensor) or outputs.dim() < 1 or len(outputs) != len(images):
@@ -115,6 +120,7 @@ class ShapleyIntegratedGradients:
         """True: `attribute` can return the convergence delta."""
         return True
 
+    @torch.inference_mode(mode=False)
     def attribute(  # noqa: PLR0917 - captum's order
         self,
         inputs: Inputs,
@@ -126,7 +132,7 @@ class ShapleyIntegratedGradients:
         internal_batch_size: int | None = None,
         return_convergence_delta: bool = False,
         *,
-        players: str | Tensor | None = None,
+        players: str | Tensor | np.ndarray | None = None,
         sizes: str = "uniform",
         form: str = "to-input",
         normalise: bool = False,
@@ -156,24 +162,29 @@ class ShapleyIntegratedGradients:
 
         Raises:
             UsageError: inputs, baselines, targets or options that do not fit.
+            ModelError: the function is in training mode, draws random numbers or mixes the examples of a batch.
         """
         parts = inputs if isinstance(inputs, tuple) else (inputs,)
         if not parts or any(not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts):
             raise UsageError("inputs must be floating-point tensors of one batch size N, (N, …)")
+        parts = tuple(p.clone() if p.is_inference() else p for p in parts)
+        _finite("an input", parts)
         if internal_batch_size is not None and internal_batch_size < 1:
             raise UsageError("internal_batch_size must be at least 1", given=internal_batch_size)
         extra = additional_forward_args
         extra = () if extra is None else extra if isinstance(extra, tuple) else (extra,)
         samples, steps, rule = _budget(n_steps, method)
         options = {
-            "players": _default_players(_as_images(parts)) if players is None else players,
+            "players": _default_players(_as_images(parts)) if players is None else _labels(players),
             "samples": samples, "steps": steps, "rule": rule, "sizes": sizes, "form": form, "normalise": normalise,
             "coalitions": "auto" if rule == "auto" else "sampled",
         }  # fmt: skip
         rows = len(parts[0])
         table = None if target is None else _table(target, rows)
         function = _Function(self.forward_func, [p.shape[1:] for p in parts], table, extra, rows)
-        found = _attributed(function, parts, _references(baselines, parts), options, seed, internal_batch_size or 64)
+        references = _references(baselines, parts)
+        _check_function(function, _as_images(parts), _as_images(references))
+        found = _attributed(function, parts, references, options, seed, internal_batch_size or 64)
         return _shaped(found, inputs, delta=return_convergence_delta)
 
 
@@ -255,13 +266,41 @@ def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]
     result = []
     for part, baseline in zip(parts, given, strict=True):
         value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)
+        value = value.clone() if value.is_inference() else value
         try:
             result.append(value.expand_as(part))
         except RuntimeError:
             raise UsageError(
                 "a baseline does not broadcast to its input", given=tuple(value.shape), allowed=str(tuple(part.shape))
             ) from None
+    _finite("a baseline", result)
     return tuple(result)
+
+
+def _finite(what: str, tensors: Sequence[Tensor]) -> None:
+    if not all(bool(torch.isfinite(one).all()) for one in tensors):
+        raise UsageError(f"{what} holds NaN or infinity", hint="Fill in what is missing first.")
+
+
+def _check_function(function: _Function, images: Tensor, references: Tensor) -> None:
+    """Raise ModelError unless the function gives an example one score, whenever and in whatever company it is asked."""
+    network = function.forward
+    parts = network.modules() if isinstance(network, torch.nn.Module) else ()
+    if any(part.training and _differs(part) for part in parts):
+        raise ModelError("the network is in training mode", hint="Call .eval() first.")
+    if not len(images):
+        return
+    pair = torch.stack([images[0], references[0]])
+    try:
+        check_steady(lambda points: function.scores(points, torch.zeros(len(points), dtype=torch.long))[:, None], pair)
+    except (ValueError, RuntimeError) as error:
+        what = f"forward_func does not take one example or two: {one_line(error)}"
+        raise ModelError(what, hint="Where it is in training mode, call .eval() first.") from error
+
+
+def _differs(part: torch.nn.Module) -> bool:
+    """Whether a layer does something else in training mode than in evaluation mode."""
+    return isinstance(part, _BatchNorm) or (isinstance(part, _DropoutNd) and part.p > 0)
 
 
 def _as_images(parts: tuple[Tensor, ...]) -> Tensor:
@@ -269,6 +308,10 @@ def _as_images(parts: tuple[Tensor, ...]) -> Tensor:
     if len(parts) == 1 and parts[0].dim() == 4:
         return parts[0]
     return torch.cat([p.flatten(1) if p.dim() > 1 else p[:, None] for p in parts], 1)[:, None, None, :]
+
+
+def _labels(players: Any) -> Any:
+    return torch.from_numpy(players) if isinstance(players, np.ndarray) else players
 
 
 def _default_players(images: Tensor) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..engine.failures import attempted
 from ..errors import AttributionError, SigError
+from ..inputs.picture import doubt
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
@@ -101,7 +102,8 @@ class Work:
             return
         if session.run is not None:
             session.run.see(loaded.name, content, map(str, targets))
-        yield from self._of_targets(replace(blank, seen=seen), x, loaded.picture.key, targets, methods)
+        blank = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
+        yield from self._of_targets(blank, x, loaded.picture.key, targets, methods)
 
     def _of_targets(self, blank: Explanation, x: Tensor, key: int, targets: list[int], methods: list[Chosen]) -> _Jobs:
         session = self.session
@@ -174,7 +176,7 @@ class Work:
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.seen.players is None else item.seen.players,
             player_values=_array(result.player_values),
-            note=result.note or ("" if bool(result.values.any()) else "the map is 0 everywhere"),
+            note="; ".join(filter(None, (item.note, result.note or _of_zero(result.values)))),
         )
 
     def _shown_error(self, item: Explanation, result: Attribution) -> tuple[Tensor, float] | None:
@@ -183,6 +185,10 @@ class Work:
             return None
         flat = result.values.sum(0).to(result.deviations)
         return shown_error(self.session.drawing.view.at(flat.shape, item.seen.picture), flat, result.deviations)
+
+
+def _of_zero(values: Tensor) -> str:
+    return "" if bool(values.any()) else "the map is 0 everywhere"
 
 
 def _array(values: Tensor | None) -> Any:

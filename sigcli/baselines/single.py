@@ -8,6 +8,7 @@ of feature attribution baselines") add the constant, blur, uniform, maximum-dist
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,8 +80,11 @@ def zero(subject: Subject, _: str) -> Picture:
 
 
 def constant(subject: Subject, argument: str) -> Picture:
-    """Every value `argument` of the pixel range 0..1."""
-    level = _number("constant", argument)
+    """Every value `argument` of the pixel range 0..1; raises UsageError outside it."""
+    level = number("constant", argument)
+    if not 0 <= level <= 1:
+        hint = f"{level:g} of 255 is constant:{level / 255:.4g}." if 1 < level <= 255 else None
+        raise UsageError("baseline 'constant' is outside the pixel range", given=argument, allowed="0 to 1", hint=hint)
     return (subject.low + level * (subject.high - subject.low)).expand_as(subject.x)
 
 
@@ -121,7 +125,7 @@ def max_distance(subject: Subject, _: str) -> Picture:
 
 def blur(subject: Subject, argument: str) -> Picture:
     """The image under a Gaussian blur of `argument` pixels, by default a twentieth of its shorter side."""
-    sigma = _number("blur", argument) if argument else min(subject.x.shape[-2:]) / 20
+    sigma = number("blur", argument) if argument else min(subject.x.shape[-2:]) / 20
     if sigma <= 0:
         raise UsageError("baseline 'blur' needs a SIGMA above 0, in pixels", given=argument)
     return gaussian_blur(subject.x[None], sigma)[0]
@@ -185,8 +189,12 @@ def other_images(subject: Subject, what: str) -> list[int]:
     return others
 
 
-def _number(name: str, text: str) -> float:
+def number(name: str, text: str) -> float:
+    """The number after a baseline's name; raises UsageError for anything else, NaN and infinity."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise UsageError(f"baseline '{name}' needs a number", given=text) from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"baseline '{name}' needs a number", given=text)
+    return value

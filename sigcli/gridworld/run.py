@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..attribution.select import choose_device
 from ..door import door
+from ..engine.modes import own_modes
 from ..errors import BudgetError, UsageError
 from ..listener import Listener
 from ..runs.folder import claim_folder, folder_for
@@ -43,6 +44,7 @@ FILES = (
 
 
 @door(GridworldOptions)
+@own_modes()
 def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
     """Run the GridWorld experiments of [SIG]: exact Shapley values, networks that learn the game, and every estimator.
 

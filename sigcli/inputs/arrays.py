@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, UsageError
-from .given import Given, Source
+from .given import Given, Source, single
 from .images import nearest_name
 from .left_out import DEEPER, HIDDEN, LeftOut
 from .picture import Picture
@@ -93,7 +93,8 @@ def read_array(path: str | Source) -> Picture:
     """One sample: its values as float32, of the shape they have in the file, and a key that follows the content.
 
     Raises:
-        ImageError: unreadable, pickled, no floats, empty, a single number, or with NaN or infinity.
+        ImageError: unreadable, pickled, no floats, empty, a single number, with NaN or infinity, or with values that float32
+            cannot hold.
     """
     if isinstance(path, Given):
         return path.picture
@@ -110,7 +111,10 @@ def read_array(path: str | Source) -> Picture:
         raise ImageError("the array is empty or a single number", given=f"{path}, shape {values.shape}")
     if not np.isfinite(values).all():
         raise ImageError("the array holds NaN or infinity", given=path, hint="Fill in what is missing first.")
-    values = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        values = single(values)
+    except UsageError as error:
+        raise ImageError(error.what, given=f"{path}: {error.given}", hint=error.hint) from error
     digest = hashlib.blake2b(np.asarray(values.shape, "<i8").tobytes() + values.tobytes(), digest_size=8).digest()
     return Picture(path, values, int.from_bytes(digest, "little"))
 

@@ -14,6 +14,8 @@ from PIL import Image
 from ..errors import ImageError, UsageError
 from .picture import Picture, content_key, rgb
 
+_WHOLE = 2.0**24, 2.0**50
+"""From the first on float32 does not hold every whole number; from the second on float64 holds hardly anything else."""
 ALLOWED = (
     "a file, folder or pattern; a PIL image; a uint8 array (H, W), (H, W, 3) or (N, H, W, 3); a float tensor (C, H, W) or "
     "(N, C, H, W) of the network's input; or a float array of one or two axes, which is one sample of a table"
@@ -79,10 +81,13 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
     values = _array(value) if tensor else value
     if not isinstance(values, np.ndarray):
         raise UsageError("images cannot be used", given=f"a {type(value).__name__}", allowed=ALLOWED)
+    if np.ma.is_masked(values):
+        hint = "Fill in what is masked first: x.filled(0), say, or x.compressed()."
+        raise UsageError("a sample holds masked values", given=_form(values), hint=hint)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UsageError("a sample holds NaN or infinity", given=_form(values))
     if values.dtype.kind == "f" and values.size and (values.ndim in (1, 2) or (tensor and values.ndim in (3, 4))):
-        values = np.ascontiguousarray(values, np.float32)
+        values = single(values)
         yield from ((one, values.ndim < 3) for one in (values if values.ndim == 4 else values[None]))
         return
     if values.dtype == np.uint8 and values.size and not tensor:
@@ -93,6 +98,32 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
             yield from ((np.ascontiguousarray(one), False) for one in (values if values.ndim == 4 else values[None]))
             return
     raise UsageError("images cannot be used", given=_form(values, tensor=tensor), allowed=ALLOWED)
+
+
+def single(values: np.ndarray) -> np.ndarray:
+    """Finite floats in float32, in which networks are run.
+
+    Raises:
+        UsageError: numbers that are too large for float32, or whole numbers that it would round, such as times in seconds.
+
+    >>> import numpy as np
+    >>> single(np.array([0.5, 16777216.0])).tolist()
+    [0.5, 16777216.0]
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        found = np.ascontiguousarray(values, np.float32)
+    if values.dtype.itemsize <= found.dtype.itemsize:
+        return found
+    large = (np.abs(values) >= _WHOLE[0]) & (np.abs(values) < _WHOLE[1])
+    whole = (np.rint(values) == values)[large].all()
+    lost = ~np.isfinite(found) | (large & (found != values) if whole else False)
+    if lost.any():
+        first = values[lost][0]
+        raise UsageError(
+            "float32, in which networks are run, cannot hold a value", given=f"{first:.17g} would be {found[lost][0]:.17g}",
+            hint="Subtract what all samples have in common, or scale them, as for training.",
+        )  # fmt: skip
+    return found
 
 
 def _array(tensor: Any) -> np.ndarray:

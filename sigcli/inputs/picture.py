@@ -59,6 +59,18 @@ def content_key(pixels: np.ndarray) -> int:
     return int.from_bytes(digest.digest(), "little")
 
 
+def doubt(pixels: np.ndarray) -> str:
+    """What is strange about the values of a picture; empty where nothing is.
+
+    >>> import numpy as np
+    >>> doubt(np.eye(3, dtype=np.uint8)), doubt(255 * np.eye(3, dtype=np.uint8))
+    ('its pixels are only 0 and 1 of 255, as of a picture in 0..1 whose fractions were cut off', '')
+    """
+    if pixels.dtype == np.uint8 and pixels.max(initial=0) == 1:
+        return "its pixels are only 0 and 1 of 255, as of a picture in 0..1 whose fractions were cut off"
+    return ""
+
+
 def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> np.ndarray:
     """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3); raises ImageError for 32-bit pixels.
 

@@ -31,12 +31,12 @@ class Case:
 
     Args:
         subject: the image, its target and the range of its pixels.
-        values: (C, H, W) attribution, or (H, W).
+        values: (C, H, W) attribution, (1, H, W) or (H, W); C as the image has.
         mask: (H, W) where the object is, or None.
         void: (H, W) what is neither object nor ground, so localisation leaves it out; or None.
 
     Raises:
-        AttributionError: values of a size other than the image's, or that are not all finite; a mask of another size, or
+        AttributionError: values of a shape other than the image's, or that are not all finite; a mask of another size, or
             one that holds nothing or everything but the void.
     """
 
@@ -49,12 +49,12 @@ class Case:
 
     def __post_init__(self) -> None:
         size = tuple(self.subject.x.shape[-2:])
-        if self.values.ndim not in (2, 3) or tuple(self.values.shape[-2:]) != size:
+        channels, shape = self.subject.x.shape[0], tuple(self.values.shape)
+        if shape not in {size, (1, *size), (channels, *size)}:
             raise AttributionError(
-                "the attribution does not have the size of the image",
-                given=tuple(self.values.shape),
-                allowed=f"(C, {size[0]}, {size[1]})",
-            )
+                "the attribution does not have the size and the channels of the image", given=shape,
+                allowed=f"{size} or ({channels}, {size[0]}, {size[1]})",
+            )  # fmt: skip
         if not bool(torch.isfinite(self.values).all()):
             raise AttributionError("the attribution holds NaN or infinity")
         for area in (self.mask, self.void):

@@ -17,6 +17,7 @@ from sigcli.inputs.given import Source as Sample
 from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
 from .fold import freeze, prepare
+from .given_values import Span, doubts, in_unit_range
 from .heads import PICTURES, probes, recognise
 from .labels import read_names
 from .model import Model, Source
@@ -47,6 +48,7 @@ def load_model(
     class_names: str | Path | None = None,
     pair: bool = False,
     picture: str | Sample | None = None,
+    span: Span | None = None,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
@@ -57,13 +59,14 @@ def load_model(
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
         crop: side of the central crop in pixels, likewise.
-        mean: per channel (or one for all), where pixels are 0..1.
-        std: per channel (or one for all), where pixels are 0..1.
+        mean: per channel (or one for all), where pixels are 0..1; or 0..255, which its values tell.
+        std: per channel (or one for all), likewise.
         size: size of the network's input, a number of pixels or HEIGHTxWIDTH ("60x80"): the picture is scaled until it fills
             that, or to `resize`, and cropped at its centre. In place of `crop`.
         class_names: a file with class names, see `sigcli.models.labels.read_names`.
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
         picture: the first that will be explained; its size is tried where the network takes no usual size.
+        span: of the values of all tensors that will be explained.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -78,8 +81,10 @@ def load_model(
     """
     place = place_of(device)
     source, known = _source(spec, weights, place)
-    wishes = Wishes(resize, crop, mean, std, parse_size(size))
-    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, picture=picture)
+    wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
+    first = Path(picture) if isinstance(picture, str) else picture
+    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span)
+    fed.notes = (*unit, *fed.notes)
     return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
 
 
@@ -102,16 +107,17 @@ def _placed(source: Source, place: torch.device) -> nn.Module:
 
 
 def _settled(
-    module: nn.Module, source: Source, wishes: Wishes, place: torch.device, *, pair: bool, picture: str | Sample | None
-) -> _Fed:
+    module: nn.Module, source: Source, wishes: Wishes, place: torch.device, *,
+    pair: bool, first: Sample | None, span: Span | None,
+) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
     freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
+        notes += doubts(span, preprocess)
     else:
-        first = Path(picture) if isinstance(picture, str) else picture
-        module, preprocess, notes = settle(module, source.shape, wishes, place, first)
+        module, preprocess, notes = settle(module, source.shape, wishes, place, first, span)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
     unpacked: tuple[str, ...] = ()

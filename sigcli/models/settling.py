@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -13,6 +14,7 @@ from sigcli.inputs.given import Given, Source, is_tensor
 from sigcli.inputs.images import read_image
 
 from .checks import device_error, probe_images
+from .given_values import Span, doubts, read_off
 from .preprocess import COVER, Preprocess, Wishes, adapt, describe
 from .wrappers.fitting import fit, refusal
 
@@ -29,13 +31,15 @@ ARRAYS = "Save the samples as float arrays (C, H, W), one .npy file each: sig ex
 
 
 def settle(
-    module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device, picture: Source | None = None
-) -> tuple[nn.Module, Preprocess, tuple[str, ...]]:
+    module: nn.Module, shape: Shape, wishes: Wishes, device: torch.device, picture: Source | None = None,
+    span: Span | None = None,
+) -> tuple[nn.Module, Preprocess, tuple[str, ...]]:  # fmt: skip
     """Find preprocessing that a network accepts: the user's options first, then its stated shape, then what is usual.
 
     Usual is ImageNet's (resize 256, crop 224, its mean and deviation) for colour, and 28×28 pixels in 0..1 for grey. Colour
     is tried first; one value for `mean` or `std` is for all channels and says nothing of their number. Where the network
-    takes no usual size, and none was asked for, that of the first picture is tried.
+    takes no usual size, and none was asked for, that of the first picture is tried. What tensors are normalised with is read
+    off their values, see `given_values`.
 
     Args:
         module: the network, on `device`.
@@ -43,6 +47,7 @@ def settle(
         wishes: the user's options.
         device: where the network is.
         picture: the first picture.
+        span: of the values of all tensors among the pictures.
 
     Returns:
         the network, made to fit (see `fitting`), the preprocessing, and notes on what was assumed.
@@ -54,13 +59,13 @@ def settle(
     if shape[0] not in (None, 1, 3):
         raise _no_picture(shape[0])
     reasons: list[str] = []
-    for preset, notes in _candidates(shape, wishes, picture):
+    for preset, notes in _candidates(shape, wishes, picture, span):
         made, fitted, reason = fit(module, _probe(preset, device))
         if reason is None:
             ready = is_tensor(picture) and preset.resize is None
-            assumed = _of_tensor(preset) if ready else _assumed(made, preset, shape, wishes, device)
+            assumed = () if ready else _assumed(made, preset, shape, wishes, device)
             if ready and (wishes.mean or wishes.std):
-                assumed = ()
+                assumed = doubts(span, preset)
             return made, preset, (*notes, *assumed, *fitted)
         if (error := device_error(reason, device)) is not None:
             raise error
@@ -72,11 +77,18 @@ def settle(
     )
 
 
-def _candidates(shape: Shape, wishes: Wishes, picture: Source | None) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
+def _candidates(
+    shape: Shape, wishes: Wishes, picture: Source | None, span: Span | None
+) -> Iterator[tuple[Preprocess, tuple[str, ...]]]:
     given = picture.picture.pixels if isinstance(picture, Given) and is_tensor(picture) else None
     if given is not None and given.shape[0] in _USUAL:
-        usual = _USUAL[given.shape[0]]
-        yield adapt(Preprocess(None, (given.shape[1], given.shape[2]), usual.mean, usual.std), wishes)
+        usual = replace(_USUAL[given.shape[0]], resize=None, crop=(given.shape[1], given.shape[2]))
+        told: tuple[str, ...] = ()
+        if span is not None and wishes.mean is None and wishes.std is None:
+            usual, note = read_off(span, usual)
+            told = (note,)
+        preset, notes = adapt(usual, wishes)
+        yield preset, (*notes, *told)
         return
     channels = (shape[0],) if shape[0] else _order(wishes)
     for count in channels:
@@ -135,15 +147,6 @@ def _assumed(
         return ("the network takes grey and colour input: colour is used, with the one mean and std for each channel",)
     change = "--image-size, --resize, --crop, --mean and --std change that"
     return (f"{kind} input prepared with {describe(preset)} ({change})",)
-
-
-def _of_tensor(preset: Preprocess) -> tuple[str, ...]:
-    """What is assumed of a tensor that is the network's input already."""
-    black, mean, std = float(preset.low.min()), f"{preset.mean[0]:g}, …", f"{preset.std[0]:g}, …"
-    return (
-        f"tensors are used as they are, and taken as normalised with mean {mean} and std {std}, so black is {black:.2f}: "
-        "mean=0, std=1 for tensors in 0..1",
-    )
 
 
 def _no_picture(channels: int | None) -> ModelError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +14,12 @@ from torch import Tensor
 
 from .. import draws
 from ..errors import ImageError, UsageError
-from ..inputs.images import find_images, read_image
+from ..inputs.images import find_images, is_image_name, read_image
 from ..inputs.left_out import HIDDEN, RUN, LeftOut, is_run
 from ..models.preprocess import Preprocess
 
-_TRAIN, _HELD = ("train", "training"), ("val", "valid", "validation", "test")
+_TRAIN, _HELD = ("train", "training"), ("val", "valid", "validation", "dev", "test", "testing")
+_SPLIT = re.compile("train|test|val|dev|split|fold", re.IGNORECASE)
 HELD_SHARE = 5
 """Where there is no folder of held-out images, one in five of each class is held out."""
 _ROOM = 4 << 30
@@ -57,7 +59,7 @@ def find_classes(folder: str | Path, *, seed: int = 0, left_out: LeftOut | None 
             "no such folder", given=folder, hint="Name a folder with a subfolder of images for each class."
         )
     left = LeftOut() if left_out is None else left_out
-    train, held = (next((root / n for n in names if (root / n).is_dir()), None) for names in (_TRAIN, _HELD))
+    train, held = (_part(root, names) for names in (_TRAIN, _HELD))
     if train is not None and held is not None:
         for entry in sorted(root.iterdir()):
             if entry not in (train, held):
@@ -68,12 +70,36 @@ def find_classes(folder: str | Path, *, seed: int = 0, left_out: LeftOut | None 
             raise UsageError(f"{train.name}/ and {held.name}/ have different classes", given=", ".join(odd[:3]))
         return Folders(tuple(one), _listed(one), _listed(other))
     found = _by_class(root, left)
+    _check_parts(root, list(found))
     one, other = {}, {}
     for name, paths in found.items():
         order = sorted(paths, key=lambda path: draws.stream(seed, "held", name, path.name))
         count = max(1, len(order) // HELD_SHARE)
         other[name], one[name] = sorted(order[:count]), sorted(order[count:])
     return Folders(tuple(found), _listed(one), _listed(other))
+
+
+def _part(root: Path, names: tuple[str, ...]) -> Path | None:
+    """The folder of one part of the data, in upper or lower case; the first of these names that is there."""
+    there = {entry.name.casefold(): entry for entry in sorted(root.iterdir(), reverse=True) if entry.is_dir()}
+    return next((there[name] for name in names if name in there), None)
+
+
+def _check_parts(root: Path, classes: list[str]) -> None:
+    """Raise UsageError where folders such as seg_train and seg_test hold the same subfolders and no images: these are the
+    classes, and not they.
+    """
+    if not any(_SPLIT.search(name) for name in classes):
+        return
+    inside = [[entry for entry in (root / name).iterdir() if not entry.name.startswith(".")] for name in classes]
+    folders = [{entry.name for entry in entries if entry.is_dir()} for entries in inside]
+    images = any(is_image_name(entry) and entry.is_file() for entries in inside for entry in entries)
+    if len(folders[0]) > 1 and all(one == folders[0] for one in folders) and not images:
+        raise UsageError(
+            f"the subfolders of {root} are parts of the data rather than classes: each holds the folders "
+            f"{', '.join(sorted(folders[0])[:3])}{', …' if len(folders[0]) > 3 else ''}",
+            given=", ".join(classes[:4]), allowed="FOLDER/CLASS/…, or FOLDER/train/CLASS/… and FOLDER/val/CLASS/…",
+        )  # fmt: skip
 
 
 def _by_class(folder: Path, left: LeftOut) -> dict[str, list[Path]]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from ..attribution.select import choose_device
 from ..door import door
+from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..inputs.left_out import LeftOut
 from ..listener import Listener
@@ -73,6 +74,7 @@ class Training:
 
 
 @door(TrainOptions)
+@own_modes()
 def train(options: TrainOptions, listener: Listener) -> Training:
     """Train a classifier from scratch, certainty-aware or not ([ICG] section 4).
 

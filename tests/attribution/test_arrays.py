@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import sigcli
 from sigcli import players
 from sigcli.cli.main import app
-from sigcli.errors import ImageError, UsageError
+from sigcli.errors import ImageError, ModelError, UsageError
 from sigcli.evaluation.options import EvaluateOptions
 from sigcli.evaluation.prepare import prepare_evaluation
 from sigcli.inputs import arrays
@@ -508,3 +508,48 @@ def test_tabular_methods_agree_on_a_row(here):
     refused = sig("explain", "row.npy", "--model", "tabular:net", "--method", "gradcam", "--out", "p")
     assert refused.exit_code == 2
     assert "kernelshap" in refused.output
+
+
+class _EachRow(torch.nn.Module):
+    def forward(self, x):
+        return x.sum(-1)
+
+
+class _Mixed(torch.nn.Module):
+    def forward(self, x):
+        return torch.cumsum(x.sum(-1), 1)
+
+
+def test_a_table_is_no_single_sample():
+    """captum#455, TabDPT-inference#35: ten rows of a regression are ten samples, not one sample of ten classes."""
+    table = np.arange(40, dtype=np.float32).reshape(10, 4)
+    for given in (table, torch.from_numpy(table)):
+        with pytest.raises(ModelError, match="each of the 10 rows"):
+            sigcli.explain(given, model=_EachRow(), method="ig")
+    rows = sigcli.explain(list(table), model=_EachRow(), method="ig")
+    assert np.allclose([one.values for one in rows], table, rtol=1e-5)  # F(x) - F(0) of a sum is its terms
+    (named,) = sigcli.explain(table, model=_EachRow(), method="ig", target=3)
+    assert np.allclose(named.values.sum(1), np.where(np.arange(10) == 3, table.sum(1), 0), rtol=1e-5)
+    assert sigcli.explain(table, model=_Mixed(), method="ig")[0].values.shape == (10, 4)
+
+
+def test_a_constant_is_in_the_arrays_own_unit():
+    found = sigcli.explain(np.array([1.0, 2, 3]), model=_EachRow(), method="ig", baseline="constant:128")[0]
+    assert np.allclose(found.values, [-127, -126, -125], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "held"),
+    [(1.7e9 + 50, False), (2.0**24 + 1, False), (1e39, False), (2.0**24, True), (1e20, True), (0.1, True)],
+)
+def test_values_that_float32_cannot_hold_are_refused(value, held, here):
+    """shap#5116: a time in seconds lost its last two digits, and landed in another leaf."""
+    values = np.array([value, 0.5])
+    np.save("large.npy", values)
+    if held:
+        assert arrays.read_array("large.npy").pixels[0] == np.float32(value)
+        return
+    with pytest.raises(ImageError, match="cannot hold"):
+        arrays.read_array("large.npy")
+    with pytest.raises(UsageError, match="cannot hold"):
+        sigcli.explain(values, model=_EachRow(), method="ig")

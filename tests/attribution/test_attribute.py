@@ -1,8 +1,10 @@
 """The class with captum's signature, run inside captum's own tools."""
 
+import copy
 import inspect
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from captum.attr import visualization as viz
 from captum.metrics import infidelity, sensitivity_max
 
 from sigcli import ShapleyIntegratedGradients
-from sigcli.errors import UsageError
+from sigcli.errors import ModelError, UsageError
 
 from toys import smooth_net
 
@@ -222,3 +224,71 @@ def test_a_target_names_the_output_in_all_of_captums_forms(forward, target, outp
 def test_a_target_that_names_no_output_is_refused(forward, target, message):
     with pytest.raises(UsageError, match=message):
         ShapleyIntegratedGradients(forward).attribute(torch.rand(3, 3), target=target, n_steps=2)
+
+
+def _trained():
+    return torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 2)
+    )
+
+
+@pytest.mark.parametrize(
+    ("forward", "message"),
+    [
+        (lambda: _trained().train(), "training mode"),
+        (lambda: _trained().train().forward, "call to call|other images|one example"),
+        (lambda: partial(torch.nn.functional.dropout, training=True), "call to call"),
+        (lambda: lambda x: x - x.mean(0), "other images"),
+    ],
+)
+def test_a_function_that_is_none_of_its_example_is_refused(forward, message):
+    """vision#2079 (a forgotten `.eval()`): attributions would depend on the company of an example, or on chance."""
+    function = forward()
+    before = copy.deepcopy(function.state_dict()) if isinstance(function, torch.nn.Module) else {}
+    with pytest.raises(ModelError, match=message):
+        ShapleyIntegratedGradients(function).attribute(torch.rand(4, 3), target=1)
+    assert all(torch.equal(value, function.state_dict()[name]) for name, value in before.items())
+    ShapleyIntegratedGradients(_trained().eval()).attribute(torch.rand(4, 3), target=1, n_steps=4)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_missing_is_refused(net, x, value):
+    """captum#1921: a NaN in a baseline reached the attributions of other features."""
+    hole = torch.zeros_like(x)
+    hole[0, 0, 0, 0] = value
+    for inputs, baselines, message in ((x + hole, None, "an input"), (x, hole, "a baseline")):
+        with pytest.raises(UsageError, match=message):
+            ShapleyIntegratedGradients(net).attribute(inputs, baselines, target=1)
+
+
+def test_functions_that_change_their_input_get_copies(x):
+    """captum#156: an in-place ReLU."""
+    flat = x.flatten(1) - 0.5
+    torch.manual_seed(0)
+    last = torch.nn.Linear(flat.shape[1], 2)
+    found = [
+        ShapleyIntegratedGradients(torch.nn.Sequential(torch.nn.ReLU(inplace), last)).attribute(
+            flat, target=1, n_steps=16
+        )
+        for inplace in (False, True)
+    ]
+    assert torch.equal(*found)
+    assert float(flat.min()) < 0
+
+
+def test_it_runs_where_the_caller_infers_only(net, x):
+    right = ShapleyIntegratedGradients(net).attribute(x, target=1, n_steps=16)
+    with torch.inference_mode():
+        assert torch.equal(ShapleyIntegratedGradients(net).attribute(x * 1, x * 0, target=1, n_steps=16), right)
+
+
+def test_players_are_integers_of_any_make(net, x):
+    labels = np.arange(36).reshape(6, 6) // 9
+    one, other = (
+        ShapleyIntegratedGradients(net).attribute(x, target=1, n_steps=16, players=players)
+        for players in (labels, torch.from_numpy(labels))
+    )
+    assert torch.equal(one, other)
+    for wrong in (torch.rand(6, 6), torch.zeros(6, 6) + 1j, torch.zeros(2, 6, 6, dtype=torch.long)):
+        with pytest.raises(UsageError, match="label map"):
+            ShapleyIntegratedGradients(net).attribute(x, target=1, players=wrong)

@@ -1,5 +1,7 @@
 """What a program brings in memory: names, doubles, mixtures, pairs, resumption, and options of the wrong type."""
 
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,8 @@ def test_the_order_of_a_mixture_decides_nothing(explain):
 
 def test_what_is_assumed_of_tensors_is_told(explain):
     (note,) = [note for note in explain().notes if "tensors" in note]
+    assert "black is 0" in note  # all lie in 0..1
+    (note,) = [note for note in explain(4 * torch.rand(3, 32, 32) - 2).notes if "tensors" in note]
     assert "black is -2.12" in note
     assert "prepared" not in "".join(explain().notes)
     assert not [note for note in explain(mean=0, std=1).notes if "normalised" in note]
@@ -127,12 +131,33 @@ def test_options_of_a_wrong_type_are_refused_before_anything_is_done(explain, op
         explain(**options)
 
 
-@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad])
-def test_modes_of_the_caller_do_not_matter(explain, mode):
-    right = explain(method="ig,gradient", settings={"ig.steps": 3})
+@contextmanager
+def doubles():
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode, torch.no_grad, partial(torch.autocast, "cpu", dtype=torch.bfloat16), doubles]
+)
+@pytest.mark.parametrize("step_by_step", [False, True])
+def test_modes_of_the_caller_do_not_matter(explain, net, mode, step_by_step):
+    """Captum#1199 (autocast), gptorch#22 (another default type)."""
+    options = {"method": "ig,gradient,agn,rise", "settings": {"ig.steps": 3, "agn.samples": 4, "rise.samples": 4}}
+    right = explain(**options)
     with mode():
-        found = explain(method="ig,gradient", settings={"ig.steps": 3})
+        if step_by_step:
+            torch.manual_seed(1)
+            batch = torch.rand(2, 3, 32, 32, dtype=torch.float32)
+            found = list(sigcli.iter_explain(batch, model=net, **options))
+        else:
+            found = explain(**options)
     for one, other in zip(right, found, strict=True):
+        assert one.score == other.score
         assert np.array_equal(one.values, other.values)
 
 
@@ -199,3 +224,20 @@ def test_a_direct_method_learns_once_how_many_images_fit(net):
     found = sigcli.explain(x, model=Small(), method="occlusion", settings={"players": "4x4"}, batch_size=16)
     assert [item.status for item in found] == ["ok"] * 4
     assert sum(size > 3 for size in sizes[3:]) <= 4  # not once more for each image
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.float32)])
+def test_masked_arrays_are_no_pictures(explain, pixels):
+    """Their values under the mask mean nothing (asked of pytensor, #258)."""
+    masked = np.ma.array(pixels, mask=np.eye(8, dtype=bool)[..., None].repeat(3, 2) if pixels.ndim == 3 else np.eye(8))
+    with pytest.raises(UsageError, match="masked"):
+        explain(masked)
+    assert explain(np.ma.array(np.full((32, 32, 3), 9, np.uint8)))[0].status == "ok"
+
+
+def test_a_picture_whose_fractions_were_cut_off_is_told(explain):
+    """OmniXAI#73: a picture in 0..1 as bytes is black with a few pixels of 1."""
+    whole = np.random.default_rng(0).integers(0, 2, (32, 32, 3)).astype(np.uint8)
+    notes = [[one.note for one in explain(pixels)] for pixels in (whole, 255 * whole, 0 * whole)]
+    assert "only 0 and 1 of 255" in notes[0][0]
+    assert not any("255" in note for note in (*notes[1], *notes[2]))

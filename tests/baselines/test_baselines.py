@@ -119,3 +119,11 @@ def test_methods_take_the_learned_baseline():
     found = explain("sample_images/star.png", method="ig,bshap", baseline="max-entropy:5", write=False,
                     settings={"steps": 3, "budget": 120, "bshap.players": "grid:2x2"}, target="star")  # fmt: skip
     assert [item.status for item in found] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("value", ["128", "-0.5", "1.01", "nan", "inf", "1e400"])
+def test_a_constant_is_a_fraction_of_the_pixel_range(who, value):
+    """captum#210: a baseline of 255 where the input ends at 1."""
+    with pytest.raises(UsageError, match=r"outside the pixel range|needs a number") as caught:
+        baseline(f"constant:{value}", who)
+    assert ("0.502" in str(caught.value)) == (value == "128")

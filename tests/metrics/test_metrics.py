@@ -494,3 +494,15 @@ def test_infidelity_does_not_reward_the_opposite_map(net):
     found = sorted(run(net, sets.infidelity(which)).value for which in (one, opposite))
     assert found[0] < 1
     assert found[1] == 1
+
+
+@pytest.mark.parametrize("shape", [(SIDE, SIDE), (1, SIDE, SIDE), (2, SIDE, SIDE)])
+def test_a_map_has_the_channels_of_its_image(shape):
+    assert Case(subject(), torch.ones(shape)).relevance.shape == (SIDE, SIDE)
+
+
+@pytest.mark.parametrize("shape", [(5, SIDE, SIDE), (3, SIDE, SIDE), (2, 2, SIDE, SIDE), (SIDE, SIDE, 2)])
+def test_maps_of_several_classes_or_images_are_not_summed(shape):
+    """shap#2610, shap#750: one array of the maps of all classes."""
+    with pytest.raises(AttributionError, match="channels of the image"):
+        Case(subject(), torch.ones(shape))

@@ -373,3 +373,25 @@ def test_the_package_never_calls_torch_load():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and ast.unparse(node.func)
             assert called != "torch.load", f"{file}, line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "right"),
+    [
+        (("Train", "Val"), True), (("Training", "Testing"), True), (("train", "dev"), True),
+        (("seg_train", "seg_test"), False), (("split1", "split2"), False), (("cats", "dogs"), None),
+    ],
+)  # fmt: skip
+def test_parts_of_the_data_are_no_classes(tmp_path, parts, right):
+    """fastai#1552: the folder of test images became a class."""
+    for part in parts:
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("RGB", (4, 4)).save(tmp_path / part / name / f"{number}.png")
+    if right is False:
+        with pytest.raises(UsageError, match="parts of the data"):
+            find_classes(tmp_path)
+        return
+    found = find_classes(tmp_path)
+    assert (found.classes, len(found.held)) == ((("a", "b"), 6) if right else (("cats", "dogs"), 2))

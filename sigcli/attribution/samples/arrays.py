@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from ... import players
 from ...baselines import BASELINES
+from ...baselines.single import number
 from ...catalog import Entry
 from ...errors import ImageError, UsageError
 from ...inputs import arrays
@@ -124,8 +126,9 @@ class Arrays(Pictures):
         o = self.options
         shapes = self._shapes(chosen)
         loaded = load_array_model(
-            o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names
-        )
+            o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names,
+            targeted="target" in o.given,
+        )  # fmt: skip
         if loaded.head.kind != "logit" or o.output == "logit":
             return loaded
         # With a single output, the probability that it stands for is explained.
@@ -186,7 +189,7 @@ class Arrays(Pictures):
 
 
 def baseline(spec: str, shape: Sequence[int]) -> str | torch.Tensor:
-    """A baseline for an array: a text that means the same there, or the values of a `.npy` file as (1, 1, F).
+    """A baseline for an array: a text that means the same there, or the values of a `.npy` file or a number as (1, 1, F).
 
     Raises:
         UsageError: a baseline of pictures, or a file of another shape.
@@ -205,4 +208,7 @@ def baseline(spec: str, shape: Sequence[int]) -> str | torch.Tensor:
         suited = ", ".join(one for one, entry in BASELINES.items() if entry.properties.get("arrays"))
         allowed = f"{suited} or an array FILE.npy of the sample's shape"
         raise UsageError(f"baseline '{spec}' is for images", allowed=allowed)
+    value = spec.partition(":")[2]
+    if name == "constant" and value:  # of pictures it is a fraction of the pixel range
+        return torch.full((1, 1, math.prod(shape)), number(name, value))
     return spec

@@ -21,6 +21,7 @@ from ...inputs.images import find_images, read_image
 from ...inputs.left_out import LeftOut
 from ...inputs.picture import Picture
 from ...models import MODELS
+from ...models.given_values import span_of
 from ...models.loading import load_model
 from ...models.model import Model
 from ...models.wrappers.certainty import masked, shown, takes_none
@@ -146,6 +147,7 @@ class Pictures:
         loaded = load_model(
             o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
             std=o.std, class_names=o.class_names, pair=self.pairs, picture=(tensors or self.sources)[0],
+            span=span_of(tensors),
         )  # fmt: skip
         if 0 < len(tensors) < len(self.sources) and loaded.preprocess.resize is None:
             raise UsageError(

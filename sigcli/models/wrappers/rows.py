@@ -29,6 +29,8 @@ from .twins import inputs_of
 _SPREADS = (0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 1000.0, 1000.0)
 _TRIALS = 1 + len(_SPREADS)
 """A sample, and how far others are from it that a network is tried with."""
+_ROWS = 8
+"""So many rows of a sample, and the last, are tried alone."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def load_array_model(
     weights: str | None = None,
     device: torch.device | str = "cpu",
     class_names: str | Path | None = None,
+    targeted: bool = False,
 ) -> Model:
     """Load a network of arrays and check it on true samples.
 
@@ -96,9 +99,11 @@ def load_array_model(
         weights: see `sigcli.models.sources.factory.load`.
         device: where to run.
         class_names: a file with the names of the outputs.
+        targeted: the output that is explained was named, and not left to be found.
 
     Raises:
-        ModelError: a network of pictures, or none that gives differentiable scores for such samples.
+        ModelError: a network of pictures, or none that gives differentiable scores for such samples; or one that gives every
+            row of a sample a score of its own, as it does where several samples were taken for one.
     """
     place = place_of(device)
     source = _source(spec, weights, place)
@@ -118,6 +123,8 @@ def load_array_model(
     network, notes = plain_output(module, batch)
     verdict = check_classifier(network, batch)
     classes = verdict.classes
+    if not targeted and len(shape) > 1 and classes == shape[0] > 1:
+        _check_alone(network, trials, shape)
     head, read = recognise(network, trials, usual=2)
     names, named = (None, ()) if class_names is None else read_names(class_names, classes)
     lacks = dict(verdict.lacks)
@@ -169,4 +176,25 @@ def _check_shape(module: nn.Module, batch: Tensor, shapes: Mapping[int, tuple[in
             given=f"shape {tuple(output.shape)} for 2 samples of {shape}",
             allowed="(2, K), or (2,) for one score",
             hint=WRAP,
+        )
+
+
+def _check_alone(network: nn.Module, trials: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise ModelError where the output i of a sample is a function of its row i alone, for every i that is tried."""
+    count = shape[0]
+    one, other = (trials[i].reshape(count, -1) for i in (0, len(trials) // 2))
+    tried = sorted({*range(min(count, _ROWS)), count - 1})
+    changed = torch.stack(
+        [one, *(torch.where((torch.arange(count, device=one.device) == i)[:, None], other, one) for i in tried)]
+    )
+    with torch.no_grad():
+        scores = network(changed.reshape(-1, *trials.shape[1:]))
+    differ = scores[1:] != scores[:1]
+    alone = torch.zeros_like(differ)
+    alone[torch.arange(len(tried)), torch.tensor(tried)] = True
+    if bool((differ == alone).all()):
+        raise ModelError(
+            f"the network scores each of the {count} rows of a sample by itself, as if they were {count} samples",
+            given=f"shape {shape}: one sample, {count} outputs",
+            hint="Give each row as a sample (a .npy file each, or list(rows)); or name the output: --target INDEX.",
         )
