@@ -12,7 +12,7 @@ import torch
 
 from ..door import door
 from ..errors import UsageError
-from ..listener import SILENT, Listener
+from ..listener import SILENT, Listener, tell_new
 from ..runs.claims import abandon
 from ..runs.folder import RunFolder
 from .explanation import Explanation, Explanations
@@ -47,7 +47,10 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
     with torch.inference_mode(False):  # a caller's would leave no gradients
         session = prepare(options)
         found = Explanations(_begun(session, listener))
-    found.notes, found.folder = tuple(session.notes), None if session.run is None else session.run.path
+    found.notes, found.folder = (
+        (*session.notes, *session.later_notes),
+        None if session.run is None else session.run.path,
+    )
     return found
 
 
@@ -59,11 +62,10 @@ def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Genera
 
 def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:
     try:
-        listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
-        before = len(session.notes)
+        before = session.notes
+        listener.begin(session.items, before, None if session.run is None else session.run.path)
         yield from stream(session, listener)
-        for note in session.notes[before:]:
-            listener.note(note)
+        tell_new(listener, before, [*session.notes, *session.later_notes])
     finally:
         session.close()
 

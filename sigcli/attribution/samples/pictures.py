@@ -19,6 +19,7 @@ from ...files import file_digest
 from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
 from ...inputs.left_out import LeftOut
+from ...inputs.assumed import Assumed
 from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.loading import load_model
@@ -104,6 +105,7 @@ class Pictures:
         partner = getattr(options, "partner", None)
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources: list[Source] = self.find(named)
+        self.assumed = Assumed()
         others = options.references
         self.references: list[Source] | None = None if others is None else self.find(listed(others))
         self.check()
@@ -180,8 +182,10 @@ class Pictures:
         return True
 
     def read(self, source: Source) -> Picture:
-        """One sample; raises ImageError."""
-        return read_image(source)
+        """One sample; raises ImageError. `assumed` learns what was assumed of it."""
+        picture = read_image(source)
+        self.assumed.add(picture)
+        return picture
 
     def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
         """A method with its options for one sample: default players are never finer than pixels."""
