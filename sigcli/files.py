@@ -135,7 +135,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        text = error.strerror if isinstance(error, OSError) else str(error)
+        text = reason(error) if isinstance(error, OSError) else str(error)
         raise OutputError("the output folder cannot be written", given=path, hint=f"{text}.") from error
 
 
@@ -152,7 +152,15 @@ def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
     gone = isinstance(error, FileNotFoundError)
     kept = "" if gone else " Finished work is kept: repeat the command with --resume to continue."
-    return StoppedError("the run folder can no longer be written", given=path, hint=f"{error.strerror or error}.{kept}")
+    return StoppedError("the run folder can no longer be written", given=path, hint=f"{reason(error)}.{kept}")
+
+
+def reason(error: OSError) -> str:
+    """What the system refused, as a sentence without a full stop; numpy only says how many bytes it could write."""
+    short = re.fullmatch(r"(\d+) requested and (\d+) written", str(error))
+    if short:
+        return f"No space left: {short[2]} of {int(short[1])} bytes were written"
+    return error.strerror or str(error) or type(error).__name__
 
 
 def append_whole(path: Path, text: str) -> None:

@@ -12,14 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from ..engine.failures import attempted
-from ..errors import AttributionError, SigError, UsageError
+from ..errors import AttributionError, SigError
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
 from .decoding import ImageSet, Loaded, decoded
 from .explanation import Explanation, failed, from_entry
-from .mistakes import Mistakes
 from .select import Chosen
 from .session import Session
 
@@ -51,7 +50,6 @@ class Work:
         self.session = session
         self.names = session.names
         self.peers = ImageSet(session.samples.compared, session.model.preprocess, session.samples.read)
-        self._mistakes = Mistakes(session)
         self._places = (
             {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
             {chosen.name: i for i, chosen in enumerate(session.methods)},
@@ -68,18 +66,13 @@ class Work:
         session = self.session
         every = explain_all(
             self._jobs(), session.scorer, batch_size=session.batch_size, check=session.check, progress=progress,
-            alone=session.alone, begun=self._begun,
+            alone=session.alone,
         )  # fmt: skip
         for item, found in every:
             if item.chosen is None:
                 yield item.blank, item.last
             else:
                 yield self._finished(item.blank, item.chosen, found), item.last
-
-    def _begun(self, job: Job[_Item], error: Exception | None) -> None:
-        """An option that fits no image is a mistake in the command; one that fits only some is a failed item."""
-        if isinstance(error, UsageError) and self._mistakes.of_method(job.tag.blank.method, job.subject):
-            raise error
 
     def _jobs(self) -> _Jobs:
         session = self.session
@@ -102,9 +95,7 @@ class Work:
         try:
             seen = samples.seen(session.model, loaded.picture, session.methods, loaded.path)
             methods = [samples.fitted(session.model, loaded.picture, chosen) for chosen in session.methods]
-        except Exception as error:
-            if isinstance(error, UsageError) and self._mistakes.of_samples():
-                raise
+        except Exception as error:  # noqa: BLE001  a mistake in the command was told by `rehearse`, before any image
             yield from self._fail_all(blank, error)
             return
         if session.run is not None:

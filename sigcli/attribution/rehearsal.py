@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from ..engine.batches import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
 from ..errors import ImageError, UsageError
+from ..inputs.given import Source
+from ..inputs.picture import Picture
 from ..methods.deferred import Deferred
 from ..methods.given import GivenMethod
 from ..methods.run import is_direct
@@ -67,7 +71,10 @@ class _Alike:
 
 
 def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, seed: int) -> None:
-    """Begin every method with the first sample that can be read, as far as that takes no pass of the model.
+    """Begin every method with a made-up picture of the samples' size, as far as that takes no pass of the model.
+
+    The first sample must not decide: an option that fits none is a mistake in the command, and one that fits only some makes
+    the others failed items. So where samples differ in size, one size that fits is enough; arrays stand for themselves.
 
     Args:
         samples: what is explained.
@@ -79,26 +86,59 @@ def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer:
     Raises:
         UsageError: an option that cannot be used: a count below 1, an unknown layer or baseline, players that do not fit.
     """
+    failure: UsageError | None = None
+    tried: set[tuple[int, int]] = set()
     for source in samples.sources:
-        with suppress(ImageError, OSError):
+        with suppress(ImageError, OSError):  # each is told where it is explained
             picture = samples.read(source)
-            break
-    else:
-        return  # each is told where it is explained
-    samples.seen(model, picture, methods, source)
+            ready = picture.pixels.dtype.kind == "f"
+            if not ready and (model.preprocess.size or picture.size) in tried:
+                continue
+            tried.add(model.preprocess.size or picture.size)
+            try:
+                _begin_all(samples, model, methods, scorer, _Sample(seed, picture, source))
+            except UsageError as error:
+                failure = failure or error
+            else:
+                return
+    if failure is not None:
+        raise failure
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """What of a sample a rehearsal takes: its size, and where it comes from."""
+
+    seed: int
+    picture: Picture
+    source: Source
+
+
+def _begin_all(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, of: _Sample) -> None:
+    """Begin every method with a sample of a size; raises UsageError."""
+    picture = of.picture
+    samples.seen(model, picture, methods, of.source)
     fitted = [samples.fitted(model, picture, chosen) for chosen in methods]
     with _others_pass():
         x = model.preprocess(picture.pixels).to(model.device)
         low, high = (level.to(x.device) for level in (model.preprocess.low, model.preprocess.high))
+        if x.shape[1] > 1:
+            x = low + made_up(x.shape).to(x) * (high - low)
         peers = _Alike(x, len(samples.compared))
-        subject = Subject(x, 0, low, high, picture.key, seed, peers, _pass, model.head)
+        subject = Subject(x, 0, low, high, picture.key, of.seed, peers, _pass, model.head)
         for chosen in fitted:
             _begin(chosen, _Tried(scorer, Batches(1)), subject)
 
 
+def made_up(shape: Sequence[int]) -> Tensor:
+    """A picture (C, H, W) in 0..1 of soft blobs: neither blank nor noise, with colours that tell segments apart."""
+    coarse = torch.rand(1, shape[0], 5, 5, generator=torch.Generator().manual_seed(0))
+    return interpolate(coarse, (shape[1], shape[2]), mode="bilinear", align_corners=True)[0]
+
+
 def rehearse_values(methods: Sequence[Chosen]) -> None:
     """Begin every method with a made-up picture where there is no model yet; raises UsageError like `rehearse`."""
-    x = torch.rand(3, _SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    x = made_up((3, _SIDE, _SIDE))
     level = torch.zeros(3, 1, 1)
     subject = Subject(x, 0, level, level + 1, 1, 0, _Alike(x.flip(-1), 3), _pass)
     for chosen in methods:

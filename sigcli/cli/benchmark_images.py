@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ..evaluation.options import BenchmarkOptions
 from .command import Screen, command
-from .console import table
+from .console import fits, table
 from .evaluate import say_failures
 
 if TYPE_CHECKING:
@@ -42,12 +42,13 @@ def images(options: BenchmarkOptions, screen: Screen) -> int:
 
 
 def _show(found: Benchmark, screen: Screen) -> None:
-    """A table on a terminal, a line for each count and method in a pipe."""
+    """A table on a terminal that is wide enough, else a line for each count and method."""
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for row in found.rows:
         groups.setdefault((row["count"], row["method"]), []).append(row)
-    if screen.console.is_terminal:
-        screen.console.print(_table(groups))
+    made = _table(groups)
+    if screen.console.is_terminal and fits(made, screen.console):
+        screen.console.print(made)
         return
     for (count, method), rows in groups.items():
         seconds, each, rate, evaluations = _cost(rows[0])

@@ -16,10 +16,12 @@ from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from ..errors import SigError, StoppedError
+from ..files import reason
 from ..names import printable
 
 FAILED, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141
@@ -49,6 +51,12 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
     for number, heading in enumerate(columns):
         made.add_column(heading, justify="right" if heading in right else "left", no_wrap=number == 0)
     return made
+
+
+def fits(made: Table, screen: Console) -> bool:
+    """Whether a table can be shown with all its cells whole; a narrower one would cut off names and digits."""
+    wide = screen.options.update(width=10_000)
+    return Measurement.get(screen, wide, made).maximum <= screen.width
 
 
 @dataclass(eq=False)
@@ -122,8 +130,8 @@ def _say(first: str, rest: str) -> None:
 
 def _of_system(error: OSError) -> tuple[str, str]:
     """What the operating system refused, and what that means."""
-    reason = error.strerror or str(error)
-    what = f"{reason} (given: {printable(str(error.filename))})" if error.filename else reason
+    refused = reason(error)
+    what = f"{refused} (given: {printable(str(error.filename))})" if error.filename else refused
     return f"{what}.", "Finished work is kept. Repeat the command with --debug to see where."
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from ..evaluation.options import EvaluateOptions
 from ..names import printable
 from .command import Screen, command
-from .console import table, traces
+from .console import fits, table, traces
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -42,7 +42,12 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     for value in found.values:
         screen.results.add(metric_row(value))
     if found.summary:
-        screen.console.print(_table(found))
+        made = _table(found)
+        if fits(made, screen.console):
+            screen.console.print(made)
+        else:
+            for line in _lines(found):
+                screen.say(line)
         screen.say(_reading(found))
     for row in found.checks:
         screen.say(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images")
@@ -65,6 +70,16 @@ def say_failures(found: Evaluation, screen: Screen) -> int:
     done = len(found.values) - len(failed)
     screen.say(f"{done} values, {len(failed)} failed; written to {printable(str(found.folder))}/")
     return len(failed)
+
+
+def _lines(found: Evaluation) -> list[str]:
+    """The table's cells, a line each, for a narrow window."""
+    lines = []
+    for (method, metric, imputation), one in found.summary.items():
+        mean = "-" if one.mean is None else f"{one.mean:.3f}"
+        span = "" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})"
+        lines.append(f"{method}, {metric}{f' {imputation}' if imputation else ''}: {mean}{span}")
+    return lines
 
 
 def _reading(found: Evaluation) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from ..attribution.options import ExplainOptions
 from ..names import printable
 from .command import Screen, command
-from .console import table, traces
+from .console import fits, table, traces
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation
@@ -46,7 +47,10 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
                 told.append(item.light())
             if len(shown) < _SHOWN:
                 shown.append(item.light())
-    screen.console.print(_table(shown, done))
+    made, without = _narrowed(shown, done, screen)
+    screen.console.print(made)
+    if without:
+        screen.say(f"The window is too narrow for {', '.join(without)}: see results.csv.")
     for line, style in _lines(told):
         screen.say(line, style)
     reporter.say_notes()
@@ -77,20 +81,34 @@ def _lines(told: list[Explanation]) -> list[tuple[str, str | None]]:
     return lines
 
 
-def _table(items: list[Explanation], total: int) -> Table:
-    numbers = ("score", "gap", "std. error", "evaluations", "seconds")
+_NUMBERS = ("score", "gap", "std. error", "evaluations", "seconds")
+_NAME = 20
+"""Columns that names of images and targets have room for, before one of the numbers is left out; longer ones are folded."""
+
+
+def _narrowed(items: list[Explanation], total: int, screen: Screen) -> tuple[Table, list[str]]:
+    """The table, and which of its last columns the window has no room for."""
+    for count in range(len(_NUMBERS), 0, -1):
+        if fits(_table(items, total, _NUMBERS[:count], _NAME), screen.console):
+            break
+    return _table(items, total, _NUMBERS[:count]), list(_NUMBERS[count:])
+
+
+def _table(items: list[Explanation], total: int, numbers: Sequence[str], most: int | None = None) -> Table:
+    """Explanations and some of their numbers; with names of at most so many columns, where that is given."""
     made = table("image", "method", "target", *numbers, right=numbers)
     for column in made.columns:
-        column.no_wrap = column.header not in ("image", "target")
-        column.overflow = "fold"
+        named = column.header in ("image", "target")
+        column.no_wrap, column.overflow, column.max_width = not named, "fold", most if named else None
     for item in items:
         if item.status != "ok":
-            made.add_row(Text(item.image), Text(item.method), "", "failed", "", "", "", "")
+            made.add_row(Text(item.image), Text(item.method), "", "failed")
             continue
-        made.add_row(
-            Text(item.image), Text(item.method), Text(item.what()), f"{item.score:.3f}", _percent(item.relative_gap),
-            _percent(item.relative_standard_error), f"{item.evaluations:,}", f"{item.seconds:.2f}",
-        )  # fmt: skip
+        cells = {
+            "score": f"{item.score:.3f}", "gap": _percent(item.relative_gap), "seconds": f"{item.seconds:.2f}",
+            "std. error": _percent(item.relative_standard_error), "evaluations": f"{item.evaluations:,}",
+        }  # fmt: skip
+        made.add_row(Text(item.image), Text(item.method), Text(item.what()), *(cells[name] for name in numbers))
     if total > len(items):
         made.add_row(f"… and {total - len(items)} more in results.csv")
     return made

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..attribution.mistakes import made_up
+from ..attribution.rehearsal import made_up
 from ..attribution.select import Chosen
 from ..errors import AttributionError
 from ..metrics.case import Case

@@ -68,7 +68,6 @@ def explain_all(
     progress: Callable[[int], None] | None = None,
     alone: bool = False,
     contain: bool = True,
-    begun: Callable[[Job[T], Exception | None], None] | None = None,
 ) -> Iterator[tuple[T, Found]]:
     """Explain subjects by methods of either kind, mixed; path methods share batches across jobs.
 
@@ -80,7 +79,6 @@ def explain_all(
         progress: called after each batch with the number of its images.
         alone: no two jobs share a batch, so each has wall time of its own.
         contain: what is raised for one job comes in its place, and the others continue; otherwise it comes through as it is.
-        begun: called once a job's method has begun, with what it raised, or None; it may raise that, which ends everything.
 
     Yields:
         (tag, attribution) in the order of the jobs; in place of an attribution the error that stands for it, and None for
@@ -88,7 +86,7 @@ def explain_all(
     """
     queue: deque[_Place[T]] = deque()
     run = outcomes if contain else integrate
-    made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain, begun=begun)
+    made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain)
     for pause, tasks in groupby(made, key=lambda one: one is None):
         if pause:
             for _ in tasks:
@@ -125,7 +123,6 @@ def _tasks(
     batch_size: int,
     progress: Callable[[int], None] | None,
     contain: bool,
-    begun: Callable[[Job[T], Exception | None], None] | None,
 ) -> Iterator[Task | None]:
     """Tasks for the engine; None where nothing is under way there, and results are ready to be handed on."""
     room = Batches(max(1, batch_size))
@@ -139,8 +136,6 @@ def _tasks(
                 if not contain:
                     raise
                 failure = error
-            if begun is not None:
-                begun(job, failure)
             if failure is not None:
                 made = contained(failure)
         if isinstance(made, Task):

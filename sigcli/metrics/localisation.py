@@ -124,5 +124,6 @@ def _share_of_top(values: Float[Tensor, " pixels"], inside: Bool[Tensor, " pixel
     """
     last = values.topk(count).values[-1]
     above, equal = values > last, values == last
-    left = (count - int(above.sum())) / int(equal.sum())
-    return (int(inside[above].sum()) + int(inside[equal].sum()) * left) / count
+    sure, tied = int(inside[above].sum()), int(inside[equal].sum())
+    places, shared = count - int(above.sum()), int(equal.sum())
+    return (sure * shared + tied * places) / (shared * count)  # of integers, so rounded once

@@ -44,7 +44,7 @@ def attempt(module: Callable[[Tensor], Any], images: Tensor) -> tuple[Any, str |
     try:
         with torch.no_grad():
             return module(images), None
-    except Exception as error:  # noqa: BLE001  foreign code raises what it likes
+    except (Exception, SystemExit) as error:  # noqa: BLE001  foreign code raises what it likes
         return None, one_line(error)
 
 
@@ -114,7 +114,7 @@ def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: 
     try:
         with torch.no_grad():
             output = module(given)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(error, sample) from error
     if not torch.equal(given, sample):
         raise ModelError(

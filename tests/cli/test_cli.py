@@ -17,6 +17,9 @@ from typer.testing import CliRunner
 
 from sigcli.cli.main import app
 from sigcli.inputs.samples import sample_images
+from sigcli.options import flags
+from sigcli.options import table as options_of
+from sigcli.scenarios import SCENARIOS
 
 from repository import ROOT
 
@@ -320,3 +323,17 @@ def test_debug_shows_the_traceback():
     done = sig("explain", "gone.png", "--debug")
     assert done.exit_code == 1
     assert done.exception is not None
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_is_listed_with_the_options_of_its_benchmark(name):
+    """Not with the arguments of the function that draws its pictures."""
+    listed = CliRunner().invoke(app, ["list", "scenarios", name])
+    kind = SCENARIOS[name].options_class
+    assert listed.exit_code == 0, listed.output
+    for option, (known, _) in options_of(kind).items():
+        if known.command_line:
+            assert f"  {flags(option, known)[0]}" in listed.output
+    assert "--overwrite" in listed.output
+    shown = json.loads(CliRunner().invoke(app, ["list", "scenarios", name, "--json"]).stdout)
+    assert set(shown["options"]) == set(options_of(kind))

@@ -410,3 +410,45 @@ class TestOutput:
         with pytest.raises(StoppedError, match="can no longer be written"):
             run.settle(lambda row: row["image"])
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("columns", [40, 70, 80, 200])
+def test_no_table_loses_a_name_or_a_digit_in_a_narrow_window(here, monkeypatch, columns):
+    """At 70 columns the image's name was cut to nothing; what has no room is left out by name."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "a photograph of the second kind.png"
+    Path("in/a.png").rename(f"in/{name}")
+    common = [
+        "--model",
+        "faultnet:plain",
+        "--image-size",
+        "16",
+        "--mean",
+        "0",
+        "--std",
+        "1",
+        "--no-pictures",
+        "--out",
+        "out",
+    ]
+    done = CliRunner().invoke(app, ["explain", "in", "--method", "gradient,smoothgrad", *common])
+    assert done.exit_code == 0, done.output
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr)
+    table = plain[plain.index("image ") :].splitlines()
+    assert all(len(line) <= columns for line in table if "too narrow" not in line and "written to" not in line)
+    width = table[0].index("method")
+    assert name.replace(" ", "") in "".join(line[:width] for line in table[1:]).replace(" ", "")
+    assert ("too narrow" in plain) == (columns < 200)
+    for row in rows("out"):
+        if row["image"] == "b.png":
+            assert f"{float(row['score']):.3f}" in plain
+    metrics = "sparseness,entropy,relevance-mass".rpartition(",")[0]
+    done = CliRunner().invoke(app, ["evaluate", "out", "--metric", metrics, "--no-pictures"])
+    assert done.exit_code == 0, done.output
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr)
+    with open("out/summary.csv", encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            if not row["minus"]:
+                assert f"{float(row['ci_low']):.3f} to {float(row['ci_high']):.3f}" in plain
+                assert row["method"] in plain

@@ -292,7 +292,7 @@ def test_labels_give_accuracy_and_calibration(here):
 
 def test_what_fails_is_named_and_the_rest_goes_on(here):
     (here / "in" / "broken.png").write_bytes(b"not a picture")
-    Image.new("L", (9, 9), 255).save(here / "in" / "masks" / "heart.png")
+    Image.new("L", (9, 5), 255).save(here / "in" / "masks" / "heart.png")
     with Image.open("in/house.png") as house:
         Image.new("L", house.size, 0).save(here / "in" / "masks" / "house.png")
     arguments = [
@@ -311,7 +311,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
     records = [json.loads(line) for line in done.stdout.splitlines()]
     errors = {(r["image"], r["metric"]): r["error"] for r in records if r["error"]}
     assert "no explanation" in errors["broken.png", "deletion"]
-    assert "9x9 pixels" in errors["heart.png", "pointing-game"]
+    assert "9x5 pixels" in errors["heart.png", "pointing-game"]
     assert "no object" in errors["house.png", "pointing-game"]
     assert len(errors) == 4
     summary = {r["metric"]: (r["n"], r["failed"]) for r in rows("out/summary.csv")}
@@ -527,7 +527,7 @@ def test_a_perfect_map_scores_one_in_localisation(here):
 
     figures = list(measuring.values(items()))
     assert len(figures) == 15
-    assert all(f.value == 1 for f in figures), [(f.metric, f.value, f.error) for f in figures]
+    assert all(f.value == 1 for f in figures), [(f.metric, f.value, f.error) for f in figures if f.value != 1]
     assert torch.is_tensor(session.model.preprocess.low)
 
 

@@ -175,3 +175,18 @@ def test_default_metrics_work_on_small_networks(tmp_path, monkeypatch, side, cha
     assert len(told) == (side * side < 500), done.output
     if told:
         assert f"an image has {side * side} pixels, so largest is {side * side} and not 500" in told[0]
+
+
+def test_a_run_folder_keeps_the_order_of_its_methods(here):
+    """Sorted, the paired differences changed their sign."""
+    explain(named(ORDERS[0]), model="shapes", method="smoothgrad,b=ig,gradient", settings={"samples": 4, "steps": 2},
+            out="run", pictures=False, device="cpu")  # fmt: skip
+    found = evaluate("run", metric="entropy,sparseness", pictures=False)
+    assert list(dict.fromkeys(value.method for value in found.values)) == ["smoothgrad", "b", "gradient"]
+    assert list(dict.fromkeys(value.metric for value in found.values)) == ["entropy", "sparseness"]
+    assert list(dict.fromkeys(value.image for value in found.values)) == [f"{name}.png" for name in ORDERS[0]]
+    expected = [("smoothgrad", "b"), ("smoothgrad", "gradient"), ("b", "gradient")]
+    assert list(dict.fromkeys((row["method"], row["minus"]) for row in found.pairs)) == expected
+    assert [(one.method, one.other) for one in found.agreement] == expected
+    chosen = evaluate("run", metric="entropy", method="gradient,smoothgrad", pictures=False)
+    assert list(dict.fromkeys(value.method for value in chosen.values)) == ["gradient", "smoothgrad"]

@@ -44,7 +44,7 @@ def test_timm_weights_from_a_file_and_failed_downloads(tmp_path, monkeypatch):
 
 def test_timm_that_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ModelError, match=r"timm cannot be imported(.|\n)*pip install 'sigcli\[timm\]'"):
+    with pytest.raises(ModelError, match=r"timm cannot be imported(.|\n)*pip install '\.\[timm\]'"):
         load_model("timm/resnet18")
 
 
@@ -109,3 +109,14 @@ def test_a_module_that_fails_on_import(tmp_path, monkeypatch):
 
 def test_three_values_of_mean_say_colour():
     assert settle(Tiny().eval(), (None, None, None), Wishes(mean=(0.1, 0.2, 0.3)), torch.device("cpu"))[1].channels == 3
+
+
+def test_a_network_that_ends_the_program_is_named(own_module):
+    def leave(*_):
+        sys.exit("needs a GPU")
+
+    own_module.build, own_module.net = leave, lambda: leave
+    with pytest.raises(ModelError, match="ownnets:build failed: SystemExit: needs a GPU"):
+        load_model("ownnets:build")
+    with pytest.raises(ModelError, match="needs a GPU"):
+        load_model("ownnets:net", resize=32)

@@ -72,7 +72,7 @@ class Pairs(Pictures):
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions, partner: Any):
         self.partner = partner
         super().__init__(named, options)
-        paths, numbers = find_partners(partner, self.sources)
+        paths, numbers = find_partners(partner, self.sources, self.left_out)
         self._found = paths, numbers
         self._numbers = dict(zip(self.sources, numbers, strict=True))
         self.partners: Partners | None = None

@@ -154,7 +154,7 @@ def _imported(spec: str, module_name: str) -> ModuleType:
         missing = f"no module named '{error.name}'"
         hint = f"Run sig in the folder that holds it (now {here}), or install it."
         raise ModelError(f"the model's module cannot be imported: {missing}", given=spec, hint=hint) from error
-    except Exception as error:  # the user's code raises what it likes
+    except (Exception, SystemExit) as error:  # the user's code raises what it likes
         what = f"importing {module_name} failed: {type(error).__name__}: {one_line(error)}"
         raise ModelError(what, given=spec, hint=f'See it alone: python -c "import {module_name}".') from error
 
@@ -170,7 +170,7 @@ def _called(spec: str, module: ModuleType, attribute: str) -> nn.Module:
         try:
             with seeded():
                 made = made()
-        except Exception as error:  # the user's code raises what it likes
+        except (Exception, SystemExit) as error:  # the user's code raises what it likes
             what = f"{spec} failed: {type(error).__name__}: {one_line(error)}"
             raise ModelError(what, hint="It is called without arguments and must return a torch.nn.Module.") from error
     if isinstance(made, nn.Module):
