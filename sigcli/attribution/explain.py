@@ -8,9 +8,8 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
-import torch
-
 from ..door import door
+from ..engine.surroundings import plain_torch, stepped
 from ..errors import UsageError
 from ..listener import SILENT, Listener, tell_new
 from ..runs.claims import abandon
@@ -44,7 +43,7 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
     A failure of one image raises nothing: see `Explanation.status` and `error`.
     """
-    with torch.inference_mode(False):  # a caller's would leave no gradients
+    with plain_torch():
         session = prepare(options)
         found = Explanations(_begun(session, listener))
     found.notes, found.folder = (
@@ -57,7 +56,9 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 @door(ExplainOptions)
 def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Generator[Explanation, None, None]:
     """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
-    return _begun(prepare(options), listener)
+    with plain_torch():
+        session = prepare(options)
+    return stepped(_begun(session, listener))
 
 
 def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:

@@ -1,4 +1,4 @@
-"""From an image of Pillow to upright 8-bit RGB, whatever its depth, transparency and container, and what was assumed of it."""
+"""From an image of Pillow to upright 8-bit RGB, whatever its depth, transparency and container."""
 
 from __future__ import annotations
 

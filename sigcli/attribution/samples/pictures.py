@@ -16,10 +16,10 @@ from ... import render
 from ...catalog import Entry
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
+from ...inputs.assumed import Assumed
 from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
 from ...inputs.left_out import LeftOut
-from ...inputs.assumed import Assumed
 from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.loading import load_model
