@@ -135,7 +135,7 @@ def device_error(reason: str, device: torch.device) -> ModelError | None:
     return ModelError(f"the network does not run on {device}: {reason}", hint=hint)
 
 
-def _failed(error: Exception, sample: Tensor) -> ModelError:
+def _failed(error: BaseException, sample: Tensor) -> ModelError:
     reason = one_line(error)
     shape = "×".join(map(str, sample.shape[1:]))
     return device_error(reason, sample.device) or ModelError(

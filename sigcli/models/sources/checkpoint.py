@@ -221,7 +221,8 @@ def _walk(content: Any) -> Iterator[tuple[Words, str, Any]]:
     """(tables, name, value) of all tensors by name, and of foreign objects; optimisers are left out."""
     if isinstance(content, Foreign):
         yield (), "", content
-    waiting, seen = [((), content)], 0
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    seen = 0
     while waiting:
         table, here = waiting.pop(0)
         if _is_optimiser(here) or len(table) > _DEPTH or (seen := seen + 1) > _TABLES:
