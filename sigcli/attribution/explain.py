@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 
 from ..door import door
-from ..engine.surroundings import plain_torch, stepped
+from ..engine.modes import in_own_modes, own_modes
 from ..errors import UsageError
 from ..listener import SILENT, Listener, tell_new
 from ..runs.claims import abandon
@@ -43,7 +43,7 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 
     A failure of one image raises nothing: see `Explanation.status` and `error`.
     """
-    with plain_torch():
+    with own_modes():
         session = prepare(options)
         found = Explanations(_begun(session, listener))
     found.notes, found.folder = (
@@ -56,9 +56,9 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
 @door(ExplainOptions)
 def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Generator[Explanation, None, None]:
     """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
-    with plain_torch():
+    with own_modes():
         session = prepare(options)
-    return stepped(_begun(session, listener))
+    return in_own_modes(_begun(session, listener))
 
 
 def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:

@@ -17,7 +17,7 @@ from .. import draws
 from ..attribution.explanation import Explanation
 from ..attribution.session import Session
 from ..door import door
-from ..engine.surroundings import plain_torch
+from ..engine.modes import own_modes
 from ..errors import ImageError, SigError, UsageError
 from ..inputs.given import Source, listed
 from ..inputs.images import find_images, read_image
@@ -76,7 +76,7 @@ class Benchmark:
 
 
 @door(BenchmarkOptions)
-@plain_torch()
+@own_modes()
 def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchmark:
     """Running time and metrics of each method over growing numbers of images.
 

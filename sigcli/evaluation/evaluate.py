@@ -14,7 +14,7 @@ from ..attribution.explanation import Explanation
 from ..attribution.saved import saved
 from ..attribution.session import Session
 from ..door import door
-from ..engine.surroundings import plain_torch
+from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..files import remove_leftovers
 from ..listener import SILENT, Listener, tell_new
@@ -98,7 +98,7 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
     A failure of one image raises nothing: see `MetricValue.error`. With `resume`, finished explanations and values are not
     computed again. Without it, measuring the same run again replaces its values; the old tables stay until then.
     """
-    with plain_torch():
+    with own_modes():
         prepared = prepare_evaluation(options)
         listener.begin(prepared.items, prepared.notes, prepared.folder)
         return carry_out(prepared, listener)

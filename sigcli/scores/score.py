@@ -12,7 +12,6 @@ from torch import Tensor
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _FP16_SCALE = 1024.0
-_REDUCED = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @runtime_checkable
@@ -29,16 +28,14 @@ class Score(Protocol):
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which a model runs in that precision, whatever autocast a program has around it; on CUDA with
-    algorithms that give the same bits each time.
-    """
-    return _cuda(precision) if device.type == "cuda" else _cast(precision, device)
+    """The context in which a model runs in that precision; on CUDA with algorithms that give the same bits each time."""
+    if device.type == "cuda":
+        return _cuda(precision)
+    return nullcontext() if precision in ("fp32", "tf32") else _reduced(precision, device)
 
 
-def _cast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    if precision in _REDUCED:
-        return torch.autocast(device.type, dtype=_REDUCED[precision])
-    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+def _reduced(precision: str, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
 
 
 def differentiated(
@@ -69,7 +66,8 @@ class _cuda(AbstractContextManager[None]):  # noqa: N801 - used like torch's own
 
     def __init__(self, precision: str) -> None:
         self.tf32 = precision == "tf32"
-        self.inner = _cast(precision, torch.device("cuda"))
+        plain = precision in ("fp32", "tf32")
+        self.inner = nullcontext() if plain else _reduced(precision, torch.device("cuda"))
 
     def __enter__(self) -> None:
         products, convolutions = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32

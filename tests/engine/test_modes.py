@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import sigcli
+
 from toys import Tiny
 
 
@@ -22,7 +23,6 @@ def double():
 AROUND = {
     "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     "float64 by default": double,
-    "meta device by default": lambda: torch.device("meta"),
     "no_grad": torch.no_grad,
     "inference mode": torch.inference_mode,
     "detection of anomalies": lambda: torch.autograd.set_detect_anomaly(True),
@@ -33,7 +33,7 @@ OPTIONS = {"method": METHODS, "settings": {"samples": 16}, "mean": 0, "std": 1}
 
 def state():
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
-    return *modes, torch.get_default_dtype(), torch.get_default_device(), torch.is_anomaly_enabled()
+    return *modes, torch.get_default_dtype(), torch.is_anomaly_enabled()
 
 
 @pytest.fixture(scope="module")
