@@ -109,14 +109,14 @@ def _laid(image: Image.Image, container: str | None, path: Path | None, facts: l
     if not image.has_transparency_data:
         return image
     front = image.convert("RGBA")
-    low, high = front.getchannel("A").getextrema()
-    if high == 0:
+    alpha = np.asarray(front)[..., 3]
+    if alpha.max() == 0:
         if container not in _WITHOUT_ALPHA:
             hint = "Save it without its alpha channel, or leave it out."
             raise ImageError("the image is transparent everywhere", given=path, hint=hint)
         facts.append(OPAQUE)
         return front.convert("RGB")
-    if low < 255:
+    if alpha.min() < 255:
         facts.append(TRANSPARENT)
     white = Image.new("RGBA", front.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, front)
