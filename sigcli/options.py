@@ -278,6 +278,10 @@ def folder_option(name: str, *, free: bool = True, more: str = "") -> Any:
     )
 
 
+VIEWS = "raw, smooth or smooth:PIXELS, multi or multi:PIXELS,PIXELS,…, regions; several joined by + are averaged"
+"""Forms of a view, see `sigcli.views`."""
+
+
 @dataclass(frozen=True, repr=False)
 class DeviceOptions(Options):
     """Where a command computes."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
+from ..views import View, parse
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -26,18 +28,23 @@ class Drawing:
     """How maps are shown; arrays stay raw.
 
     Args:
-        smooth: σ of the Gaussian in pixels of the map, None for the default fraction of the side, 0 for none.
+        view: how they are looked at.
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
 
-    smooth: float | None = None
+    view: View = parse("smooth")
     pictures: bool = True
     signs: str = "together"
 
-    def sigma(self, shape: tuple[int, ...]) -> float:
-        """σ in pixels for a map of that shape."""
-        return render.default_sigma(shape[-2:]) if self.smooth is None else self.smooth
+    def seen(self, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """Maps (C, H, W) as they are shown: channels summed, through the view, (H, W) float64."""
+        flat = torch.from_numpy(render.reduce_channels(values))
+        return self.view.at(flat.shape, picture)(flat[None])[0].numpy()
+
+    def caption(self, shape: tuple[int, ...]) -> str:
+        """What was done to a map of that shape."""
+        return render.describe(self.view.describe(shape))
 
 
 @dataclass(eq=False)
@@ -65,14 +72,9 @@ class Page:
         return _picture(self.item)
 
     @cached_property
-    def sigma(self) -> float:
-        """σ of the blur, in pixels of the map."""
-        return self.drawing.sigma(self.values.shape)
-
-    @cached_property
     def shown(self) -> np.ndarray:
-        """(H, W), summed over channels and blurred."""
-        return render.smooth(render.reduce_channels(self.values), self.sigma)
+        """(H, W), summed over channels and seen through the view."""
+        return self.drawing.seen(self.values, self.picture)
 
     @property
     def title(self) -> str:
@@ -83,7 +85,7 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption = self.item, render.describe(self.sigma)
+        item, caption = self.item, self.drawing.caption(self.values.shape)
         return {
             "title": self.title, "caption": caption, "unit": item.unit, "ends": item.ends, "turned": item.turned,
         }  # fmt: skip
@@ -105,10 +107,10 @@ class Page:
         return found
 
     def uncertainty(self) -> Image.Image | None:
-        """The standard errors as a map, or None where there are none."""
-        if self.item.stderr is None:
+        """The standard errors of the map as it is shown, or None where they are not known."""
+        error = self.item.shown_stderr
+        if error is None:
             return None
-        error = render.smooth(np.sqrt((self.item.stderr.astype(np.float64) ** 2).sum(0)), self.sigma).clip(min=0)
         dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned")}
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
@@ -123,13 +125,12 @@ def done_of(items: Iterable[Explanation]) -> list[Explanation]:
 def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image.Image:
     """All methods of one picture and target, side by side."""
     first, picture = ready[0], _picture(ready[0])
-    sigma = drawing.sigma(picture.shape[:2])
     lines, second = first.seen.beside(first)
     return render.compare_image(
         picture,
-        [_panel(item, sigma) for item in ready],
+        [_panel(item, drawing, picture) for item in ready],
         heading=heading,
-        caption=render.describe(sigma)
+        caption=drawing.caption(ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + f"\n{_reading(ready)} Panels of one unit share one scale, the median of their own.",
         picture_lines=lines,
         second=second,
@@ -157,15 +158,15 @@ def _picture(item: Explanation) -> np.ndarray:
     return item.seen.picture
 
 
-def _panel(item: Explanation, sigma: float) -> render.Panel:
+def _panel(item: Explanation, drawing: Drawing, picture: np.ndarray) -> render.Panel:
     assert item.values is not None
-    flat, unit = render.reduce_channels(item.values), item.unit
+    unit = item.unit
     by_player, partition = None, ""
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player, partition = totals[item.players], f", {len(totals)} players"
     return render.Panel(
-        item.method, render.smooth(flat, sigma), by_player, item.facts(),
+        item.method, drawing.seen(item.values, picture), by_player, item.facts(),
         group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
         ends=item.ends, turned=item.turned,
     )  # fmt: skip

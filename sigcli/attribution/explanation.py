@@ -35,11 +35,14 @@ class Explanation:
         relative_gap: the gap divided by the score difference.
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
         relative_standard_error: the standard error divided by the map's norm.
+        shown_standard_error: the same of the map as pictures show it, relative to that map's norm; None where it is unknown.
+        view: how pictures show the map, see `sigcli.views`.
         status: "ok" or "failed".
         error: what failed, or if status is "ok" what could not be checked; else empty.
         content: hash of the explained image's pixels.
         values: (C, H, W) float32 attribution, or of the array's shape; None if it failed or an earlier run made it.
         stderr: standard error of `values`, or None.
+        shown_stderr: (H, W) standard error of the map as pictures show it, channels summed, or None.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         seen: what the model saw of the sample.
@@ -67,11 +70,14 @@ class Explanation:
     relative_gap: float | None = None
     standard_error: float | None = None
     relative_standard_error: float | None = None
+    shown_standard_error: float | None = None
+    view: str = ""
     status: str = "ok"
     error: str = ""
     content: str = ""
     values: np.ndarray | None = None
     stderr: np.ndarray | None = None
+    shown_stderr: np.ndarray | None = None
     players: np.ndarray | None = None
     player_values: np.ndarray | None = None
     seen: Seen = UNSEEN
@@ -118,7 +124,7 @@ class Explanation:
         """Short lines for a picture: target and score; gap and standard error; cost."""
         checks = [
             _percentage(name, value)
-            for name, value in (("gap", self.relative_gap), ("standard error", self.relative_standard_error))
+            for name, value in (("gap", self.relative_gap), ("standard error", self.error_told))
             if value is not None
         ]
         counts = (self.gradient_evaluations, "gradient evaluation"), (self.forward_evaluations, "forward pass")
@@ -131,6 +137,11 @@ class Explanation:
     def evaluations(self) -> int:
         """Passes of one image through the model, with or without a backward pass."""
         return (self.gradient_evaluations or 0) + (self.forward_evaluations or 0)
+
+    @property
+    def error_told(self) -> float | None:
+        """Relative standard error of the map as pictures show it; of the values where there is no picture."""
+        return self.shown_standard_error if self.seen.picture is not None else self.relative_standard_error
 
     def what(self) -> str:
         """The target in words."""
@@ -155,7 +166,15 @@ class Explanation:
 
     def light(self) -> Explanation:
         """A copy without its arrays, which take memory."""
-        return replace(self, values=None, stderr=None, players=None, player_values=None, seen=_lightened(self.seen))
+        return replace(
+            self,
+            values=None,
+            stderr=None,
+            shown_stderr=None,
+            players=None,
+            player_values=None,
+            seen=_lightened(self.seen),
+        )
 
     def plot(self, path: str | Path | None = None) -> Image.Image:
         """Draw the overlay of a picture, or the bars of an array; also write it to `path` if given.
@@ -228,6 +247,8 @@ def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the values of then; its arrays stay on disk."""
     found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS}
     found["error"] = str(found["error"] or "")  # what was left unchecked
+    if found["view"] != item.view:  # it was shown in another way then
+        found |= {"view": item.view, "shown_standard_error": None}
     return replace(item, **found, seconds=float(seconds), resumed=True)
 
 

@@ -17,6 +17,7 @@ from ..models.model import Model
 from ..names import portable
 from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
+from ..views import chosen
 from .select import Chosen
 from .targets import spelled
 
@@ -69,7 +70,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "notes": [*samples.notes, *model.notes],
         "images": _named(samples.sources),
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
-        "smooth": options.smooth,
+        "view": chosen(options.view, options.smooth, "smooth").spec,
         "signs": options.signs,
         **samples.manifest(),
     }

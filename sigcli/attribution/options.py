@@ -10,6 +10,7 @@ from ..options import (
     METHOD,
     MODEL,
     OUTPUT,
+    VIEWS,
     ComputeOptions,
     Options,
     ResumeOptions,
@@ -145,8 +146,12 @@ class RunOptions(MethodOptions, ResumeOptions):
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
+    view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown="smooth")
     smooth: float | None = option(
-        None, "Blur the maps in pictures by this many pixels; 0 for none. Arrays stay raw.", panel=OUTPUT, shown=False
+        None,
+        "Blur the maps in pictures by this many pixels: --view smooth:PIXELS; 0 for none.",
+        panel=OUTPUT,
+        shown=False,
     )
     signs: str = option(
         "together",

@@ -17,6 +17,7 @@ from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
+from ..views import shown_error
 from .decoding import ImageSet, Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .select import Chosen
@@ -127,6 +128,7 @@ class Work:
             name=name,
             multiplied=bool(chosen.entry.properties["multiplied"]),
             own_unit=str(chosen.entry.properties.get("unit", "")),
+            view=self.session.drawing.view.spec,
             positive=str(chosen.entry.properties.get("positive", "for")),
             file=None if run is None else run.path / item.folder / f"{name}.npy",
         )
@@ -153,7 +155,7 @@ class Work:
         gap, unchecked = result.completeness_gap, ""
         if gap is not None and not math.isfinite(gap):
             gap, unchecked = None, f"completeness is not checked: {NO_BASELINE}"
-        keep = self.session.uncertainty
+        keep, error = self.session.uncertainty, self._shown_error(item, result)
         shape = item.seen.shape or result.values.shape
         return replace(
             item,
@@ -166,12 +168,21 @@ class Work:
             error=unchecked,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
+            shown_standard_error=None if error is None else error[1],
+            shown_stderr=_array(error[0]) if keep and error is not None else None,
             values=_array(result.values.reshape(shape)),
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.seen.players is None else item.seen.players,
             player_values=_array(result.player_values),
             note=result.note or ("" if bool(result.values.any()) else "the map is 0 everywhere"),
         )
+
+    def _shown_error(self, item: Explanation, result: Attribution) -> tuple[Tensor, float] | None:
+        """Standard error of the map as pictures show it: per pixel, and relative to the map; None where it is not known."""
+        if result.deviations is None or item.seen.picture is None:
+            return None
+        flat = result.values.sum(0).to(result.deviations)
+        return shown_error(self.session.drawing.view.at(flat.shape, item.seen.picture), flat, result.deviations)
 
 
 def _array(values: Tensor | None) -> Any:

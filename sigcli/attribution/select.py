@@ -16,6 +16,7 @@ from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
 from ..metrics import METRICS
 from ..options import checked
+from ..views import chosen as chosen_view
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -274,9 +275,8 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_values(options: RunOptions) -> None:
     """Raise UsageError for an option that is out of its range, as far as it alone shows."""
-    smooth, batch_size = options.smooth, options.batch_size
-    if smooth is not None and not 0 <= smooth < 1000:
-        raise UsageError("smooth must be 0 or a positive number of pixels", given=smooth)
+    batch_size = options.batch_size
+    chosen_view(options.view, options.smooth, "smooth")
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
     for name, size in (("resize", options.resize), ("crop", options.crop)):

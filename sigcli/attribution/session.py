@@ -19,6 +19,7 @@ from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
+from ..views import chosen as chosen_view
 from .drawing import Drawing
 from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
@@ -155,7 +156,7 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(options.smooth, options.pictures, options.signs), options.uncertainty,
+        Drawing(chosen_view(options.view, options.smooth, "smooth"), options.pictures, options.signs), options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
     )  # fmt: skip
 

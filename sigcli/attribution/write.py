@@ -107,7 +107,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         item.facts(),
         item.unit,
         item.names,
-        drawing.smooth,
+        drawing.view.spec,
         drawing.signs,
         item.ends,
         item.turned,
@@ -121,9 +121,11 @@ def _reload(run: RunFolder, item: Explanation) -> Explanation:
     if item.values is not None:
         return item
     entry = run.ledger.entries[item.image, item.method, str(item.target)]
-    values, stderr = (
+    values, stderr, shown = (
         np.load(run.path / item.folder / name, allow_pickle=False) if name in entry.files else None
-        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy")
+        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy", f"{item.name}.shown.stderr.npy")
     )
+    if entry.facts.get("view") != item.view:
+        shown = None  # of another view
     players = item.seen.players if item.seen.players is not None else run.ledger.players(entry.players)
-    return replace(item, values=values, stderr=stderr, players=players)
+    return replace(item, values=values, stderr=stderr, shown_stderr=shown, players=players)

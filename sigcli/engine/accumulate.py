@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
+from .replicates import deviations, group_of
 from .transfer import sent
 
 _SMALL = 1024
@@ -44,6 +46,7 @@ class Run(Request):
     open: Tensor = field(init=False)
     mean: Tensor | None = field(default=None, init=False)
     spread: Tensor | None = field(default=None, init=False)
+    groups: Tensor | None = field(default=None, init=False)
     share: float = field(default=0.0, init=False)
     done: int = field(default=0, init=False)
     fixed: tuple[Tensor, Tensor] | None = field(default=None, init=False)
@@ -81,6 +84,7 @@ class Run(Request):
             self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
             self.mean, self.spread = zeros(), zeros()
+            self.groups = zeros()[0].repeat(len(group_weights(plan)), 1, 1)
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
@@ -189,6 +193,10 @@ def _close_unit(run: Run) -> None:
     if plan.marginals is not None:
         _correct(run)
     run.total += run.open
+    if run.groups is not None and plan.unit is not None:
+        unit, flat = int(plan.unit[run.done - 1]), run.open[-1] if plan.certainty else run.open.sum(0)
+        sign = -1.0 if plan.paired and unit % 2 else 1.0
+        run.groups[_group(plan, unit)] += sign * flat
     if run.mean is not None and run.spread is not None and plan.paired:
         if plan.unit is not None and plan.unit[run.done - 1] % 2 == 0:
             run.mean.copy_(run.open)
@@ -203,6 +211,29 @@ def _close_unit(run: Run) -> None:
         run.spread += omega * step * (value - run.mean)
     run.open.zero_()
     run.opened = run.done
+
+
+def _group(plan: Plan, unit: int) -> int:
+    """The group that a replicate belongs to; both of a pair to one."""
+    return group_of(unit // 2, plan.units // 2) if plan.paired else group_of(unit, plan.units)
+
+
+def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
+    """The share of the whole that each group of replicates estimates, (g,)."""
+    if plan.unit is None:
+        return np.ones(1)
+    shares = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
+    return np.bincount([_group(plan, unit) for unit in range(plan.units)], shares)
+
+
+def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
+    """See `sigcli.types.Attribution.deviations`; None where there is but one replicate.
+
+    Of paired replicates, whose parts of the sum differ, they are sums of the differences within the pairs.
+    """
+    if run.groups is None or run.task.plan.paired:
+        return run.groups
+    return deviations(run.groups, group_weights(run.task.plan))
 
 
 def _correct(run: Run) -> None:

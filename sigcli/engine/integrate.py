@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import SigError
 from ..scores.score import Score
 from ..types import Attribution, Subject
-from .accumulate import Run, Task
+from .accumulate import Run, Task, deviations_of
 from .batches import Batcher, Batches
 from .failures import attempted
 from .plan import endpoints, with_certainty
@@ -110,11 +110,12 @@ class _Path:
         values, stderr = run.total, None
         if run.spread is not None:
             stderr = (run.spread.clamp(min=0) / (1 if plan.paired else plan.units - 1)).sqrt()
+        apart = deviations_of(run)
         if plan.certainty:
             values, stderr = values[-1:], None if stderr is None else stderr[-1:]
         if plan.scale is not None and plan.players is not None:
             scale = plan.players.spread(torch.from_numpy(plan.scale)[None]).to(values)
-            values, stderr = values * scale, None  # the error of a ratio is not that of its numerator
+            values, stderr, apart = values * scale, None, None  # the error of a ratio is not that of its numerator
         return Attribution(
             values=values,
             score=score,
@@ -123,6 +124,7 @@ class _Path:
             completeness_gap=gap,
             total=total,
             stderr=stderr,
+            deviations=apart,
             players=None if plan.players is None else plan.players.labels,
             player_values=None if plan.players is None else plan.players.totals(values),
             seconds=run.seconds + time.perf_counter() - before,

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .. import render
 from ..attribution.decoding import ImageSet, run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
@@ -26,6 +25,7 @@ from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, Steps, follow
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
+from ..views import Lens, View, parse
 from .cache import Kept, digest
 from .masks.located import Masks
 from .value import MetricValue
@@ -50,14 +50,14 @@ class Measuring:
         session: the session whose explanations are measured.
         metrics: with their options.
         masks: where the objects are, fitted to the session's images; None where no metric needs them.
-        smooth: σ in pixels of the Gaussian that each map is blurred with before it is measured.
+        view: how each map is looked at before it is measured.
         kept: metric values of an earlier measurement.
     """
 
     session: Session
     metrics: list[Chosen]
     masks: Masks | None = None
-    smooth: float = 0.0
+    view: View = parse("raw")
     kept: Kept | None = None
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
@@ -154,8 +154,15 @@ class Measuring:
 
     def _smoothed(self, item: Explanation) -> np.ndarray:
         values = self._array(item)
-        smooth = self.smooth and values.ndim in (2, 3) and np.isfinite(values).all()
-        return blurred(values, self.smooth) if smooth else values
+        lens = self._lens(values.shape) if values.ndim in (2, 3) and np.isfinite(values).all() else None
+        return values if lens is None else through(lens, values)
+
+    def _lens(self, shape: tuple[int, ...]) -> Lens | None:
+        """The view of maps of the image at hand; None where it changes nothing."""
+        if self.view.spec == "raw" or self._image is None:
+            return None
+        pixels = self.session.model.preprocess.display(self._image[2].pixels) if self.view.needs_picture else None
+        return self.view.at(shape, pixels)
 
     def _array(self, item: Explanation) -> np.ndarray:
         if item.values is not None:
@@ -191,15 +198,15 @@ class Measuring:
             )
             found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
             maps = torch.stack([a.values for a in found])
-            return torch.from_numpy(blurred(maps.cpu().numpy(), self.smooth)).to(maps) if self.smooth else maps
+            lens = self._lens(tuple(maps.shape))
+            return maps if lens is None else lens(maps.double()).to(maps)
 
         return explain
 
 
-def blurred(values: np.ndarray, sigma: float) -> np.ndarray:
-    """(…, H, W) maps under a Gaussian of sigma pixels, as they are drawn."""
-    planes = values.reshape(-1, *values.shape[-2:])
-    return np.stack([render.smooth(plane, sigma) for plane in planes]).reshape(values.shape).astype(values.dtype)
+def through(lens: Lens, values: np.ndarray) -> np.ndarray:
+    """Maps (…, H, W) as a view shows them, in their own type."""
+    return lens(torch.from_numpy(values.astype(np.float64))).numpy().astype(values.dtype)
 
 
 def _with(blank: MetricValue, found: Measurement) -> MetricValue:

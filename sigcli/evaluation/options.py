@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METRIC, folder_option, option, option_like
+from ..options import METRIC, VIEWS, folder_option, option, option_like
 
 _COUNTS = "Increasing numbers of images, separated by commas; each count takes the first images of one random order."
 
@@ -49,9 +49,13 @@ class MeasureOptions(RunOptions):
     image_column: str | None = option(
         None, "Column of --labels with the image.", panel=METRIC, shown="by its title"
     )  # fmt: skip
+    view: str | None = option(
+        None, f"How a map is looked at before it is measured and drawn: {VIEWS}.",
+        panel=METRIC, shown="raw; smooth in pictures",
+    )  # fmt: skip
     smooth: float | None = option(
-        None, "Blur the maps by this many pixels before they are measured and drawn.",
-        panel=METRIC, shown="arrays as they are",
+        None, "Blur the maps by this many pixels before they are measured and drawn: --view smooth:PIXELS.",
+        panel=METRIC, shown=False,
     )  # fmt: skip
 
 

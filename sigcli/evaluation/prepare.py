@@ -22,6 +22,7 @@ from ..options import renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
+from ..views import chosen
 from .cache import FILE, Kept
 from .certainty import split_checks
 from .label_table import Wanted
@@ -108,16 +109,16 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
-    smooth = float(options.smooth or 0)
+    view = chosen(options.view, options.smooth, "raw")
     facts = {
-        "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "smooth": smooth,
+        "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
         "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
-    measuring = Measuring(session, metrics, masks, smooth, kept)
+    measuring = Measuring(session, metrics, masks, view, kept)
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, left_out)
 
 

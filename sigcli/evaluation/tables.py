@@ -18,7 +18,8 @@ from ..metrics.case import Case
 from ..metrics.similarity import spearman, top_overlap
 from ..metrics.statistics import CORRELATION, SHARE, Summary, paired, summarise
 from ..types import Subject
-from .measure import blurred
+from ..views import View, parse
+from .measure import through
 from .value import MetricValue
 
 Row = dict[str, Any]
@@ -157,11 +158,11 @@ class Comparison:
 
     Args:
         session: the session whose methods are compared.
-        smooth: σ in pixels of the Gaussian that each map is blurred with, as for the metrics.
+        view: how each map is looked at, as for the metrics.
     """
 
     session: Session
-    smooth: float = 0.0
+    view: View = parse("raw")
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
     _of: tuple[str, int | None] = ("", None)
     _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
@@ -176,7 +177,8 @@ class Comparison:
             values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
         if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
             flat = values if values.ndim == 2 else values.sum(0)
-            self._maps[item.method] = blurred(flat, self.smooth) if self.smooth else flat
+            plain = self.view.spec == "raw"
+            self._maps[item.method] = flat if plain else through(self.view.at(flat.shape, item.seen.picture), flat)
 
     def _close(self) -> None:
         cases = {name: _bare(values) for name, values in self._maps.items()}

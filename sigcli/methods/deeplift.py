@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import draws
 from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
+from ..engine.replicates import Groups
 from ..types import Attribution, Subject
 from .common import at_least, one_of
 from .operators import check
@@ -59,19 +60,21 @@ def deepshap(
     drawn = references(subject, baselines, samples, draws.stream(subject.seed, subject.key, "deepshap", baselines))
     x, total, score = subject.x, 0.0, 0.0
     mean, spread = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(x, dtype=torch.float64)
+    groups = Groups(samples, mean[0])
 
     def batch(part: slice) -> tuple[Tensor, Tensor, float]:
         indices = torch.arange(part.start, part.stop, device=x.device)
         return _deeplift(passes, subject, drawn.sample(indices).to(x).expand(len(indices), *x.shape))
 
-    for _, found in passes.batches.parts(samples, x.shape, batch):
+    for part, found in passes.batches.parts(samples, x.shape, batch):
         values, differences, score = found
         total += float(differences.sum()) / samples
         mean += values.double().sum(0) / samples
         spread += values.double().square().sum(0) / samples
+        groups.add(part.start, values)
     stderr = ((spread - mean.square()).clamp(min=0) / (samples - 1)).sqrt().to(x.dtype)
     gap = abs(float(mean.sum()) - total)
-    return Attribution(mean.to(x.dtype), score, passes.evaluations, 1, gap, total, stderr)
+    return Attribution(mean.to(x.dtype), score, passes.evaluations, 1, gap, total, stderr, groups.deviations())
 
 
 def _deeplift(passes: Passes, subject: Subject, drawn: Tensor) -> tuple[Tensor, Tensor, float]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import draws
 from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
+from ..engine.replicates import Groups
 from ..errors import AttributionError
 from ..types import Attribution, Subject
 from .common import at_least, one_of
@@ -58,13 +59,18 @@ def gradient_shap(
         return start + alpha[part] * (end - start)
 
     mean, square = torch.zeros_like(x, dtype=torch.float64), torch.zeros_like(x, dtype=torch.float64)
+    groups = Groups(samples, mean[0])
     for part, _, gradient in passes.gradients(images, samples, subject):
         start, end = ends(part)
         terms = (gradient * (end - start)).double()
         mean += terms.sum(0) / samples
         square += terms.square().sum(0) / samples
+        groups.add(part.start, terms)
     stderr = ((square - mean.square()).clamp(min=0) / (samples - 1)).sqrt()
-    return Attribution(mean.to(x.dtype), passes.score(subject), passes.evaluations, 1, stderr=stderr.to(x.dtype))
+    return Attribution(
+        mean.to(x.dtype), passes.score(subject), passes.evaluations, 1, stderr=stderr.to(x.dtype),
+        deviations=groups.deviations(),
+    )  # fmt: skip
 
 
 def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "blur") -> Attribution:

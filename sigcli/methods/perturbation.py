@@ -13,6 +13,7 @@ from torch.nn import functional
 from .. import draws
 from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
+from ..engine.replicates import Groups
 from ..players import parse
 from ..types import Attribution, Subject
 from .cam import on_pixels
@@ -133,6 +134,8 @@ def rise(
     masks = rise_masks(subject, cells, keep)
     mean, square = (torch.zeros(1, 1, *x.shape[-2:], dtype=torch.float64, device=x.device) for _ in range(2))
 
+    groups = Groups(samples, mean[0, 0])
+
     def images(part: slice) -> Tensor:
         return reference + masks(part) * (x - reference)
 
@@ -145,11 +148,12 @@ def rise(
         part = slice(first, min(first + passes.batch_size, samples))
         weighed = scores[part, None, None, None] * (masks(part).double() - offset)
         mean += weighed.sum(0, keepdim=True) / (samples * keep)
+        groups.add(first, weighed / keep)
         square += weighed.square().sum(0, keepdim=True) / (samples * keep**2)
     stderr = ((square - mean.square()).clamp(min=0) / (samples - 1)).sqrt()
     return Attribution(
         on_pixels(mean.to(x.dtype), subject), passes.score(subject), passes.evaluations, 1,
-        stderr=on_pixels(stderr.to(x.dtype), subject),
+        stderr=on_pixels(stderr.to(x.dtype), subject), deviations=groups.deviations(),
     )  # fmt: skip
 
 

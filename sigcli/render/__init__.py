@@ -1,6 +1,6 @@
 """Pictures of attributions, drawn with numpy and Pillow alone: pure functions that run in threads beside the models."""
 
-from .maps.paint import default_sigma, describe, reduce_channels, smooth, symmetric_limit
+from .maps.paint import describe, reduce_channels, smooth, symmetric_limit
 from .maps.sheet import Panel, by_sign, compare_image
 from .maps.single import map_image, overlay_image, save_png, uncertainty_image
 
@@ -8,7 +8,6 @@ __all__ = [
     "Panel",
     "by_sign",
     "compare_image",
-    "default_sigma",
     "describe",
     "map_image",
     "overlay_image",

@@ -322,7 +322,9 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
     if ledger.unreadable:
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
-        notes.append(f"{RESULTS} was damaged or changed by another program; it is rewritten from {LEDGER}.")
+        notes.append(
+            f"{RESULTS} is not as this version of sig leaves it (another version or program, or damage); it is rewritten from {LEDGER}."
+        )
     rows: dict[Key, dict[str, str]] = {}
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):
         cells, key = cells_of(row_of(entry, "")), row_key(cells_of(row_of(before, "")))

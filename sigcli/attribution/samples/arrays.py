@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..explanation import Explanation
 
 _PLAYERS, _BASELINE = "features", "zero"
-_OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "smooth", "mask_certainty")
+_OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "view", "smooth", "mask_certainty")
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,16 +45,6 @@ def reduce_channels(values: np.ndarray) -> np.ndarray:
     return np.asarray(values).sum(axis=0, dtype=np.float64)
 
 
-def default_sigma(shape: tuple[int, ...]) -> float:
-    """Smoothing in pixels that makes a pixel map of a real network readable: 2 % of the shorter side, 0 below 64 px.
-
-    >>> default_sigma((224, 224)), default_sigma((28, 28))
-    (4.5, 0.0)
-    """
-    side = min(shape[-2:])
-    return round(0.02 * side, 1) if side >= 64 else 0.0
-
-
 def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     """A map (H, W) under a Gaussian of `sigma` pixels, mirrored at the edge so that its sum stays; 0 leaves it be."""
     if sigma < 0:
@@ -81,15 +71,18 @@ def symmetric_limit(maps: np.ndarray | Iterable[np.ndarray], percentile: float =
     return limit if limit > 0 else float(magnitudes.max())
 
 
-def describe(sigma: float, percentile: float = PERCENTILE) -> str:
+def describe(view: str, percentile: float = PERCENTILE) -> str:
     """The caption that says what was done to the map between the array and the picture.
 
-    >>> describe(3.4)
+    Args:
+        view: the view in words, see `sigcli.views.View.describe`.
+        percentile: of |value|, where the colours end.
+
+    >>> describe("smoothed, σ = 3.4 px")
     'channels summed · smoothed, σ = 3.4 px · clipped at the 99.5th percentile of |value|'
     """
-    smoothing = f"smoothed, σ = {sigma:g} px" if sigma > 0 else "not smoothed"
     clip = "not clipped" if percentile >= 100 else f"clipped at the {ordinal(percentile)} percentile of |value|"
-    return f"channels summed · {smoothing} · {clip}"
+    return f"channels summed · {view} · {clip}"
 
 
 def ordinal(value: float) -> str:

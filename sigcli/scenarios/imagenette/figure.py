@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import render
 from ...attribution.explanation import Explanation
-from ...render.maps.paint import default_sigma
+from ...views import default_sigma
 from ..pictures import SCALES, sheet
 
 _SHOWN, _PAIRED = 6, 2

@@ -18,8 +18,8 @@ from ...metrics.statistics import paired
 from ...models.model import Model
 from ...models.networks.shapes import SIZE
 from ...models.wrappers.certainty import looked_into
-from ...render import default_sigma
 from ...training.report import checks_told
+from ...views import default_sigma
 from ..folders import own_folder
 from ..pictures import EvaluatedComparison, written
 from ..scenario import Verdict

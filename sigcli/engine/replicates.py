@@ -1,0 +1,65 @@
+"""Independent replicates of a map, kept in a few groups: what is to be known of sums of pixels, smoothed maps and regions.
+
+A standard error per pixel says nothing of a sum of pixels, since their errors go together. A few maps of deviations do: the
+variance of any linear functional L of the map is Σ L(D)² over them (batch means; Law, Kelton 2000, section 9.5.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+GROUPS = 16
+"""Replicates are kept in this many groups at most."""
+
+
+def group_of(index: int, count: int) -> int:
+    """The group of one of `count` replicates: groups follow one another and differ in size by one at most."""
+    return index * min(GROUPS, count) // count
+
+
+def deviations(sums: Float[Tensor, "g *s"], shares: Float[np.ndarray, " g"]) -> Float[Tensor, "g *s"]:
+    """Deviations of groups from the whole: √(ω/(g-1)) · (v - mean), where each sum is ω v and estimates ω times the whole.
+
+    Args:
+        sums: what each group adds to the whole.
+        shares: ω of each, which sum to 1.
+    """
+    omega = torch.from_numpy(shares).to(sums).reshape(-1, *[1] * (sums.ndim - 1))
+    return (sums - omega * sums.sum(0)) / (omega * (len(sums) - 1)).sqrt()
+
+
+@dataclass(eq=False)
+class Groups:
+    """Draws of one mean, added up in groups.
+
+    Args:
+        count: number of draws.
+        like: a tensor of a draw's shape after channels are summed, (H, W), its type and device.
+    """
+
+    count: int
+    like: Tensor
+    sums: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sums = torch.zeros(
+            min(GROUPS, self.count), *self.like.shape, dtype=self.like.dtype, device=self.like.device
+        )
+
+    def add(self, first: int, terms: Float[Tensor, "k c h w"]) -> None:
+        """Draws first..first+k-1, (k, C, H, W)."""
+        place = [group_of(first + i, self.count) for i in range(len(terms))]
+        flat = terms.sum(1).to(self.sums)
+        self.sums.index_add_(0, torch.tensor(place, device=flat.device), flat)
+
+    def deviations(self) -> Float[Tensor, "g h w"] | None:
+        """See `sigcli.types.Attribution.deviations`, of the mean of the draws; None of a single one."""
+        if self.count < 2:
+            return None
+        counts = np.bincount([group_of(i, self.count) for i in range(self.count)])
+        return deviations(self.sums / self.count, counts / self.count)
