@@ -42,5 +42,12 @@ class Listener:
         """Called with what the user should know of the run."""
 
 
+def tell_new(listener: Listener, before: Sequence[str], now: Sequence[str]) -> None:
+    """Tell a listener the notes that were not there when the command began."""
+    for text in now:
+        if text not in before:
+            listener.note(text)
+
+
 SILENT = Listener()
 """Hears nothing."""

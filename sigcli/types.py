@@ -76,9 +76,9 @@ class Attribution:
         completeness_gap: |Σ values − total|, in the score's unit; None where the method makes no such claim.
         total: the score difference that the values should sum to, or None.
         stderr: (C, H, W) standard error of `values`, or None where nothing was sampled.
-        deviations: (j, H, W) independent maps D of mean 0, channels summed, such that the variance of any linear functional L
-            of the map (a pixel of it smoothed, the sum over a region) is estimated without bias by Σ L(D)², with about j
-            degrees of freedom (one less where they sum to 0); None where this is not known.
+        deviations: (j, H, W) independent maps D of mean 0, channels summed, such that Σ L(D)² estimates the variance of any
+            linear functional L of the map (a pixel of it smoothed, the sum over a region) without bias, with about j degrees
+            of freedom (one less where they sum to 0); None where this is not known.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum of the values over each player, or None.
         seconds: wall time of this explanation, or its part of that of shared batches.

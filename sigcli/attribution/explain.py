@@ -11,7 +11,7 @@ from contextlib import closing
 from ..door import door
 from ..engine.modes import in_own_modes, own_modes
 from ..errors import UsageError
-from ..listener import SILENT, Listener
+from ..listener import SILENT, Listener, tell_new
 from ..runs.claims import abandon
 from ..runs.folder import RunFolder
 from .explanation import Explanation, Explanations
@@ -46,7 +46,10 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
     with own_modes():
         session = prepare(options)
         found = Explanations(_begun(session, listener))
-    found.notes, found.folder = tuple(session.notes), None if session.run is None else session.run.path
+    found.notes, found.folder = (
+        (*session.notes, *session.later_notes),
+        None if session.run is None else session.run.path,
+    )
     return found
 
 
@@ -60,11 +63,10 @@ def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Genera
 
 def _begun(session: Session, listener: Listener) -> Generator[Explanation, None, None]:
     try:
-        listener.begin(session.items, session.notes, None if session.run is None else session.run.path)
-        before = len(session.notes)
+        before = session.notes
+        listener.begin(session.items, before, None if session.run is None else session.run.path)
         yield from stream(session, listener)
-        for note in session.notes[before:]:
-            listener.note(note)
+        tell_new(listener, before, [*session.notes, *session.later_notes])
     finally:
         session.close()
 

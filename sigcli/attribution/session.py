@@ -88,6 +88,11 @@ class Session:
         typed = filter(None, (one.note for one in self.methods))
         return [*typed, *self.samples.notes, *self.model.notes, *(self.run.notes if self.run is not None else ())]
 
+    @property
+    def later_notes(self) -> tuple[str, ...]:
+        """What was assumed of the pictures that have been decoded by now."""
+        return self.samples.assumed.notes
+
     def close(self) -> None:
         """Let other runs have the run folder."""
         if self.run is not None:

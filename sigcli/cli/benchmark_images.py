@@ -37,6 +37,7 @@ def images(options: BenchmarkOptions, screen: Screen) -> int:
     for row in found.rows:
         screen.results.add(row)
     _show(found, screen)
+    reporter.say_notes()
     return say_failures(found.evaluation, screen)
 
 

@@ -53,6 +53,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
         screen.say(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images")
     for line in _of_model(found.model) if found.model is not None else ():
         screen.say(line)
+    reporter.say_notes()
     return say_failures(found, screen)
 
 

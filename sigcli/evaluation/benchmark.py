@@ -122,6 +122,10 @@ class _Costs(Listener):
         """A batch is done."""
         self._listener.evaluated(images)
 
+    def note(self, text: str) -> None:
+        """What came up on the way."""
+        self._listener.note(text)
+
     def explained(self, item: Explanation) -> None:
         """An explanation is done."""
         cost = spent(item)

@@ -17,7 +17,7 @@ from ..door import door
 from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..files import remove_leftovers
-from ..listener import SILENT, Listener
+from ..listener import SILENT, Listener, tell_new
 from ..metrics.statistics import Summary
 from ..records import json_text
 from ..runs.folder import FolderLock, append_row, run_names, save_table, save_text
@@ -106,11 +106,15 @@ def evaluate(options: EvaluateOptions, listener: Listener = SILENT) -> Evaluatio
 
 def carry_out(prepared: Prepared, listener: Listener = SILENT) -> Evaluation:
     """Carry out an evaluation; its tables and figures are written when it returns."""
+    session = prepared.session
+    before = session.notes
     try:
         with FolderLock(prepared.folder):
-            return _carried_out(prepared, listener)
+            found = _carried_out(prepared, listener)
+        tell_new(listener, before, [*session.notes, *session.later_notes])
+        return found
     finally:
-        prepared.session.close()
+        session.close()
 
 
 def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:

@@ -15,7 +15,6 @@ from ..catalog import Entry
 from ..engine.batches import Batcher, Batches, Request
 from ..engine.failures import attempted
 from ..errors import AttributionError, ModelError, SigError, UsageError
-from ..inputs.images import read_image
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability
 from ..metrics.statistics import WILSON, wilson
@@ -79,7 +78,9 @@ def _with_labels(session: Session, truth: Mapping[str, int], missing: dict[str, 
         if name not in truth:
             missing[name] = "the image has no label"
             continue
-        x = attempted(lambda path=path: session.model.preprocess(read_image(path).pixels).to(session.model.device))
+        x = attempted(
+            lambda path=path: session.model.preprocess(session.samples.read(path).pixels).to(session.model.device)
+        )
         if isinstance(x, SigError):
             missing[name] = " ".join(str(x).split())
         else:

@@ -18,7 +18,6 @@ from ..attribution.select import Chosen
 from ..attribution.session import Session
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError
-from ..inputs.images import read_image
 from ..inputs.picture import Picture
 from ..methods.run import attributions
 from ..metrics.case import Case, Measurement
@@ -179,7 +178,7 @@ class Measuring:
     def _loaded(self, image: str) -> tuple[Subject, Picture]:
         session = self.session
         preprocess, device = session.model.preprocess, session.model.device
-        picture = read_image(self._paths[image])
+        picture = session.samples.read(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
         of_model = (looked_into(session.model), session.model.head)

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError, UsageError
-from .picture import Picture, content_key, rgb
+from .conversion import rgb, settle_key
+from .picture import Picture, content_key
 
 _WHOLE = 2.0**24, 2.0**50
 """From the first on float32 does not hold every whole number; from the second on float64 holds hardly anything else."""
@@ -63,19 +64,20 @@ def listed(images: Any, word: str = "image") -> list[str | Path | Given]:
         if isinstance(one, (str, Path, Given)):
             found.append(one)
             continue
-        for pixels, array in _samples(one):
+        for pixels, array, facts in _samples(one):
             number = 1 + sum(isinstance(other, Given) for other in found)
             name = f"{'sample' if array else word}-{number}"
             while os.path.lexists(name):
                 name += "_"
-            found.append(Given(name, Picture(Path(name), pixels, content_key(pixels)), array))
+            found.append(Given(name, Picture(Path(name), pixels, content_key(pixels), facts), array))
     return found
 
 
-def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
-    """Pixels or values of one thing that was given, and whether they are an array of features."""
+def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool, tuple[str, ...]]]:
+    """Pixels or values of one thing that was given, whether they are an array of features, and what was assumed of it."""
     if isinstance(value, Image.Image):
-        yield _picture(value), False
+        pixels, facts = _picture(value)
+        yield pixels, False, facts
         return
     tensor = hasattr(value, "detach") and hasattr(value, "numpy")
     values = _array(value) if tensor else value
@@ -88,14 +90,16 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool]]:
         raise UsageError("a sample holds NaN or infinity", given=_form(values))
     if values.dtype.kind == "f" and values.size and (values.ndim in (1, 2) or (tensor and values.ndim in (3, 4))):
         values = single(values)
-        yield from ((one, values.ndim < 3) for one in (values if values.ndim == 4 else values[None]))
+        yield from ((one, values.ndim < 3, ()) for one in (values if values.ndim == 4 else values[None]))
         return
     if values.dtype == np.uint8 and values.size and not tensor:
         if values.ndim == 2:
-            yield np.repeat(values[..., None], 3, 2), False
+            yield np.repeat(values[..., None], 3, 2), False, ()
             return
         if values.ndim in (3, 4) and values.shape[-1] == 3:
-            yield from ((np.ascontiguousarray(one), False) for one in (values if values.ndim == 4 else values[None]))
+            yield from (
+                (np.ascontiguousarray(one), False, ()) for one in (values if values.ndim == 4 else values[None])
+            )
             return
     raise UsageError("images cannot be used", given=_form(values, tensor=tensor), allowed=ALLOWED)
 
@@ -141,8 +145,9 @@ def _form(values: np.ndarray, *, tensor: bool = False) -> str:
     return f"{'a tensor' if tensor else 'an array'} of {values.dtype}, shape {values.shape}"
 
 
-def _picture(image: Image.Image) -> np.ndarray:
+def _picture(image: Image.Image) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
+        settle_key(image)
         return rgb(image, image.format)
     except ImageError as error:
         raise UsageError(error.what, given=f"a PIL image of mode {image.mode}", hint=error.hint) from error

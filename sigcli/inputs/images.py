@@ -14,6 +14,7 @@ from typing import TypeVar, overload
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError, UsageError
+from .conversion import rgb, settle_key
 from .given import Given, Source
 from .left_out import (
     APART,
@@ -29,7 +30,7 @@ from .left_out import (
     is_run,
     maps_of,
 )
-from .picture import Picture, content_key, rgb
+from .picture import Picture, content_key
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
@@ -77,9 +78,9 @@ def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = 
 def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """Decode one image file into upright 8-bit RGB; a picture in memory is returned as it is.
 
-    The content decides the format, not the suffix. EXIF orientation is applied, transparency is laid on white, 16-bit
-    greys are scaled to 8 bits (not clipped), colour profiles are ignored as torchvision ignores them, and of an
-    animation the first frame is taken.
+    The content decides the format, not the suffix. EXIF orientation is applied, transparency is laid on white, greys of 12
+    and 16 bits are scaled to 8 bits (not clipped), colour profiles are ignored as torchvision ignores them, and of an
+    animation the first frame is taken. The picture's `facts` say what of this was assumed.
 
     Args:
         path: the file.
@@ -89,13 +90,14 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
         The picture: uint8 pixels (H, W, 3) and their content key.
 
     Raises:
-        ImageError: the file is absent, unreadable, empty, not an image, truncated, too large, or has 32-bit pixels.
+        ImageError: the file is absent, unreadable, empty, not an image, truncated, too large, transparent everywhere, or has
+            32-bit or signed pixels.
     """
     if isinstance(path, Given):
         return path.picture
     path = Path(path)
-    pixels = decode(path, lambda image: rgb(image, image.format, path), max_pixels=max_pixels)
-    return Picture(path, pixels, content_key(pixels))
+    pixels, facts = decode(path, lambda image: rgb(image, image.format, path), max_pixels=max_pixels)
+    return Picture(path, pixels, content_key(pixels), facts)
 
 
 def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MAX_PIXELS) -> T:
@@ -116,6 +118,7 @@ def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MA
             import_module("pillow_heif").register_heif_opener()
         with Image.open(path) as image:
             _check_size(path, image.size, max_pixels)
+            settle_key(image, path)
             image.load()
             return take(image)
     except ImageError:

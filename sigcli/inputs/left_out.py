@@ -50,11 +50,12 @@ class LeftOut:
         >>> left.file(Path("notes.txt")); left.file(Path("b.heic")); print(*left.notes)
         Left out: 1 without the suffix of an image (notes.txt); 1 HEIC, readable after pip install pillow-heif (b.heic).
         """
-        told = [f"{len(names)} {reason} ({_listed(list(names))})" for reason, names in self._found.items()]
+        told = [f"{len(names)} {reason} ({listed_names(list(names))})" for reason, names in self._found.items()]
         return (f"Left out: {'; '.join(told)}.",) if told else ()
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed_names(names: Sequence[str]) -> str:
+    """The first names, and whether there are more."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown}, …"
 

@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import ImageError
-
 _ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,11 +32,13 @@ class Picture:
             (C, H, W) where a program gave the network's input itself.
         key: 64-bit number that depends on shape and pixels only, so random draws follow the content and not the
             file's name or format.
+        facts: what was assumed of its file, in the words of `conversion`.
     """
 
     path: Path
     pixels: np.ndarray
     key: int
+    facts: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,17 +71,6 @@ def doubt(pixels: np.ndarray) -> str:
     return ""
 
 
-def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> np.ndarray:
-    """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3); raises ImageError for 32-bit pixels.
-
-    Args:
-        image: the image whose pixels are loaded.
-        container: its format, as Pillow names it.
-        path: path of its file, for the message.
-    """
-    return np.array(_converted(upright(image), container, path))
-
-
 def orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 to 8; a damaged EXIF block is no reason to refuse intact pixels."""
     try:
@@ -93,21 +82,9 @@ def orientation(image: Image.Image) -> int:
 
 def upright(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation."""
-    turn = orientation(image)
-    return image if turn == 1 else image.transpose(TURNS[turn])
+    return turned(image, orientation(image))
 
 
-def _converted(image: Image.Image, container: str | None, path: Path | None) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and container in ("PNG", "PPM")):
-        wide = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise ImageError(
-            f"the image has 32-bit pixels (mode {image.mode}), whose range is not defined", given=path,
-            hint="Save it with 8 or 16 bits per channel.",
-        )  # fmt: skip
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    front = image.convert("RGBA")
-    white = Image.new("RGBA", front.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, front).convert("RGB")
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """An image brought upright that has an EXIF orientation, 1 to 8."""
+    return image if orientation == 1 else image.transpose(TURNS[orientation])

@@ -99,11 +99,13 @@ class _Search:
     def _reached(self, keys: list[Key], seed: int, scale: float, before: dict[Key, Tensor]) -> dict[Key, Tensor]:
         noise = torch.randn(self.image.shape, generator=torch.Generator().manual_seed(seed)).to(self.image) * scale
         trace = Trace(self.module, keep=keys)
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.autograd.set_detect_anomaly(False):  # NaN is meant here
             outputs = trace.run(noise.requires_grad_().clone())
-        there = [key for key in keys if key in trace.edges]
-        nan, wanted = torch.full_like(outputs, torch.nan), [trace.edges[key] for key in there]
-        found = torch.autograd.grad(outputs, wanted, nan, allow_unused=True) if wanted and outputs.requires_grad else ()
+            there = [key for key in keys if key in trace.edges]
+            nan, wanted = torch.full_like(outputs, torch.nan), [trace.edges[key] for key in there]
+            found = (
+                torch.autograd.grad(outputs, wanted, nan, allow_unused=True) if wanted and outputs.requires_grad else ()
+            )
         masks = {key: gradient.isnan() for key, gradient in zip(there, found, strict=False) if gradient is not None}
         return before | {key: mask | before[key] if key in before else mask for key, mask in masks.items()}
 

@@ -24,7 +24,7 @@ from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources.factory import given_network
-from .sources.torchvision import fitting, imagenet_labels, what_else
+from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
@@ -81,6 +81,11 @@ def load_model(
     """
     place = place_of(device)
     source, known = _source(spec, weights, place)
+    if source.embeds and not pair:
+        hint = "Name weights with a classifier (sig list models NAME), or explain a distance: --partner FILE."
+        raise ModelError(
+            "the network has no classifier: its outputs are features, not classes", given=name_of(spec), hint=hint
+        )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
     fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span)
@@ -245,5 +250,5 @@ def _labels(
     if source.labels is not None and len(source.labels) == classes:
         return source.labels, ()
     if classes == 1000 and not known:
-        return imagenet_labels(), ("1000 classes: ImageNet's names are assumed (--class-names FILE for others)",)
+        return imagenet_labels(), (IMAGENET_ASSUMED,)
     return None, ()

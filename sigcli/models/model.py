@@ -28,6 +28,7 @@ class Source:
         shape: (C, H, W) as far as the program states it; None for a free size.
         notes: what was assumed.
         inputs: how many tensors the program takes, where it states that.
+        embeds: whether it states that it has no classifier and gives features.
     """
 
     module: nn.Module
@@ -39,6 +40,7 @@ class Source:
     shape: tuple[int | None, int | None, int | None] = (None, None, None)
     notes: tuple[str, ...] = ()
     inputs: int | None = None
+    embeds: bool = False
 
 
 @dataclass(frozen=True, eq=False)

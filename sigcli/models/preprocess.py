@@ -14,6 +14,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from sigcli.errors import ImageError, UsageError
+from sigcli.inputs.images import MAX_PIXELS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,6 +36,7 @@ class Preprocess:
         mean: per channel, in units where a pixel is 0..1; one value for grey networks, three for RGB.
         std: per channel, in the same units.
         interpolation: `bilinear`, `bicubic`, `nearest`, `lanczos`, `box` or `hamming`.
+        cover: (h, w) that "cover" fills instead of the crop.
 
     >>> import numpy as np
     >>> ready = Preprocess(resize=8, crop=6)
@@ -47,6 +49,7 @@ class Preprocess:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
+    cover: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for option, size in (("resize", self.resize), ("crop", self.crop)):
@@ -139,6 +142,11 @@ class Preprocess:
     def _geometry(self, pixels: np.ndarray) -> Image.Image:
         image: Any = Image.fromarray(pixels).convert("L" if self.channels == 1 else "RGB")
         if self.resize is not None:
+            high, wide = self.resized((image.height, image.width))
+            if high * wide > MAX_PIXELS:
+                what = "the image is too long for its width: scaled for the network it would have too many pixels"
+                hint = "Crop it first, or leave it out."
+                raise ImageError(f"{what} ({wide}×{high})", allowed=f"up to {MAX_PIXELS / 1e6:g} million", hint=hint)
             image = F.resize(image, self._resized(image.height, image.width), InterpolationMode(self.interpolation))
         if self.crop is not None:
             image = F.center_crop(image, list(_pair(self.crop)))
@@ -150,9 +158,10 @@ class Preprocess:
             return list(self.resize)
         if isinstance(self.resize, int):
             return [self.resize]
-        if self.crop is None:
+        filled = self.cover or self.crop
+        if filled is None:
             return [height, width]
-        high, wide = _pair(self.crop)
+        high, wide = _pair(filled)
         scale = max(high / height, wide / width)
         return [max(high, round(scale * height)), max(wide, round(scale * width))]
 
@@ -212,7 +221,8 @@ def adapt(preset: Preprocess, wishes: Wishes) -> tuple[Preprocess, tuple[str, ..
             resize, notes = crop, (f"resize {crop} follows --crop {crop}",)
     mean = _per_channel("mean", wishes.mean, preset.mean)
     std = _per_channel("std", wishes.std, preset.std)
-    return replace(preset, resize=resize, crop=crop, mean=mean, std=std), notes
+    cover = None if wishes.sized else preset.cover
+    return replace(preset, resize=resize, crop=crop, mean=mean, std=std, cover=cover), notes
 
 
 def parse_size(size: str | Size | None) -> Size | None:
@@ -241,7 +251,10 @@ def parse_size(size: str | Size | None) -> Size | None:
 def describe(preset: Preprocess) -> str:
     """One line for notes: `resize 256, crop 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`."""
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
-    geometry = f"size {preset.text}" if preset.resize == COVER else f"resize {preset.resize}, crop {preset.crop}"
+    geometry = f"resize {preset.resize}, crop {preset.crop}"
+    if preset.resize == COVER:
+        filled = "" if preset.cover is None else f" of a picture that fills {preset.cover[0]}x{preset.cover[1]}"
+        geometry = f"size {preset.text}{filled}"
     return f"{geometry}, mean {mean}, std {std}"
 
 

@@ -323,7 +323,7 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
         notes.append(
-            f"{RESULTS} is not as this version of sig leaves it (another version or program, or damage); it is rewritten from {LEDGER}."
+            f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}."
         )
     rows: dict[Key, dict[str, str]] = {}
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):

@@ -6,7 +6,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from sigcli.errors import UsageError
+from sigcli.errors import ImageError, UsageError
 from sigcli.models.preprocess import Preprocess, Wishes, adapt
 from sigcli.models.sources.torchvision import preset
 
@@ -77,3 +77,9 @@ def test_options_replace_the_preset_one_by_one():
 def test_options_that_make_no_sense(wishes, message):
     with pytest.raises(UsageError, match=message):
         adapt(Preprocess(), wishes)
+
+
+def test_a_picture_that_would_become_too_large_is_refused_before_it_is_scaled():
+    with pytest.raises(ImageError, match=r"too long for its width(.|\n)*256×15360000"):
+        Preprocess()(np.zeros((60000, 1, 3), np.uint8))
+    assert Preprocess(resize=(8, 8), crop=8)(np.zeros((60000, 1, 3), np.uint8)).shape == (3, 8, 8)

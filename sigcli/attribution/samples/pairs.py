@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -93,7 +93,7 @@ class Pairs(Pictures):
 
     def scorer(self, model: Model) -> EmbeddingDistance | PairDistance:
         """Minus the distance of both images; "logit", which is the default of the output, stands for the distance."""
-        self.partners = Partners(*self._found, model)
+        self.partners = Partners(*self._found, model, self.read)
         distance = "distance" if self.options.output == "logit" else self.options.output
         if not isinstance(model.module, Twin):
             return EmbeddingDistance(model.module, self.partners, distance, self.options.precision)
@@ -151,11 +151,13 @@ class Partners:
         paths: paths of the second images.
         numbers: for each image that is explained the number of its second one.
         model: the model that they are prepared for.
+        read: decodes one.
     """
 
     paths: Sequence[Source]
     numbers: list[int]
     model: Model
+    read: Callable[[Source], Picture] = read_image
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", lru_cache(_KEPT)(self.image))
@@ -165,11 +167,11 @@ class Partners:
 
     def image(self, index: int) -> Tensor:
         """(C, H, W) in the model's input space, on its device; the last ones are kept. Raises ImageError."""
-        return self.model.preprocess(read_image(self.paths[index]).pixels).to(self.model.device)
+        return self.model.preprocess(self.read(self.paths[index]).pixels).to(self.model.device)
 
     def display(self, index: int) -> np.ndarray:
         """What the model sees of it, uint8 (h, w, 3)."""
-        return self.model.preprocess.display(read_image(self.paths[index]).pixels)
+        return self.model.preprocess.display(self.read(self.paths[index]).pixels)
 
     def name(self, index: int) -> str:
         """Its file's name, with its folder where there are several, which have the names of the first images."""

@@ -16,6 +16,7 @@ from ... import render
 from ...catalog import Entry
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
+from ...inputs.assumed import Assumed
 from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
 from ...inputs.left_out import LeftOut
@@ -105,6 +106,7 @@ class Pictures:
         partner = getattr(options, "partner", None)
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources: list[Source] = self.find(named)
+        self.assumed = Assumed()
         others = options.references
         self.references: list[Source] | None = None if others is None else self.find(listed(others))
         self.check()
@@ -182,8 +184,10 @@ class Pictures:
         return True
 
     def read(self, source: Source) -> Picture:
-        """One sample; raises ImageError."""
-        return read_image(source)
+        """One sample; raises ImageError. `assumed` learns what was assumed of it."""
+        picture = read_image(source)
+        self.assumed.add(picture)
+        return picture
 
     def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
         """A method with its options for one sample: default players are never finer than pixels."""

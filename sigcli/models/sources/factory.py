@@ -69,6 +69,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         weights=weights or "from the function",
         weights_hash=hash_network(module) if weights else hash_state(module.state_dict()),
         notes=notes,
+        embeds=embeds(module),
     )
 
 
@@ -111,7 +112,14 @@ def given_network(network: nn.Module, weights: str | None) -> Source:
     except Exception as error:  # as above; sparse and foreign tensors have no bytes
         hint = "Give a network of ordinary (dense) tensors that can be printed."
         raise ModelError(f"the network cannot be fingerprinted: {one_line(error)}", given=name, hint=hint) from error
-    return Source(own, kind="module", weights=weights or "of the given network", weights_hash=digest, notes=notes)
+    told = weights or "of the given network"
+    return Source(own, kind="module", weights=told, weights_hash=digest, notes=notes, embeds=embeds(own))
+
+
+def embeds(network: nn.Module) -> bool:
+    """Whether a network says that it has no classes, as timm's do without a classifier."""
+    count = getattr(network, "num_classes", None)
+    return isinstance(count, int) and count == 0
 
 
 def _check_filled(network: nn.Module, name: str) -> None:

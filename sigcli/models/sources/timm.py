@@ -14,11 +14,17 @@ from sigcli.errors import ModelError, unknown
 
 from ..checks import one_line
 from ..model import Source
-from ..preprocess import Preprocess, describe
+from ..preprocess import COVER, Preprocess, describe
 from .checkpoint import Checkpoint, State
+from .factory import embeds
 from .matching import choose, load_into, outputs
-from .torchvision import advice, imagenet_labels, resized, seeded
+from .torchvision import IMAGENET_ASSUMED, advice, imagenet_labels, resized, seeded
 from .weights import hash_network, hash_state, read_checkpoint
+
+_HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
+"""What the names of models begin with that anyone may have made."""
+_MOST_AXES = 4096
+"""Spaces that pictures and texts are projected to have fewer; of timm's data sets only ImageNet-1k has so few classes."""
 
 
 def matches(spec: str) -> bool:
@@ -51,15 +57,17 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     preprocess, notes = _timm_preprocess(config)
     if random:
         notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
-    classes = getattr(module, "num_classes", None)
+    sure = own and not name.startswith(_HUBS)
+    labels, named = (None, ()) if random else _labels(timm, module, sure=sure)
     return Source(
         module,
         kind="timm",
         weights=weights or (getattr(module, "pretrained_cfg", None) or {}).get("tag") or "DEFAULT",
         weights_hash=hash_state(module.state_dict()) if own else hash_network(module),
         preprocess=preprocess,
-        labels=imagenet_labels() if classes == 1000 and not random else None,
-        notes=(*notes, *filled),
+        labels=labels,
+        notes=(*notes, *filled, *named),
+        embeds=_embeds(timm, module, sure=sure),
     )
 
 
@@ -74,8 +82,9 @@ def details(spec: str) -> str:
     _check_timm_name(timm, name)
     lines = []
     for tag in timm.list_pretrained(f"{name.partition('.')[0]}.*"):
-        config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(tag).to_dict())
-        lines.append(f"  timm/{tag}: {describe(_timm_preprocess(config)[0])}")
+        stated = timm.get_pretrained_cfg(tag).to_dict()
+        fed = describe(_timm_preprocess(timm.data.resolve_data_config(pretrained_cfg=stated))[0])
+        lines.append(f"  timm/{tag}: {fed}{'; features only, no classes' if stated.get('num_classes') == 0 else ''}")
     more = ["--weights none: random weights, the same every time", "--weights FILE: a state dict or safetensors"]
     return "\n".join([f"{spec}: timm network", "", "Weights, as --model:", *lines, "", *more])
 
@@ -89,7 +98,7 @@ def _timm() -> ModuleType:
 
 
 def _check_timm_name(timm: ModuleType, name: str) -> None:
-    if name.startswith(("hf-hub:", "hf_hub:", "local-dir:")):
+    if name.startswith(_HUBS):
         return
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
@@ -126,13 +135,51 @@ def _create_timm(timm: ModuleType, name: str, *, pretrained: bool, classes: int 
         ) from error
 
 
+def _labels(timm: ModuleType, module: nn.Module, *, sure: bool) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Class names: the network's own, where its configuration has them, or ImageNet's; and a note where these are assumed.
+
+    Args:
+        timm: the package.
+        module: the network.
+        sure: its weights are timm's own, whose classes are ImageNet's where their number is.
+    """
+    classes = getattr(module, "num_classes", None)
+    own = (getattr(module, "pretrained_cfg", None) or {}).get("label_names")
+    if isinstance(own, (list, tuple)) and len(own) == classes and all(isinstance(name, str) for name in own):
+        return tuple(own), ()
+    if classes == 1000:
+        return imagenet_labels(), () if sure else (IMAGENET_ASSUMED,)
+    subset = timm.data.infer_imagenet_subset(module) if sure else None
+    if subset is None:
+        return None, ()
+    known = timm.data.ImageNetInfo(subset)
+    return tuple(known.index_to_description(index) for index in range(known.num_classes())), ()
+
+
+def _embeds(timm: ModuleType, module: Any, *, sure: bool) -> bool:
+    """Whether outputs are features: no classifier, or the projection to a space of pictures and texts, as of CLIP.
+
+    All data sets that timm's own classifiers are trained on have other numbers of classes than such spaces have axes.
+    """
+    space = sure and module.num_classes <= _MOST_AXES and timm.data.infer_imagenet_subset(module) is None
+    return embeds(module) or space
+
+
 def _timm_preprocess(config: dict[str, Any]) -> tuple[Preprocess, tuple[str, ...]]:
-    _, height, width = config["input_size"]
+    """The preprocessing of `timm.data.create_transform` for a data configuration, and notes on what differs."""
+    channels, height, width = config["input_size"]
     scaled = (math.floor(height / config["crop_pct"]), math.floor(width / config["crop_pct"]))
-    mode = config["crop_mode"]
-    square = height == width
-    resize = scaled if mode == "squash" or not square else scaled[0]
+    mode, square = config["crop_mode"], height == width
     interpolation = config["interpolation"] if config["interpolation"] != "random" else "bilinear"
     notes = (f"timm's '{mode}' crop is replaced by a central one",) if mode not in ("center", "squash") else ()
     mean, std = tuple(config["mean"]), tuple(config["std"])
-    return Preprocess(resize, height if square else (height, width), mean, std, interpolation), notes
+    if channels == 1 and len(mean) == 3:
+        if len({*mean}) > 1 or len({*std}) > 1:
+            notes += (
+                "the configuration states mean and std of colours, and the network is grey: their averages are used",
+            )
+        mean, std = (sum(mean) / 3,), (sum(std) / 3,)
+    crop = height if square else (height, width)
+    if mode == "squash" or square:
+        return Preprocess(scaled if mode == "squash" else scaled[0], crop, mean, std, interpolation), notes
+    return Preprocess(COVER, crop, mean, std, interpolation, cover=scaled), notes

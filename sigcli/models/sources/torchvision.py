@@ -27,6 +27,7 @@ from .weights import hash_file, hash_network, hash_state, is_there, place_of_wei
 _TIMEOUT = 30.0
 _NO_WEIGHTS = "none"
 _CLASSES = 1000
+IMAGENET_ASSUMED = "1000 classes: ImageNet's names are assumed (--class-names FILE for others)"
 
 
 def architectures() -> list[str]:
@@ -222,6 +223,8 @@ def _from_file(name: str, weights: str) -> Source:
     notes = [] if known else [f"the weights file states no preprocessing: that of {name}'s torchvision weights is used"]
     if not known and options.get("transform_input"):
         notes.append("the input is rescaled to -1..1 inside the network, as torchvision's own weights expect")
+    if not known and classes == _CLASSES:
+        notes.append(IMAGENET_ASSUMED)
     return Source(
         module,
         kind="torchvision",

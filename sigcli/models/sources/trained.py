@@ -108,7 +108,9 @@ def _torchvision(made: Trained) -> nn.Module:
 def save(path: Path, module: nn.Module, made: Trained) -> None:
     """Write a network, aside first and then renamed."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    header = {HEADER: json.dumps({"version": _VERSION, **asdict(made)})}
+    told = asdict(made)
+    del told["preprocess"]["cover"]  # sig trains on pictures that fill the crop
+    header = {HEADER: json.dumps({"version": _VERSION, **told})}
     write_aside(path, lambda aside: save_file(state, aside, metadata=header))
 
 
@@ -165,7 +167,7 @@ def _read(found: Any) -> Trained:
 
 def _read_pixels(found: Any) -> Preprocess:
     _expect(isinstance(found, dict), "its preprocess is not a table")
-    names = [f.name for f in fields(Preprocess)]
+    names = [f.name for f in fields(Preprocess) if f.name != "cover"]
     odd = [*(name for name in names if name not in found), *(name for name in found if name not in names)]
     _expect(not odd, f"its preprocess has other fields than {', '.join(names)}: {', '.join(odd)}")
     mean, std = found["mean"], found["std"]
