@@ -254,6 +254,10 @@ def _of_neighbours(folder: Path) -> bool:
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise ImageError("a folder where an image was expected", given=path, hint="Name the images in it.")
+    if path.is_symlink() and not path.exists():
+        raise ImageError(
+            "a link to a file that is not there", given=f"{path} to {path.readlink()}", hint="Mend the link."
+        )
     if not path.exists():
         near = nearest_name(path)
         raise ImageError("no such image", given=path, hint=f"Did you mean '{near}'?" if near else "Check the path.")

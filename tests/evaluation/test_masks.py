@@ -557,3 +557,14 @@ def test_boxes_that_are_fractions_are_refused(tmp_path):
     (tmp_path / "boxes.csv").write_text("image,x0,y0,x1,y1\na.png,0.1,0.2,0.5,0.6\n")
     with pytest.raises(UsageError, match="fractions"):
         open_masks(tmp_path / "boxes.csv")
+
+
+def test_boxes_of_several_classes_in_an_image_are_refused(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,x0,y0,x1,y1,class\na.png,0,0,5,6,dog\na.png,2,2,5,6,cat\n")
+    with pytest.raises(UsageError, match="several classes") as error:
+        open_masks(path)
+    assert "cat, dog" in str(error.value)
+    for rows in ("a.png,0,0,5,6,dog\na.png,2,2,5,6,dog", "a.png,0,0,5,6,dog\nb.png,2,2,5,6,cat"):
+        path.write_text(f"image,x0,y0,x1,y1,class\n{rows}\n")
+        assert "a.png" in open_masks(path).names

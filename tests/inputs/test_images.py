@@ -301,3 +301,11 @@ def test_masks_beside_pictures_are_not_pictures_unless_named(tmp_path):
         Image.new("RGB", (4, 4)).save(folder / "a.png")
     assert find_images([tmp_path]) == [tmp_path / "a.png"]
     assert find_images([tmp_path / "masks"]) == [tmp_path / "masks" / "a.png"]
+
+
+def test_a_link_to_nothing_is_named_as_one(tmp_path):
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="a link to a file that is not there") as error:
+        read_image(tmp_path / "a.png")
+    assert "gone.png" in str(error.value)
+    assert "Did you mean" not in str(error.value)

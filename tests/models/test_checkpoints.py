@@ -311,7 +311,10 @@ def test_spectral_norm_quantised_and_flattened_weights_have_a_true_way_out(tmp_p
 
 def test_whole_numbers_are_no_weights(tmp_path):
     state = {**STATE, "head.weight": torch.ones(4, 4, dtype=torch.int8)}
-    assert "head.weight of whole numbers (int8)" in refusal(tmp_path / "w.pth", state)
+    told = refusal(tmp_path / "w.pth", state)
+    assert "head.weight of whole numbers (int8)" in told
+    assert "quantised" in told
+    assert "They fit" not in told
 
 
 def test_half_precision_is_widened(tmp_path):

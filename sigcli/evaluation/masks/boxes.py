@@ -17,13 +17,14 @@ from .wanted import Wanted
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels of the image as it is shown."""
 COLUMNS = ("image", "x0", "y0", "x1", "y1")
+_CLASSES = ("class", "class_name", "class_id", "class_index", "label", "name", "category", "category_id")
 
 
 class Boxes(Source):
     """The boxes of a table, by the image's name as it is written there.
 
     Raises:
-        UsageError: a table of something else, or whose boxes are fractions of the image.
+        UsageError: a table of something else, whose boxes are fractions of the image, or of several classes.
     """
 
     word, sized = "box of", False
@@ -83,6 +84,7 @@ def _read(path: Path) -> dict[str, list[Box]]:
             "the table of boxes lacks columns", given=f"{path.name}: {', '.join(reader.fieldnames or ())}",
             allowed=",".join(COLUMNS),
         )  # fmt: skip
+    _refuse_classes(path, rows, reader.fieldnames or ())
     found: dict[str, list[Box]] = {}
     for row in rows:
         try:
@@ -93,3 +95,18 @@ def _read(path: Path) -> dict[str, list[Box]]:
             raise UsageError("a box needs four numbers", given=f"{path.name}: {row['image']}")
         found.setdefault(cell_text(row["image"]), []).append((x0, y0, x1, y1))
     return found
+
+
+def _refuse_classes(path: Path, rows: Sequence[dict[str, str]], titles: Sequence[str]) -> None:
+    """Refuse boxes of several classes in one image: nothing says which of them is the object."""
+    for title in (title for title in titles if title.strip().casefold() in _CLASSES):
+        classes: dict[str, set[str]] = {}
+        for row in rows:
+            classes.setdefault(row["image"], set()).add((row[title] or "").strip())
+        for image, found in classes.items():
+            if len(found) > 1:
+                raise UsageError(
+                    f"an image has boxes of several classes, in the column {title!r}",
+                    given=f"{path.name}: {cell_text(image)}: {', '.join(sorted(found))}",
+                    hint="Keep the rows of the object in the table, or leave that column out to take all boxes.",
+                )

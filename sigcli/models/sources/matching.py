@@ -211,12 +211,15 @@ def _wrong(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     other = [f"{key} {tuple(v.shape)} instead of {tuple(o.shape)}" for key, o, v in both if v.shape != o.shape]
     other += [f"{key} complex instead of real" for key, o, v in both if v.is_complex() and not o.is_complex()]
     other += [
-        f"{key} of whole numbers ({str(v.dtype).removeprefix('torch.')})"
-        for key, o, v in both
-        if o.is_floating_point() and not v.is_floating_point() and not v.is_complex() and not key.endswith(_UNUSED)
+        f"{key} of whole numbers ({str(v.dtype).removeprefix('torch.')})" for key, o, v in both if _whole(key, o, v)
     ]
     found = [_some("missing", missing), _some("unexpected", extra), _some("of another shape or type", other)]
     return "; ".join(text for text in found if text)
+
+
+def _whole(key: str, own: Tensor, value: Tensor) -> bool:
+    real = value.is_floating_point() or value.is_complex()
+    return own.is_floating_point() and not real and not key.endswith(_UNUSED)
 
 
 def _place(value: Tensor) -> tuple[int, tuple[int, ...]] | None:
@@ -288,6 +291,9 @@ def _none(
             what, given=file.path, hint=f"Make the network with {head[1]} outputs; all other weights fit."
         )
     fit = sum(key in closest.state and closest.state[key].shape == value.shape for key, value in own.items())
+    if fit == len(own) and any(_whole(key, value, closest.state[key]) for key, value in own.items()):
+        return ModelError(f"weights in whole numbers, as quantised networks have them: {wrong}", given=file.path,
+                          hint="Save the network before it is quantised, or export it: torch.export.save.")  # fmt: skip
     extra = [key for key in closest.state if key not in own]
     if fit == len(own) and extra and wrong == _some("unexpected", extra):
         what = f"all tensors of {name} are in the weights file, and others that it does not have: {_list(extra)}"

@@ -49,18 +49,26 @@ _OTHERS = {
     "detection": "finds objects", "segmentation": "labels every pixel", "video": "takes videos",
     "optical_flow": "estimates motion", "quantization": "is quantised and has no gradients",
 }  # fmt: skip
+_FAMILIES = (
+    (
+        r"yolo|(rt)?detr|efficientdet|(faster|mask|keypoint)[-_]?rcnn|ssd\d*([-_]|$)|retinanet|fcos([-_]|$)",
+        "finds objects",
+    ),
+    (r"u-?net([-_]|$)|deeplab|segformer|sam([-_]|$)", "labels every pixel"),
+)
+"""How names of well-known families begin that torchvision does not have, or writes in another way."""
 
 
 def what_else(name: str) -> str | None:
     """What a torchvision model does that is no classifier of images `sig` builds by name; None where there is none.
 
-    >>> what_else("fasterrcnn_resnet50_fpn"), what_else("resnet18")
-    ('finds objects', None)
+    >>> what_else("fasterrcnn_resnet50_fpn"), what_else("yolov8n"), what_else("resnet18")
+    ('finds objects', 'finds objects', None)
     """
     for module, what in _OTHERS.items():
         if name in torchvision.models.list_models(module=getattr(torchvision.models, module)):
             return what
-    return None
+    return next((what for start, what in _FAMILIES if re.match(start, name.lower())), None)
 
 
 def load(name: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature

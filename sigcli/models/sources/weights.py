@@ -32,6 +32,8 @@ def is_there(path: str | Path) -> bool:
 def check_file(path: Path, kind: str) -> None:
     """Raise ModelError unless `path` is an ordinary file with something in it: reading a pipe or device might never end."""
     if not is_there(path):
+        if len(str(path)) < _NAME_LIMIT and path.is_symlink():
+            raise ModelError(f"the {kind} file is a link to one that is not there", given=path, hint="Mend the link.")
         near = nearest_name(path) if len(str(path)) < _NAME_LIMIT else None
         raise ModelError(
             f"no such {kind} file", given=path, hint=f"Did you mean '{near}'?" if near else "Check the path."
