@@ -6,6 +6,7 @@ The command line turns each into one or two lines and an exit code; as a library
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 from .names import printable
@@ -72,3 +73,11 @@ def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] 
     close = [folded[near] for near in difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)]
     shown = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
     return error(f"unknown {kind}", given=name, allowed=shown, hint=f"Did you mean '{close[0]}'?" if close else None)
+
+
+def reason(error: OSError) -> str:
+    """What the system refused, as a sentence without a full stop; numpy only says how many bytes it could write."""
+    short = re.fullmatch(r"(\d+) requested and (\d+) written", str(error))
+    if short:
+        return f"No space left: {short[2]} of {int(short[1])} bytes were written"
+    return error.strerror or str(error) or type(error).__name__

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import OutputError, StoppedError
+from .errors import OutputError, StoppedError, reason
 from .names import printable
 
 _ASIDE = re.compile(r"\.[0-9a-f]{16}\.sig\.part")
@@ -153,14 +153,6 @@ def stopped(path: Path, error: OSError) -> StoppedError:
     gone = isinstance(error, FileNotFoundError)
     kept = "" if gone else " Finished work is kept: repeat the command with --resume to continue."
     return StoppedError("the run folder can no longer be written", given=path, hint=f"{reason(error)}.{kept}")
-
-
-def reason(error: OSError) -> str:
-    """What the system refused, as a sentence without a full stop; numpy only says how many bytes it could write."""
-    short = re.fullmatch(r"(\d+) requested and (\d+) written", str(error))
-    if short:
-        return f"No space left: {short[2]} of {int(short[1])} bytes were written"
-    return error.strerror or str(error) or type(error).__name__
 
 
 def append_whole(path: Path, text: str) -> None:

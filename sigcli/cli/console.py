@@ -20,8 +20,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import SigError, StoppedError
-from ..files import reason
+from ..errors import SigError, StoppedError, reason
 from ..names import printable
 
 FAILED, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141

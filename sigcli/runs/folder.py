@@ -322,9 +322,7 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
     if ledger.unreadable:
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
-        notes.append(
-            f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}."
-        )
+        notes.append(f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}.")
     rows: dict[Key, dict[str, str]] = {}
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):
         cells, key = cells_of(row_of(entry, "")), row_key(cells_of(row_of(before, "")))

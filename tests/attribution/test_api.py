@@ -232,7 +232,7 @@ def test_a_functions_passes_are_counted(net):
         return inputs
 
     (found,) = sigcli.explain(torch.rand(3, 16, 16), model=net, method=[three])
-    assert found.gradient_evaluations == 3
+    assert (found.forward_evaluations, found.gradient_evaluations, found.evaluations) == (3, 0, 3)
 
 
 def test_docstrings_tell_every_option():
