@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from ..runs.ledger import Ledger
 from .explanation import Explanation
 from .session import Session
 
+_CLASS = re.compile(r"[.]class([0-9]+)$")
 ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
 
@@ -29,7 +30,8 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
     if not folder.is_dir():
         raise UsageError("no such folder of attributions", given=folder)
     there = _Arrays(folder)
-    here = {method for name, stem in there.names(session) for method in there.of(name, stem)}
+    whole = {method for name, stem in there.names(session) for method in there.of(name, stem)}
+    here = whole.union(*_each(session, there, None))
     for name in only or ():
         if name not in here:
             raise unknown("method of these arrays", name, sorted(here))
@@ -40,13 +42,37 @@ def check_arrays(session: Session, folder: Path, only: tuple[str, ...] | None = 
 
 
 def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> int:
-    """How many explanations `saved` yields: one for each image and method, whether there is an array or not."""
-    return len(session.paths) * len(_methods(session, _Arrays(folder), only))
+    """How many explanations `saved` yields: of each image and method one for each class, or one that says what lacks."""
+    there = _Arrays(folder)
+    methods = _methods(session, there, only)
+    return sum(max(1, len(of.get(method, ()))) for of in _each(session, there, only) for method in methods)
+
+
+def assumed(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """What the user must know of the classes that the arrays of a folder are measured for."""
+    there = _Arrays(folder)
+    targets, named = _targets(folder, there.ledger), session.target if isinstance(session.target, int) else None
+    known: list[int | None] = []
+    for (name, stem), of in zip(there.names(session), _each(session, there, only), strict=True):
+        for method, files in of.items():
+            known += [_told(targets.get(there.key(name, stem, method), {}), file)[0] for file in files]
+    if named is None:
+        unknown, all_of = sum(one is None for one in known), len(known)
+        text = f"nothing says which class {unknown} of {all_of} arrays explain: the predicted one is taken"
+        return (f"{text} (--target names another)",) if unknown else ()
+    other = sum(one not in (None, named) for one in known)
+    text = f"all arrays are measured for {session.model.label(named)}, as --target says"
+    return (f"{text}, though {other} of {len(known)} were made for another class",) if other else ()
+
+
+def _each(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[dict[str, list[Path]]]:
+    """For each image: method → its arrays, one for each class."""
+    return [there.by_method(name, stem, only) for name, stem in there.names(session)]
 
 
 def _methods(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[str]:
     """Every method that some image has an array of: as they were named, as the run has them, else by name."""
-    here = {method for name, stem in there.names(session) for method in there.of(name, stem, only)}
+    here = {method for of in _each(session, there, only) for method in of}
     ordered = [*(only or ()), *methods_of(there.manifest)]
     return [*dict.fromkeys(name for name in ordered if name in here), *sorted(here.difference(ordered))]
 
@@ -55,7 +81,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
     """The arrays of a folder as explanations: `<image>/<method>.npy` as a run leaves them, or `<image>.npy`.
 
     A target that was named holds for all. Otherwise targets come from the folder's `results.csv` or a name like
-    `sig.class5.npy`, else the predicted class is taken.
+    `sig.class5.npy`, else the predicted class is taken. Of a run of several classes, each array is its method's.
 
     Args:
         session: its images and model.
@@ -66,28 +92,35 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
     there = _Arrays(folder)
     targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
     for (name, stem), path in zip(there.names(session), session.paths, strict=True):
-        files = there.of(name, stem, only)
+        of = there.by_method(name, stem, only)
         top = _Top(session, path)
         for method in methods:
-            if method not in files:
+            if method not in of:
                 yield Explanation(name, method, folder=stem, status="failed", error="no array for this image")
-                continue
-            if there.damaged(files[method]):
-                error = f"the array {files[method].name} is damaged: it differs from what the run wrote"
-                yield Explanation(name, method, folder=stem, status="failed", error=error)
-                continue
-            told, content = targets.get((safe_cell(name) if there.ledger is None else stem, method), (None, ""))
-            yield replace(_read(name, method, files[method], told if named is None else named, top), content=content)
+            for file in of.get(method, ()):
+                if there.damaged(file):
+                    error = f"the array {file.name} is damaged: it differs from what the run wrote"
+                    yield Explanation(name, method, folder=stem, status="failed", error=error)
+                    continue
+                told, content = _told(targets.get(there.key(name, stem, method), {}), file)
+                yield replace(_read(name, method, file, told if named is None else named, top), content=content)
+
+
+def _told(targets: Mapping[int, str], file: Path) -> tuple[int | None, str]:
+    """The class that an array explains, by its file's name or else as the only one of its method, and the image's hash."""
+    numbered = _CLASS.search(file.stem)
+    if numbered:
+        return int(numbered[1]), targets.get(int(numbered[1]), "")
+    return next(iter(targets.items())) if len(targets) == 1 else (None, "")
 
 
 def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:
-    numbered = re.search(r"[.]class([0-9]+)$", method)
     try:
         values = np.load(file, allow_pickle=False)
         if values.dtype.kind not in "fiu":
             raise ValueError(f"its type is {values.dtype}, not numbers")
         if target is None:
-            target = int(numbered[1]) if numbered else top()
+            target = top()
     except (OSError, ValueError, ImageError) as error:
         text = " ".join(str(error).split())
         if "pickle" in text:
@@ -129,6 +162,23 @@ class _Arrays:
         """Name and folder of each image: of a run the folder that it has there."""
         return run_names(session.paths, self._folders)
 
+    def key(self, name: str, stem: str, method: str) -> tuple[str, str]:
+        """Of an image and method in what `_targets` found."""
+        return safe_cell(name) if self.ledger is None else stem, method
+
+    def by_method(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, list[Path]]:
+        """Method → arrays of one image; of a run of several classes, `ig.class3` and `ig.class5` are both of `ig`."""
+        known, found = methods_of(self.manifest), dict[str, list[Path]]()
+        for whole, file in self.of(name, stem).items():
+            method = _CLASS.sub("", whole)
+            method = method if method in known else whole
+            if only is None or method in only or whole in only:
+                found.setdefault(method, []).append(file)
+        number = re.compile(r"([0-9]+)$")
+        for files in found.values():
+            files.sort(key=lambda file: int(m[1]) if (m := number.search(file.stem)) else -1)
+        return found
+
     def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
         """Method → array of one image, by its name and folder in the run."""
         every: dict[str, Path] = {}
@@ -148,7 +198,7 @@ class _Arrays:
         if self._owned is not None:
             return file in self._owned
         if self._rows is not None:  # of an older version, whose table is all that tells
-            return (safe_cell(name), re.sub(r"[.]class[0-9]+$", "", method)) in self._rows
+            return (safe_cell(name), _CLASS.sub("", method)) in self._rows
         return True
 
     def damaged(self, file: Path) -> bool:
@@ -160,15 +210,15 @@ def _rows_of(folder: Path) -> set[tuple[str, str]]:
     return {(row["image"], row["method"]) for row in read_rows(folder)[0] if row["status"] == "ok"}
 
 
-def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], tuple[int, str]]:
-    """(folder, method) → target and the image's hash, by the run's ledger; else (image, method) →, by the folder's table."""
+def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], dict[int, str]]:
+    """(folder, method) → target → the image's hash, by the run's ledger; else (image, method) →, by the folder's table."""
     if ledger is not None:
         told = [(one.folder, one.method, one.target, one.content) for one in ledger.entries.values()]
     else:
         rows = [row for row in read_rows(folder)[0] if row["status"] == "ok"]
         told = [(row["image"], row["method"], row["target"], row["content"]) for row in rows]
-    several: dict[tuple[str, str], set[tuple[int, str]]] = {}
+    several: dict[tuple[str, str], dict[int, str]] = {}
     for image, method, target, content in told:
         if re.fullmatch(r"[0-9]+", target):
-            several.setdefault((image, method), set()).add((int(target), content))
-    return {key: next(iter(values)) for key, values in several.items() if len(values) == 1}
+            several.setdefault((image, method), {})[int(target)] = content
+    return several

@@ -169,6 +169,13 @@ def _array(path: Path, subject: Subject) -> Picture:
             given=path,
             allowed=f"numbers of shape {tuple(subject.x.shape)}, the model's input",
         )
+    if values.dtype == np.uint8 and values.any():
+        raise UsageError(
+            "the baseline array holds bytes, which are pixels, and not the model's input", given=path,
+            hint="Save it as an image, or prepare it as the model's input and save floats.",
+        )  # fmt: skip
+    if not np.isfinite(values).all():
+        raise UsageError("the baseline array holds NaN or infinity", given=path)
     return torch.from_numpy(values).to(subject.x)
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ..attribution.options import ExplainOptions
 from ..attribution.samples import Pictures
-from ..attribution.saved import check_arrays, count
+from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
@@ -119,7 +119,8 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
     measuring = Measuring(session, metrics, masks, view, kept)
-    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, left_out)
+    told = () if arrays is None else assumed(session, arrays, only)
+    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, (*left_out, *told))
 
 
 def searched(options: M) -> tuple[M, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -90,6 +91,18 @@ class Pairs(Pictures):
             )
         if o.mask_certainty is not None:
             raise UsageError("pairs of images have no certainty to mask", given=f"--mask-certainty {o.mask_certainty}")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which partners were found by less than their whole names, besides what is told of all pictures."""
+        paths, numbers = self._found
+        if not isinstance(self.partner, (str, Path)) or not Path(self.partner).is_dir():
+            return super().notes
+        pairs = [(Path(one).name, Path(paths[n]).name) for one, n in zip(self.sources, numbers, strict=True)]
+        loose = [f"{escaped(one)} with {escaped(other)}" for one, other in pairs if one != other]
+        shown = ", ".join(loose[:_SHOWN]) + (", ..." if len(loose) > _SHOWN else "")
+        told = (f"partners found by their names without suffixes: {len(loose)} of {len(pairs)} ({shown})",)
+        return (*super().notes, *(told if loose else ()))
 
     def scorer(self, model: Model) -> EmbeddingDistance | PairDistance:
         """Minus the distance of both images; "logit", which is the default of the output, stands for the distance."""
@@ -236,4 +249,11 @@ def find_partners(
             f"{path} has no second image for {shown}",
             allowed="a file of the same name for each image, or one image for all",
         )
+    uses = Counter(numbers)
+    several = [name for (name, _), number in zip(run_names(images), numbers, strict=True) if uses[number] > 1]
+    if several:
+        raise UsageError(
+            "one second image fits several images", given=f"{path}: {', '.join(several[:_SHOWN])}",
+            hint="Give the second images the whole names of the first ones, with their suffixes.",
+        )  # fmt: skip
     return found, numbers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from ...models import MODELS
 from ...models.given_values import span_of
 from ...models.loading import load_model
 from ...models.model import Model
+from ...models.preprocess import describe
 from ...models.wrappers.certainty import masked, shown, takes_none
 from ...names import printable
 from ...scores.classifier import ClassScore
@@ -159,7 +160,24 @@ class Pictures:
         for one in chosen:
             if one.entry.properties.get("certainty") and not loaded.certainty:
                 raise takes_none(f"the method {one.name}", loaded.name)
+        notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
+        loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
+
+    def _assumed(self, model: Model, chosen: Sequence[Chosen], tensors: Sequence[Source]) -> Iterator[str]:
+        """What is assumed of tensors in memory, and of players that would be finer than pixels."""
+        given = (self.options.mean, self.options.std)
+        if tensors and model.preprocess.resize is not None and given == (None, None):
+            yield (
+                "tensors are used as they are, as the network's input: neither resized nor normalised "
+                f"({describe(model.preprocess)})"
+            )
+        if (size := model.preprocess.size) is not None:
+            blank = Picture(Path(), np.zeros((*size, 3), np.uint8), 0)
+            fine = [one.name for one in chosen if Pictures.fitted(self, model, blank, one) is not one]
+            if fine:
+                of = f"{size[0]}x{size[1]}"
+                yield f"{', '.join(fine)}: each pixel is a player, since patches do not fit into the input of {of}"
 
     def scorer(self, model: Model) -> Any:
         """The score that is explained; raises UsageError for an output that the model does not have."""

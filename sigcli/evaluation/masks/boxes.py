@@ -43,7 +43,7 @@ class Boxes(Source):
     def judge(self, names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str, SigError]]:  # noqa: ARG002
         """Boxes mean what they say."""
         self.refuse_words(wanted)
-        return ["what lies in a box is the object"], {}
+        return ["what lies between the edges of a box is the object (x1 and y1 are the first pixels outside)"], {}
 
     def areas(self, name: str, size: tuple[int, int]) -> Areas:
         """What lies in the boxes of an image.

@@ -13,6 +13,7 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 from ...errors import ImageError
 from ...inputs.images import decode
+from ...inputs.levels import LIGHT, between
 from ...inputs.picture import upright
 
 BINARY, NUMBERS, PALETTE, COLOURS = "binary", "numbers", "palette", "colours"
@@ -21,7 +22,7 @@ VOIDS = (255, 65535)
 _LOSSY = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
 _NOISE = 8
 """Difference of channels up to which a lossy file is grey."""
-_DARK, _LIGHT, _NEAR, _THICK = 16, 239, 8, 7
+_THICK = 7
 _FLAT = 4
 """A cut-out of so few colours may be a map of classes."""
 
@@ -58,27 +59,11 @@ def read_raw(path: Path) -> Raw:
     return decode(path, lambda image: _of_image(image, path))
 
 
-def between(levels: np.ndarray) -> bool:
-    """Whether what is neither 0 nor 255 lies at edges of black and white only, as antialiasing and compression leave it."""
-    rest = (levels > 0) & (levels < 255)
-    if not rest.any():
-        return True
-    near = 2 * _NEAR + 1
-    low, high = (np.asarray(maximum_filter(area, near), bool) for area in (levels <= _DARK, levels >= _LIGHT))
-    return bool((low & high)[rest].all())
-
-
 def solid(levels: np.ndarray) -> tuple[int, int]:
     """How many pixels are light, and how many of them belong to squares of seven pixels: of a thin border none does."""
-    light = levels >= _LIGHT
+    light = levels >= LIGHT
     opened = np.asarray(maximum_filter(minimum_filter(light, _THICK, mode="constant"), _THICK), bool)
     return int(light.sum()), int((opened & light).sum())
-
-
-def shaded(values: np.ndarray) -> bool:
-    """Whether several levels, dark and light, lie between black and white: `values` are those that occur."""
-    rest = values[(values > 0) & (values < 255)]
-    return bool(len(rest) >= 3 and rest.min() < 96 and rest.max() >= 160 and values.max() <= 255)
 
 
 def _loaded(path: Path) -> np.ndarray:

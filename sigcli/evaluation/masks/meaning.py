@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...errors import UsageError
+from ...inputs.levels import between, shaded
 from .areas import Areas
-from .files import BINARY, COLOURS, PALETTE, VOIDS, Raw, between, shaded, solid
+from .files import BINARY, COLOURS, PALETTE, VOIDS, Raw, solid
 from .wanted import ANY, Wanted
 
 _BLACK, _WHITE, _VOC_VOID = 0, 0xFFFFFF, 0xE0E0C0

@@ -18,13 +18,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sigcli.errors import UsageError
-from sigcli.inputs.images import read_image
+from sigcli.inputs.images import decode
+from sigcli.inputs.levels import between, shaded
+from sigcli.inputs.picture import upright
 
 from ..model import Model
 
 _FORM = (
     "LEFT,TOP,RIGHT,BOTTOM as fractions of the image, such as 0.5,0,1,1, or an image that is white where it is masked"
 )
+_BLACK_WHITE = "white where it is masked, black elsewhere"
+_NOISE = 8
+"""Difference of channels up to which an image is grey, as compression leaves it."""
 
 
 class Masked(nn.Module):
@@ -106,11 +111,12 @@ def masked(model: Model, spec: str | Path) -> Model:
     """
     if not isinstance(model.module, Aware):
         raise takes_none("--mask-certainty", model.name)
-    known = 1 - _area(spec, model.preprocess.size or (256, 256))
+    area, notes = _area(spec, model.preprocess.size or (256, 256))
+    known = 1 - area
     if bool(known.all()) or not bool(known.any()):
         raise UsageError("--mask-certainty must mask some of the image and not all of it", given=spec)
     module = Aware(model.module.inner, model.module.channels, known).to(model.device)
-    return replace(model, module=module, mask=known == 0)
+    return replace(model, module=module, mask=known == 0, notes=(*model.notes, *notes))
 
 
 def looked_into(model: Model) -> nn.Module:
@@ -136,14 +142,20 @@ def shown(model: Model, pixels: np.ndarray) -> np.ndarray:
     return np.where(area[..., None], np.uint8(127), picture)
 
 
-def _area(spec: str | Path, size: tuple[int, int]) -> Float[Tensor, "h w"]:
-    """1 where masked, 0 elsewhere, of the network's input size."""
+def _area(spec: str | Path, size: tuple[int, int]) -> tuple[Float[Tensor, "h w"], tuple[str, ...]]:
+    """1 where masked, 0 elsewhere, of the network's input size; and what was assumed."""
     text = str(spec)
     if Path(text).is_file():
-        grey = (
-            Image.fromarray(read_image(text).pixels).convert("L").resize((size[1], size[0]), Image.Resampling.NEAREST)
-        )
-        return torch.from_numpy(np.asarray(grey) > 127).float()
+        image, frames = decode(Path(text), lambda one: (upright(one).copy(), getattr(one, "n_frames", 1)))
+        if frames > 1:
+            raise UsageError("the image of --mask-certainty has several frames", given=text, allowed=_BLACK_WHITE)
+        masked, notes = _of_image(image, text)
+        high, wide = masked.shape
+        if (high, wide) != size:
+            to = f"{size[1]}x{size[0]}"
+            notes = (*notes, f"the mask of {wide}x{high} pixels is scaled to all of the network's input, {to}")
+        scaled = Image.fromarray(masked).resize((size[1], size[0]), Image.Resampling.NEAREST)
+        return torch.from_numpy(np.array(scaled)).float(), notes
     try:
         left, top, right, bottom = (float(part) for part in text.split(","))
     except ValueError:
@@ -153,4 +165,29 @@ def _area(spec: str | Path, size: tuple[int, int]) -> Float[Tensor, "h w"]:
     area = torch.zeros(size)
     rows, columns = (slice(round(a * n), round(b * n)) for a, b, n in ((top, bottom, size[0]), (left, right, size[1])))
     area[rows, columns] = 1.0
-    return area
+    return area, ()
+
+
+def _of_image(image: Image.Image, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Where an image is white, or has its only value besides 0, bool (H, W); and what was assumed.
+
+    Raises:
+        UsageError: it has several classes, colours, levels of grey or transparency, so it can be read in two ways.
+    """
+    palette = image.mode in ("P", "PA")
+    wide = np.asarray(image.convert("RGB")).astype(int)
+    coloured = int((wide.max(-1) - wide.min(-1)).max()) > _NOISE
+    clear = image.has_transparency_data and bool((np.asarray(image.convert("RGBA"))[..., 3] < 255).any())
+    values = np.asarray(image.getchannel(0)).astype(int) if coloured and palette else wide.sum(-1) // 3
+    found = np.unique(values)
+    if clear or (coloured and not palette):
+        what = "transparent parts" if clear else "colours"
+        raise UsageError(f"the image of --mask-certainty has {what}", given=text, allowed=_BLACK_WHITE)
+    if len(found) == 2 and not found[0]:
+        told = f"--mask-certainty: {found[1]} is masked, the only value besides 0"
+        return values > 0, () if found[1] == 255 else (told,)
+    if len(found) > 2 and (palette or not (shaded(found) and between(values))):
+        shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
+        what = "the image of --mask-certainty is not black and white, so nothing says which of its values are masked"
+        raise UsageError(what, given=f"{text}: {shown}", allowed=_BLACK_WHITE)
+    return values > 127, ()
