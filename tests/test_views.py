@@ -80,9 +80,9 @@ SAMPLED = {
     "deepshap": {"samples": 12, "baselines": "uniform"},
     "rise": {"samples": 40, "cells": 3},
 }
-FUNCTIONALS = torch.stack([
-    torch.ones(6, 6), torch.zeros(6, 6).index_fill_(0, torch.arange(2), 1.0), torch.rand(6, 6, generator=torch.Generator().manual_seed(8)),
-]).double()  # fmt: skip
+ROWS = torch.zeros(6, 6).index_fill_(0, torch.arange(2), 1.0)
+ANY = torch.rand(6, 6, generator=torch.Generator().manual_seed(8))
+FUNCTIONALS = torch.stack([torch.ones(6, 6), ROWS, ANY]).double()
 
 
 @pytest.mark.parametrize("method", SAMPLED)

@@ -166,7 +166,7 @@ class Measuring:
 
     def picture(self, image: str) -> np.ndarray:
         """What the model sees of an image of the session, uint8 (H, W, 3)."""
-        return self.session.model.preprocess.display(read_image(self._paths[image]).pixels)
+        return self.session.model.preprocess.display(self.session.samples.read(self._paths[image]).pixels)
 
     def _array(self, item: Explanation) -> np.ndarray:
         if item.values is not None:
