@@ -79,6 +79,7 @@ SAMPLED = {
     "gradient-shap": {"samples": 12, "baselines": "uniform"},
     "deepshap": {"samples": 12, "baselines": "uniform"},
     "rise": {"samples": 40, "cells": 3},
+    "qii": {"samples": 12, "players": "2x2", "baselines": "uniform"},
 }
 ROWS = torch.zeros(6, 6).index_fill_(0, torch.arange(2), 1.0)
 ANY = torch.rand(6, 6, generator=torch.Generator().manual_seed(8))

@@ -140,8 +140,9 @@ class Explanation:
 
     @property
     def error_told(self) -> float | None:
-        """Relative standard error of the map as pictures show it; of the values where there is no picture."""
-        return self.shown_standard_error if self.seen.picture is not None else self.relative_standard_error
+        """Relative standard error of the map as pictures show it; of the values where it is not shown in pictures."""
+        known = self.shown_standard_error
+        return self.relative_standard_error if known is None else known
 
     def what(self) -> str:
         """The target in words."""

@@ -16,7 +16,7 @@ from ..shapley.effective import effective_shapley as estimated
 from ..shapley.game import Game
 from ..types import Attribution, Subject
 from .common import REPLICATES, at_least
-from .shapley_values import per_pixel
+from .shapley_values import maps_of, per_pixel
 
 _GOLDEN = 0.6180339887498949
 
@@ -64,6 +64,7 @@ def effective_shapley(
     return Attribution(
         per_pixel(found.values, partition, subject.x), passes.score(subject), passes.evaluations, 1,
         stderr=None if found.stderr is None else per_pixel(found.stderr, partition, subject.x),
+        deviations=maps_of(found.deviations, partition, subject.x),
         players=partition.labels, player_values=torch.from_numpy(found.values),
     )  # fmt: skip
 

@@ -173,7 +173,8 @@ def qii(
             rows.append(played[0] - played[1:])
     values = np.stack(rows)
     stderr = values.std(0, ddof=1) / np.sqrt(samples)
-    found = Estimate(values.mean(0), passes.evaluations, stderr)
+    apart = (values - values.mean(0)) / np.sqrt(samples * (samples - 1))
+    found = Estimate(values.mean(0), passes.evaluations, stderr, apart)
     return _spread(passes, subject, partition, found, None)
 
 
@@ -195,9 +196,18 @@ def _spread(
         completeness_gap=gap,
         total=total,
         stderr=None if found.stderr is None else per_pixel(found.stderr, partition, x),
+        deviations=maps_of(found.deviations, partition, x),
         players=partition.labels,
         player_values=torch.from_numpy(found.values),
     )
+
+
+def maps_of(values: np.ndarray | None, partition: Players, x: Tensor) -> Tensor | None:
+    """Rows of values per player, (g, n), as maps with channels summed, (g, H, W); None of none."""
+    if values is None:
+        return None
+    sizes = torch.bincount(partition.labels.flatten(), minlength=partition.n).double()
+    return partition.spread((torch.from_numpy(values) / sizes).to(x))
 
 
 def per_pixel(values: np.ndarray, partition: Players, x: Tensor) -> Tensor:

@@ -144,8 +144,8 @@ def effective_shapley(
             values[player] = part.marginal[rows, player].mean() if len(rows) else 0.0
         return values
 
-    stderr = None
-    if groups > 1:
-        without = np.stack([estimate(pool.without(group, groups)) for group in range(groups)])
-        stderr = np.sqrt((groups - 1) * without.var(0))
-    return Estimate(estimate(pool), pool.evaluations, stderr)
+    if groups < 2:
+        return Estimate(estimate(pool), pool.evaluations)
+    without = np.stack([estimate(pool.without(group, groups)) for group in range(groups)])
+    apart = np.sqrt((groups - 1) / groups) * (without - without.mean(0))
+    return Estimate(estimate(pool), pool.evaluations, np.sqrt((groups - 1) * without.var(0)), apart)

@@ -26,11 +26,13 @@ class Estimate:
         values: (n,), in the game's unit.
         evaluations: coalitions whose value was asked for.
         stderr: (n,) standard error of the values, or None if there is none.
+        deviations: (g, n) such that Σ L(d)² over them estimates the variance of any linear functional L of the values.
     """
 
     values: Float64[np.ndarray, " n"]
     evaluations: int
     stderr: Float64[np.ndarray, " n"] | None = None
+    deviations: Float64[np.ndarray, "g n"] | None = None
 
 
 def members_of(codes: Int[np.ndarray, " k"], n: int) -> Bool[np.ndarray, "k n"]:
