@@ -51,6 +51,12 @@ class _Modelless(_Tried):
         raise _Reached
 
 
+class _NoScore:
+    """The score of no model."""
+
+    scores = gradients = _pass
+
+
 class _Alike:
     """Stands in for the other images; they are not read."""
 
@@ -142,10 +148,7 @@ def rehearse_values(methods: Sequence[Chosen]) -> None:
     level = torch.zeros(3, 1, 1)
     subject = Subject(x, 0, level, level + 1, 1, 0, _Alike(x.flip(-1), 3), _pass)
     for chosen in methods:
-        _begin(chosen, _Modelless(_NO_SCORE, Batches(1)), subject)
-
-
-_NO_SCORE: Any = None
+        _begin(chosen, _Modelless(_NoScore(), Batches(1)), subject)
 
 
 def _begin(chosen: Chosen, passes: Passes, subject: Subject) -> None:
