@@ -15,7 +15,7 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from ..views import SMOOTH, View
+from ..views import SMOOTH, View, shown_error
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -108,9 +108,12 @@ class Page:
 
     def uncertainty(self) -> Image.Image | None:
         """The standard errors of the map as it is shown, or None where they are not known."""
-        error = self.item.shown_stderr
-        if error is None:
+        apart = self.item.deviations
+        if apart is None:
             return None
+        flat = torch.from_numpy(render.reduce_channels(self.values))
+        lens = self.drawing.view.at(flat.shape, self.picture)
+        error = shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
         dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned")}
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)

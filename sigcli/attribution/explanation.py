@@ -42,7 +42,7 @@ class Explanation:
         content: hash of the explained image's pixels.
         values: (C, H, W) float32 attribution, or of the array's shape; None if it failed or an earlier run made it.
         stderr: standard error of `values`, or None.
-        shown_stderr: (H, W) standard error of the map as pictures show it, channels summed, or None.
+        deviations: (j, H, W) of replicates, of which the error of any sum of pixels follows, see `sigcli.types.Attribution`.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         seen: what the model saw of the sample.
@@ -77,7 +77,7 @@ class Explanation:
     content: str = ""
     values: np.ndarray | None = None
     stderr: np.ndarray | None = None
-    shown_stderr: np.ndarray | None = None
+    deviations: np.ndarray | None = None
     players: np.ndarray | None = None
     player_values: np.ndarray | None = None
     seen: Seen = UNSEEN
@@ -171,7 +171,7 @@ class Explanation:
             self,
             values=None,
             stderr=None,
-            shown_stderr=None,
+            deviations=None,
             players=None,
             player_values=None,
             seen=_lightened(self.seen),

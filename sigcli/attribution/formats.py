@@ -22,7 +22,7 @@ FORMATS = Catalog(
     [
         Entry(
             "npy", f"{_W}:array", "the raw values as NumPy arrays; with --uncertainty, also their standard errors",
-            {"of": _ALL, "drawn": False, "endings": (".npy", ".stderr.npy", ".shown.stderr.npy")},
+            {"of": _ALL, "drawn": False, "endings": (".npy", ".stderr.npy", ".deviations.npy")},
         ),
         Entry(
             "csv", f"{_W}:feature_table",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..engine.failures import attempted
@@ -139,7 +140,21 @@ class Work:
         """The explanation, where an earlier run made it of this very image and its arrays stand."""
         run = self.session.run
         earlier = None if run is None else run.finished(item.image, item.method, str(item.target), item.content)
-        return None if earlier is None else from_entry(item, *earlier)
+        if earlier is None:
+            return None
+        found = from_entry(item, *earlier)
+        return found if earlier[0].facts.get("view") == item.view else self._seen_anew(found)
+
+    def _seen_anew(self, item: Explanation) -> Explanation:
+        """With the standard error of the map as it is shown now, where what tells it was kept."""
+        if item.file is None or item.seen.picture is None:
+            return item
+        apart = item.file.with_name(f"{item.name}.deviations.npy")
+        if not apart.is_file():
+            return item
+        values, deviations = (torch.from_numpy(np.load(file, allow_pickle=False)) for file in (item.file, apart))
+        lens = self.session.drawing.view.at(deviations.shape, item.seen.picture)
+        return replace(item, shown_standard_error=shown_error(lens, values.sum(0), deviations)[1])
 
     def _fail_all(self, blank: Explanation, error: Exception) -> _Jobs:
         methods = self.session.methods
@@ -170,8 +185,8 @@ class Work:
             error=unchecked,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
-            shown_standard_error=None if error is None else error[1],
-            shown_stderr=_array(error[0]) if keep and error is not None else None,
+            shown_standard_error=error,
+            deviations=_array(result.deviations) if keep and error is not None else None,
             values=_array(result.values.reshape(shape)),
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.seen.players is None else item.seen.players,
@@ -179,12 +194,12 @@ class Work:
             note="; ".join(filter(None, (item.note, result.note or _of_zero(result.values)))),
         )
 
-    def _shown_error(self, item: Explanation, result: Attribution) -> tuple[Tensor, float] | None:
-        """Standard error of the map as pictures show it: per pixel, and relative to the map; None where it is not known."""
+    def _shown_error(self, item: Explanation, result: Attribution) -> float | None:
+        """Standard error of the map as pictures show it, relative to that map; None where it is not known."""
         if result.deviations is None or item.seen.picture is None:
             return None
         flat = result.values.sum(0).to(result.deviations)
-        return shown_error(self.session.drawing.view.at(flat.shape, item.seen.picture), flat, result.deviations)
+        return shown_error(self.session.drawing.view.at(flat.shape, item.seen.picture), flat, result.deviations)[1]
 
 
 def _of_zero(values: Tensor) -> str:

@@ -186,7 +186,11 @@ class _Arrays:
         inside = not {".", ".."}.intersection(anyone.split("/"))
         for place in dict.fromkeys((anyone, stem) if inside else (stem,)):  # as anyone names it, and as a run does
             folder, single = self.folder / place, self.folder / f"{place}.npy"
-            found = {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.stem.endswith(".stderr")}
+            found = {
+                path.stem: path
+                for path in sorted(folder.glob("*.npy"))
+                if not path.stem.endswith((".stderr", ".deviations"))
+            }
             every |= {**({ONE: single} if single.exists() else {}), **found}
         return {
             method: file for method, file in every.items()

@@ -38,15 +38,17 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
 def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Draw what an earlier run left undrawn, or drew otherwise, of an explanation whose arrays stand."""
     entry, of = run.ledger.entries[item.image, item.method, str(item.target)], _drawn(item, drawing)
+    facts = {**entry.facts, "view": item.view, "shown_standard_error": item.shown_standard_error}
+    now = replace(entry, label=item.label, facts=facts)
     if not drawing.pictures or run.drawn(entry, of):
-        if entry.label != item.label:
-            run.own(replace(entry, label=item.label))
+        if now != entry:
+            run.own(now)
         return
     base = run.path / item.folder
     arrays = {name: known for name, known in entry.files.items() if not run.is_picture(name)}
     run.ledger.begin(f"{item.folder}/{item.name}")
     pictures = _pictures(base, Page(_reload(run, item), drawing))
-    run.own(replace(entry, label=item.label, files={**arrays, **_stamps(base, pictures)}, drawn=of))
+    run.own(replace(now, files={**arrays, **_stamps(base, pictures)}, drawn=of))
 
 
 def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
@@ -121,11 +123,9 @@ def _reload(run: RunFolder, item: Explanation) -> Explanation:
     if item.values is not None:
         return item
     entry = run.ledger.entries[item.image, item.method, str(item.target)]
-    values, stderr, shown = (
+    values, stderr, apart = (
         np.load(run.path / item.folder / name, allow_pickle=False) if name in entry.files else None
-        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy", f"{item.name}.shown.stderr.npy")
+        for name in (f"{item.name}.npy", f"{item.name}.stderr.npy", f"{item.name}.deviations.npy")
     )
-    if entry.facts.get("view") != item.view:
-        shown = None  # of another view
     players = item.seen.players if item.seen.players is not None else run.ledger.players(entry.players)
-    return replace(item, values=values, stderr=stderr, shown_stderr=shown, players=players)
+    return replace(item, values=values, stderr=stderr, deviations=apart, players=players)

@@ -11,15 +11,15 @@ from .samples.bars import draw_features, write_table
 
 
 def array(base: Path, page: Page) -> list[str]:
-    """`<method>.npy`, and where standard errors are kept `<method>.stderr.npy` and `<method>.shown.stderr.npy`."""
+    """`<method>.npy`, and where standard errors are kept `<method>.stderr.npy` and `<method>.deviations.npy`."""
     item, names = page.item, [f"{page.item.name}.npy"]
     save_array(base / names[0], page.values)
     if item.stderr is not None:
         names.append(f"{item.name}.stderr.npy")
         save_array(base / names[1], item.stderr)
-    if item.shown_stderr is not None:
-        names.append(f"{item.name}.shown.stderr.npy")
-        save_array(base / names[-1], item.shown_stderr)
+    if item.deviations is not None:
+        names.append(f"{item.name}.deviations.npy")
+        save_array(base / names[-1], item.deviations)
     return names
 
 

@@ -27,7 +27,8 @@ _FILES = (".npy", ".csv", ".html", ".png")
 _LONGEST = 240
 """Bytes of a folder's name; file systems take 255, and leave room for an underscore or two."""
 ENDINGS = (
-    ".npy", ".csv", ".html", ".stderr.npy", ".png", ".overlay.png", ".stderr.png", ".positive.png", ".negative.png",
+    ".npy", ".csv", ".html", ".stderr.npy", ".deviations.npy", ".png", ".overlay.png", ".stderr.png", ".positive.png",
+    ".negative.png",
 )  # fmt: skip
 """What follows the name of a method, or of a sheet, in the names of their files."""
 

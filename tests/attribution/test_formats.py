@@ -25,8 +25,9 @@ def page(kind: str) -> Page:
     shape = (6,) if kind == "array" else (3, 16, 24)
     values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     item = Explanation(
-        "a.png", "mine", 1, label="cat", score=2.0, values=values, stderr=np.abs(values), seen=SEEN[kind], name="mine"
-    )
+        "a.png", "mine", 1, label="cat", score=2.0, values=values, stderr=np.abs(values), seen=SEEN[kind], name="mine",
+        deviations=None if kind == "array" else values[:2],
+    )  # fmt: skip
     return Page(item, Drawing(signs="apart"))
 
 

@@ -37,7 +37,20 @@ OPTIONS = {
     "settings": {"sig.samples": 8, "black.steps": 3, "deletion.steps": 4},
 }
 COLUMNS = (
-    *("count", "method", "metric", "imputation", "unit", "better", "mean", "ci_low", "ci_high", "n", "failed"),
+    *(
+        "count",
+        "method",
+        "metric",
+        "imputation",
+        "unit",
+        "better",
+        "mean",
+        "ci_low",
+        "ci_high",
+        "interval",
+        "n",
+        "failed",
+    ),
     *("seconds", "seconds_per_image", "seconds_sd", "gradient_evaluations", "forward_evaluations"),
 )
 TIMED = ("seconds", "seconds_per_image", "seconds_sd")
@@ -65,10 +78,10 @@ def untimed(path):
 
 @pytest.mark.slow
 def test_a_prefix_is_an_evaluation_of_exactly_these_images(here):
-    found = benchmark("in", counts=[2, 4], **OPTIONS, out="out")
+    found = benchmark("in", counts=[3, 4], **OPTIONS, out="out")
     assert len(found.images) == 4
-    assert [row["count"] for row in found.rows] == [2] * 6 + [4] * 6
-    for count in (2, 4):
+    assert [row["count"] for row in found.rows] == [3] * 6 + [4] * 6
+    for count in (3, 4):
         alone = evaluate(
             [f"in/{name}" for name in found.images[:count]], **OPTIONS, out=f"alone{count}", pictures=False
         )
@@ -149,20 +162,20 @@ def test_first_halves_are_fair_samples():
 @pytest.mark.slow
 def test_same_seed_same_table_and_more_images_go_on_with_resume(here):
     options = {**OPTIONS, "pictures": False}
-    benchmark("in", counts="2,4", **options, out="a", seed=3)
+    benchmark("in", counts="3,4", **options, out="a", seed=3)
     files = [f"in/{name}.png" for name in reversed(NAMES)]
-    benchmark(files, counts=(2, 4), **options, out="b", seed=3, batch_size=5)
+    benchmark(files, counts=(3, 4), **options, out="b", seed=3, batch_size=5)
     for one, other in zip(untimed("a/benchmark.csv"), untimed("b/benchmark.csv"), strict=True):
         for name in ("mean", "ci_low", "ci_high"):  # another batch size may move the last digits
             assert float(one.pop(name)) == pytest.approx(float(other.pop(name)), rel=1e-3, abs=1e-6)
         assert one == other
     before = {(r["image"], r["method"]): r["seconds"] for r in rows("a/results.csv")}
-    grown = benchmark("in", counts="2,4,5", **options, out="a", seed=3, resume=True)
+    grown = benchmark("in", counts="3,4,5", **options, out="a", seed=3, resume=True)
     after = {(r["image"], r["method"]): r["seconds"] for r in rows("a/results.csv")}
     assert before.items() <= after.items()
     assert len(after) == 15
-    assert [row["count"] for row in grown.rows] == [2] * 6 + [4] * 6 + [5] * 6
-    again = benchmark("in", counts="2,4,5", **options, out="c", seed=3)
+    assert [row["count"] for row in grown.rows] == [3] * 6 + [4] * 6 + [5] * 6
+    again = benchmark("in", counts="3,4,5", **options, out="c", seed=3)
     assert untimed("c/benchmark.csv") == untimed("a/benchmark.csv")
     assert again.images == grown.images
 

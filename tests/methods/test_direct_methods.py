@@ -178,6 +178,6 @@ def test_deepshap_goes_on_with_smaller_batches_where_memory_runs_out(monkeypatch
     monkeypatch.setattr(sigcli.methods.deeplift, "replay", run)
     options = {"samples": SMALL["deepshap"]["samples"]}
     (found,) = attributions(METHODS["deepshap"], options, ClassScore(net), [who], batch_size=4, progress=count)
-    assert told == [8, 4, 4, 2]  # images and references of 4, 2, 2 and 1
+    assert told == [4, 4, 2, 2, 2, 2, 1, 1]  # references, then the image beside each: of 4, 2, 2 and 1
     assert found.evaluations == 18
     assert torch.allclose(found.values, expected.values, rtol=1e-9, atol=1e-12)

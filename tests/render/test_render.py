@@ -246,7 +246,9 @@ def test_threads_draw_what_one_thread_draws(rng):
     values = [rng.normal(size=(48, 48)) for _ in range(12)]
 
     def draw(index):
-        return map_image(values[index], title=f"ig: class {index}", unit="logit", caption=maps.describe(2.0)).tobytes()
+        return map_image(
+            values[index], title=f"ig: class {index}", unit="logit", caption=maps.describe("smoothed, σ = 2 px")
+        ).tobytes()
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(draw, range(12))) == [draw(index) for index in range(12)]
@@ -271,7 +273,9 @@ def panels(count, shape=(32, 32), **options):
 
 @pytest.mark.parametrize("count", [1, 2, 4, PER_ROW, PER_ROW + 1, 2 * PER_ROW + 1])
 def test_sheets_stay_readably_wide_and_grow_downward(count):
-    sheet = compare_image(picture((32, 32)), panels(count), heading="goldfish.jpg", caption=maps.describe(0))
+    sheet = compare_image(
+        picture((32, 32)), panels(count), heading="goldfish.jpg", caption=maps.describe("not smoothed")
+    )
     assert 600 <= sheet.width <= 2000
     assert edge_is_white(sheet)
     assert sheet.height > (1 if count <= PER_ROW else 2) * 700

@@ -153,7 +153,8 @@ def test_means_are_shown_as_the_measure_says(tmp_path):
 
 
 def test_an_interruption_tells_of_resume_where_there_is_one(dice, tmp_path, monkeypatch):
-    def interrupted(*_):
+    def interrupted(_, __, listener):
+        listener.stage("explaining", 0, 1)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(base, "run_scenario", interrupted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ def is_there(path: str | Path) -> bool:
 def check_file(path: Path, kind: str) -> None:
     """Raise ModelError unless `path` is an ordinary file with something in it: reading a pipe or device might never end."""
     if not is_there(path):
-        if len(str(path)) < _NAME_LIMIT and path.is_symlink():
+        if os.path.islink(path):  # False of a name that none can have
             raise ModelError(f"the {kind} file is a link to one that is not there", given=path, hint="Mend the link.")
         near = nearest_name(path) if len(str(path)) < _NAME_LIMIT else None
         raise ModelError(
