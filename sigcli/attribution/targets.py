@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
+from numbers import Integral
 
 from ..errors import UsageError, unknown
 
@@ -80,7 +81,7 @@ def parse_target(target: str | int, labels: Sequence[str] | None, classes: int, 
     >>> parse_target("name:10", ["1", "10", "2"], 3), parse_target("10", ["1", "10", "2"], 3)
     (1, 1)
     """
-    if isinstance(target, int):
+    if isinstance(target, Integral):  # of numpy, too
         return _in_range(int(target), classes, str(target))
     text = str(target).strip()
     kind, colon, rest = text.partition(":")

@@ -133,7 +133,7 @@ def _read_as(reading: Reading, count: int) -> str:
     if column.read != INDEX:
         return "names" if column.read == NAME else "names and indices"
     labels = {label for cell in column.cells for label in cell or ()}
-    told = f"indices {min(labels)} to {max(labels)}"
+    told = f"indices {min(labels)} to {max(labels)}, counted from 0"
     return (
         f"{told}, none is 0: see that they do not count from 1" if 0 not in labels and 2 * len(labels) > count else told
     )

@@ -48,7 +48,7 @@ def from_literal(text: str, classes: int) -> Names | None:
                 warnings.simplefilter("ignore")
                 return _from_data(_literal(ast.parse(plain, mode="eval").body), classes, "Python")
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise ModelError(f"the labels file is neither JSON nor a list or dict of Python: {error}") from error
+        raise ModelError(f"the class-name file is neither JSON nor a list or dict of Python: {error}") from error
 
 
 class _Pairs(list[tuple[Any, Any]]):
@@ -75,7 +75,7 @@ def _from_data(data: Any, classes: int, what: str) -> Names:
         if all(isinstance(one, (str, int)) and not isinstance(one, bool) for one in data):
             return Names(tuple(str(one).strip() for one in data), f"a {what} list")
     raise ModelError(
-        f"the labels file is {what} of another form", allowed="a list of names, {index: name} or {name: index}"
+        f"the class-name file is {what} of another form", allowed="a list of names, {index: name} or {name: index}"
     )
 
 
@@ -88,7 +88,7 @@ def _from_dict(pairs: _Pairs, classes: int, what: str) -> Names:
     keys = keys if whole is None or what != "JSON" else whole  # JSON has no other keys than texts
     found = paired(keys, [_name(value) for value in values], classes, ("the key", "the value")) if pairs else None
     if found is None:
-        raise ModelError(f"the labels file is {what} of another form", allowed="{index: name} or {name: index}")
+        raise ModelError(f"the class-name file is {what} of another form", allowed="{index: name} or {name: index}")
     return Names(found.names, f"{what}, {found.how}")
 
 
@@ -107,7 +107,7 @@ def _from_records(records: Sequence[Mapping[str, Any]], classes: int, what: str)
     rows = [[str(record[key]) for key in titles] for record in records]
     found = _titled([str(title) for title in titles], rows, classes)
     if found is None:
-        raise ModelError(f"the labels file is {what} of another form", given=", ".join(map(str, titles))[:_SHOWN])
+        raise ModelError(f"the class-name file is {what} of another form", given=", ".join(map(str, titles))[:_SHOWN])
     return Names(found.names, f"{what}, {found.how}")
 
 
@@ -119,7 +119,7 @@ def _from_rows(rows: list[list[Any]], classes: int, what: str) -> Names:
         )
     found = paired(first, second, classes, ("the first", "the second"))
     if found is None:
-        raise ModelError(f"the labels file is {what} of another form", given=str(rows[0])[:_SHOWN])
+        raise ModelError(f"the class-name file is {what} of another form", given=str(rows[0])[:_SHOWN])
     return Names(found.names, f"{what}, {found.how}")
 
 
@@ -203,7 +203,7 @@ def _indexed(lines: list[str], ways: Mapping[str, Rows], classes: int) -> Names:
         made = paired([row[0] for row in rows], last, classes, _PLACES)
         if made is not None:
             return made
-    raise ModelError("the labels file has a line without index and label", allowed="lines of index,label")
+    raise ModelError("the class-name file has a line without index and label", allowed="lines of index,label")
 
 
 def _joined(rows: Rows, width: int) -> Rows:

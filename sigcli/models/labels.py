@@ -40,8 +40,8 @@ def read_names(path: str | Path, classes: int) -> tuple[tuple[str, ...], tuple[s
             read in two ways.
     """
     path = Path(path)
-    check_file(path, "labels")
-    text = read_text(path, "the labels file", error=ModelError)
+    check_file(path, "class-name")
+    text = read_text(path, "the class-name file", error=ModelError)
     try:
         found = (
             from_literal(text, classes)
