@@ -18,7 +18,7 @@ from ..metrics import certainty as checks
 from ..models.model import Model
 from ..models.wrappers.certainty import Aware, takes_none
 
-_MOST = 512
+MOST = 512
 """Images that the checks look at, the first of the run."""
 
 
@@ -80,7 +80,7 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
     found: list[Tensor] = []
     labels: list[int] = []
     failed = 0
-    for (name, _), path in list(zip(run_names(session.paths), session.paths, strict=True))[:_MOST]:
+    for (name, _), path in list(zip(run_names(session.paths), session.paths, strict=True))[:MOST]:
         try:
             found.append(session.model.preprocess(read_image(path).pixels))
         except ImageError:

@@ -24,7 +24,7 @@ from ..runs.folder import claim_folder, free_folder, output_folder, refuse_stran
 from ..runs.provenance import versions
 from ..views import chosen
 from .cache import FILE, Kept
-from .certainty import split_checks
+from .certainty import MOST, split_checks
 from .label_table import Wanted
 from .labelled import MODEL_FILE
 from .masks.located import Masks, open_masks
@@ -80,7 +80,12 @@ class Prepared:
         fitted = fitting(self.measuring.metrics, self.session.model)
         truth = [] if self.truth is None else [self.truth.note]
         masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
-        return [*typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *self.kept.notes]
+        some = [f"{self.checks[0].name} looks at the first {MOST} images"] if self._more_than_checked else []
+        return [*typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *some, *self.kept.notes]
+
+    @property
+    def _more_than_checked(self) -> bool:
+        return bool(self.checks) and len(self.session.paths) > MOST
 
     @property
     def items(self) -> int:

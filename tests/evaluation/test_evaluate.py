@@ -216,6 +216,15 @@ def test_smoothed_maps_are_measured_as_they_are_drawn(here):
     assert "NaN" in bad.values[0].error
 
 
+def test_checks_of_certainty_say_how_many_images_they_look_at(here, monkeypatch):
+    monkeypatch.setattr("sigcli.evaluation.prepare.MOST", 2)
+    arguments = ["evaluate", "in", "--metric", "neutrality", "--out", "out", "--device", "cpu"]
+    done = CliRunner().invoke(app, arguments)
+    assert "neutrality looks at the first 2 images" in done.output
+    monkeypatch.undo()
+    assert "looks at the first" not in CliRunner().invoke(app, [*arguments, "--overwrite"]).output
+
+
 def test_whether_the_network_has_understood_certainty(here):
     metrics = "information-absence,neutrality"
     done = CliRunner().invoke(app, ["evaluate", "in", "--metric", metrics, "--out", "out", "--device", "cpu"])

@@ -567,4 +567,7 @@ def test_boxes_of_several_classes_in_an_image_are_refused(tmp_path):
     assert "cat, dog" in str(error.value)
     for rows in ("a.png,0,0,5,6,dog\na.png,2,2,5,6,dog", "a.png,0,0,5,6,dog\nb.png,2,2,5,6,cat"):
         path.write_text(f"image,x0,y0,x1,y1,class\n{rows}\n")
-        assert "a.png" in open_masks(path).names
+        masks = open_masks(path)
+        assert "a.png" in masks.names
+        notes, _ = masks.judge(masks.names, read_wanted(None, None))
+        assert any("whatever their class (cat, dog)" in note for note in notes) == ("cat" in rows)

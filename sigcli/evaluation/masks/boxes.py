@@ -30,7 +30,8 @@ class Boxes(Source):
     word, sized = "box of", False
 
     def __init__(self, path: Path):
-        self.path, self._boxes = path, _read(path)
+        self.path = path
+        self._boxes, self._classes = _read(path)
         self.names = list(self._boxes)
         every = [edge for boxes in self._boxes.values() for box in boxes for edge in box]
         if not every:
@@ -43,7 +44,10 @@ class Boxes(Source):
     def judge(self, names: Sequence[str], wanted: Wanted) -> tuple[list[str], dict[str, SigError]]:  # noqa: ARG002
         """Boxes mean what they say."""
         self.refuse_words(wanted)
-        return ["what lies between the edges of a box is the object (x1 and y1 are the first pixels outside)"], {}
+        told = ["what lies between the edges of a box is the object (x1 and y1 are the first pixels outside)"]
+        if self._classes:
+            told.append(f"the boxes of each image are its object, whatever their class ({', '.join(self._classes)})")
+        return told, {}
 
     def areas(self, name: str, size: tuple[int, int]) -> Areas:
         """What lies in the boxes of an image.
@@ -72,7 +76,8 @@ def drawn(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
     return found
 
 
-def _read(path: Path) -> dict[str, list[Box]]:
+def _read(path: Path) -> tuple[dict[str, list[Box]], list[str]]:
+    """The boxes of each image, and the classes of the table where it has several; one image has boxes of one."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -84,7 +89,7 @@ def _read(path: Path) -> dict[str, list[Box]]:
             "the table of boxes lacks columns", given=f"{path.name}: {', '.join(reader.fieldnames or ())}",
             allowed=",".join(COLUMNS),
         )  # fmt: skip
-    _refuse_classes(path, rows, reader.fieldnames or ())
+    classes = _one_class_each(path, rows, reader.fieldnames or ())
     found: dict[str, list[Box]] = {}
     for row in rows:
         try:
@@ -94,11 +99,12 @@ def _read(path: Path) -> dict[str, list[Box]]:
         if not np.isfinite([x0, y0, x1, y1]).all():
             raise UsageError("a box needs four numbers", given=f"{path.name}: {row['image']}")
         found.setdefault(cell_text(row["image"]), []).append((x0, y0, x1, y1))
-    return found
+    return found, classes
 
 
-def _refuse_classes(path: Path, rows: Sequence[dict[str, str]], titles: Sequence[str]) -> None:
-    """Refuse boxes of several classes in one image: nothing says which of them is the object."""
+def _one_class_each(path: Path, rows: Sequence[dict[str, str]], titles: Sequence[str]) -> list[str]:
+    """The classes of the table, where there are several; refuses several in one image: nothing says which is the object."""
+    every: set[str] = set()
     for title in (title for title in titles if title.strip().casefold() in _CLASSES):
         classes: dict[str, set[str]] = {}
         for row in rows:
@@ -110,3 +116,5 @@ def _refuse_classes(path: Path, rows: Sequence[dict[str, str]], titles: Sequence
                     given=f"{path.name}: {cell_text(image)}: {', '.join(sorted(found))}",
                     hint="Keep the rows of the object in the table, or leave that column out to take all boxes.",
                 )
+            every |= found
+    return sorted(every) if len(every) > 1 else []
