@@ -95,7 +95,9 @@ def test_the_table_gives_the_cost(name, settings):
     if bound:
         assert found.evaluations > promised / 2
     properties = METHODS[name].properties
-    assert (found.gradient_evaluations == 0) == (properties["needs"] == "forward" or not properties.get("backward", True))
+    assert (found.gradient_evaluations == 0) == (
+        properties["needs"] == "forward" or not properties.get("backward", True)
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, e in METHODS.items() if e.properties["needs"] != "hooks"])
