@@ -30,7 +30,7 @@ from __future__ import annotations
 from ..catalog import Catalog, Entry
 from .layer_methods import LAYER_METHODS
 from .near import NEAR
-from .properties import ALL, ALONG, AXIOMS, EXPECTED, GAME, GRADIENT, PATH, SCORES, SHAPLEY
+from .properties import ALL, ALONG, AXIOMS, EXPECTED, GAME, GRADIENT, MASK, PATH, SCORES, SHAPLEY
 
 __all__ = ["AXIOMS", "METHODS"]
 
@@ -187,6 +187,19 @@ METHODS = Catalog(
                 "cost": "samples",
                 "passes": 1000,
             },
+        ),
+        Entry(
+            "meaningful-perturbation",
+            "methods.masking:meaningful_perturbation",
+            "the smallest smooth part whose deletion lowers the score [Fong 2017]",
+            {**MASK, "unit": "deleted fraction"},
+        ),
+        Entry(
+            "extremal-perturbation",
+            "methods.masking:extremal_perturbation",
+            "the part of a given area that keeps most of the score [Fong 2019]",
+            {**MASK, "unit": "kept fraction"},
+            aliases=("extremal-perturbations",),
         ),
         Entry(
             "bshap",

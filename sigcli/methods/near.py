@@ -11,8 +11,8 @@ NEAR = {
     "feature-permutation": "qii", "permutation": "shapley-sampling",
     "permutation-explainer": "shapley-sampling", "partition-explainer": "bshap", "partition": "bshap", "owen": "bshap",
     "shap": "kernelshap", "shapley": "bshap", "exact-explainer": "bshap", "shapley-values": "bshap",
-    "sampling-explainer": "shapley-sampling", "tree-explainer": "kernelshap", "anchors": "lime", "extremal-perturbation":
-    "rise", "meaningful-perturbation": "rise", "extremal-perturbations": "rise", "sliding-window": "occlusion",
+    "sampling-explainer": "shapley-sampling", "tree-explainer": "kernelshap", "anchors": "lime",
+    "sliding-window": "occlusion",
     "epsilon-plus": "lrp", "epsilon-alpha2-beta1": "lrp", "z-plus": "lrp", "conductance": "ig", "layer-conductance": "ig",
     "attention-rollout": "gradcam", "rollout": "gradcam", "excitation-backprop": "lrp", "deep-taylor": "lrp",
 }  # fmt: skip

@@ -28,6 +28,7 @@ RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raise
 LAYER = {**DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
 CHANNELS = {"backward": False, "cost": "channels + 1", "passes": 513}
 ALONG = {**DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "passes": 50}
+MASK = {**ALONG, "complete": False, "multiplied": False, "cost": "iterations", "passes": 300}
 SCORES = {**DIRECT, "needs": "forward"}
 GAME = {
     **SCORES,

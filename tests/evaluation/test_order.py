@@ -70,7 +70,7 @@ def alike(one: np.ndarray, other: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("names", [QUICK, pytest.param(REST, marks=pytest.mark.slow)], ids=["quick", "rest"])
 def test_no_map_depends_on_where_its_picture_stands(here, names):
-    less = {"samples": 34, "steps": 4, "players": "grid:4x4", "budget": 200}
+    less = {"samples": 34, "steps": 4, "players": "grid:4x4", "budget": 200, "iterations": 4}
     settings = {f"{m}.{o}": v for m in names for o, v in less.items() if o in METHODS[m].options()}
     found = []
     for order, size in ((["noise", "disc", "blank"], 16), (["blank", "disc", "noise"], 11)):

@@ -30,6 +30,7 @@ OTHER = {  # settings that no default has
     "blur-ig": {"steps": 7}, "guided-ig": {"steps": 7}, "idgi": {"steps": 7},
     "deepshap": {"samples": 5},
     "xrai": {"steps": 7},
+    "meaningful-perturbation": {"iterations": 9}, "extremal-perturbation": {"iterations": 9},
     "occlusion": {"players": "3x2"},
     "rise": {"samples": 31, "cells": 3},
     "lime": {"samples": 33, "players": "2x3"},
