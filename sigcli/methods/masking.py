@@ -210,7 +210,7 @@ def _optimised(
     whole = abs(
         score - float(passes.scorer.scores(reference[None], torch.tensor([subject.target]).to(reference.device))[0])
     )
-    if not whole > 0:
+    if not whole > 1e-6 * max(1.0, abs(score)):
         raise AttributionError(
             "the score of the baseline is that of the image, so no part of it can be deleted or kept",
             hint="Choose another baseline: sig list baselines.",
