@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..inputs.given import Given, Source, listed
 from ..methods.costs import planned
 from ..models.model import Model
+from ..options import VIEW
 from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
@@ -156,7 +157,7 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, "smooth"), options.pictures, options.signs), options.uncertainty,
+        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs), options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
     )  # fmt: skip
 
