@@ -24,6 +24,7 @@ SHARE = 0.02
 """σ of `smooth`, as a fraction of the shorter side."""
 LEAST = 64
 """Maps of a shorter side than this many pixels are coarse enough: `smooth` and `multi` leave them as they are."""
+AUTO = "auto"
 OCTAVES = 1, 2, 4, 8, 16
 """The scales of `multi`: multiples of the σ of `smooth`. Each has a share in proportion to its σ, since a map's values
 grow as it gets finer: in a plain mean the finest scale alone would decide the order of the pixels."""
@@ -48,6 +49,16 @@ class View:
     spec: str
     looks: tuple[tuple[str, float], ...]
     shares: tuple[float, ...]
+
+    def of(self, *, coarse: bool) -> View:
+        """What `auto` is for a map: `raw` for one that is coarse by nature, `multi` for any other. Other views stay.
+
+        >>> parse("auto").of(coarse=True).spec, parse("auto").of(coarse=False).spec, parse("smooth").of(coarse=True).spec
+        ('raw', 'multi', 'smooth')
+        """
+        if self.spec != AUTO:
+            return self
+        return RAW if coarse else parse("multi")
 
     @property
     def needs_picture(self) -> bool:
@@ -115,8 +126,9 @@ def default_sigma(shape: tuple[int, ...]) -> float:
     return round(SHARE * side, 1) if side >= LEAST else 0.0
 
 
+@lru_cache(maxsize=256)
 def parse(spec: str) -> View:
-    """A view from its text.
+    """A view from its text. `auto` is read as `multi`, unless `View.of` is told what kind of map it is for.
 
     Raises:
         UsageError: a text of no known form.
@@ -126,7 +138,7 @@ def parse(spec: str) -> View:
     """
     looks: list[tuple[str, float]] = []
     shares: list[float] = []
-    parts = spec.split("+")
+    parts = ["multi"] if spec == AUTO else spec.split("+")
     for part in parts:
         found = _looks(part.strip(), spec)
         weights = [max(value, 1.0) for _, value in found]

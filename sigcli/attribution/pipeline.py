@@ -131,7 +131,7 @@ class Work:
             name=name,
             multiplied=bool(chosen.entry.properties["multiplied"]),
             own_unit=str(chosen.entry.properties.get("unit", "")),
-            view=self.session.drawing.view.spec,
+            view=self.session.drawing.view.of(coarse=bool(chosen.entry.properties.get("coarse"))).spec,
             positive=str(chosen.entry.properties.get("positive", "for")),
             file=None if run is None else run.path / item.folder / f"{name}.npy",
         )
@@ -153,7 +153,7 @@ class Work:
         if not apart.is_file():
             return item
         values, deviations = (torch.from_numpy(np.load(file, allow_pickle=False)) for file in (item.file, apart))
-        lens = self.session.drawing.view.at(deviations.shape, item.seen.picture)
+        lens = self.session.drawing.of(item).at(deviations.shape, item.seen.picture)
         return replace(item, shown_standard_error=shown_error(lens, values.sum(0), deviations)[1])
 
     def _fail_all(self, blank: Explanation, error: Exception) -> _Jobs:
@@ -199,7 +199,7 @@ class Work:
         if result.deviations is None or item.seen.picture is None:
             return None
         flat = result.values.sum(0).to(result.deviations)
-        return shown_error(self.session.drawing.view.at(flat.shape, item.seen.picture), flat, result.deviations)[1]
+        return shown_error(self.session.drawing.of(item).at(flat.shape, item.seen.picture), flat, result.deviations)[1]
 
 
 def _of_zero(values: Tensor) -> str:
