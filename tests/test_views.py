@@ -72,14 +72,14 @@ def test_what_excludes_each_other():
 
 SAMPLED = {
     "sig": {"samples": 12, "players": "2x2"},
-    "sig-walk": {"orders": 8, "players": "3x3"},
+    "sig-walk": {"orders": 8, "players": "2x2"},
     "eg": {"samples": 12, "baselines": "uniform"},
     "agn": {"samples": 12},
     "smoothgrad": {"samples": 12},
     "gradient-shap": {"samples": 12, "baselines": "uniform"},
     "deepshap": {"samples": 12, "baselines": "uniform"},
     "rise": {"samples": 40, "cells": 3},
-    "qii": {"samples": 12, "players": "3x3", "baselines": "uniform"},
+    "qii": {"samples": 12, "players": "2x2", "baselines": "uniform"},
 }
 ROWS = torch.zeros(6, 6).index_fill_(0, torch.arange(2), 1.0)
 ANY = torch.rand(6, 6, generator=torch.Generator().manual_seed(8))
