@@ -15,7 +15,7 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from ..views import SMOOTH, View, shown_error
+from ..views import DEFAULT, View, shown_error
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -33,7 +33,7 @@ class Drawing:
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
 
-    view: View = SMOOTH
+    view: View = DEFAULT
     pictures: bool = True
     signs: str = "together"
 

@@ -17,6 +17,7 @@ from ..inputs.left_out import listed_names
 from ..methods.costs import planned
 from ..models.model import Model
 from ..names import escaped
+from ..options import VIEW
 from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
@@ -164,7 +165,7 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, "smooth"), options.pictures, options.signs), options.uncertainty,
+        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs), options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
     )  # fmt: skip
 
@@ -173,19 +174,20 @@ def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageS
     """What means and random baselines are made of; references, which nothing else reads, are read here.
 
     Raises:
-        UsageError: no reference can be read, or a method that needs others has fewer than two images.
+        UsageError: no reference can be read, or a method that needs others has fewer than two.
     """
     found = ImageSet(samples.compared, model.preprocess, samples.read)
-    named = samples.references is not None
-    count = len(found) if named else len(samples.sources)
-    if named and not count:
+    if samples.references is None:
+        return found  # each is read as it is explained, and its failure is an item of its own
+    count = len(found)
+    if not count:
         names = [escaped(Path(one).name) for one in samples.compared]
         raise UsageError("none of the references can be read", given=listed_names(names))
     using = next((one.name for one in methods if one.uses_peers), None)
     if using is not None and count < 2:
         raise UsageError(
-            f"{using} compares an image with others, and needs at least two", given=f"{count} image",
-            hint="Explain several images at once, or give --references FOLDER.",
+            f"{using} compares an image with others, and needs at least two", given=f"--references with {count} image",
+            hint="Give --references FOLDER with more images, or leave it out.",
         )  # fmt: skip
     return found
 

@@ -19,11 +19,11 @@ from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
-from ..options import renamed
+from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
-from ..views import chosen
+from ..views import RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
 from .label_table import Wanted
@@ -105,18 +105,19 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
         also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
     """
     options, run, arrays = _reopened(options)
+    foreign = arrays is not None and run is None
     options, left_out = searched(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
     masks = _masks(options)
-    _refuse(options, metrics, arrays=arrays is not None and run is None)
+    _refuse(options, metrics, arrays=foreign)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
     session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
-    view = chosen(options.view, options.smooth, "raw")
+    view = chosen(options.view, options.smooth, RAW.spec if foreign else VIEW)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,

@@ -123,7 +123,7 @@ def test_premultiplied_colours_are_laid_on_white(tmp_path):
 ])  # fmt: skip
 def test_channels_of_a_tiff_that_are_left_out_are_told(tmp_path, samples, photometric, extra, told):
     # ExtraSamples 0 is a channel of no stated meaning, 2 is alpha (TIFF 6.0); photometric 5 is CMYK
-    data = bytes([10, 20, 30, 255, 50][:samples] if extra != [2] else [10, 20, 30, 255][: samples - 1] + [255]) * 2
+    data = bytes([10, 20, 30, 255, 50][:samples] if extra != [2] else [*[10, 20, 30, 255][: samples - 1], 255]) * 2
     path = tiff(tmp_path / "x.tif", data, 2, bits=8, photometric=photometric, samples=samples, extra=extra)
     found = read_image(path)
     assert (conversion.EXTRA in found.facts) is told
