@@ -20,7 +20,7 @@ from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
 from ..views import shown_error
-from .decoding import ImageSet, Loaded, decoded
+from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .select import Chosen
 from .session import Session
@@ -52,7 +52,7 @@ class Work:
     def __init__(self, session: Session):
         self.session = session
         self.names = session.names
-        self.peers = ImageSet(session.samples.compared, session.model.preprocess, session.samples.read)
+        self.peers = session.peers
         self._places = (
             {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
             {chosen.name: i for i, chosen in enumerate(session.methods)},
@@ -109,7 +109,7 @@ class Work:
     def _of_targets(self, blank: Explanation, x: Tensor, key: int, targets: list[int], methods: list[Chosen]) -> _Jobs:
         session = self.session
         low, high = (level.to(x.device) for level in (session.model.preprocess.low, session.model.preprocess.high))
-        of_model = (looked_into(session.model), session.model.head)
+        of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
             named = replace(blank, target=target, label=session.samples.label(session.model, target))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..attribution.decoding import ImageSet, run_names
+from ..attribution.decoding import run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
@@ -66,7 +66,7 @@ class Measuring:
     def __post_init__(self) -> None:
         session = self.session
         self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
-        self._peers = ImageSet(session.samples.compared, session.model.preprocess)
+        self._peers = session.peers
 
     def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:
         """Measure explanations as they come; yields metric values in their order."""
@@ -187,7 +187,7 @@ class Measuring:
         picture = session.samples.read(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        of_model = (looked_into(session.model), session.model.head)
+        of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
 
     def _areas(self, image: str) -> tuple[Tensor, Tensor | None]:

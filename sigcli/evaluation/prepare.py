@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..attribution.options import ExplainOptions
+from ..attribution.readings import of_pictures
 from ..attribution.samples import Pictures
 from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
-from ..inputs.given import Source, listed
+from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
@@ -78,6 +79,7 @@ class Prepared:
         """What the user must know about the model and the results of an earlier measurement."""
         typed = filter(None, (one.note for one in self.measuring.metrics))
         fitted = fitting(self.measuring.metrics, self.session.model)
+        fitted += _readings(self.measuring.metrics, self.session.model, self.session.paths)
         truth = [] if self.truth is None else [self.truth.note]
         masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
         some = [f"{self.checks[0].name} looks at the first {MOST} images"] if self._more_than_checked else []
@@ -227,12 +229,18 @@ def _verified(
     Before any folder is touched.
     """
     rehearse(metrics, model)
+    _readings(metrics, model, images)
     _, checks = split_checks(model, metrics)
     if checks and len(images) < 2:
         raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
+
+
+def _readings(metrics: Sequence[Chosen], model: Model, images: Sequence[Source]) -> list[str]:
+    """How files are read that take the place of removed pixels; raises UsageError where that cannot be known."""
+    return list(of_pictures(metrics, model.preprocess, tensors=any(map(is_tensor, images))))
 
 
 def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> TrueClasses | None:
