@@ -15,7 +15,7 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from ..views import SMOOTH, View, shown_error
+from ..views import DEFAULT, View, parse, shown_error
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -28,23 +28,31 @@ class Drawing:
     """How maps are shown; arrays stay raw.
 
     Args:
-        view: how they are looked at.
+        view: how they are looked at; an explanation that was made in a run says it itself.
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
     """
 
-    view: View = SMOOTH
+    view: View = DEFAULT
     pictures: bool = True
     signs: str = "together"
 
-    def seen(self, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """Maps (C, H, W) as they are shown: channels summed, through the view, (H, W) float64."""
-        flat = torch.from_numpy(render.reduce_channels(values))
-        return self.view.at(flat.shape, picture)(flat[None])[0].numpy()
+    def of(self, item: Explanation) -> View:
+        """The view of an explanation's map."""
+        return parse(item.view) if item.view else self.view
 
-    def caption(self, shape: tuple[int, ...]) -> str:
-        """What was done to a map of that shape."""
-        return render.describe(self.view.describe(shape))
+    def seen(self, item: Explanation, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """A map (C, H, W) as it is shown: channels summed, through its view, (H, W) float64."""
+        flat = torch.from_numpy(render.reduce_channels(values))
+        return self.of(item).at(flat.shape, picture)(flat[None])[0].numpy()
+
+    def caption(self, items: Sequence[Explanation], shape: tuple[int, ...]) -> str:
+        """What was done to maps of that shape."""
+        done: dict[str, list[str]] = {}
+        for item in items:
+            done.setdefault(self.of(item).describe(shape), []).append(item.method)
+        told = list(done) if len(done) == 1 else [f"{what} ({', '.join(names)})" for what, names in done.items()]
+        return render.describe("; ".join(told))
 
 
 @dataclass(eq=False)
@@ -74,7 +82,7 @@ class Page:
     @cached_property
     def shown(self) -> np.ndarray:
         """(H, W), summed over channels and seen through the view."""
-        return self.drawing.seen(self.values, self.picture)
+        return self.drawing.seen(self.item, self.values, self.picture)
 
     @property
     def title(self) -> str:
@@ -85,7 +93,7 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption = self.item, self.drawing.caption(self.values.shape)
+        item, caption = self.item, self.drawing.caption([self.item], self.values.shape)
         return {
             "title": self.title, "caption": caption, "unit": item.unit, "ends": item.ends, "turned": item.turned,
         }  # fmt: skip
@@ -112,7 +120,7 @@ class Page:
         if apart is None:
             return None
         flat = torch.from_numpy(render.reduce_channels(self.values))
-        lens = self.drawing.view.at(flat.shape, self.picture)
+        lens = self.drawing.of(self.item).at(flat.shape, self.picture)
         error = shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
         dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned")}
         method = self.item.method
@@ -133,7 +141,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         picture,
         [_panel(item, drawing, picture) for item in ready],
         heading=heading,
-        caption=drawing.caption(ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
+        caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + f"\n{_reading(ready)} Panels of one unit share one scale, the median of their own.",
         picture_lines=lines,
         second=second,
@@ -170,7 +178,7 @@ def _panel(item: Explanation, drawing: Drawing, picture: np.ndarray) -> render.P
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player, partition = totals[item.players], f", {len(totals)} players"
     return render.Panel(
-        item.method, drawing.seen(item.values, picture), by_player, item.facts(),
+        item.method, drawing.seen(item, item.values, picture), by_player, item.facts(),
         group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
         ends=item.ends, turned=item.turned,
     )  # fmt: skip

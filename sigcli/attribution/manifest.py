@@ -15,6 +15,7 @@ from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
 from ..models.model import Model
 from ..names import portable
+from ..options import VIEW
 from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
 from ..views import chosen
@@ -70,7 +71,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "notes": [*samples.notes, *model.notes],
         "images": _named(samples.sources),
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
-        "view": chosen(options.view, options.smooth, "smooth").spec,
+        "view": chosen(options.view, options.smooth, VIEW).spec,
         "signs": options.signs,
         **samples.manifest(),
     }

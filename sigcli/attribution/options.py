@@ -10,6 +10,7 @@ from ..options import (
     METHOD,
     MODEL,
     OUTPUT,
+    VIEW,
     VIEWS,
     ComputeOptions,
     Options,
@@ -146,7 +147,7 @@ class RunOptions(MethodOptions, ResumeOptions):
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
-    view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown="smooth")
+    view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown=VIEW)
     smooth: float | None = option(
         None,
         "Blur the maps in pictures by this many pixels: --view smooth:PIXELS; 0 for none.",
