@@ -21,6 +21,7 @@ Properties:
     certainty: True where the model must be certainty-aware; values are then (1, H, W).
     only: "linear" or "max" where it explains scores of that kind alone and refuses others.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
+    coarse: the map is made of cells, players or regions, not of pixels; the view `auto` shows it as it is.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default
         baseline.
 """
@@ -142,7 +143,7 @@ METHODS = Catalog(
             "xrai",
             "methods.xrai:xrai",
             "IG from black and white, ranked by regions of the picture [Kapishnikov 2019]",
-            {**ALONG, "axioms": ("completeness", "invariance"), "cost": "2 × steps", "passes": 100},
+            {**ALONG, "axioms": ("completeness", "invariance"), "cost": "2 × steps", "passes": 100, "coarse": True},
         ),
         *LAYER_METHODS,
         Entry(

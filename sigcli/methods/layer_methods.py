@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..catalog import Entry
-from .properties import CHANNELS, DIRECT, LAYER, RULED
+from .properties import CHANNELS, COARSE, DIRECT, LAYER, RULED
 
 LAYER_METHODS = [
     Entry(
@@ -67,10 +67,10 @@ LAYER_METHODS = [
         "fullgrad",
         "methods.fullgrad:fullgrad",
         "magnitudes of input times gradient and of every bias times its gradient [Srinivas 2019]",
-        {**LAYER, "unit": "FullGrad, no unit", "positive": "salient"},
+        {**LAYER, "unit": "FullGrad, no unit", "positive": "salient", "coarse": False},
         aliases=("full-grad", "full-gradient"),
     ),
-    Entry("cam", "methods.cam:cam", "class activation map of networks that end in pooling [Zhou 2016]", DIRECT),
+    Entry("cam", "methods.cam:cam", "class activation map of networks that end in pooling [Zhou 2016]", COARSE),
     Entry(
         "guided-backprop",
         "methods.backprop:guided_backprop",

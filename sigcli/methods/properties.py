@@ -25,11 +25,12 @@ DIRECT = {
     "axioms": (), "cost": "1", "passes": 1, "arrays": False, "positive": "for",
 }  # fmt: skip
 RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises"}
-LAYER = {**DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
+COARSE = {**DIRECT, "coarse": True}
+LAYER = {**COARSE, "multiplied": False, "unit": "Grad-CAM, no unit"}
 CHANNELS = {"backward": False, "cost": "channels + 1", "passes": 513}
 ALONG = {**DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "passes": 50}
-MASK = {**ALONG, "complete": False, "multiplied": False, "cost": "iterations", "passes": 300}
-SCORES = {**DIRECT, "needs": "forward"}
+MASK = {**ALONG, "complete": False, "multiplied": False, "cost": "iterations", "passes": 300, "coarse": True}
+SCORES = {**COARSE, "needs": "forward"}
 GAME = {
     **SCORES,
     "arrays": True,
