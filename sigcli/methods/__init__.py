@@ -11,7 +11,10 @@ Properties:
         the score rises with the input's value, as of gradients.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
-    sampled: random draws, hence a standard error, unless `stderr` is False.
+    sampled: random draws, hence a standard error.
+    grows: what a longer run has more of, see `sigcli.methods.growing`: it begins with the draws of a shorter one. Methods
+        without it cannot go on until they are exact enough.
+    budget: the option that the cost grows with; methods without it have one cost.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are not pictures.
@@ -39,12 +42,18 @@ _ALL = tuple(AXIOMS)
 _EXPECTED = ("completeness", "dummy", "linearity", "invariance")
 _PATH = {
     "kind": "path", "needs": "gradients", "complete": True, "sampled": False, "players": False, "multiplied": True,
-    "axioms": _ALL, "cost": "steps", "passes": 50, "arrays": True, "positive": "for",
+    "axioms": _ALL, "cost": "steps", "budget": "steps", "passes": 50, "arrays": True, "positive": "for",
 }  # fmt: skip
-_SHAPLEY = {**_PATH, "sampled": True, "players": True, "cost": "2 × samples × steps", "passes": 256}
+_SHAPLEY = {
+    **_PATH, "sampled": True, "players": True, "cost": "2 × samples × steps", "budget": "samples", "passes": 256,
+    "grows": "16 samples",
+}  # fmt: skip
+_LINES = {
+    **_PATH, "sampled": True, "cost": "samples × steps", "budget": "samples", "grows": "16 samples", "passes": 256,
+}  # fmt: skip
 _GRADIENT = {
     **_PATH, "complete": False, "multiplied": False, "axioms": ("dummy", "linearity", "symmetry", "invariance"), "cost": "1",
-    "passes": 1, "positive": "raises",
+    "budget": "", "passes": 1, "positive": "raises",
 }  # fmt: skip
 _DIRECT = {
     "kind": "direct", "needs": "hooks", "complete": False, "sampled": False, "players": False, "multiplied": True,
@@ -52,7 +61,7 @@ _DIRECT = {
 }  # fmt: skip
 _RULED = {**_DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises"}
 _LAYER = {**_DIRECT, "multiplied": False, "unit": "Grad-CAM, no unit"}
-_ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "passes": 50}
+_ALONG = {**_DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "budget": "steps", "passes": 50}
 _SCORES = {**_DIRECT, "needs": "forward"}
 _GAME = {
     **_SCORES,
@@ -62,6 +71,7 @@ _GAME = {
     "sampled": True,
     "axioms": _ALL,
     "cost": "≤ budget",
+    "budget": "budget",
     "passes": 2048,
     "quantity": "Shapley value",
 }
@@ -76,7 +86,15 @@ METHODS = Catalog(
             "sig-walk",
             "methods.walk:sig_walk",
             "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
-            {**_SHAPLEY, "linear": "players", "cost": "orders × players", "passes": 392, "quantity": "Shapley value"},
+            {
+                **_SHAPLEY,
+                "linear": "players",
+                "cost": "orders × players",
+                "budget": "orders",
+                "grows": "2 orders",
+                "passes": 392,
+                "quantity": "Shapley value",
+            },
         ),
         Entry(
             "ig",
@@ -89,14 +107,14 @@ METHODS = Catalog(
             "eg",
             "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
-            {**_PATH, "sampled": True, "axioms": _EXPECTED, "cost": "samples × steps", "passes": 256},
+            {**_LINES, "axioms": _EXPECTED},
             aliases=("expected-gradients", "gradient-explainer"),
         ),
         Entry(
             "agn",
             "methods.integrated_gradients:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
-            {**_PATH, "sampled": True, "cost": "samples × steps", "passes": 256},
+            _LINES,
         ),
         Entry(
             "icg",
@@ -123,7 +141,7 @@ METHODS = Catalog(
             "smoothgrad",
             "methods.gradients:smoothgrad",
             "mean gradient under Gaussian noise [Smilkov 2017]",
-            {**_GRADIENT, "sampled": True, "cost": "samples", "passes": 50},
+            {**_GRADIENT, "sampled": True, "cost": "samples", "budget": "samples", "grows": "1 sample", "passes": 50},
         ),
         Entry(
             "gradient-shap",
@@ -136,6 +154,7 @@ METHODS = Catalog(
                 "sampled": True,
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
                 "passes": 64,
             },
         ),
@@ -148,6 +167,7 @@ METHODS = Catalog(
                 "arrays": True,
                 "axioms": _ALL,
                 "cost": "2",
+                "budget": "",
                 "passes": 2,
                 "quantity": "Shapley value",
                 "only": "linear",
@@ -223,6 +243,7 @@ METHODS = Catalog(
                 "sampled": True,
                 "axioms": ("completeness", "dummy"),
                 "cost": "2 × samples",
+                "budget": "samples",
                 "passes": 32,
             },
             aliases=("deep-shap", "deeplift-shap", "deep-explainer"),
@@ -259,6 +280,8 @@ METHODS = Catalog(
                 "unit": "score where kept, less the mean",
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
+                "grows": "16 samples",
                 "passes": 2000,
             },
         ),
@@ -271,9 +294,10 @@ METHODS = Catalog(
                 "arrays": True,
                 "players": True,
                 "sampled": True,
-                "stderr": False,
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
+                "grows": "16 samples",
                 "passes": 1000,
             },
         ),
@@ -287,21 +311,21 @@ METHODS = Catalog(
             "shapley-sampling",
             "methods.shapley_values:shapley_sampling",
             "Shapley value per player from random orders [Castro 2009]",
-            {**_GAME, "cost": "orders × (players - 1) + 2", "passes": 1922},
+            {**_GAME, "cost": "orders × (players - 1) + 2", "budget": "orders", "grows": "2 orders", "passes": 1922},
             aliases=("shapley-value-sampling",),
         ),
         Entry(
             "kernelshap",
             "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
-            {**_GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
+            {**_GAME, "axioms": ("completeness", "linearity", "invariance")},
             aliases=("kernel-shap", "kernel-explainer"),
         ),
         Entry(
             "low-order-shap",
             "methods.shapley_values:low_order_shap",
             "exact Shapley value of at most 16 players [Lundberg 2017]",
-            {**_GAME, "sampled": False, "cost": "2^players", "passes": 512},
+            {**_GAME, "sampled": False, "cost": "2^players", "budget": "", "passes": 512},
         ),
         Entry(
             "effective-shapley",
@@ -324,6 +348,7 @@ METHODS = Catalog(
                 "sampled": False,
                 "axioms": ("completeness", "dummy", "symmetry", "invariance"),
                 "cost": "2 × players + 2 + checks",
+                "budget": "",
                 "passes": 164,
                 "only": "max",
             },
@@ -338,6 +363,8 @@ METHODS = Catalog(
                 "quantity": "",
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples × (players + 1)",
+                "budget": "samples",
+                "grows": "1 sample",
                 "passes": 800,
             },
         ),
