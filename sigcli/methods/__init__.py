@@ -14,7 +14,9 @@ Properties:
     sampled: random draws, hence a standard error.
     grows: what a longer run has more of, see `sigcli.methods.growing`: it begins with the draws of a shorter one. Methods
         without it cannot go on until they are exact enough.
+    costs: option → value → the cost with that value, where it differs.
     budget: the option that the cost grows with; methods without it have one cost.
+    least: the least value of that option, 1 where not given.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are not pictures.
@@ -80,7 +82,10 @@ METHODS = Catalog(
     "method",
     [
         Entry(
-            "sig", "methods.sig:sig", "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]", _SHAPLEY
+            "sig",
+            "methods.sig:sig",
+            "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]",
+            {**_SHAPLEY, "costs": {"form": {"to-input": "samples × steps", "from-default": "samples × steps"}}},
         ),
         Entry(
             "sig-walk",
@@ -311,7 +316,14 @@ METHODS = Catalog(
             "shapley-sampling",
             "methods.shapley_values:shapley_sampling",
             "Shapley value per player from random orders [Castro 2009]",
-            {**_GAME, "cost": "orders × (players - 1) + 2", "budget": "orders", "grows": "2 orders", "passes": 1922},
+            {
+                **_GAME,
+                "cost": "orders × (players - 1) + 2",
+                "budget": "orders",
+                "least": 4,
+                "grows": "2 orders",
+                "passes": 1922,
+            },
             aliases=("shapley-value-sampling",),
         ),
         Entry(
