@@ -13,7 +13,12 @@ Properties:
         the score rises with the input's value, as of gradients; "salient", the input matters, whether for or against.
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
-    sampled: random draws, hence a standard error, unless `stderr` is False.
+    sampled: random draws, hence a standard error.
+    grows: what a longer run has more of, see `sigcli.methods.growing`: it begins with the draws of a shorter one. Methods
+        without it cannot go on until they are exact enough.
+    costs: option → value → the cost with that value, where it differs.
+    budget: the option that the cost grows with; methods without it have one cost.
+    least: the least value of that option, 1 where not given.
     players: works on a partition of the pixels.
     multiplied: values are in the score's unit; False for gradients, which are per unit of input.
     arrays: also explains arrays that are not pictures.
@@ -31,19 +36,32 @@ from __future__ import annotations
 from ..catalog import Catalog, Entry
 from .layer_methods import LAYER_METHODS
 from .near import NEAR
-from .properties import ALL, ALONG, AXIOMS, EXPECTED, GAME, GRADIENT, MASK, PATH, SCORES, SHAPLEY
+from .properties import ALL, ALONG, AXIOMS, EXPECTED, GAME, GRADIENT, LINES, MASK, PATH, SCORES, SHAPLEY
 
 __all__ = ["AXIOMS", "METHODS"]
 
 METHODS = Catalog(
     "method",
     [
-        Entry("sig", "methods.sig:sig", "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]", SHAPLEY),
+        Entry(
+            "sig",
+            "methods.sig:sig",
+            "Shapley Integrated Gradients: IG from sampled coalitions [Liu 2024]",
+            {**SHAPLEY, "costs": {"form": {"both": "2 × samples × steps"}}},
+        ),
         Entry(
             "sig-walk",
             "methods.walk:sig_walk",
             "polylines through coalitions: unbiased Shapley value per player [Liu 2024]",
-            {**SHAPLEY, "linear": "players", "cost": "orders × players", "passes": 392, "quantity": "Shapley value"},
+            {
+                **SHAPLEY,
+                "linear": "players",
+                "cost": "orders × players",
+                "budget": "orders",
+                "grows": "2 orders",
+                "passes": 392,
+                "quantity": "Shapley value",
+            },
         ),
         Entry(
             "ig",
@@ -56,14 +74,14 @@ METHODS = Catalog(
             "eg",
             "methods.integrated_gradients:eg",
             "Expected Gradients from other images or uniform noise [Erion 2021]",
-            {**PATH, "sampled": True, "axioms": EXPECTED, "cost": "samples × steps", "passes": 256},
+            {**LINES, "axioms": EXPECTED},
             aliases=("expected-gradients", "gradient-explainer"),
         ),
         Entry(
             "agn",
             "methods.integrated_gradients:agn",
             "IG from the image under Gaussian noise, averaged [Sturmfels 2020]",
-            {**PATH, "sampled": True, "cost": "samples × steps", "passes": 256},
+            LINES,
         ),
         Entry(
             "icg",
@@ -90,7 +108,7 @@ METHODS = Catalog(
             "smoothgrad",
             "methods.gradients:smoothgrad",
             "mean gradient under Gaussian noise [Smilkov 2017]",
-            {**GRADIENT, "sampled": True, "cost": "samples", "passes": 50},
+            {**GRADIENT, "sampled": True, "cost": "samples", "budget": "samples", "grows": "1 sample", "passes": 50},
         ),
         Entry(
             "gradient-shap",
@@ -103,6 +121,7 @@ METHODS = Catalog(
                 "sampled": True,
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
                 "passes": 64,
             },
         ),
@@ -115,6 +134,7 @@ METHODS = Catalog(
                 "arrays": True,
                 "axioms": ALL,
                 "cost": "2",
+                "budget": "",
                 "passes": 2,
                 "quantity": "Shapley value",
                 "only": "linear",
@@ -171,6 +191,8 @@ METHODS = Catalog(
                 "unit": "score where kept, less the mean",
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
+                "grows": "16 samples",
                 "passes": 2000,
             },
         ),
@@ -183,9 +205,10 @@ METHODS = Catalog(
                 "arrays": True,
                 "players": True,
                 "sampled": True,
-                "stderr": False,
                 "axioms": ("linearity", "invariance"),
                 "cost": "samples",
+                "budget": "samples",
+                "grows": "16 samples",
                 "passes": 1000,
             },
         ),
@@ -212,21 +235,28 @@ METHODS = Catalog(
             "shapley-sampling",
             "methods.shapley_values:shapley_sampling",
             "Shapley value per player from random orders [Castro 2009]",
-            {**GAME, "cost": "orders × (players - 1) + 2", "passes": 1922},
+            {
+                **GAME,
+                "cost": "orders × (players - 1) + 2",
+                "budget": "orders",
+                "least": 4,
+                "grows": "2 orders",
+                "passes": 1922,
+            },
             aliases=("shapley-value-sampling",),
         ),
         Entry(
             "kernelshap",
             "methods.shapley_values:kernelshap",
             "Shapley value per player by regression [Lundberg 2017]",
-            {**GAME, "stderr": False, "axioms": ("completeness", "linearity", "invariance")},
+            {**GAME, "axioms": ("completeness", "linearity", "invariance")},
             aliases=("kernel-shap", "kernel-explainer"),
         ),
         Entry(
             "low-order-shap",
             "methods.shapley_values:low_order_shap",
             "exact Shapley value of at most 16 players [Lundberg 2017]",
-            {**GAME, "sampled": False, "cost": "2^players", "passes": 512},
+            {**GAME, "sampled": False, "cost": "2^players", "budget": "", "passes": 512},
         ),
         Entry(
             "effective-shapley",
@@ -249,6 +279,7 @@ METHODS = Catalog(
                 "sampled": False,
                 "axioms": ("completeness", "dummy", "symmetry", "invariance"),
                 "cost": "2 × players + 2 + checks",
+                "budget": "",
                 "passes": 164,
                 "only": "max",
             },
@@ -263,6 +294,8 @@ METHODS = Catalog(
                 "quantity": "",
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples × (players + 1)",
+                "budget": "samples",
+                "grows": "1 sample",
                 "passes": 800,
             },
         ),

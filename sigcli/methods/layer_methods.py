@@ -108,6 +108,7 @@ LAYER_METHODS = [
             "sampled": True,
             "axioms": ("completeness", "dummy"),
             "cost": "2 × samples",
+            "budget": "samples",
             "passes": 32,
         },
         aliases=("deep-shap", "deeplift-shap", "deep-explainer"),

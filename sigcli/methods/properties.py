@@ -13,12 +13,15 @@ ALL = tuple(AXIOMS)
 EXPECTED = ("completeness", "dummy", "linearity", "invariance")
 PATH = {
     "kind": "path", "needs": "gradients", "complete": True, "sampled": False, "players": False, "multiplied": True,
-    "axioms": ALL, "cost": "steps", "passes": 50, "arrays": True, "positive": "for",
+    "axioms": ALL, "cost": "steps", "budget": "steps", "passes": 50, "arrays": True, "positive": "for",
 }  # fmt: skip
-SHAPLEY = {**PATH, "sampled": True, "players": True, "cost": "2 × samples × steps", "passes": 256}
+LINES = {
+    **PATH, "sampled": True, "cost": "samples × steps", "budget": "samples", "grows": "16 samples", "passes": 256,
+}  # fmt: skip
+SHAPLEY = {**LINES, "players": True}
 GRADIENT = {
     **PATH, "complete": False, "multiplied": False, "axioms": ("dummy", "linearity", "symmetry", "invariance"), "cost": "1",
-    "passes": 1, "positive": "raises",
+    "budget": "", "passes": 1, "positive": "raises",
 }  # fmt: skip
 DIRECT = {
     "kind": "direct", "needs": "hooks", "complete": False, "sampled": False, "players": False, "multiplied": True,
@@ -28,8 +31,16 @@ RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raise
 COARSE = {**DIRECT, "coarse": True}
 LAYER = {**COARSE, "multiplied": False, "unit": "Grad-CAM, no unit"}
 CHANNELS = {"backward": False, "cost": "channels + 1", "passes": 513}
-ALONG = {**DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "passes": 50}
-MASK = {**ALONG, "complete": False, "multiplied": False, "cost": "iterations", "passes": 300, "coarse": True}
+ALONG = {**DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "budget": "steps", "passes": 50}
+MASK = {
+    **ALONG,
+    "complete": False,
+    "multiplied": False,
+    "cost": "iterations",
+    "budget": "iterations",
+    "passes": 300,
+    "coarse": True,
+}
 SCORES = {**COARSE, "needs": "forward"}
 GAME = {
     **SCORES,
@@ -39,6 +50,7 @@ GAME = {
     "sampled": True,
     "axioms": ALL,
     "cost": "≤ budget",
+    "budget": "budget",
     "passes": 2048,
     "quantity": "Shapley value",
 }

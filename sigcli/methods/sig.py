@@ -25,6 +25,8 @@ from .effective import effective_coalitions
 from .strata import LARGEST, strata, suffices
 
 _GOLDEN = 0.6180339887498949
+_TURNS = 64
+"""Random numbers for the order of a replicate's pairs: more than it has, and as many whatever the length of a run."""
 
 
 def sig(
@@ -178,7 +180,7 @@ def _sampled(
         )
         return drawn, unit, offsets
     sizes_of, alphas, keep = [], [], []
-    turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), -(-samples // 2))
+    turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), _TURNS)
     for (first, last), (size_shift, alpha_shift), turn in zip(ranges, shift, turns, strict=True):
         pairs = -(-(last - first) // 2)
         p = np.arange(pairs)
