@@ -3,17 +3,21 @@
 The truth is a run of `--longer` draws. Errors are of the map as shown, relative to it, root mean square over seeds. The
 fixed run has the mean length of the others; its length for the same error follows, since errors fall as 1/√length.
 
-python benchmarks/tolerance.py --images photos/*.jpg --size 96 --tolerance 0.1 --seeds 6
+python benchmarks/tolerance.py --images photos/*.jpg --size 64 --tolerance 0.1 --seeds 6
+python benchmarks/tolerance.py --images toy --view smooth:2 --tolerance 0.03 --seeds 100 --longer 65536 --batch-size 256
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from common import machine, model, report
+from coverage_maps import Measured
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -42,21 +46,29 @@ def main() -> None:
         report(args.out, [measure(Path(file), args)])
 
 
-def measure(file: Path, args: argparse.Namespace) -> dict[str, object]:
-    net = model(args.model, "cpu")
-    picture = read_image(file)
+def asked(file: Path, args: argparse.Namespace) -> tuple[ClassScore, Subject, dict[str, Any]]:
+    """The score, the picture and the options of `sig`; "toy" stands for the small network of `coverage_maps.py`."""
+    if file.name == "toy":
+        of = Measured(args.batch_size)
+        options = {"players": "grid:10x10", "baseline": "black"}
+        return of.scorer, Subject(of.x, of.target, of.low, of.low + 1, 7), options
+    net, picture = model(args.model, "cpu"), read_image(file)
     x = interpolate(net.preprocess(picture.pixels)[None], (args.size, args.size), mode="area")[0]
     scorer = ClassScore(net.module)
     target = int(scorer.outputs(x[None]).argmax())
-    lens, entry = parse(args.view).at((args.size, args.size)), METHODS["sig"]
+    return scorer, Subject(x, target, net.preprocess.low, net.preprocess.high, picture.key), {}
+
+
+def measure(file: Path, args: argparse.Namespace) -> dict[str, object]:
+    scorer, subject, options = asked(file, args)
+    lens, entry = parse(args.view).at(subject.x.shape), METHODS["sig"]
 
     def who(seed: int) -> Subject:
-        return Subject(x, target, net.preprocess.low, net.preprocess.high, picture.key, seed)
+        return replace(subject, seed=seed)
 
     def fixed(samples: int, seeds: range) -> list[Attribution]:
-        options = {"samples": samples}
-        found = attributions(entry, options, scorer, map(who, seeds), batch_size=args.batch_size, check=0)
-        return list(found)
+        long = {**options, "samples": samples}
+        return list(attributions(entry, long, scorer, map(who, seeds), batch_size=args.batch_size, check=0))
 
     right = lens(fixed(args.longer, range(10**6, 10**6 + 1))[0].values.sum(0)[None])[0]
 
@@ -68,7 +80,7 @@ def measure(file: Path, args: argparse.Namespace) -> dict[str, object]:
         return shown_error(lens, values, deviations)[1]
 
     aim, seeds = Aim(args.tolerance, 10**6, told), range(args.seeds)
-    jobs = [Job(entry, {}, who(seed), seed, aim) for seed in seeds]
+    jobs = [Job(entry, options, who(seed), seed, aim) for seed in seeds]
     every = explain_all(jobs, scorer, batch_size=args.batch_size, contain=False)
     stopped = [found for _, found in every if isinstance(found, Attribution)]
     spent = np.array([one.evaluations for one in stopped])
