@@ -129,6 +129,7 @@ class Session:
 def prepare(
     options: RunOptions,
     *,
+    suited: Callable[[Pictures, Model, list[Chosen]], list[Chosen]] | None = None,
     verify: Callable[[Model, Pictures], None] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Session:
@@ -136,6 +137,8 @@ def prepare(
 
     Args:
         options: options of the run.
+        suited: which of the methods the loaded model and the samples allow; what is left out is the caller's to tell.
+            Without it, a method that they do not allow is refused.
         verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
             earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
@@ -154,6 +157,8 @@ def prepare(
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
+    if suited is not None:
+        chosen = suited(samples, model, chosen)
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
