@@ -398,3 +398,9 @@ def test_the_screen_holds_at_80_columns_and_json_is_the_table(here, monkeypatch)
     assert (
         sum(bool(re.match(r"(deletion|insertion) \(black, mean, blur, road\): sig is ", line)) for line in shown) == 2
     )
+
+
+def test_the_page_names_every_column():
+    page = (ROOT / "docs" / "benchmark.md").read_text(encoding="utf-8").split("## Which method is best here?")[1]
+    for column in methods_rows(planted(3), [], [], "base", 0)[0]:
+        assert f"`{column}`" in page, column
