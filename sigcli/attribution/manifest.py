@@ -76,6 +76,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
         "view": chosen(options.view, options.smooth, VIEW).spec,
         "signs": options.signs,
+        "scale": options.scale,
         **samples.manifest(),
     }
 
