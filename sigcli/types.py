@@ -87,6 +87,7 @@ class Attribution:
         seconds: wall time of this explanation, or its part of that of shared batches.
         note: what the user should know of this map, a sentence without a full stop; empty where there is nothing.
         forward_evaluations: how many of the evaluations were forward passes alone; `methods.run` notes what was counted.
+        stopped: where a run goes on until it is exact enough, why it ended and with which option: "tolerance: samples=512".
     """
 
     values: Tensor
@@ -102,6 +103,7 @@ class Attribution:
     seconds: float = 0.0
     note: str = ""
     forward_evaluations: int = 0
+    stopped: str = ""
 
     @property
     def gradient_evaluations(self) -> int:

@@ -82,7 +82,7 @@ class View:
             if kind == "regions":
                 if picture is None:
                     raise UsageError("a view of regions needs a picture", given=self.spec, allowed=VIEWS)
-                parts.append((share, _regions(_key(picture, (height, width)))))
+                parts.append((share, _regions(segmentations(picture, (height, width)))))
             else:
                 sigma = self._sigma(kind, value, (height, width))
                 scales[sigma] = scales.get(sigma, 0.0) + share
@@ -216,8 +216,8 @@ def _regions(labels: tuple[np.ndarray, ...]) -> Lens:
     return averaged
 
 
-def _key(picture: UInt8[np.ndarray, "h w c"], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """The segmentations of a picture at a size; those of the last few pictures are kept."""
+def segmentations(picture: UInt8[np.ndarray, "h w c"], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """The segmentations of a picture at a size, label maps (H, W); those of the last few pictures are kept."""
     return _segmented(np.ascontiguousarray(picture).tobytes(), picture.shape, shape)
 
 

@@ -157,6 +157,7 @@ def _reading(ready: Sequence[Explanation]) -> str:
     for positive, what in (
         ("raises", "red is where a larger value of the input raises the score, blue where it lowers it"),
         ("against", "positive values speak against the target, so they are blue"),
+        ("salient", "red marks what matters, whether for or against the target"),
     ):
         names = ", ".join(item.method for item in others if item.positive == positive)
         told += [f"Of {names}, {what}."] if names else []

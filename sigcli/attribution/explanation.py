@@ -37,6 +37,7 @@ class Explanation:
         relative_standard_error: the standard error divided by the map's norm.
         shown_standard_error: the same of the map as pictures show it, relative to that map's norm; None where it is unknown.
         view: how pictures show the map, see `sigcli.views`.
+        stopped: with a tolerance, why the run ended and with which option: "tolerance: samples=512"; else empty.
         status: "ok" or "failed".
         error: what failed, or if status is "ok" what could not be checked; else empty.
         content: hash of the explained image's pixels.
@@ -72,6 +73,7 @@ class Explanation:
     relative_standard_error: float | None = None
     shown_standard_error: float | None = None
     view: str = ""
+    stopped: str = ""
     status: str = "ok"
     error: str = ""
     content: str = ""
@@ -158,7 +160,8 @@ class Explanation:
     @property
     def ends(self) -> tuple[str, str]:
         """What blue and red say of its map."""
-        return ("lowers", "raises") if self.positive == "raises" else self.seen.ends
+        own = {"raises": ("lowers", "raises"), "salient": ("not salient", "salient")}
+        return own.get(self.positive, self.seen.ends)
 
     @property
     def turned(self) -> bool:
@@ -247,7 +250,7 @@ def _lightened(seen: Seen) -> Seen:
 def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the values of then; its arrays stay on disk."""
     found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS}
-    found["error"] = str(found["error"] or "")  # what was left unchecked
+    found |= {name: str(found[name] or "") for name in ("error", "stopped")}  # what was left unchecked; of older runs
     if found["view"] != item.view:  # it was shown in another way then
         found |= {"view": item.view, "shown_standard_error": None}
     return replace(item, **found, seconds=float(seconds), resumed=True)

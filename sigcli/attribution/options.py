@@ -112,6 +112,19 @@ class MethodOptions(ModelOptions):
     baseline: str | None = option(
         None, "Baseline x' that stands for a missing input; see 'sig list baselines'.", panel=METHOD
     )
+    tolerance: float | None = option(
+        None,
+        "Go on until the relative standard error of the map as pictures show it is at most this, for example 0.05.",
+        panel=COMPUTE, shown=False, metavar="FRACTION",
+    )  # fmt: skip
+    max_evaluations: int | None = option(
+        None, "With --tolerance: evaluations of the model that a map may take; by default 16 times the method's usual cost.",
+        panel=COMPUTE, shown=False, metavar="N",
+    )  # fmt: skip
+    evaluations: int | None = option(
+        None, "Evaluations of the model that each method may spend on one map, translated into its own options.",
+        panel=COMPUTE, shown=False, metavar="N",
+    )  # fmt: skip
     target: str | int = option(
         "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either.",
         panel=METHOD, kind=str,

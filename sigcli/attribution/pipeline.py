@@ -15,11 +15,12 @@ from torch import Tensor
 from ..engine.failures import attempted
 from ..errors import AttributionError, SigError
 from ..inputs.picture import doubt
+from ..methods.growing import MOST, Aim
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
-from ..views import shown_error
+from ..views import RAW, Lens, shown_error
 from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .select import Chosen
@@ -120,7 +121,23 @@ class Work:
                 if earlier is not None:
                     yield Known(_Item(earlier, last))
                 else:
-                    yield Job(chosen.entry, chosen.options, subject, _Item(item, last, chosen))
+                    yield Job(chosen.entry, chosen.options, subject, _Item(item, last, chosen), self._aim(item, chosen))
+
+    def _aim(self, item: Explanation, chosen: Chosen) -> Aim | None:
+        """When the map is exact enough: by the standard error of the map as pictures show it, if they do."""
+        budget = self.session.budget
+        if budget.tolerance is None:
+            return None
+
+        def error(values: Tensor, deviations: Tensor) -> float:
+            return shown_error(self._lens(item, values), values, deviations)[1]
+
+        return Aim(budget.tolerance, budget.most_of(chosen), error)
+
+    def _lens(self, item: Explanation, values: Tensor) -> Lens:
+        """How pictures show maps (H, W) of an item; maps of arrays are as they are."""
+        view = self.session.drawing.of(item) if item.seen.picture is not None else RAW
+        return view.at(values.shape, item.seen.picture)
 
     def _of_method(self, item: Explanation, chosen: Chosen, target: int) -> Explanation:
         run, several = self.session.run, isinstance(self.session.target, tuple) and self.session.target[1] > 1
@@ -186,12 +203,15 @@ class Work:
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
             shown_standard_error=error,
+            stopped=result.stopped,
             deviations=_array(result.deviations) if keep and error is not None else None,
             values=_array(result.values.reshape(shape)),
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.seen.players is None else item.seen.players,
             player_values=_array(result.player_values),
-            note="; ".join(filter(None, (item.note, result.note or _of_zero(result.values)))),
+            note="; ".join(
+                filter(None, (item.note, result.note or _of_zero(result.values), self._ended(result, error)))
+            ),
         )
 
     def _shown_error(self, item: Explanation, result: Attribution) -> float | None:
@@ -199,7 +219,15 @@ class Work:
         if result.deviations is None or item.seen.picture is None:
             return None
         flat = result.values.sum(0).to(result.deviations)
-        return shown_error(self.session.drawing.of(item).at(flat.shape, item.seen.picture), flat, result.deviations)[1]
+        return shown_error(self._lens(item, flat), flat, result.deviations)[1]
+
+    def _ended(self, result: Attribution, error: float | None) -> str:
+        """What is told of a run that did not become exact enough."""
+        if not result.stopped.startswith(MOST):
+            return ""
+        reached = result.relative_standard_error if error is None else error
+        aim, spent = self.session.budget.tolerance, f"after {result.evaluations:,} evaluations"
+        return f"--max-evaluations ended it {spent} with a standard error of {reached:.2g}, not {aim:g}"
 
 
 def _of_zero(values: Tensor) -> str:

@@ -17,6 +17,7 @@ from ..methods.presets import PRESETS
 from ..metrics import METRICS
 from ..options import VIEW, checked
 from ..views import chosen as chosen_view
+from .budgets import check_budget
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -288,6 +289,7 @@ def check_values(options: RunOptions) -> None:
     for name, size in (("resize", options.resize), ("crop", options.crop)):
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
+    check_budget(options)
     checked(options)
 
 

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..inputs.given import Given, Source, listed
 from ..inputs.left_out import listed_names
 from ..methods.costs import planned
+from ..methods.growing import grows
 from ..models.model import Model
 from ..names import escaped
 from ..options import VIEW
@@ -23,6 +24,7 @@ from ..runs.folder import RunFolder, folders_there, free_folder, open_run, outpu
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from ..views import chosen as chosen_view
+from .budgets import Budget, budgeted
 from .decoding import ImageSet
 from .drawing import Drawing
 from .formats import drawn, endings
@@ -56,6 +58,7 @@ class Session:
         uncertainty: keep the standard error of every value.
         check: see `sigcli.engine.integrate.integrate`.
         alone: no two explanations share a batch, so each has wall time of its own.
+        budget: how long methods run, where that is decided map by map.
         most: images that any pass of the model may hold, where the user has said so.
     """
 
@@ -72,6 +75,7 @@ class Session:
     uncertainty: bool = False
     check: int = CHECK_SHARE
     alone: bool = False
+    budget: Budget = field(default_factory=Budget)
     most: int | None = None
 
     @property
@@ -94,7 +98,7 @@ class Session:
         typed = filter(None, (one.note for one in self.methods))
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
-        return [*typed, *self.samples.notes, *references, *self.model.notes, *run]
+        return [*typed, *self.budget.notes, *self.samples.notes, *references, *self.model.notes, *run]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
@@ -123,7 +127,11 @@ class Session:
     def planned(self) -> dict[str, int | None]:
         """Method → passes of the model for one explanation, as far as they can be told before it."""
         size = self.model.preprocess.size
-        return {chosen.name: planned(chosen.entry, chosen.resolved(), size) for chosen in self.methods}
+        open_ended = self.budget.tolerance is not None
+        return {
+            chosen.name: None if open_ended and grows(chosen.entry) else planned(chosen.entry, chosen.resolved(), size)
+            for chosen in self.methods
+        }
 
 
 def prepare(
@@ -137,8 +145,8 @@ def prepare(
 
     Args:
         options: options of the run.
-        suited: which of the methods the loaded model and the samples allow; what is left out is the caller's to tell.
-            Without it, a method that they do not allow is refused.
+        suited: called with the loaded model: which of the methods it and the samples allow, with their options. What is left
+            out is the caller's to tell; without it, a method that they do not allow is refused.
         verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
             earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
@@ -159,6 +167,7 @@ def prepare(
     model = samples.model(chosen, place)
     if suited is not None:
         chosen = suited(samples, model, chosen)
+    chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
@@ -171,7 +180,7 @@ def prepare(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
         Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs), options.uncertainty,
-        1 if options.completeness_check == "all" else CHECK_SHARE, most=options.batch_size,
+        1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
     )  # fmt: skip
 
 

@@ -8,29 +8,57 @@ at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..shapley.groups import group_of
 from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
-from .replicates import deviations, group_of
+from .replicates import deviations, regrouped
 from .transfer import sent
 
 _SMALL = 1024
 
 
+@runtime_checkable
+class Growth(Protocol):
+    """Says, where a plan has been followed to its end, whether a longer one is to be followed."""
+
+    @property
+    def stopped(self) -> str:
+        """Why no longer one was, once there is none; see `sigcli.types.Attribution.stopped`."""
+        ...
+
+    def longer(
+        self, plan: Plan, values: Float[Tensor, "c h w"], deviations: Float[Tensor, "g h w"] | None
+    ) -> Plan | None:
+        """A plan that begins with the points of this one, each with its share of the weight; None where this is enough.
+
+        Args:
+            plan: what has been followed.
+            values: what it came to.
+            deviations: see `sigcli.types.Attribution`.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make."""
+    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make.
+
+    With `growth` the plan goes on until that has enough.
+    """
 
     subject: Subject
     plan: Plan
     seconds: float = 0.0
+    growth: Growth | None = None
 
 
 @dataclass(eq=False)
@@ -39,6 +67,8 @@ class Run(Request):
 
     Args:
         task: what is computed; of a path in certainty, with an image that has a channel for it.
+
+    While a plan grows, its weights stay in the measure of the first: sums are to be multiplied by `factor` in the end.
     """
 
     task: Task
@@ -53,6 +83,8 @@ class Run(Request):
     omegas: np.ndarray = field(default_factory=lambda: np.ones(1), init=False)
     scores: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
     opened: int = field(default=0, init=False)
+    factor: float = field(default=1.0, init=False)
+    _longest: Plan | None = field(default=None, init=False)
     _written: tuple[Tensor, Tensor] = field(default=(torch.empty(0), torch.empty(0)), init=False)
 
     def __post_init__(self) -> None:
@@ -108,6 +140,32 @@ class Run(Request):
         if self.task.plan.marginals is not None:
             self.scores[items] = score.double()
         accumulate(self, items, gradient, movement, delta)
+        growth = self.task.growth
+        if growth is not None and self.done == len(self.task.plan):
+            values = self.total[-1:] if self.task.plan.certainty else self.total
+            longer = growth.longer(self.task.plan, values * self.factor, deviations_of(self))
+            if longer is not None:
+                self._follow(longer)
+
+    def _follow(self, longer: Plan) -> None:
+        """Go on with a plan that begins with the points of the one that was followed."""
+        plan, done = self.task.plan, self.done
+        if plan.unit is None or longer.unit is None or self.groups is None or plan.paired or not _begins(longer, plan):
+            raise RuntimeError("a plan can only be followed by one that begins with its replicates")
+        growth = float(plan.weight[0] / longer.weight[0])
+        marginals = longer.marginals
+        if marginals is not None:
+            marginals = replace(marginals, coefficient=marginals.coefficient * growth)
+            self.scores = torch.cat([self.scores, self.scores.new_zeros(len(longer) - done)])
+        self.groups = regrouped(self.groups, plan.units, longer.units)
+        self.factor, self._longest = 1 / growth, longer
+        self.omegas = np.bincount(longer.unit, longer.weight) / longer.weight.sum() * growth
+        self.task = replace(self.task, plan=replace(longer, weight=longer.weight * growth, marginals=marginals))
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was followed, in its own measure."""
+        return self.task.plan if self._longest is None else self._longest
 
     def references(self, segments: np.ndarray) -> tuple[Tensor, Tensor]:
         """Reference and x - reference of some segments, each (k or 1, C, H, W)."""
@@ -128,6 +186,20 @@ class Run(Request):
         if self.task.plan.certainty:
             return with_certainty(torch.zeros_like(x[:-1]), 1.0)[None]
         return x[None] - reference
+
+
+def _begins(longer: Plan, plan: Plan) -> bool:
+    """Whether a plan begins with the points of another."""
+    k, segments = len(plan), plan.segments
+    ends = (longer.start, plan.start), (longer.end, plan.end)
+    return (
+        len(longer) > k
+        and np.array_equal(longer.alpha[:k], plan.alpha)
+        and np.array_equal(longer.segment[:k], plan.segment)
+        and all(
+            one is other or (one and other and np.array_equal(one.bits[:segments], other.bits)) for one, other in ends
+        )
+    )
 
 
 def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delta: Tensor) -> None:
@@ -233,7 +305,7 @@ def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
     """
     if run.groups is None or run.task.plan.paired:
         return run.groups
-    return deviations(run.groups, group_weights(run.task.plan))
+    return deviations(run.groups * run.factor, group_weights(run.task.plan))
 
 
 def _correct(run: Run) -> None:

@@ -130,16 +130,19 @@ class Request(ABC):
 
     @abstractmethod
     def take(self, items: slice, *answers: Tensor) -> None:
-        """Note the model's outputs for the items that were written last. Items come once each, in their order."""
+        """Note the model's outputs for the items that were written last. Items come once each, in their order.
+
+        The last of them may make the request longer.
+        """
 
 
 @dataclass(eq=False)
 class _Open(Generic[R]):
-    """A request whose items are not all through, with what it says of itself, asked once.
+    """A request whose items are not all through, with what it says of itself.
 
     Args:
         request: itself.
-        count: how many items there are.
+        count: how many items there are, by now: answers may make it ask for more.
         like: see `Request`.
         target: see `Request`.
     """
@@ -253,6 +256,7 @@ class Batcher(Generic[R]):
                 continue
             with self._containing(request):
                 request.take(items, *answers)
+                one.count = len(request)
 
     def _cut(self, open_: Iterable[_Open[R]]) -> list[Piece[R]]:
         """The next items of the open requests, as many as a batch holds."""

@@ -104,12 +104,12 @@ class _Path:
     def finish(self, run: Run) -> Attribution:
         """Close a run: score, completeness, standard error, players."""
         before = time.perf_counter()
-        plan = run.task.plan
+        plan = run.plan
+        values, stderr = run.total if run.factor == 1 else run.total * run.factor, None
         score, total, forwards = self._difference(run) if self.check else (math.nan, None, 0)
-        gap = None if total is None else abs(float(run.total.double().sum()) - total)
-        values, stderr = run.total, None
+        gap = None if total is None else abs(float(values.double().sum()) - total)
         if run.spread is not None:
-            stderr = (run.spread.clamp(min=0) / (1 if plan.paired else plan.units - 1)).sqrt()
+            stderr = (run.spread.clamp(min=0) * run.factor / (1 if plan.paired else plan.units - 1)).sqrt()
         apart = deviations_of(run)
         if plan.certainty:
             values, stderr = values[-1:], None if stderr is None else stderr[-1:]
@@ -129,11 +129,12 @@ class _Path:
             player_values=None if plan.players is None else plan.players.totals(values),
             seconds=run.seconds + time.perf_counter() - before,
             forward_evaluations=plan.spent,
+            stopped="" if run.task.growth is None else run.task.growth.stopped,
         )
 
     def _difference(self, run: Run) -> tuple[float, float | None, int]:
         """F(x), the score difference that the values should sum to, and the forward passes spent on both."""
-        plan, subject = run.task.plan, run.task.subject
+        plan, subject = run.plan, run.task.subject
         x = subject.x
         if not plan.multiply:
             return float(self._scores(x[None], subject)[0]), None, 1

@@ -1,8 +1,4 @@
-"""Independent replicates of a map, kept in a few groups: what is to be known of sums of pixels, smoothed maps and regions.
-
-A standard error per pixel says nothing of a sum of pixels, since their errors go together. A few maps of deviations do: the
-variance of any linear functional L of the map is Σ L(D)² over them (batch means; Law, Kelton 2000, section 9.5.3).
-"""
+"""Independent replicates of a map, in a few groups: what is to be known of sums of pixels, smoothed maps and regions."""
 
 from __future__ import annotations
 
@@ -13,13 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-GROUPS = 16
-"""Replicates are kept in this many groups at most."""
-
-
-def group_of(index: int, count: int) -> int:
-    """The group of one of `count` replicates: groups follow one another and differ in size by one at most."""
-    return index * min(GROUPS, count) // count
+from ..shapley.groups import group_bits, group_of, groups_of
 
 
 def deviations(sums: Float[Tensor, "g *s"], shares: Float[np.ndarray, " g"]) -> Float[Tensor, "g *s"]:
@@ -31,6 +21,12 @@ def deviations(sums: Float[Tensor, "g *s"], shares: Float[np.ndarray, " g"]) -> 
     """
     omega = torch.from_numpy(shares).to(sums).reshape(-1, *[1] * (sums.ndim - 1))
     return (sums - omega * sums.sum(0)) / (omega * (len(sums) - 1)).sqrt()
+
+
+def regrouped(sums: Float[Tensor, "g *s"], count: int, more: int) -> Float[Tensor, "h *s"]:
+    """Sums of the groups of `count` replicates as those of `more`, with nothing in the groups that are still to come."""
+    place = torch.arange(len(sums), device=sums.device) << group_bits(count) >> group_bits(more)
+    return sums.new_zeros(groups_of(more), *sums.shape[1:]).index_add_(0, place, sums)
 
 
 @dataclass(eq=False)
@@ -47,9 +43,7 @@ class Groups:
     sums: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sums = torch.zeros(
-            min(GROUPS, self.count), *self.like.shape, dtype=self.like.dtype, device=self.like.device
-        )
+        self.sums = torch.zeros(groups_of(self.count), *self.like.shape, dtype=self.like.dtype, device=self.like.device)
 
     def add(self, first: int, terms: Float[Tensor, "k c h w"]) -> None:
         """Draws first..first+k-1, (k, C, H, W)."""

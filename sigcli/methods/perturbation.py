@@ -15,10 +15,11 @@ from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
 from ..engine.replicates import Groups
 from ..players import parse
+from ..shapley.groups import deviations
 from ..types import Attribution, Subject
 from .cam import on_pixels
 from .common import at_least, positive
-from .shapley_values import per_pixel
+from .shapley_values import maps_of, per_pixel
 
 
 def occlusion(
@@ -61,7 +62,8 @@ def lime(
 
     Players are present with probability 1/2. A sample weighs exp(-d²/width²), d the cosine distance of its 0/1 vector from
     that of the whole image; the linear model has an intercept and a ridge penalty, as the authors' own package for images.
-    A player's coefficient is divided evenly among its pixels and channels.
+    A player's coefficient is divided evenly among its pixels and channels. Its standard error is that of the regression (see
+    `ridge_terms`), of what endless samples would give, but for the ridge penalty's bias, which fades with their number.
 
     Args:
         passes: the passes of the model.
@@ -84,9 +86,15 @@ def lime(
     scores = passes.game(subject, partition, baseline)(members)
     distance = 1 - np.sqrt(members.mean(1))  # cosine distance of a 0/1 vector from all ones
     weights = np.exp(-(distance**2) / width**2)
-    values = ridge_fit(members.astype(np.float64), scores, weights, ridge)
+    features = members.astype(np.float64)
+    values = ridge_fit(features, scores, weights, ridge)
+    terms = ridge_terms(features, scores, weights, ridge, values)
+    terms[0] = 0  # the whole image is not drawn
+    stderr = terms.std(0, ddof=1) * np.sqrt(samples)
     return Attribution(
         per_pixel(values, partition, subject.x), float(scores[0]), passes.evaluations,
+        stderr=per_pixel(stderr, partition, subject.x),
+        deviations=maps_of(deviations(samples * terms), partition, subject.x),
         players=partition.labels, player_values=torch.from_numpy(values),
     )  # fmt: skip
 
@@ -97,6 +105,29 @@ def ridge_fit(features: np.ndarray, aims: np.ndarray, weights: np.ndarray, penal
     centred, aim = features - share @ features, aims - share @ aims
     gram = centred.T @ (centred * weights[:, None]) + penalty * np.eye(features.shape[1])
     return np.linalg.solve(gram, centred.T @ (weights * aim))
+
+
+def ridge_terms(
+    features: np.ndarray, aims: np.ndarray, weights: np.ndarray, penalty: float, found: np.ndarray
+) -> np.ndarray:
+    """What each draw adds to the error of the coefficients, (k, n): its residual, enlarged for its leverage (HC3).
+
+    MacKinnon, White 1985: the sum of the squares of these terms estimates the variance of a regression whose model is wrong,
+    as a linear model of a network is.
+
+    Args:
+        features: (k, n).
+        aims: (k,).
+        weights: (k,).
+        penalty: see `ridge_fit`.
+        found: (n,) its coefficients.
+    """
+    share = weights / weights.sum()
+    centred, aim = features - share @ features, aims - share @ aims
+    gram = centred.T @ (centred * weights[:, None]) + penalty * np.eye(features.shape[1])
+    solved = np.linalg.solve(gram, centred.T).T * weights[:, None]
+    leverage = (solved * centred).sum(1) + share
+    return solved * ((aim - centred @ found) / (1 - leverage))[:, None]
 
 
 def rise(

@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +21,7 @@ from ..errors import AttributionError, SigError
 from ..scores.score import Score
 from ..types import Attribution, Subject
 from .deferred import task
+from .growing import Aim, Remembered, growing_task, grown, grows
 
 T = TypeVar("T")
 NO_BASELINE = "the baseline has no finite score: the model gives NaN or infinity for it"
@@ -41,12 +41,14 @@ class Job(Generic[T]):
         options: options of the method.
         subject: what is explained.
         tag: whatever the caller knows it by; it comes back with the attribution.
+        aim: when its map is exact enough, where it is to go on until then.
     """
 
     entry: Entry
     options: Mapping[str, Any]
     subject: Subject
     tag: T
+    aim: Aim | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +131,9 @@ def _tasks(
     for job in jobs:
         made: Task | Found = None
         if isinstance(job, Job):
-            make, failure = partial(direct, room=room) if is_direct(job.entry) else task, None
+            failure = None
             try:
-                made = make(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
+                made = _made(job, scorer, room, batch_size=batch_size, progress=progress)
             except Exception as error:
                 if not contain:
                     raise
@@ -145,6 +147,18 @@ def _tasks(
         queue.append(_Place(job.tag, made))
         if not any(place.waits for place in queue):
             yield None
+
+
+def _made(
+    job: Job[Any], scorer: Score, room: Batches, *, batch_size: int, progress: Callable[[int], None] | None
+) -> Task | Attribution:
+    """A task for the engine, or what a direct method gives."""
+    aim = job.aim if grows(job.entry) else None
+    if is_direct(job.entry):
+        return direct(job.entry, job.options, scorer, job.subject, progress=progress, room=room, aim=aim)
+    if aim is not None:
+        return growing_task(job.entry, job.options, job.subject, aim)
+    return task(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
 
 
 def _streams(
@@ -194,8 +208,11 @@ def direct(
     batch_size: int = 16,
     progress: Callable[[int], None] | None = None,
     room: Batches | None = None,
+    aim: Aim | None = None,
 ) -> Attribution:
-    """Explain one subject with a direct method; arguments as in `attributions`, and `room`, the size that several share.
+    """Explain one subject with a direct method; arguments as in `attributions` and `Job`.
+
+    `room` is the size of batches that several calls share.
 
     Raises:
         AttributionError: the method cannot explain it with this model, the device runs out of memory, or the map is not
@@ -204,9 +221,12 @@ def direct(
     before, batches = time.perf_counter(), room or Batches(max(1, batch_size))
 
     def whole() -> Attribution:
-        passes = Passes(scorer, batches, progress)
+        passes = Passes(scorer, batches, progress) if aim is None else Remembered(scorer, batches, progress)
         try:
-            found = entry.load()(passes, subject, **options)
+            if isinstance(passes, Remembered) and aim is not None:
+                found = grown(entry, options, passes, subject, aim)
+            else:
+                found = entry.load()(passes, subject, **options)
         except Exception as error:
             if passes.unscored:  # what a method makes of NaN tells less than that there is one
                 raise _unscored(passes) from error

@@ -94,7 +94,7 @@ def kernelshap(
 ) -> Attribution:
     """KernelSHAP, Lundberg, Lee 2017, Theorem 2: regression with the Shapley kernel; coalitions come with their complements.
 
-    With a budget of 2^n the values are exact. There is no standard error: `bshap` and `shapley-sampling` have one.
+    With a budget of 2^n the values are exact; otherwise they have the standard error of the regression.
 
     Args:
         passes: the passes of the model.

@@ -25,6 +25,8 @@ from .effective import effective_coalitions
 from .strata import LARGEST, strata, suffices
 
 _GOLDEN = 0.6180339887498949
+_TURNS = 64
+"""Random numbers for the order of a replicate's pairs: more than it has, and as many whatever the length of a run."""
 
 
 def sig(
@@ -32,10 +34,10 @@ def sig(
     *,
     players: str | Tensor = "grid:28x28",
     baseline: str | Tensor = "blur",
-    samples: int = 128,
+    samples: int = 256,
     steps: int = 1,
     sizes: Literal["uniform", "algorithm1"] = "uniform",
-    form: Literal["to-input", "from-default", "both"] = "both",
+    form: Literal["to-input", "from-default", "both"] = "to-input",
     coalitions: Literal["auto", "sampled", "all", "effective"] = "auto",
     rule: str = "auto",
     normalise: bool = False,
@@ -178,7 +180,7 @@ def _sampled(
         )
         return drawn, unit, offsets
     sizes_of, alphas, keep = [], [], []
-    turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), -(-samples // 2))
+    turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), _TURNS)
     for (first, last), (size_shift, alpha_shift), turn in zip(ranges, shift, turns, strict=True):
         pairs = -(-(last - first) // 2)
         p = np.arange(pairs)

@@ -12,6 +12,7 @@ from .. import draws
 from ..errors import BudgetError
 from .coalitions import Coalitions, of_sizes
 from .game import Estimate, Game
+from .groups import stratified_deviations
 
 _TRUSTED = 3
 """Drawn pairs for each player with which a drawn coalition has half of the weight that it stands for."""
@@ -25,6 +26,9 @@ def kernel_shap(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     exact. No size is completed before others have their share: that would leave a few coalitions to stand for all others,
     and values worse than those of a smaller budget.
 
+    The standard error is that of a regression on rows drawn within strata, the sizes: what a pair of coalitions adds to the
+    values is its residual, enlarged for its leverage (HC3; MacKinnon, White 1985). None is left where all are taken.
+
     Raises:
         BudgetError: a budget below 2n + 2.
     """
@@ -33,7 +37,7 @@ def kernel_shap(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     if n == 1:
         ends = game(np.array([[False], [True]])).astype(np.float64)
         return Estimate(ends[1:] - ends[0], 2)
-    members, weights = _kernel_coalitions(n, budget - 2, key)
+    members, weights, taken = _kernel_coalitions(n, budget - 2, key)
     ends = game(np.stack([np.zeros(n, bool), np.ones(n, bool)])).astype(np.float64)
     found = game(members).astype(np.float64) - ends[0]
     total = ends[1] - ends[0]
@@ -42,11 +46,43 @@ def kernel_shap(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     aim = found - members[:, -1] * total
     root = np.sqrt(weights)[:, None]
     free = np.linalg.lstsq(design * root, aim * root[:, 0], rcond=None)[0]
-    return Estimate(np.append(free, total - free.sum()), len(members) + 2)
+    apart = _deviations(design[::2], (aim[::2] - aim[1::2]) / 2, 2 * weights[::2], free, taken)
+    stderr = None if apart is None else np.sqrt(np.square(apart).sum(0))
+    return Estimate(np.append(free, total - free.sum()), len(members) + 2, stderr, apart)
 
 
-def _kernel_coalitions(n: int, budget: int, key: int) -> tuple[Bool[np.ndarray, "k n"], Float64[np.ndarray, " k"]]:
-    """Coalitions of sizes 1..n-1 with their complements; their weights under the Shapley kernel (n-1) / (C(n,k) k (n-k)).
+def _deviations(
+    design: Float64[np.ndarray, "p f"],
+    aim: Float64[np.ndarray, " p"],
+    weights: Float64[np.ndarray, " p"],
+    found: Float64[np.ndarray, " f"],
+    taken: Float64[np.ndarray, " p"],
+) -> Float64[np.ndarray, "g n"] | None:
+    """See `Estimate.deviations`; None where every coalition is taken. A pair is one row: its second is minus its first.
+
+    Args:
+        design: (p, n-1) rows of pairs.
+        aim: (p,) half of the difference within each.
+        weights: (p,).
+        found: (n-1,) what the regression found.
+        taken: (p,) the fraction of all pairs of this size that were taken.
+    """
+    drawn = taken < 1
+    if not drawn.any():
+        return None
+    solved = np.linalg.solve((design * weights[:, None]).T @ design, design[drawn].T).T * weights[drawn][:, None]
+    leverage = (solved * design[drawn]).sum(1)
+    terms = solved * ((aim - design @ found)[drawn] / (1 - leverage))[:, None]
+    fraction, stratum = np.unique(taken[drawn], return_inverse=True)
+    apart = stratified_deviations(terms, stratum, fraction)
+    return np.append(apart, -apart.sum(1, keepdims=True), axis=1)
+
+
+def _kernel_coalitions(
+    n: int, budget: int, key: int
+) -> tuple[Bool[np.ndarray, "k n"], Float64[np.ndarray, " k"], Float64[np.ndarray, " p"]]:
+    """Coalitions of sizes 1..n-1 with their complements; their weights under the Shapley kernel (n-1) / (C(n,k) k (n-k));
+    and for each pair the fraction of its size that was taken.
 
     The coalitions that were drawn of a size share the weight of all of that size. A few cannot stand for all: m drawn pairs
     have a weight of m² / (m² + d²) of that, d = 3n (1 - their share of all such pairs), or the first few besides those of
@@ -68,7 +104,8 @@ def _kernel_coalitions(n: int, budget: int, key: int) -> tuple[Bool[np.ndarray, 
         [_some_of_size(n, int(sizes[i]), int(counts[i]), draws.stream(key, "members")) for i in taken]
     )
     weights = np.repeat(share[taken] / counts[taken] / 2, counts[taken].astype(int))
-    return np.stack([members, ~members], 1).reshape(-1, n), np.repeat(weights, 2)
+    fraction = np.repeat((counts / room)[taken], counts[taken].astype(int))
+    return np.stack([members, ~members], 1).reshape(-1, n), np.repeat(weights, 2), fraction
 
 
 def _counts(

@@ -8,10 +8,13 @@ from jaxtyping import Float, Float64
 from ..errors import BudgetError
 from .coalitions import orders
 from .game import Estimate, Game
+from .groups import deviations
 
 
 def permutation(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     """Mean marginal contribution along random orders in antithetic pairs (Castro 2009; Mitchell 2022).
+
+    A pair is one replicate: the standard error and the deviations come from the spread between pairs.
 
     Args:
         game: see `Game`.
@@ -33,7 +36,7 @@ def permutation(game: Game, n: int, *, budget: int, key: int = 0) -> Estimate:
     path = np.concatenate([np.full((count, 1), ends[0]), along, np.full((count, 1), ends[1])], 1)
     marginal = np.take_along_axis(np.diff(path, axis=1), place, axis=1)
     pairs = marginal.reshape(count // 2, 2, n).mean(1).astype(np.float64)
-    return Estimate(pairs.mean(0), 2 + count * (n - 1), _standard_error(pairs))
+    return Estimate(pairs.mean(0), 2 + count * (n - 1), _standard_error(pairs), deviations(pairs))
 
 
 def _standard_error(replicates: Float[np.ndarray, "r n"]) -> Float64[np.ndarray, " n"] | None:

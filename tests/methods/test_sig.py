@@ -250,7 +250,7 @@ def test_enumeration_is_chosen_where_it_fits():
     assert load(subject(), players="3x3", baseline="black", samples=256).paired
     assert not load(subject(), players="3x3", baseline="black", samples=14).paired
     assert load(subject(), players="3x3", baseline="black", coalitions="all").units == 1
-    assert load(subject(), players="2x2", baseline="black", samples=256).units == 8
+    assert load(subject(), players="2x2", baseline="black", samples=256).units == 16
     with pytest.raises(UsageError, match="at most 16 players"):
         load(subject(), players="pixels", baseline="black", coalitions="all")
 

@@ -188,7 +188,7 @@ def test_effective_shapley_is_the_value_itself_where_every_marginal_is_one():
 @pytest.mark.parametrize(("n", "budget"), [(6, 62), (7, 60), (8, 100), (12, 40), (12, 200), (13, 400)])
 def test_coalitions_of_kernelshap_are_distinct_and_share_the_kernel(n, budget):
     """Each size that is whole has the Shapley kernel's weight; what was drawn shares the rest, as far as it is trusted."""
-    members, weights = _kernel_coalitions(n, budget, 3)
+    members, weights, _ = _kernel_coalitions(n, budget, 3)
     assert len({row.tobytes() for row in members}) == len(members) == budget
     assert {row.tobytes() for row in members} == {row.tobytes() for row in ~members}
     sizes = members.sum(1)
