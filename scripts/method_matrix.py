@@ -37,7 +37,16 @@ CONSERVING = (
     "swin_t",
 )  # fmt: skip
 SIDE = 64
-SMALL = {"samples": 4, "steps": 2, "orders": 4, "budget": 16, "players": "grid:2x2", "cells": 3, "relu": False}
+SMALL = {
+    "samples": 4,
+    "steps": 2,
+    "orders": 4,
+    "budget": 16,
+    "players": "grid:2x2",
+    "cells": 3,
+    "relu": False,
+    "iterations": 2,
+}
 
 
 class Others:
@@ -224,7 +233,8 @@ def _reports(entry: Entry) -> str:
 def _cost(entry: Entry) -> str:
     """The passes that a method costs, and their number with its default options."""
     cost, passes = entry.properties["cost"], entry.properties["passes"]
-    return cost if cost == str(passes) else f"{cost} = {passes:,}"
+    layer = " for 512 channels" if "channels" in cost else ""
+    return cost if cost == str(passes) else f"{cost} = {passes:,}{layer}"
 
 
 def main() -> None:

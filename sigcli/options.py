@@ -278,8 +278,10 @@ def folder_option(name: str, *, free: bool = True, more: str = "") -> Any:
     )
 
 
-VIEWS = "raw, smooth or smooth:PIXELS, multi or multi:PIXELS,PIXELS,…, regions; several joined by + are averaged"
+VIEWS = "auto, raw, smooth or smooth:PIXELS, multi or multi:PIXELS,PIXELS,…, regions; several joined by + are averaged"
 """Forms of a view, see `sigcli.views`."""
+VIEW = "auto"
+"""The view of pictures and of metrics, unless told otherwise; docs/defaults.md says how it was chosen."""
 
 
 @dataclass(frozen=True, repr=False)

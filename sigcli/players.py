@@ -121,7 +121,7 @@ def _superpixels(image: Tensor, count: int) -> Tensor:
 
 
 def _label_map(path: Path, height: int, width: int) -> Tensor:
-    labels = _read(path)
+    labels = read_labels(path)
     if labels.dtype.kind not in "iu":
         raise UsageError(f"the label map {path} has type {labels.dtype}", allowed="integers")
     return _checked(torch.from_numpy(labels.astype(np.int64)), height, width)
@@ -189,15 +189,16 @@ def _pairs(spec: str, axes: tuple[int, int], shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.where(low == high, low, n * (1 + low) + high).astype(np.int64))
 
 
-def _read(path: str | Path) -> np.ndarray:
+def read_labels(path: str | Path) -> np.ndarray:
+    """The label map in a `.npy` file; raises UsageError where it cannot be read."""
     try:
         return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UsageError("the label map cannot be read", given=path, hint=str(error).splitlines()[0]) from error
 
 
 def _array_label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
-    labels = _read(spec)
+    labels = read_labels(spec)
     if labels.shape != shape or labels.dtype.kind not in "iu":
         given = f"{spec}: shape {labels.shape}, type {labels.dtype}"
         raise UsageError("the label map does not fit", given=given, allowed=f"integers of shape {shape}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from torch import Tensor
 
 from .heads import LOGITS, Head
@@ -46,6 +47,7 @@ class Subject:
         peers: the other images, or None where there are none.
         model: images (N, C, H, W) → scores (N, classes) for baselines that are learned from it, or None.
         head: what that model's outputs are.
+        prepare: pixels, uint8 (H, W, 3) → (C, H, W), as the image itself was brought to the model; None where none are.
     """
 
     x: Tensor
@@ -57,6 +59,7 @@ class Subject:
     peers: Peers | None = None
     model: Callable[[Tensor], Tensor] | None = None
     head: Head = LOGITS
+    prepare: Callable[[np.ndarray], Tensor] | None = None
 
     @property
     def picture(self) -> Tensor:

@@ -18,14 +18,16 @@ from scipy import ndimage
 from torch import Tensor
 
 from .errors import UsageError
-from .options import VIEWS
+from .options import VIEW, VIEWS
 
 SHARE = 0.02
 """σ of `smooth`, as a fraction of the shorter side."""
 LEAST = 64
-"""Maps of a shorter side than this many pixels are coarse enough: `smooth` leaves them as they are."""
-OCTAVES = 1, 2, 4, 8
-"""The scales of `multi`: multiples of the σ of `smooth`."""
+"""Maps of a shorter side than this many pixels are coarse enough: `smooth` and `multi` leave them as they are."""
+AUTO = "auto"
+OCTAVES = 1, 2, 4, 8, 16
+"""The scales of `multi`: multiples of the σ of `smooth`. Each has a share in proportion to its σ, since a map's values
+grow as it gets finer: in a plain mean the finest scale alone would decide the order of the pixels."""
 SEGMENTATIONS = 50, 100, 150, 250, 500, 1200
 """Scales of the segmentations of `regions`, and the fewest pixels of a region at 224×224 (Kapishnikov et al. 2019)."""
 _FEWEST = 150
@@ -48,6 +50,16 @@ class View:
     looks: tuple[tuple[str, float], ...]
     shares: tuple[float, ...]
 
+    def of(self, *, coarse: bool) -> View:
+        """What `auto` is for a map: `raw` for one that is coarse by nature, `multi` for any other. Other views stay.
+
+        >>> parse("auto").of(coarse=True).spec, parse("auto").of(coarse=False).spec, parse("smooth").of(coarse=True).spec
+        ('raw', 'multi', 'smooth')
+        """
+        if self.spec != AUTO:
+            return self
+        return RAW if coarse else parse("multi")
+
     @property
     def needs_picture(self) -> bool:
         """Whether it depends on the picture, and not on the size alone."""
@@ -65,14 +77,16 @@ class View:
         """
         height, width = shape[-2:]
         parts: list[tuple[float, Lens]] = []
+        scales: dict[float, float] = {}  # the share of each σ: those that are 0 come together
         for (kind, value), share in zip(self.looks, self.shares, strict=True):
             if kind == "regions":
                 if picture is None:
                     raise UsageError("a view of regions needs a picture", given=self.spec, allowed=VIEWS)
-                parts.append((share, _regions(_key(picture, (height, width)))))
+                parts.append((share, _regions(segmentations(picture, (height, width)))))
             else:
                 sigma = self._sigma(kind, value, (height, width))
-                parts.append((share, _blur(height, width, sigma)))
+                scales[sigma] = scales.get(sigma, 0.0) + share
+        parts += [(share, _blur(height, width, sigma)) for sigma, share in scales.items()]
         if len(parts) == 1:
             return parts[0][1]
 
@@ -83,36 +97,38 @@ class View:
 
     @staticmethod
     def _sigma(kind: str, value: float, shape: tuple[int, ...]) -> float:
-        return value if kind == "σ" else value * default_sigma(shape, least=LEAST if value == 1 else 0)
+        return value if kind == "σ" else round(value * default_sigma(shape), 1)
 
     def describe(self, shape: tuple[int, ...]) -> str:
         """In words, for captions.
 
         >>> parse("smooth").describe((224, 224)), parse("multi").describe((224, 224))
-        ('smoothed, σ = 4.5 px', 'mean of σ = 4.5, 9, 18, 36 px')
+        ('smoothed, σ = 4.5 px', 'smoothed at scales σ = 4.5, 9, 18, 36, 72 px')
         """
         sigmas = [self._sigma(kind, value, shape[-2:]) for kind, value in self.looks if kind != "regions"]
         listed = ", ".join(f"{sigma:g}" for sigma in sigmas)
+        smoothed = f"smoothed at scales σ = {listed} px" if len(sigmas) > 1 else f"smoothed, σ = {listed} px"
+        if not any(sigmas):
+            smoothed = "not smoothed"
         if not self.needs_picture:
-            if len(sigmas) > 1:
-                return f"mean of σ = {listed} px"
-            return f"smoothed, σ = {listed} px" if sigmas[0] > 0 else "not smoothed"
+            return smoothed
         regions = f"means of regions in {len(SEGMENTATIONS)} segmentations"
-        return regions if not sigmas else f"mean of σ = {listed} px and of {regions}"
+        return regions if not sigmas else f"{smoothed}; mean of that and of {regions}"
 
 
-def default_sigma(shape: tuple[int, ...], *, least: int = LEAST) -> float:
+def default_sigma(shape: tuple[int, ...]) -> float:
     """Smoothing in pixels that makes a pixel map of a real network readable: 2 % of the shorter side, 0 below 64 px.
 
     >>> default_sigma((224, 224)), default_sigma((28, 28))
     (4.5, 0.0)
     """
     side = min(shape[-2:])
-    return round(SHARE * side, 1) if side >= least else 0.0
+    return round(SHARE * side, 1) if side >= LEAST else 0.0
 
 
+@lru_cache(maxsize=256)
 def parse(spec: str) -> View:
-    """A view from its text.
+    """A view from its text. `auto` is read as `multi`, unless `View.of` is told what kind of map it is for.
 
     Raises:
         UsageError: a text of no known form.
@@ -122,11 +138,12 @@ def parse(spec: str) -> View:
     """
     looks: list[tuple[str, float]] = []
     shares: list[float] = []
-    parts = spec.split("+")
+    parts = ["multi"] if spec == AUTO else spec.split("+")
     for part in parts:
         found = _looks(part.strip(), spec)
+        weights = [max(value, 1.0) for _, value in found]
         looks += found
-        shares += [1 / (len(parts) * len(found))] * len(found)
+        shares += [weight / (len(parts) * sum(weights)) for weight in weights]
     return View(spec, tuple(looks), tuple(shares))
 
 
@@ -161,8 +178,8 @@ def _looks(part: str, spec: str) -> list[tuple[str, float]]:
     return [("σ", sigma) for sigma in sigmas]
 
 
-RAW, SMOOTH = parse("raw"), parse("smooth")
-"""What metrics look at, and what pictures show, unless told otherwise."""
+RAW, DEFAULT = parse("raw"), parse(VIEW)
+"""The arrays as they are, and what pictures show and metrics measure unless told otherwise."""
 
 
 @lru_cache(maxsize=32)
@@ -199,8 +216,8 @@ def _regions(labels: tuple[np.ndarray, ...]) -> Lens:
     return averaged
 
 
-def _key(picture: UInt8[np.ndarray, "h w c"], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
-    """The segmentations of a picture at a size; those of the last few pictures are kept."""
+def segmentations(picture: UInt8[np.ndarray, "h w c"], shape: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """The segmentations of a picture at a size, label maps (H, W); those of the last few pictures are kept."""
     return _segmented(np.ascontiguousarray(picture).tobytes(), picture.shape, shape)
 
 

@@ -36,10 +36,26 @@ def test_a_blur_is_scipys(sigma, height, width):
 def test_scales_are_octaves_of_the_default():
     plane = torch.randn(1, 100, 120, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     single = [parse(f"smooth:{factor * SHARE * 100}").at((100, 120))(plane) for factor in OCTAVES]
-    torch.testing.assert_close(parse("multi").at((100, 120))(plane), torch.stack(single).mean(0))
+    expected = sum(factor * one for factor, one in zip(OCTAVES, single, strict=True)) / sum(OCTAVES)
+    torch.testing.assert_close(parse("multi").at((100, 120))(plane), expected)
     torch.testing.assert_close(parse("smooth").at((100, 120))(plane), single[0])
-    small = plane[:, : LEAST - 1, : LEAST - 1]
-    assert torch.equal(parse("smooth").at(small.shape)(small), small)
+
+
+@pytest.mark.parametrize("spec", ["smooth", "multi", "raw+multi"])
+def test_small_maps_stay_as_they_are(spec):
+    small = torch.randn(1, LEAST - 1, LEAST + 9, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(parse(spec).at(small.shape)(small), small)
+    assert parse(spec).describe(tuple(small.shape)) == "not smoothed"
+
+
+def test_every_scale_of_noise_counts_alike():
+    """Of white noise each scale adds as much to what `multi` shows: a Gaussian's norm falls as 1/σ, its share grows as σ."""
+    plane = torch.randn(40, 240, 240, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    added = [
+        (sigma * parse(f"smooth:{sigma}").at((240, 240))(plane)).square().mean().sqrt() for sigma in (3, 6, 12, 24)
+    ]
+    for one in added[1:]:
+        assert float(one / added[0]) == pytest.approx(1, abs=0.15)
 
 
 def test_regions_are_means_over_parts_of_the_picture():
@@ -117,3 +133,14 @@ def test_deviations_of_single_pixels_are_the_standard_error():
 def test_one_replicate_tells_nothing():
     x = torch.rand(2, 6, 6, dtype=torch.float64)
     assert attribute(relu_net(), "ig", subject(x), steps=4).deviations is None
+
+
+def test_auto_shows_coarse_maps_as_they_are():
+    from sigcli.methods import METHODS
+
+    coarse = {name for name in METHODS if METHODS[name].properties.get("coarse")}
+    assert {"gradcam", "layercam", "cam", "rise", "lime", "bshap", "xrai"} <= coarse
+    assert not coarse & {"sig", "sig-walk", "ig", "eg", "gradient", "guided-backprop", "lrp", "fullgrad"}
+    plane = torch.randn(1, 80, 80, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    assert torch.equal(parse("auto").of(coarse=True).at((80, 80))(plane), plane)
+    torch.testing.assert_close(parse("auto").of(coarse=False).at((80, 80))(plane), parse("multi").at((80, 80))(plane))

@@ -37,6 +37,9 @@ SMALL: dict[str, dict[str, object]] = {  # cheap settings of methods on a 6×6 i
     "blur-ig": {"steps": 9},
     "guided-ig": {"steps": 9},
     "idgi": {"steps": 9},
+    "xrai": {"steps": 12},
+    "meaningful-perturbation": {"iterations": 6},
+    "extremal-perturbation": {"iterations": 6},
     "icg": {"steps": 24},
 }
 

@@ -18,8 +18,10 @@ from ..engine.failures import attempted
 from ..errors import ImageError, SigError
 from ..inputs.given import Given, Source
 from ..inputs.images import read_image
+from ..inputs.left_out import listed_names
 from ..inputs.picture import Picture
 from ..models.preprocess import Preprocess
+from ..names import escaped
 from ..runs.filenames import run_names
 
 __all__ = ["ImageSet", "Loaded", "decoded", "run_names"]
@@ -82,7 +84,7 @@ def _place(path: Source) -> tuple[tuple[bool, str], ...]:
 
 
 class ImageSet:
-    """The images that means and references are drawn from, read when first needed; unreadable ones are left out.
+    """The images that means and references are drawn from, read when first needed; `notes` tells which cannot be.
 
     They stand in the order of their paths, in whatever order they were named, so that the same are drawn. Fulfils
     `sigcli.types.Peers`.
@@ -95,6 +97,7 @@ class ImageSet:
         self._shape: tuple[int, ...] | None = None
         self._keys: list[int] | None = None
         self._readable: list[Source] = []
+        self._unreadable: list[Source] = []
         self._mean: Tensor | None = None
         self._cache: OrderedDict[int, Tensor] = OrderedDict()
 
@@ -108,9 +111,10 @@ class ImageSet:
         for path in self._paths:
             try:
                 picture = self._read(path)
+                x = self._preprocess(picture.pixels)
             except ImageError:
-                continue  # it is reported where it is to be explained
-            x = self._preprocess(picture.pixels)
+                self._unreadable.append(path)
+                continue
             shapes[tuple(x.shape)] += 1
             if len(shapes) == 1:
                 total = x.double() if total is None else total + x
@@ -125,6 +129,15 @@ class ImageSet:
             total = sum((self._fitted(self._read(path)).double() for path in self._readable), torch.zeros(()))
         self._mean = None if total is None else (total / len(keys)).float()
         return keys
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which images are left out, as far as they have been read; nothing where none are."""
+        names = [escaped(Path(path).name) for path in self._unreadable]
+        if not names:
+            return ()
+        every = f"{len(names)} of {len(self._paths)}"
+        return (f"References: {every} cannot be read and are left out ({listed_names(names)}).",)
 
     def _fitted(self, picture: Picture) -> Tensor:
         return resized_to(self._preprocess(picture.pixels), self._shape or ())

@@ -15,7 +15,7 @@ from PIL import Image
 from .. import render
 from ..errors import UsageError
 from ..render.shown import through_file
-from ..views import SMOOTH, View, shown_error
+from ..views import DEFAULT, View, parse, shown_error
 from .significance import FADED, significant
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class Drawing:
     """How maps are shown; arrays stay raw.
 
     Args:
-        view: how they are looked at.
+        view: how they are looked at; an explanation that was made in a run says it itself.
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
         significant: whether values that cannot be told from 0 are faded, where their standard errors are known.
     """
 
-    view: View = SMOOTH
+    view: View = DEFAULT
     pictures: bool = True
     signs: str = "together"
     significant: bool = False
@@ -45,22 +45,30 @@ class Drawing:
         if item.values is None:
             raise RuntimeError("an explanation without values is not drawn")
         picture = _picture(item)
-        shown = self.seen(item.values, picture)
+        shown = self.seen(item, item.values, picture)
         if not self.significant or item.deviations is None:
             return shown, None
         flat = torch.from_numpy(render.reduce_channels(item.values))
-        lens = self.view.at(flat.shape, picture)
+        lens = self.of(item).at(flat.shape, picture)
         sure, wide = significant(lens, flat, torch.from_numpy(item.deviations).to(flat))
         return np.where(sure.numpy(), shown, FADED * shown), wide
 
-    def seen(self, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
-        """Maps (C, H, W) as they are shown: channels summed, through the view, (H, W) float64."""
-        flat = torch.from_numpy(render.reduce_channels(values))
-        return self.view.at(flat.shape, picture)(flat[None])[0].numpy()
+    def of(self, item: Explanation) -> View:
+        """The view of an explanation's map."""
+        return parse(item.view) if item.view else self.view
 
-    def caption(self, shape: tuple[int, ...]) -> str:
-        """What was done to a map of that shape."""
-        return render.describe(self.view.describe(shape))
+    def seen(self, item: Explanation, values: np.ndarray, picture: np.ndarray) -> np.ndarray:
+        """A map (C, H, W) as it is shown: channels summed, through its view, (H, W) float64."""
+        flat = torch.from_numpy(render.reduce_channels(values))
+        return self.of(item).at(flat.shape, picture)(flat[None])[0].numpy()
+
+    def caption(self, items: Sequence[Explanation], shape: tuple[int, ...]) -> str:
+        """What was done to maps of that shape."""
+        done: dict[str, list[str]] = {}
+        for item in items:
+            done.setdefault(self.of(item).describe(shape), []).append(item.method)
+        told = list(done) if len(done) == 1 else [f"{what} ({', '.join(names)})" for what, names in done.items()]
+        return render.describe("; ".join(told))
 
 
 @dataclass(eq=False)
@@ -105,11 +113,13 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption, wide = self.item, self.drawing.caption(self.values.shape), self._faded[1]
+        item, caption, wide = self.item, self.drawing.caption([self.item], self.values.shape), self._faded[1]
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
         if wide is None:
             return {**made, "caption": caption}
-        limit = render.symmetric_limit(self.drawing.seen(self.values, self.picture))  # the scale of the map unfaded
+        limit = render.symmetric_limit(
+            self.drawing.seen(item, self.values, self.picture)
+        )  # the scale of the map unfaded
         return {**made, "caption": f"{caption}; {_told(wide)}", "limit": limit}
 
     def heatmap(self) -> Image.Image:
@@ -135,10 +145,10 @@ class Page:
         if apart is None:
             return None
         flat = torch.from_numpy(render.reduce_channels(self.values))
-        lens = self.drawing.view.at(flat.shape, self.picture)
+        lens = self.drawing.of(self.item).at(flat.shape, self.picture)
         error = shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
         dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned", "limit")}
-        dress["caption"] = self.drawing.caption(self.values.shape)
+        dress["caption"] = self.drawing.caption([self.item], self.values.shape)
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
         return render.uncertainty_image(error, **dress)
@@ -162,7 +172,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         picture,
         [_panel(item, drawing) for item in ready],
         heading=heading,
-        caption=drawing.caption(ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
+        caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + ("; faded where not significant (95 %)" if drawing.significant and any(_apart(ready)) else "")
         + f"\n{_reading(ready)} Panels of one unit share one scale, the median of their own.",
         picture_lines=lines,
@@ -183,6 +193,7 @@ def _reading(ready: Sequence[Explanation]) -> str:
     for positive, what in (
         ("raises", "red is where a larger value of the input raises the score, blue where it lowers it"),
         ("against", "positive values speak against the target, so they are blue"),
+        ("salient", "red marks what matters, whether for or against the target"),
     ):
         names = ", ".join(item.method for item in others if item.positive == positive)
         told += [f"Of {names}, {what}."] if names else []

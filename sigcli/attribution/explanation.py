@@ -160,7 +160,8 @@ class Explanation:
     @property
     def ends(self) -> tuple[str, str]:
         """What blue and red say of its map."""
-        return ("lowers", "raises") if self.positive == "raises" else self.seen.ends
+        own = {"raises": ("lowers", "raises"), "salient": ("not salient", "salient")}
+        return own.get(self.positive, self.seen.ends)
 
     @property
     def turned(self) -> bool:

@@ -15,6 +15,7 @@ from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
 from ..models.model import Model
 from ..names import portable
+from ..options import VIEW
 from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
 from ..views import chosen
@@ -44,7 +45,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
     }
     if options.tolerance is not None:  # where a run ends depends on the view
         spec["tolerance"] = [options.tolerance, options.max_evaluations]
-        spec["view"] = chosen(options.view, options.smooth, "smooth").spec
+        spec["view"] = chosen(options.view, options.smooth, VIEW).spec
     if model.head.kind != "logits":
         spec["head"] = model.head.kind
     if given := [one for one in samples.sources if isinstance(one, Given)]:  # whose names tell nothing of their content
@@ -73,7 +74,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "notes": [*samples.notes, *model.notes],
         "images": _named(samples.sources),
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
-        "view": chosen(options.view, options.smooth, "smooth").spec,
+        "view": chosen(options.view, options.smooth, VIEW).spec,
         "signs": options.signs,
         **samples.manifest(),
     }

@@ -10,6 +10,7 @@ from ..options import (
     METHOD,
     MODEL,
     OUTPUT,
+    VIEW,
     VIEWS,
     ComputeOptions,
     Options,
@@ -163,7 +164,7 @@ class RunOptions(MethodOptions, ResumeOptions):
         False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",
         panel=OUTPUT,
     )  # fmt: skip
-    view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown="smooth")
+    view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown=VIEW)
     smooth: float | None = option(
         None,
         "Blur the maps in pictures by this many pixels: --view smooth:PIXELS; 0 for none.",

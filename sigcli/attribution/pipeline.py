@@ -21,7 +21,7 @@ from ..models.wrappers.certainty import looked_into
 from ..runs.folder import safe_cell
 from ..types import Attribution, Subject
 from ..views import RAW, Lens, shown_error
-from .decoding import ImageSet, Loaded, decoded
+from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .select import Chosen
 from .session import Session
@@ -53,7 +53,7 @@ class Work:
     def __init__(self, session: Session):
         self.session = session
         self.names = session.names
-        self.peers = ImageSet(session.samples.compared, session.model.preprocess, session.samples.read)
+        self.peers = session.peers
         self._places = (
             {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
             {chosen.name: i for i, chosen in enumerate(session.methods)},
@@ -110,7 +110,7 @@ class Work:
     def _of_targets(self, blank: Explanation, x: Tensor, key: int, targets: list[int], methods: list[Chosen]) -> _Jobs:
         session = self.session
         low, high = (level.to(x.device) for level in (session.model.preprocess.low, session.model.preprocess.high))
-        of_model = (looked_into(session.model), session.model.head)
+        of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
             named = replace(blank, target=target, label=session.samples.label(session.model, target))
@@ -136,7 +136,7 @@ class Work:
 
     def _lens(self, item: Explanation, values: Tensor) -> Lens:
         """How pictures show maps (H, W) of an item; maps of arrays are as they are."""
-        view = self.session.drawing.view if item.seen.picture is not None else RAW
+        view = self.session.drawing.of(item) if item.seen.picture is not None else RAW
         return view.at(values.shape, item.seen.picture)
 
     def _of_method(self, item: Explanation, chosen: Chosen, target: int) -> Explanation:
@@ -148,7 +148,7 @@ class Work:
             name=name,
             multiplied=bool(chosen.entry.properties["multiplied"]),
             own_unit=str(chosen.entry.properties.get("unit", "")),
-            view=self.session.drawing.view.spec,
+            view=self.session.drawing.view.of(coarse=bool(chosen.entry.properties.get("coarse"))).spec,
             positive=str(chosen.entry.properties.get("positive", "for")),
             file=None if run is None else run.path / item.folder / f"{name}.npy",
         )
@@ -170,7 +170,7 @@ class Work:
         if not apart.is_file():
             return item
         values, deviations = (torch.from_numpy(np.load(file, allow_pickle=False)) for file in (item.file, apart))
-        lens = self.session.drawing.view.at(deviations.shape, item.seen.picture)
+        lens = self.session.drawing.of(item).at(deviations.shape, item.seen.picture)
         return replace(item, shown_standard_error=shown_error(lens, values.sum(0), deviations)[1])
 
     def _fail_all(self, blank: Explanation, error: Exception) -> _Jobs:

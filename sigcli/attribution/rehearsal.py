@@ -131,7 +131,7 @@ def _begin_all(samples: Pictures, model: Model, methods: Sequence[Chosen], score
         if x.shape[1] > 1:
             x = low + made_up(x.shape).to(x) * (high - low)
         peers = _Alike(x, len(samples.compared))
-        subject = Subject(x, 0, low, high, picture.key, of.seed, peers, _pass, model.head)
+        subject = Subject(x, 0, low, high, picture.key, of.seed, peers, _pass, model.head, model.preprocess)
         for chosen in fitted:
             _begin(chosen, _Tried(scorer, Batches(1)), subject)
 

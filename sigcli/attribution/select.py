@@ -15,7 +15,7 @@ from ..methods import METHODS
 from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
 from ..metrics import METRICS
-from ..options import checked
+from ..options import VIEW, checked
 from ..views import chosen as chosen_view
 from .budgets import check_budget
 
@@ -277,7 +277,7 @@ def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:
 def check_values(options: RunOptions) -> None:
     """Raise UsageError for an option that is out of its range, as far as it alone shows."""
     batch_size = options.batch_size
-    chosen_view(options.view, options.smooth, "smooth")
+    chosen_view(options.view, options.smooth, VIEW)
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
     for name, size in (("resize", options.resize), ("crop", options.crop)):

@@ -13,15 +13,19 @@ from ..engine.batch_size import auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
 from ..inputs.given import Given, Source, listed
+from ..inputs.left_out import listed_names
 from ..methods.costs import planned
 from ..methods.growing import grows
 from ..models.model import Model
+from ..names import escaped
+from ..options import VIEW
 from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from ..views import chosen as chosen_view
 from .budgets import Budget, budgeted
+from .decoding import ImageSet
 from .drawing import Drawing
 from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
@@ -46,6 +50,7 @@ class Session:
         model: loaded and tried.
         methods: with their options.
         scorer: the score F.
+        peers: the images that means and random baselines are made of.
         target: a class index, or ("top", K).
         seed: seed of every random draw.
         batch_size: images per gradient evaluation of the model.
@@ -62,6 +67,7 @@ class Session:
     model: Model
     methods: list[Chosen]
     scorer: Any
+    peers: ImageSet
     target: Target
     seed: int
     batch_size: int
@@ -91,14 +97,10 @@ class Session:
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
         typed = filter(None, (one.note for one in self.methods))
-        return [
-            *typed,
-            *self.budget.notes,
-            *(significance_note(self.methods) if self.drawing.significant else ()),
-            *self.samples.notes,
-            *self.model.notes,
-            *(self.run.notes if self.run is not None else ()),
-        ]
+        references = self.peers.notes if self.samples.references is not None else ()
+        faded = significance_note(self.methods) if self.drawing.significant else ()
+        run = self.run.notes if self.run is not None else ()
+        return [*typed, *self.budget.notes, *faded, *self.samples.notes, *references, *self.model.notes, *run]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
@@ -166,17 +168,40 @@ def prepare(
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
+    peers = _peers(samples, model, chosen)
     rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:
         verify(model, samples)
     run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
     return Session(
-        samples, model, chosen, scorer, target, options.seed,
+        samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, "smooth"), options.pictures, options.signs, options.significant),
+        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.significant),
         options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
     )  # fmt: skip
+
+
+def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageSet:
+    """What means and random baselines are made of; references, which nothing else reads, are read here.
+
+    Raises:
+        UsageError: no reference can be read, or a method that needs others has fewer than two.
+    """
+    found = ImageSet(samples.compared, model.preprocess, samples.read)
+    if samples.references is None:
+        return found  # each is read as it is explained, and its failure is an item of its own
+    count = len(found)
+    if not count:
+        names = [escaped(Path(one).name) for one in samples.compared]
+        raise UsageError("none of the references can be read", given=listed_names(names))
+    using = next((one.name for one in methods if one.uses_peers), None)
+    if using is not None and count < 2:
+        raise UsageError(
+            f"{using} compares an image with others, and needs at least two", given=f"--references with {count} image",
+            hint="Give --references FOLDER with more images, or leave it out.",
+        )  # fmt: skip
+    return found
 
 
 def _with_model(options: RunOptions) -> RunOptions:

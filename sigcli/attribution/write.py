@@ -109,7 +109,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         item.facts(),
         item.unit,
         item.names,
-        drawing.view.spec,
+        drawing.of(item).spec,
         drawing.signs,
         *([drawing.significant] if drawing.significant else ()),
         item.ends,

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import draws
-from ..errors import AttributionError, UsageError
+from ..errors import AttributionError, ImageError, UsageError
 from ..inputs.images import read_image
 from ..types import Peers, Subject
 from . import BASELINES
@@ -40,7 +40,7 @@ def baseline(spec: str | Tensor, subject: Subject) -> Picture:
         AttributionError: a baseline that needs other images where there are none.
     """
     if isinstance(spec, Tensor):
-        return spec.to(subject.x).expand_as(subject.x)
+        return _given(spec, subject)
     name, colon, argument = spec.partition(":")
     if name in BASELINES and name != "FILE":
         entry = BASELINES[name]
@@ -55,6 +55,16 @@ def baseline(spec: str | Tensor, subject: Subject) -> Picture:
     else:
         raise BASELINES.unknown(spec)
     return resized_to(entry.load()(subject, argument).to(subject.x), subject.x.shape)
+
+
+def _given(values: Tensor, subject: Subject) -> Picture:
+    try:
+        return values.to(subject.x).expand_as(subject.x)
+    except RuntimeError:
+        shape = tuple(subject.x.shape)
+        raise UsageError(
+            "the baseline does not fit", given=tuple(values.shape), allowed=f"what broadcasts to {shape}"
+        ) from None
 
 
 def resized_to(image: Float[Tensor, "c height width"], shape: Sequence[int]) -> Picture:
@@ -145,14 +155,23 @@ def gaussian_blur(images: Float[Tensor, "n c h w"], sigma: float) -> Float[Tenso
 
 
 def file(subject: Subject, argument: str) -> Picture:
-    """An image file scaled to the input's size, or a `.npy` of the input's shape in the model's input space."""
+    """An image file, prepared as the explained one is, or a `.npy` of the input's shape in the model's input space.
+
+    Where the subject states no preparation, the image is stretched to the input's size.
+    """
     path = Path(argument)
     if not path.exists():
         raise UsageError("the baseline file does not exist", given=path)
-    if path.suffix == ".npy":
+    if path.suffix.lower() == ".npy":
         return _array(path, subject)
+    try:
+        pixels = read_image(path).pixels
+        if subject.prepare is not None:
+            return subject.prepare(pixels)
+    except ImageError as error:
+        raise UsageError(f"the baseline cannot be used: {error.what}", given=path, hint=error.hint) from error
     channels, height, width = subject.x.shape
-    picture = Image.fromarray(read_image(path).pixels).convert("L" if channels == 1 else "RGB")
+    picture = Image.fromarray(pixels).convert("L" if channels == 1 else "RGB")
     scaled = torch.from_numpy(np.array(picture.resize((width, height), Image.Resampling.BICUBIC))).to(subject.x)
     levels = scaled.reshape(height, width, -1).permute(2, 0, 1) / 255
     return subject.low + levels * (subject.high - subject.low)
@@ -161,7 +180,7 @@ def file(subject: Subject, argument: str) -> Picture:
 def _array(path: Path, subject: Subject) -> Picture:
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UsageError("the baseline array cannot be read", given=path, hint=str(error).splitlines()[0]) from error
     if values.shape != tuple(subject.x.shape) or values.dtype.kind not in "fiu":
         raise UsageError(

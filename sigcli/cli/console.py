@@ -63,7 +63,7 @@ class Guard:
     """What stands when a command is interrupted.
 
     Args:
-        kept: what is kept, in words, with what to do next.
+        kept: what is kept, in words, with what to do next; empty for a command that leaves nothing.
     """
 
     kept: str
@@ -87,12 +87,12 @@ def guarded(debug: bool, kept: str = RESUME) -> Iterator[Guard]:
     try:
         yield guard
     except KeyboardInterrupt:
-        console().print(f"[bold red]interrupted[/]: {guard.kept}.")
+        console().print(f"[bold red]interrupted[/]{': ' if guard.kept else ''}{guard.kept}.")
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
     except BrokenPipeError as error:
-        raise typer.Exit(UNREAD if _unread() else _told(error)) from None
+        raise typer.Exit(UNREAD if _unread() else _told(error, guard.kept)) from None
     except SystemExit as ending:
         if not _of_pipe(ending):
             raise
@@ -100,17 +100,17 @@ def guarded(debug: bool, kept: str = RESUME) -> Iterator[Guard]:
     except Exception as error:
         if debug:
             raise
-        raise typer.Exit(_told(error)) from None
+        raise typer.Exit(_told(error, guard.kept)) from None
 
 
-def _told(error: Exception) -> int:
-    """Say what was raised in one or two lines; returns the exit code."""
+def _told(error: Exception, kept: str) -> int:
+    """Say what was raised in one or two lines, and what is kept of the command's work; returns the exit code."""
     if isinstance(error, SigError):
         first, _, rest = str(error).partition("\n")
         _say(first, rest)
         return FAILED if isinstance(error, StoppedError) else USAGE
     if isinstance(error, OSError):
-        _say(*_of_system(error))
+        _say(*_of_system(error, kept))
         return FAILED
     text = printable(" ".join(str(error).split())[:300])
     _say(
@@ -127,11 +127,12 @@ def _say(first: str, rest: str) -> None:
         screen.print(rest, markup=False)
 
 
-def _of_system(error: OSError) -> tuple[str, str]:
-    """What the operating system refused, and what that means."""
+def _of_system(error: OSError, kept: str) -> tuple[str, str]:
+    """What the operating system refused, and what is kept."""
     refused = reason(error)
     what = f"{refused} (given: {printable(str(error.filename))})" if error.filename else refused
-    return f"{what}.", "Finished work is kept. Repeat the command with --debug to see where."
+    sentence = f"{kept[:1].upper()}{kept[1:]}. " if kept else ""
+    return f"{what}.", f"{sentence}Add --debug to see where."
 
 
 def _unread() -> bool:

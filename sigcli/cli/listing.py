@@ -48,7 +48,7 @@ class ListOptions(NetworkOptions):
     )  # fmt: skip
 
 
-@command(ListOptions)
+@command(ListOptions, kept="")
 def listing(options: ListOptions, screen: Screen) -> None:
     """List models, methods, baselines, estimators, metrics, scenarios or formats; with a name, the options of that entry.
 

@@ -128,7 +128,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
         for name in FILES:
             (path / name).unlink(missing_ok=True)
         save_text(path / "evaluation.json", facts)
-    between = Comparison(session, prepared.measuring.view, prepared.measuring.picture)
+    between = Comparison(session, prepared.measuring.view_of, prepared.measuring.picture)
     values: list[MetricValue] = []
     for value in prepared.measuring.values(_compared(_explanations(prepared, listener), between)):
         prepared.kept.add(value)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..attribution.decoding import ImageSet, run_names
+from ..attribution.decoding import run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
@@ -50,7 +50,7 @@ class Measuring:
         session: the session whose explanations are measured.
         metrics: with their options.
         masks: where the objects are, fitted to the session's images; None where no metric needs them.
-        view: how each map is looked at before it is measured.
+        view: how maps are looked at before they are measured, see `view_of`.
         kept: metric values of an earlier measurement.
     """
 
@@ -66,7 +66,7 @@ class Measuring:
     def __post_init__(self) -> None:
         session = self.session
         self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
-        self._peers = ImageSet(session.samples.compared, session.model.preprocess)
+        self._peers = session.peers
 
     def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:
         """Measure explanations as they come; yields metric values in their order."""
@@ -154,15 +154,21 @@ class Measuring:
 
     def _smoothed(self, item: Explanation) -> np.ndarray:
         values = self._array(item)
-        lens = self._lens(values.shape) if values.ndim in (2, 3) and np.isfinite(values).all() else None
+        lens = self._lens(values.shape, item.method) if values.ndim in (2, 3) and np.isfinite(values).all() else None
         return values if lens is None else through(lens, values)
 
-    def _lens(self, shape: tuple[int, ...]) -> Lens | None:
-        """The view of maps of the image at hand; None where it changes nothing."""
-        if self.view.spec == "raw" or self._image is None:
+    def view_of(self, method: str) -> View:
+        """How the maps of a method are looked at, by its name in the session."""
+        entry = next((chosen.entry for chosen in self.session.methods if chosen.name == method), None)
+        return self.view.of(coarse=entry is not None and bool(entry.properties.get("coarse")))
+
+    def _lens(self, shape: tuple[int, ...], method: str) -> Lens | None:
+        """The view of a method's maps of the image at hand; None where it changes nothing."""
+        view = self.view_of(method)
+        if view == RAW or self._image is None:
             return None
-        pixels = self.session.model.preprocess.display(self._image[2].pixels) if self.view.needs_picture else None
-        return self.view.at(shape, pixels)
+        pixels = self.session.model.preprocess.display(self._image[2].pixels) if view.needs_picture else None
+        return view.at(shape, pixels)
 
     def picture(self, image: str) -> np.ndarray:
         """What the model sees of an image of the session, uint8 (H, W, 3)."""
@@ -181,7 +187,7 @@ class Measuring:
         picture = session.samples.read(self._paths[image])
         x = preprocess(picture.pixels).to(device)
         low, high = preprocess.low.to(device), preprocess.high.to(device)
-        of_model = (looked_into(session.model), session.model.head)
+        of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
 
     def _areas(self, image: str) -> tuple[Tensor, Tensor | None]:
@@ -202,7 +208,7 @@ class Measuring:
             )
             found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
             maps = torch.stack([a.values for a in found])
-            lens = self._lens(tuple(maps.shape))
+            lens = self._lens(tuple(maps.shape), method.name)
             return maps if lens is None else lens(maps.double()).to(maps)
 
         return explain

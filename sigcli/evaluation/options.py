@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METRIC, VIEWS, folder_option, option, option_like
+from ..options import METRIC, VIEW, VIEWS, folder_option, option, option_like
 
 _COUNTS = "Increasing numbers of images, separated by commas; each count takes the first images of one random order."
 
@@ -51,7 +51,7 @@ class MeasureOptions(RunOptions):
     )  # fmt: skip
     view: str | None = option(
         None, f"How a map is looked at before it is measured and drawn: {VIEWS}.",
-        panel=METRIC, shown="raw; smooth in pictures",
+        panel=METRIC, shown=f"{VIEW}; raw for arrays that sig did not make",
     )  # fmt: skip
     smooth: float | None = option(
         None, "Blur the maps by this many pixels before they are measured and drawn: --view smooth:PIXELS.",

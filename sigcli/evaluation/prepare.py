@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..attribution.options import ExplainOptions
+from ..attribution.readings import of_pictures
 from ..attribution.samples import Pictures
 from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
-from ..inputs.given import Source, listed
+from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
-from ..options import renamed
+from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
-from ..views import chosen
+from ..views import RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
 from .label_table import Wanted
@@ -78,6 +79,7 @@ class Prepared:
         """What the user must know about the model and the results of an earlier measurement."""
         typed = filter(None, (one.note for one in self.measuring.metrics))
         fitted = fitting(self.measuring.metrics, self.session.model)
+        fitted += _readings(self.measuring.metrics, self.session.model, self.session.paths)
         truth = [] if self.truth is None else [self.truth.note]
         masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
         some = [f"{self.checks[0].name} looks at the first {MOST} images"] if self._more_than_checked else []
@@ -103,18 +105,19 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
         also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
     """
     options, run, arrays = _reopened(options)
+    foreign = arrays is not None and run is None
     options, left_out = searched(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
     masks = _masks(options)
-    _refuse(options, metrics, arrays=arrays is not None and run is None)
+    _refuse(options, metrics, arrays=foreign)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
     session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, also)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
-    view = chosen(options.view, options.smooth, "raw")
+    view = chosen(options.view, options.smooth, RAW.spec if foreign else VIEW)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
@@ -226,12 +229,18 @@ def _verified(
     Before any folder is touched.
     """
     rehearse(metrics, model)
+    _readings(metrics, model, images)
     _, checks = split_checks(model, metrics)
     if checks and len(images) < 2:
         raise UsageError(f"{checks[0].name} needs at least two images", given=f"{len(images)} image")
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
+
+
+def _readings(metrics: Sequence[Chosen], model: Model, images: Sequence[Source]) -> list[str]:
+    """How files are read that take the place of removed pixels; raises UsageError where that cannot be known."""
+    return list(of_pictures(metrics, model.preprocess, tensors=any(map(is_tensor, images))))
 
 
 def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> TrueClasses | None:

@@ -64,7 +64,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
     height, width = model.preprocess.size or (_FREE, _FREE)
     x = made_up((model.preprocess.channels, height, width))
     level = torch.zeros(model.preprocess.channels, 1, 1)
-    subject = Subject(x, 0, level, level + 1, 1, 0, _Grey(x.flip(-1)))
+    subject = Subject(x, 0, level, level + 1, 1, 0, _Grey(x.flip(-1)), prepare=model.preprocess)
     half = torch.arange(width).expand(height, width) < width // 2
 
     def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:  # noqa: ARG001

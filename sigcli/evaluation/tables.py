@@ -18,7 +18,7 @@ from ..metrics.case import Case
 from ..metrics.similarity import spearman, top_overlap
 from ..metrics.statistics import CORRELATION, SHARE, Summary, paired, summarise
 from ..types import Subject
-from ..views import View
+from ..views import RAW, View
 from .measure import through
 from .value import MetricValue
 
@@ -158,12 +158,12 @@ class Comparison:
 
     Args:
         session: the session whose methods are compared.
-        view: how each map is looked at, as for the metrics.
+        view_of: how a method's maps are looked at, as for the metrics.
         picture: what the model sees of an image by its name, for views with regions.
     """
 
     session: Session
-    view: View
+    view_of: Callable[[str], View]
     picture: Callable[[str], np.ndarray]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
     _of: tuple[str, int | None] = ("", None)
@@ -179,9 +179,9 @@ class Comparison:
             values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
         if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
             flat = values if values.ndim == 2 else values.sum(0)
-            plain = self.view.spec == "raw"
-            seen = self.picture(item.image) if self.view.needs_picture else None
-            self._maps[item.method] = flat if plain else through(self.view.at(flat.shape, seen), flat)
+            view = self.view_of(item.method)
+            seen = self.picture(item.image) if view.needs_picture else None
+            self._maps[item.method] = flat if view == RAW else through(view.at(flat.shape, seen), flat)
 
     def _close(self) -> None:
         cases = {name: _bare(values) for name, values in self._maps.items()}

@@ -17,13 +17,14 @@ TRANSPARENT = "transparent in places, laid on white"
 OPAQUE = "taken as opaque, since the alpha channel of the bitmap is 0 everywhere"
 FRAMES = "of several frames or pages, of which the first is taken"
 DARK = "nearly black: 16-bit greys are scaled from 0..65535, and these end at 4095 or below"
+EXTRA = "of more channels than colours, of which the further ones are left out"
 PROFILE = "with a colour profile other than sRGB, which is ignored as torchvision ignores it"
 
 _WITHOUT_ALPHA = ("BMP", "DIB", "TGA", "ICO")
 """Containers whose fourth byte programs leave at 0 in pictures without transparency, and readers then ignore."""
 _GREY_KEYS = {"L;2": 85, "L;4": 17}
 """What Pillow multiplies greys of 2 and 4 bits by."""
-_BITS, _PHOTOMETRIC, _FORMAT = 258, 262, 339
+_BITS, _PHOTOMETRIC, _CHANNELS, _FORMAT = 258, 262, 277, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 _TWELVE_BITS = 4095
 _SRGB = ("c2", "c2ci", "uRGB")
@@ -64,6 +65,7 @@ def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> 
         ImageError: 32-bit or signed pixels, or an image that is transparent everywhere.
     """
     facts = [PROFILE] if _other_profile(image) else []
+    facts += [EXTRA] if _further_channels(image) else []
     grey = _wide(image, container, path, facts)
     flat = _laid(image, container, path, facts) if grey is None else Image.fromarray(grey)
     facts += [FRAMES] if _frames(image, container) else []
@@ -120,6 +122,12 @@ def _laid(image: Image.Image, container: str | None, path: Path | None, facts: l
         facts.append(TRANSPARENT)
     white = Image.new("RGBA", front.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, front)
+
+
+def _further_channels(image: Image.Image) -> bool:
+    """Whether a TIFF holds channels, such as infrared, that Pillow passes over: it takes the colours and their alpha."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return _first(tags.get(_CHANNELS, 1)) > len(image.getbands())
 
 
 def _frames(image: Image.Image, container: str | None) -> bool:

@@ -20,6 +20,8 @@ HEIC_SUFFIXES, JP2_SUFFIXES = (".heic", ".heif", ".hif"), (".jp2", ".j2k", ".j2c
 HEIC = "HEIC, readable after pip install pillow-heif"
 JP2 = "JPEG 2000, which this Pillow cannot read: pip install --upgrade pillow"
 _SHOWN = 3
+_COUNTED = ("run folder", "folder", "link")
+"""What reasons begin with that name a thing, which is several where there are several."""
 
 
 class LeftOut:
@@ -50,8 +52,20 @@ class LeftOut:
         >>> left.file(Path("notes.txt")); left.file(Path("b.heic")); print(*left.notes)
         Left out: 1 without the suffix of an image (notes.txt); 1 HEIC, readable after pip install pillow-heif (b.heic).
         """
-        told = [f"{len(names)} {reason} ({listed_names(list(names))})" for reason, names in self._found.items()]
+        told = [_counted(len(names), why, listed_names(list(names))) for why, names in self._found.items()]
         return (f"Left out: {'; '.join(told)}.",) if told else ()
+
+
+def _counted(count: int, reason: str, shown: str) -> str:
+    """How many were passed over and why; things are several where there are several.
+
+    >>> _counted(2, RUN, "a/, b/"), _counted(1, CIRCLE, "up"), _counted(2, HIDDEN, ".a, .b")
+    ('2 run folders of sig (a/, b/)', '1 link to a folder that is searched already (up)', '2 hidden (.a, .b)')
+    """
+    thing = next((one for one in _COUNTED if reason.startswith(one)), None)
+    if count > 1 and thing is not None:
+        reason = f"{thing}s{reason.removeprefix(thing)}"
+    return f"{count} {reason} ({shown})"
 
 
 def listed_names(names: Sequence[str]) -> str:

@@ -6,6 +6,8 @@ equally among the channels, so the sum over channels is the map.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -31,7 +33,7 @@ def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu:
         AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
-    return _gradcam(passes, subject, layer, relu=relu, sign=1.0)
+    return weighed(passes, subject, layer, _by_mean_gradient, relu=relu)
 
 
 def gradcam_counterfactual(
@@ -51,24 +53,74 @@ def gradcam_counterfactual(
         AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
-    return _gradcam(passes, subject, layer, relu=relu, sign=-1.0)
+    return weighed(passes, subject, layer, lambda a, g: _by_mean_gradient(a, -g), relu=relu, against=True)
 
 
-def _gradcam(passes: Passes, subject: Subject, name: str | None, *, relu: bool, sign: float) -> Attribution:
+def _by_mean_gradient(activation: Tensor, gradient: Tensor) -> Tensor:
+    return (gradient.mean((2, 3), keepdim=True) * activation).sum(1, keepdim=True)
+
+
+def weighed(
+    passes: Passes,
+    subject: Subject,
+    name: str | None,
+    weigh: Callable[[Tensor, Tensor], Tensor],
+    *,
+    relu: bool,
+    against: bool = False,
+) -> Attribution:
+    """A map made of a layer's activations and of the gradient of the score by them: one pass.
+
+    Args:
+        passes: the passes of the model.
+        subject: what is explained.
+        name: of the layer; None for the default one.
+        weigh: activations A (1, K, h, w) and gradient (1, K, h, w) → the map (1, 1, h, w).
+        relu: keep only positive values of the map.
+        against: positive values speak against the class.
+
+    Raises:
+        AttributionError: no layer with a map, or a network without accessible layers.
+        UsageError: no such layer.
+    """
     layer = named_layer(passes.module, name, tuple(subject.x.shape))
-    activation, gradient, score = _layer_gradient(passes, layer, subject)
-    weights = sign * gradient.mean((2, 3), keepdim=True)
-    found = (weights * activation).sum(1, keepdim=True)
-    note = _early(layer) if name is None else ""
+    activation, gradient, score = layer_gradient(passes, layer, subject)
+    note = "" if name else early(layer)
+    return shown(passes, subject, weigh(activation, gradient), score, layer, relu=relu, against=against, note=note)
+
+
+def shown(
+    passes: Passes,
+    subject: Subject,
+    found: Tensor,
+    score: float,
+    layer: Layer,
+    *,
+    relu: bool,
+    against: bool = False,
+    note: str = "",
+) -> Attribution:
+    """An attribution from a layer's map (1, 1, h, w): rectified if asked for, on the image's pixels, noted where it is 0.
+
+    Args:
+        passes: the passes of the model.
+        subject: what is explained.
+        found: the map.
+        score: F(x).
+        layer: the map is of.
+        relu: keep only positive values.
+        against: positive values speak against the class.
+        note: where there is nothing else to say.
+    """
     if not bool(found.any()):
         note = f"the map is 0 everywhere, since the weights or the activations of the layer '{layer.name}' are 0"
     elif relu and not bool((found > 0).any()):
-        what = "against" if sign > 0 else "for"
+        what = "for" if against else "against"
         note = f"the map is 0 everywhere: every position is evidence {what} the class, and relu=true drops it"
     return Attribution(on_pixels(found.relu() if relu else found, subject), score, passes.evaluations, note=note)
 
 
-def _early(layer: Layer) -> str:
+def early(layer: Layer) -> str:
     """A note where most of the network's work on the image comes after its default place, in streams of their own."""
     if layer.after <= 0.5:
         return ""
@@ -78,7 +130,7 @@ def _early(layer: Layer) -> str:
     )
 
 
-def _layer_gradient(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tensor, Tensor, float]:
+def layer_gradient(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tensor, Tensor, float]:
     """A layer's map (1, C, h, w), the gradient of the score by it, and the score, all of the network as it is."""
     x = subject.x[None]
     with torch.enable_grad(), passes.precision(x.device):
@@ -117,7 +169,7 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
     passes.needs_logit("CAM")
     check_layers(passes.module)
     layer = pooled_linearly(passes.module, tuple(subject.x.shape))
-    activation, gradient, score = _layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
+    activation, gradient, score = layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
     if gradient is None or not uniform(gradient):
         raise AttributionError(
             "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam works without it."

@@ -50,9 +50,14 @@ class Grid:
     size: tuple[int, int]
     places: tuple[int, ...] = ()
 
+    @property
+    def axis(self) -> int:
+        """The axis of the channels."""
+        return _FORMS[self.form][0]
+
     def channels(self, shape: tuple[int, ...]) -> int:
         """How many channels a tensor of that shape has."""
-        return shape[_FORMS[self.form][0]]
+        return shape[self.axis]
 
     def map(self, tensor: Tensor) -> Tensor:
         """The tensor as (1, C, h, w); tokens of no place go."""
@@ -61,6 +66,19 @@ class Grid:
             return tensor if self.form == "map" else tensor.permute(0, 3, 1, 2)
         lines = tensor.permute(places[0], channels, 3 - places[0] - channels)[list(self.places)]  # (h·w, C, 1)
         return lines.permute(2, 1, 0).unflatten(2, self.size)
+
+    def without(self, tensor: Tensor, channels: Sequence[int]) -> Tensor:
+        """A batch of copies of the tensor of one image, each with another channel 0 at the places of the image."""
+        axis, places = _FORMS[self.form]
+        batch = 3 - places[0] - axis if len(places) == 1 else 0
+        copies = tensor.repeat_interleave(len(channels), batch)
+        by_channel = copies.movedim((batch, axis), (0, 1))
+        rows, chosen = torch.arange(len(channels)), torch.tensor(channels)
+        if self.places:
+            by_channel[rows[:, None], chosen[:, None], torch.tensor(self.places)] = 0
+        else:
+            by_channel[rows, chosen] = 0
+        return copies
 
 
 @cache

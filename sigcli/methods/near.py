@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 NEAR = {
-    "gradcam++": "gradcam", "grad-cam-plus-plus": "gradcam", "gradcam-plus-plus": "gradcam", "gradcampp": "gradcam",
-    "xgradcam": "gradcam", "hirescam": "gradcam", "layercam": "gradcam", "eigencam": "gradcam", "eigengradcam": "gradcam",
-    "gradcam-elementwise": "gradcam", "fullgrad": "gradcam", "ablationcam": "gradcam", "scorecam": "rise",
+    "eigengradcam": "eigencam", "kpca-cam": "eigencam", "segeigencam": "eigencam", "finercam": "gradcam",
+    "shapleycam": "gradcam", "refinecam": "gradcam", "smooth-gradcam++": "gradcam++", "ss-cam": "scorecam",
+    "is-cam": "scorecam", "groupcam": "scorecam",
     "sobol": "rise", "sobol-attribution-method": "rise", "hsic": "rise", "hsic-attribution-method": "rise",
     "vargrad": "smoothgrad", "smoothgrad-squared": "smoothgrad", "square-grad": "smoothgrad", "noise-tunnel": "smoothgrad",
     "feature-permutation": "qii", "permutation": "shapley-sampling",
     "permutation-explainer": "shapley-sampling", "partition-explainer": "bshap", "partition": "bshap", "owen": "bshap",
     "shap": "kernelshap", "shapley": "bshap", "exact-explainer": "bshap", "shapley-values": "bshap",
-    "sampling-explainer": "shapley-sampling", "tree-explainer": "kernelshap", "anchors": "lime", "extremal-perturbation":
-    "rise", "meaningful-perturbation": "rise", "extremal-perturbations": "rise", "sliding-window": "occlusion",
+    "sampling-explainer": "shapley-sampling", "tree-explainer": "kernelshap", "anchors": "lime",
+    "sliding-window": "occlusion",
     "epsilon-plus": "lrp", "epsilon-alpha2-beta1": "lrp", "z-plus": "lrp", "conductance": "ig", "layer-conductance": "ig",
-    "xrai": "ig", "attention-rollout": "gradcam", "rollout": "gradcam", "excitation-backprop": "lrp", "deep-taylor": "lrp",
+    "attention-rollout": "gradcam", "rollout": "gradcam", "excitation-backprop": "lrp", "deep-taylor": "lrp",
 }  # fmt: skip
 """As in captum, pytorch-grad-cam, shap, xplique, zennit and TorchRay → the nearest method here."""

@@ -214,6 +214,15 @@ def _listed(search: _Search) -> list[Layer]:
     return list(found.values())
 
 
+def recorded(module: nn.Module, shape: tuple[int, ...]) -> list[Result]:
+    """All that a network's layers and functions give for one image (C, H, W), in order; not to be kept, for its graph.
+
+    Raises:
+        AttributionError: a program without layers.
+    """
+    return _Search.of(module, shape).results
+
+
 def named_layer(module: nn.Module, name: str | None, shape: tuple[int, ...]) -> Layer:
     """The layer or function of that name, or the place found by itself where there is no name.
 
@@ -237,8 +246,11 @@ def named_layer(module: nn.Module, name: str | None, shape: tuple[int, ...]) -> 
 
 
 def _functions(module: nn.Module, shape: tuple[int, ...]) -> dict[str, Layer]:
-    results = _Search.of(module, shape).results
-    return {result.name: _layer(result, result.grid) for result in results if result.function and result.grid}
+    return {
+        result.name: _layer(result, result.grid)
+        for result in recorded(module, shape)
+        if result.function and result.grid
+    }
 
 
 def activations(module: nn.Module, layer: Layer, images: Tensor) -> tuple[Tensor, GradientEdge, Tensor]:

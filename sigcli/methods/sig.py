@@ -34,10 +34,10 @@ def sig(
     *,
     players: str | Tensor = "grid:28x28",
     baseline: str | Tensor = "blur",
-    samples: int = 128,
+    samples: int = 256,
     steps: int = 1,
     sizes: Literal["uniform", "algorithm1"] = "uniform",
-    form: Literal["to-input", "from-default", "both"] = "both",
+    form: Literal["to-input", "from-default", "both"] = "to-input",
     coalitions: Literal["auto", "sampled", "all", "effective"] = "auto",
     rule: str = "auto",
     normalise: bool = False,
@@ -47,7 +47,7 @@ def sig(
 ) -> Plan | Deferred:
     """Shapley Integrated Gradients, [SIG] Algorithm 1: E over coalitions S of IG from the baseline b_S to x.
 
-    The default players, baseline and form work best on photographs (docs/defaults.md); preset `paper` has the paper's.
+    The default players and baseline work best on photographs (docs/defaults.md); preset `paper` has the paper's.
 
     Args:
         subject: what is explained.

@@ -12,8 +12,8 @@ from .preprocess import Preprocess, Wishes
 
 _LARGEST = 2.0
 """Beyond it a mean or deviation cannot be of pixels in 0..1."""
-_BYTE = 255.0
-_MANY = 64.0
+BYTE = 255.0
+MANY = 64.0
 """Tensors of pixels in 0..255 reach at least so far."""
 _MARGIN = 0.05
 """Share of the pixel range by which values may lie outside it, as after noise or an attack."""
@@ -54,8 +54,8 @@ def read_off(span: Span, usual: Preprocess) -> tuple[Preprocess, str]:
             known,
             f"tensors are used as they are, and taken as pixels in 0..1, where they all lie, so black is 0: {other}",
         )
-    if span.low >= 0 and _MANY <= span.high <= _BYTE:
-        known = replace(known, std=(1 / _BYTE,) * channels)
+    if span.low >= 0 and MANY <= span.high <= BYTE:
+        known = replace(known, std=(1 / BYTE,) * channels)
         return (
             known,
             f"tensors are used as they are, and taken as pixels in 0..255, where they all lie, so black is 0: {other}",
@@ -64,7 +64,7 @@ def read_off(span: Span, usual: Preprocess) -> tuple[Preprocess, str]:
     told = (
         f"tensors are used as they are, and taken as normalised with mean {mean} and std {std}, so black is {black:.2f}"
     )
-    doubt = f"; but they lie in {span}, outside pixels of that kind" if _outside(span, usual) else ""
+    doubt = f"; but they lie in {span}, outside pixels of that kind" if outside(span, usual) else ""
     return usual, f"{told}{doubt}: mean=0, std=1 for tensors in 0..1"
 
 
@@ -74,7 +74,7 @@ def doubts(span: Span | None, preset: Preprocess) -> tuple[str, ...]:
         return ()
     low, high = float(preset.low.min()), float(preset.high.max())
     raw = span.low >= 0 and span.high <= 1 and low <= -0.5
-    if not raw and not _outside(span, preset):
+    if not raw and not outside(span, preset):
         return ()
     return (
         f"the tensors lie in {span}, but pixels of this mean and std in {Span(low, high)}: "
@@ -82,7 +82,8 @@ def doubts(span: Span | None, preset: Preprocess) -> tuple[str, ...]:
     )
 
 
-def _outside(span: Span, preset: Preprocess) -> bool:
+def outside(span: Span, preset: Preprocess) -> bool:
+    """Whether values lie clearly outside those of pixels that are prepared in that way."""
     low, high = float(preset.low.min()), float(preset.high.max())
     margin = _MARGIN * (high - low)
     return span.low < low - margin or span.high > high + margin
@@ -101,7 +102,7 @@ def in_unit_range(wishes: Wishes) -> tuple[Wishes, tuple[str, ...]]:
     if all(abs(value) <= _LARGEST for value in (*mean, *std)):
         return wishes, ()
     mixed = (any(m > _LARGEST for m in mean) and any(0 < s < 1 for s in std)) or any(0 < abs(m) <= 1 for m in mean)
-    if mixed or not all(0 <= value <= _BYTE for value in (*mean, *std)):
+    if mixed or not all(0 <= value <= BYTE for value in (*mean, *std)):
         raise UsageError(
             "--mean and --std are not of one unit", given=f"{_text(mean) or 'no mean'} and {_text(std) or 'no std'}",
             allowed="both for pixels in 0..1, such as 0.485 and 0.229, or both in 0..255, such as 123.675 and 58.395",
@@ -114,7 +115,7 @@ def in_unit_range(wishes: Wishes) -> tuple[Wishes, tuple[str, ...]]:
 
 
 def _divided(values: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    return None if values is None else tuple(value / _BYTE for value in values)
+    return None if values is None else tuple(value / BYTE for value in values)
 
 
 def _text(values: Sequence[float]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,9 +131,13 @@ class Preprocess:
         """What pixel value 1 (white) is in normalised space: float32 (C, 1, 1)."""
         return (1 - self._column(self.mean)) / self._column(self.std)
 
+    def takes(self, shape: Sequence[int]) -> bool:
+        """Whether an array of that shape is the network's input."""
+        return len(shape) == 3 and tuple(shape) == (self.channels, *(self.size or tuple(shape[-2:])))
+
     def _ready(self, values: np.ndarray) -> np.ndarray:
-        height, width = self.size or values.shape[-2:]
-        if values.shape != (self.channels, height, width):
+        if not self.takes(values.shape):
+            height, width = self.size or values.shape[-2:]
             allowed = f"({self.channels}, {height}, {width}), or (N, {self.channels}, {height}, {width})"
             raise ImageError(
                 "the tensor does not have the shape of the network's input", given=values.shape, allowed=allowed

@@ -161,13 +161,6 @@ def test_what_cannot_be_a_sample_is_refused(images, net):
         sigcli.explain(images, model=net)
 
 
-def test_a_tensor_of_another_size_fails_alone():
-    ready, other = torch.zeros(3, 128, 128), torch.zeros(3, 64, 64)
-    found = sigcli.explain([ready, other], method="gradient", **QUICK)
-    assert [item.status for item in found] == ["ok", "failed"]
-    assert "(3, 128, 128)" in found[1].error
-
-
 @pytest.mark.parametrize("images", [sample_images() / "star.png", np.arange(6, dtype=np.float32)])
 def test_plots(images, tmp_path):
     options = {} if isinstance(images, Path) else {"model": nn.Linear(6, 3)}

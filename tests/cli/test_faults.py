@@ -349,6 +349,16 @@ class TestOutput:
         assert "Traceback" not in done.stderr
         assert all(Path("sig-out", row["image"][0], "gradient.npy").exists() for row in rows("sig-out"))
 
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_list_that_cannot_be_printed_keeps_nothing(self):
+        code = "from sigcli.__main__ import main; main()"
+        with open("/dev/full", "w") as full:
+            command = [sys.executable, "-c", code, "list", "methods"]
+            done = subprocess.run(command, text=True, check=False, stderr=subprocess.PIPE, stdout=full)
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert "kept" not in done.stderr
+
     def test_a_reader_that_leaves_ends_it_without_a_word(self, here):
         read, write = os.pipe()
         os.close(read)

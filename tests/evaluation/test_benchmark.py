@@ -35,6 +35,7 @@ OPTIONS = {
     "metric": "deletion,sparseness",
     "imputation": "black",
     "settings": {"sig.samples": 8, "black.steps": 3, "deletion.steps": 4},
+    "image_size": 64,
 }
 COLUMNS = (
     *(
@@ -304,7 +305,10 @@ def commands(text):
     return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.startswith("sig ")]
 
 
-CHEAP = "--set samples=2 --set steps=2 --set deletion.steps=2 --set insertion.steps=2 --device cpu --no-pictures"
+CHEAP = (
+    "--set samples=2 --set steps=2 --set deletion.steps=2 --set insertion.steps=2 --device cpu --no-pictures "
+    "--image-size 64"
+)
 
 
 @pytest.mark.slow

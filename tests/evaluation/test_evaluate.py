@@ -30,6 +30,7 @@ from repository import ROOT
 
 QUICK = {"sig.samples": 6, "ig.steps": 3, "deletion.steps": 6, "insertion.steps": 6, "iaccuracy.steps": 6}
 QUICK_IG = {"ig.steps": 3}
+SMALL = {"image_size": 64, "pictures": False}
 FAST = [part for name, value in QUICK.items() for part in ("--set", f"{name}={value}")]
 
 
@@ -115,6 +116,7 @@ def test_the_same_figures_whatever_ran_before(here):
         "method": "sig,ig",
         "metric": "deletion,iaccuracy",
         "settings": {k: v for k, v in QUICK.items() if "insertion" not in k},
+        **SMALL,
     }
     whole = evaluate("in", **options, out="a")
     resumed = evaluate("in", **options, out="a", resume=True)
@@ -125,10 +127,10 @@ def test_the_same_figures_whatever_ran_before(here):
 
 
 def test_a_run_is_measured_by_its_folder_alone(here, monkeypatch):
-    options = {"method": "sig,black=ig", "target": 3, "output": "prob", "seed": 5}
+    options = {"method": "sig,black=ig", "target": 3, "output": "prob", "seed": 5, **SMALL}
     settings = {"sig.samples": 6, "black.steps": 3, "black.baseline": "black"}
     whole = evaluate("in", **options, settings={**settings, "deletion.steps": 4}, metric="deletion", out="whole")
-    explain("in", **options, settings=settings, out="run", pictures=False)
+    explain("in", **options, settings=settings, out="run")
     before = Path("run/results.csv").read_text()
     monkeypatch.chdir(here / "in")  # the images are found from anywhere
     found = evaluate("../run", metric="deletion", settings={"deletion.steps": 4})
@@ -168,7 +170,7 @@ def test_the_command_takes_a_run_with_its_own_model(here):
 
 
 def test_a_resumed_measurement_measures_nothing_twice(here, monkeypatch):
-    options = {"method": "sig,ig", "metric": "deletion,sparseness,max-sensitivity", "out": "a"}
+    options = {"method": "sig,ig", "metric": "deletion,sparseness,max-sensitivity", "out": "a", **SMALL}
     settings = {k: v for k, v in QUICK.items() if "in" not in k and "iacc" not in k}
     options["settings"] = {**settings, "max-sensitivity.samples": 2, "sig.samples": 6}
     whole = evaluate("in", **options)
@@ -328,7 +330,7 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
 
 
 def test_arrays_of_a_run_give_the_figures_of_the_run(here):
-    options = {"metric": "deletion,sparseness", "settings": {"deletion.steps": 6}}
+    options = {"metric": "deletion,sparseness", "settings": {"deletion.steps": 6}, **SMALL}
     settings = {**options["settings"], "sig.samples": 6, "ig.steps": 3}
     made = evaluate("in", method="sig,ig", **{**options, "settings": settings}, out="run")
     prepared = prepare_evaluation(EvaluateOptions("in", attributions="run", **options, out="again"))
@@ -473,14 +475,16 @@ def test_an_array_that_is_missing_is_named(here):
 
 def test_agreement_is_of_the_maps_that_are_measured(here):
     rough, smooth = (
-        evaluate("in", method="gradient,ig", metric="sparseness", settings=QUICK_IG, smooth=sigma, out=f"o{sigma}")
+        evaluate(
+            "in", method="gradient,ig", metric="sparseness", settings=QUICK_IG, smooth=sigma, out=f"o{sigma}", **SMALL
+        )
         for sigma in (0, 6)
     )
     assert rough.agreement[0].spearman.mean != pytest.approx(smooth.agreement[0].spearman.mean, abs=1e-3)
 
 
 def test_superpixel_curves_share_an_axis(here):
-    found = evaluate("in", method="gradient", metric="irof", out="out")
+    found = evaluate("in", method="gradient", metric="irof", out="out", pictures=False)
     assert len({len(f.curve) for f in found.values}) > 1
     curve = [row for row in rows("out/curves.csv") if row["metric"] == "irof"]
     assert len(curve) == 51
@@ -547,7 +551,7 @@ def test_a_mistake_leaves_no_folder_that_stands_in_the_way(here):
 
 
 def test_reported_figures_get_means_and_intervals(here):
-    found = evaluate("in", method="ig,gradient", metric="relative-gap", settings=QUICK_IG, out="out")
+    found = evaluate("in", method="ig,gradient", metric="relative-gap", settings=QUICK_IG, out="out", **SMALL)
     table = {(r["image"], r["method"]): r["relative_gap"] for r in rows("out/results.csv")}
     gaps = [float(table[name, "ig"]) for name in ("heart.png", "house.png", "star.png")]
     assert found.summary["ig", "relative-gap", ""].mean == pytest.approx(np.mean(gaps), rel=1e-5)
@@ -563,7 +567,7 @@ def test_boxes_stand_for_masks(here):
     (here / "drawn").mkdir()
     Image.fromarray(box).save("drawn/star.png")
     (here / "boxes.csv").write_text("image,x0,y0,x1,y1\nstar.png,20,10,90,60\nheart.png,0,0,9999,9\n")
-    options = {"method": "gradient", "metric": "roc-auc,pointing-game"}
+    options = {"method": "gradient", "metric": "roc-auc,pointing-game", "pictures": False}
     by_box, by_mask = (evaluate("in", masks=m, **options, out=f"o-{m}") for m in ("boxes.csv", "drawn"))
     value = lambda found: [f.value for f in found.values if f.image == "star.png"]  # noqa: E731
     assert value(by_box) == value(by_mask)
@@ -576,15 +580,15 @@ def test_boxes_stand_for_masks(here):
 
 
 def test_a_metric_can_be_added_to_measured_arrays(here):
-    explain("in", method="gradient", out="run", device="cpu")
-    evaluate("in", attributions="run", metric="sparseness", out="out")
-    found = evaluate("in", attributions="run", metric="sparseness,entropy", out="out", resume=True)
+    explain("in", method="gradient", out="run", device="cpu", pictures=False)
+    evaluate("in", attributions="run", metric="sparseness", out="out", pictures=False)
+    found = evaluate("in", attributions="run", metric="sparseness,entropy", out="out", resume=True, pictures=False)
     assert len(found.values) == 6
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_a_mistake_in_a_repeated_command_leaves_the_run_alone(here, named):
-    out = {"out": "sig-out"} if named else {}
+    out = {**SMALL, **({"out": "sig-out"} if named else {})}
     evaluate("in", method="gradient", metric="sparseness", **out)
     before = {path: path.read_bytes() for path in (here / "sig-out").rglob("*") if path.is_file()}
     (here / "labels.csv").write_text("image,label\nstar.png,no such class\n")

@@ -117,6 +117,20 @@ def test_premultiplied_colours_are_laid_on_white(tmp_path):
     assert read_image(path).pixels[0, 0].tolist() == [227, 127, 127]
 
 
+@pytest.mark.parametrize(("samples", "photometric", "extra", "told"), [
+    (3, 2, None, False), (4, 2, [0], True), (5, 2, [0, 0], True), (4, 2, [2], False), (1, 1, None, False), (2, 1, [0], True),
+    (2, 1, [2], False), (4, 5, None, False),
+])  # fmt: skip
+def test_channels_of_a_tiff_that_are_left_out_are_told(tmp_path, samples, photometric, extra, told):
+    # ExtraSamples 0 is a channel of no stated meaning, 2 is alpha (TIFF 6.0); photometric 5 is CMYK
+    data = bytes([10, 20, 30, 255, 50][:samples] if extra != [2] else [*[10, 20, 30, 255][: samples - 1], 255]) * 2
+    path = tiff(tmp_path / "x.tif", data, 2, bits=8, photometric=photometric, samples=samples, extra=extra)
+    found = read_image(path)
+    assert (conversion.EXTRA in found.facts) is told
+    if photometric == 2:
+        assert found.pixels[0, 0].tolist() == [10, 20, 30]
+
+
 def test_what_was_assumed_of_a_picture_is_among_its_facts(tmp_path):
     plain = Image.new("RGB", (4, 4), "red")
     plain.save(tmp_path / "plain.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

@@ -15,7 +15,7 @@ from sigcli.methods import METHODS
 from repository import ROOT
 
 STAR = ROOT / "sample_images" / "star.png"
-CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2}
+CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2, "iterations": 3}
 TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
 """These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""
 REFUSING = {

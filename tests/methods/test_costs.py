@@ -16,7 +16,8 @@ from sigcli.scores.classifier import ClassScore
 
 from toys import SMALL, attribute, relu_net, subject
 
-POSITIVE = ("for", "against", "raises")
+POSITIVE = ("for", "against", "raises", "salient")
+CHANNELS = 6  # of the default layer of relu_net
 OTHER = {  # settings that no default has
     "sig": {"players": "2x3", "samples": 10, "steps": 3, "coalitions": "sampled"},
     "sig-walk": {"players": "2x3", "orders": 6, "coalitions": "sampled"},
@@ -28,6 +29,8 @@ OTHER = {  # settings that no default has
     "gradient-shap": {"samples": 9},
     "blur-ig": {"steps": 7}, "guided-ig": {"steps": 7}, "idgi": {"steps": 7},
     "deepshap": {"samples": 5},
+    "xrai": {"steps": 7},
+    "meaningful-perturbation": {"iterations": 9}, "extremal-perturbation": {"iterations": 9},
     "occlusion": {"players": "3x2"},
     "rise": {"samples": 31, "cells": 3},
     "lime": {"samples": 33, "players": "2x3"},
@@ -61,6 +64,7 @@ def priced(name, settings):
     text = entry.properties["cost"]
     formula = text.removeprefix("≤ ").replace("×", "*").replace("^", "**")
     names = set(re.findall(r"[a-z_]+", formula))
+    options["channels"] = CHANNELS
     assert names <= set(options), "the cost names what is no option"
     return eval(formula, {"__builtins__": {}}, {one: options[one] for one in names}), text.startswith("≤")
 
@@ -91,8 +95,10 @@ def test_the_table_gives_the_cost(name, settings):
         assert found.evaluations == promised
     if bound:
         assert found.evaluations > promised / 2
-    needs = METHODS[name].properties["needs"]
-    assert (found.gradient_evaluations == 0) == (needs == "forward")
+    properties = METHODS[name].properties
+    assert (found.gradient_evaluations == 0) == (
+        properties["needs"] == "forward" or not properties.get("backward", True)
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, e in METHODS.items() if e.properties["needs"] != "hooks"])
@@ -123,7 +129,7 @@ def test_layers_are_passed_as_often_as_is_counted(name):
     attribute(net, name, subject(), **settings)
     with Counting() as counted:
         found = attribute(net, name, subject(), **settings)
-    if name in ("gradcam", "gradcam-counterfactual", "cam", "guided-gradcam"):  # their backward pass ends at a layer
+    if name.endswith(("cam", "cam++", "-counterfactual")):  # their backward pass ends at a layer
         counted.backward += found.gradient_evaluations if name != "guided-gradcam" else 1
     assert counted.backward == found.gradient_evaluations
     again = 1 if name == "lrp" else 0  # its rule asks a layer for its sums, and for those that it shares
@@ -138,6 +144,7 @@ def test_the_default_cost_is_that_of_the_defaults(name):
     options = {option: parameter.default for option, parameter in entry.options().items()}
     if "players" in options:
         options["players"] = parse(options["players"], torch.rand(3, 224, 224)).n if _grid(options["players"]) else 50
+    options["channels"] = 512
     formula = properties["cost"].removeprefix("≤ ").replace("×", "*").replace("^", "**")
     names = set(re.findall(r"[a-z_]+", formula))
     assert eval(formula, {"__builtins__": {}}, {one: options[one] for one in names}) == properties["passes"]
@@ -176,6 +183,8 @@ def test_what_a_positive_value_means(name):
     assert properties["positive"] in POSITIVE
     if properties.get("only") == "max" or properties.get("certainty") or name == "agn":
         pytest.skip("another kind of score; no brightness to compare; or references around the image itself")
+    if properties["positive"] == "salient":
+        pytest.skip("neither for nor against: see the next test")
     settings = {option: value for option, value in SMALL.get(name, {}).items() if option != "baseline"}
     values = {}
     for level in (0.2, 0.9):
@@ -191,6 +200,19 @@ def test_what_a_positive_value_means(name):
         assert values[0.9] > 0  # whatever the image is compared with
     elif "baseline" in has or "baselines" in has:
         assert sign * values[0.9] < 0
+
+
+@pytest.mark.parametrize("name", [name for name, e in METHODS.items() if e.properties["positive"] == "salient"])
+def test_what_is_salient_is_so_for_the_opposite_score(name):
+    net, opposite = relu_net(), relu_net()
+    with torch.no_grad():
+        opposite[6].weight.neg_()
+        opposite[6].bias.neg_()
+    one, other = attribute(net, name, subject()), attribute(opposite, name, subject())
+    assert one.score == -other.score
+    assert torch.allclose(one.values, other.values)
+    assert bool((one.values >= 0).all())
+    assert one.values.any()
 
 
 def test_gradients_and_nothing_else_raise():

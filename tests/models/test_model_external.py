@@ -35,7 +35,11 @@ def test_timm_weights_from_a_file_and_failed_downloads(tmp_path, monkeypatch):
     timm = pytest.importorskip("timm")
     net = timm.create_model("test_resnet", num_classes=6)
     torch.save(net.state_dict(), tmp_path / "w.pt")
-    assert load_model("timm/test_resnet", weights=str(tmp_path / "w.pt")).classes == 6
+    model = load_model("timm/test_resnet", weights=str(tmp_path / "w.pt"))
+    assert model.classes == 6
+    told = "states no preprocessing: that of timm's test_resnet.r160_in1k is used (resize"
+    assert any(told in note for note in model.notes)
+    assert not any("states no preprocessing" in note for note in load_model("timm/test_resnet", weights="none").notes)
 
     def fail(*_, **__):
         raise FileNotFoundError("An error happened while trying to locate the file on the Hub")

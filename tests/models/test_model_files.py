@@ -288,11 +288,11 @@ def test_three_forms_of_one_network_give_the_same_scores_and_gradients(real, tmp
     weights = str(real / "weights" / f"{name}_imagenet.pt")
     net = torchvision.models.get_model(name, weights=None)
     net.load_state_dict(torch.load(weights, weights_only=True))
-    options = {"resize": 256, "crop": 224}
+    options = {"resize": 128, "crop": 96}
     models = [
         load_model(name, weights=weights, **options),
         load_model(script(net, tmp_path / "n.pt"), **options),
-        load_model(export(net.eval(), tmp_path / "n.pt2", (2, 3, 224, 224)), **options),
+        load_model(export(net.eval(), tmp_path / "n.pt2", (2, 3, 96, 96)), **options),
     ]
     assert len({model.preprocess for model in models}) == 1
     assert len({model.labels for model in models}) == 1

@@ -147,11 +147,13 @@ def test_all_that_is_passed_over_is_told_once(here):
         (here / "in" / name).write_text("")
     (here / "in/run/manifest.json").write_text(json.dumps({"spec": {}, "versions": {}}))
     (here / "in/no_masks/up").symlink_to(here / "in")
+    picture("in/another/im0/compare.png")
+    (here / "in/another/manifest.json").write_text(json.dumps({"spec": {}, "versions": {}}))
     found = explain("in", method="gradient", **QUICK)
     assert [one.image for one in found] == ["masks/im0.png", "no_masks/im1.png"]
     (note,) = [note for note in found.notes if note.startswith("Left out")]
     for what in ("2 hidden (.DS_Store, .hidden/)", "2 without the suffix of an image (b.csv, notes.txt)", "1 HEIC",
-                 "pillow-heif (c.heic)", "1 run folder of sig (run/)", "link"):  # fmt: skip
+                 "pillow-heif (c.heic)", "2 run folders of sig (another/, run/)", "link"):  # fmt: skip
         assert what in note
 
 

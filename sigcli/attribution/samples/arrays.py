@@ -24,6 +24,7 @@ from ...models.heads import note
 from ...models.model import Model
 from ...models.wrappers.rows import load_array_model
 from ..drawing import Drawing
+from ..readings import of_players
 from ..select import Chosen
 from .bars import draw_features, write_feature_sheet
 from .pictures import ARRAY, Pictures, Seen
@@ -129,6 +130,7 @@ class Arrays(Pictures):
             o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names,
             targeted="target" in o.given,
         )  # fmt: skip
+        loaded = replace(loaded, notes=(*loaded.notes, *of_players(chosen)))
         if loaded.head.kind != "logit" or o.output == "logit":
             return loaded
         # With a single output, the probability that it stands for is explained.

@@ -78,6 +78,11 @@ class Pairs(Pictures):
         self._numbers = dict(zip(self.sources, numbers, strict=True))
         self.partners: Partners | None = None
 
+    @property
+    def every(self) -> list[Source]:
+        """All that goes into the network, partners too."""
+        return [*super().every, *self._found[0]]
+
     def check(self) -> None:
         """Raise UsageError for options of single images."""
         o = self.options

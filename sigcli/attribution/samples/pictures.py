@@ -19,7 +19,7 @@ from ...files import file_digest
 from ...inputs.assumed import Assumed
 from ...inputs.given import Given, Source, is_tensor, listed
 from ...inputs.images import find_images, read_image
-from ...inputs.left_out import LeftOut
+from ...inputs.left_out import LeftOut, listed_names
 from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.given_values import span_of
@@ -30,6 +30,7 @@ from ...models.wrappers.certainty import masked, shown, takes_none
 from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
+from .. import readings
 from ..drawing import Drawing, Page, sheet
 from ..select import Chosen
 from ..targets import Target, parse_target
@@ -157,6 +158,7 @@ class Pictures:
                 "pictures beside tensors need a network whose preprocessing is known",
                 hint="Explain them apart, or prepare the pictures yourself and give tensors.",
             )
+        self._fit(loaded)
         for one in chosen:
             if one.entry.properties.get("certainty") and not loaded.certainty:
                 raise takes_none(f"the method {one.name}", loaded.name)
@@ -164,14 +166,35 @@ class Pictures:
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
 
+    @property
+    def every(self) -> list[Source]:
+        """All that goes into the network: what is explained, and what it is compared with."""
+        return [*self.sources, *(self.references or ())]
+
+    def _fit(self, model: Model) -> None:
+        """Raise UsageError where tensors do not have the shape of the network's input, which is that of the first one."""
+        preprocess, shapes = model.preprocess, dict[tuple[int, ...], list[str]]()
+        for one in self.every:
+            if isinstance(one, Given) and is_tensor(one) and not preprocess.takes(one.picture.pixels.shape):
+                shapes.setdefault(one.picture.pixels.shape, []).append(one.name)
+        if shapes:
+            given = "; ".join(f"{shape}: {listed_names(names)}" for shape, names in shapes.items())
+            wanted = (preprocess.channels, *(preprocess.size or ("H", "W")))
+            raise UsageError(
+                "tensors do not have the shape of the network's input", given=given,
+                allowed=f"({', '.join(map(str, wanted))})",
+                hint="Bring all to one size, or explain each size in a call of its own.",
+            )  # fmt: skip
+
     def _assumed(self, model: Model, chosen: Sequence[Chosen], tensors: Sequence[Source]) -> Iterator[str]:
-        """What is assumed of tensors in memory, and of players that would be finer than pixels."""
+        """What is assumed of tensors in memory, of files that methods are given, and of players finer than pixels."""
         given = (self.options.mean, self.options.std)
         if tensors and model.preprocess.resize is not None and given == (None, None):
             yield (
                 "tensors are used as they are, as the network's input: neither resized nor normalised "
                 f"({describe(model.preprocess)})"
             )
+        yield from readings.of_pictures(chosen, model.preprocess, tensors=bool(tensors))
         if (size := model.preprocess.size) is not None:
             blank = Picture(Path(), np.zeros((*size, 3), np.uint8), 0)
             fine = [one.name for one in chosen if Pictures.fitted(self, model, blank, one) is not one]

@@ -55,6 +55,10 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         module, filled = _filled(timm, name, read_checkpoint(weights or ""))
     config = timm.data.resolve_model_data_config(module)
     preprocess, notes = _timm_preprocess(config)
+    if not own:
+        tag = (getattr(module, "pretrained_cfg", None) or {}).get("tag")
+        of = f"timm's {name.partition('.')[0]}{f'.{tag}' if tag else ''}"
+        notes = (*notes, f"the weights file states no preprocessing: that of {of} is used ({describe(preprocess)})")
     if random:
         notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
     sure = own and not name.startswith(_HUBS)
