@@ -97,10 +97,10 @@ class Session:
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
         typed = filter(None, (one.note for one in self.methods))
+        significance = significance_note(self.methods) if self.drawing.significant else ()
         references = self.peers.notes if self.samples.references is not None else ()
-        faded = significance_note(self.methods) if self.drawing.significant else ()
         run = self.run.notes if self.run is not None else ()
-        return [*typed, *self.budget.notes, *faded, *self.samples.notes, *references, *self.model.notes, *run]
+        return [*typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes, *run]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
@@ -139,6 +139,7 @@ class Session:
 def prepare(
     options: RunOptions,
     *,
+    suited: Callable[[Pictures, Model, list[Chosen]], list[Chosen]] | None = None,
     verify: Callable[[Model, Pictures], None] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Session:
@@ -146,6 +147,8 @@ def prepare(
 
     Args:
         options: options of the run.
+        suited: which of the methods the loaded model and the samples allow; what is left out is the caller's to tell.
+            Without it, a method that they do not allow is refused.
         verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
             earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
@@ -164,6 +167,8 @@ def prepare(
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
+    if suited is not None:
+        chosen = suited(samples, model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
