@@ -119,7 +119,7 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption, wide = self.item, self.drawing.caption([item], self.values.shape), self._faded[1]
+        item, caption, wide = self.item, self.drawing.caption([self.item], self.values.shape), self._faded[1]
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
         if wide is None:
             return {**made, "caption": caption}
