@@ -33,6 +33,7 @@ from .options import RunOptions
 from .rehearsal import rehearse
 from .samples import Pictures, samples_of
 from .select import Chosen, check_values, choose_device, choose_methods
+from .significance import significance_note
 from .suited import check_suited
 from .targets import Target
 
@@ -96,9 +97,10 @@ class Session:
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
         typed = filter(None, (one.note for one in self.methods))
+        significance = significance_note(self.methods) if self.drawing.significant else ()
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
-        return [*typed, *self.budget.notes, *self.samples.notes, *references, *self.model.notes, *run]
+        return [*typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes, *run]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
-    options = _with_model(options)
+    options = _with_model(options.but(uncertainty=True) if options.significant else options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
     refuse_inside(options.out, listed([] if options.images is None else options.images))
@@ -179,7 +181,8 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs), options.uncertainty,
+        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.significant),
+        options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
     )  # fmt: skip
 

@@ -47,7 +47,7 @@ def sig(
 ) -> Plan | Deferred:
     """Shapley Integrated Gradients, [SIG] Algorithm 1: E over coalitions S of IG from the baseline b_S to x.
 
-    The default players, baseline and form work best on photographs (docs/defaults.md); preset `paper` has the paper's.
+    The default players and baseline work best on photographs (docs/defaults.md); preset `paper` has the paper's.
 
     Args:
         subject: what is explained.
