@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from .. import render
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 from ..render.shown import through_file
 from ..views import DEFAULT, View, parse, shown_error
 from .significance import FADED, significant
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .explanation import Explanation
 
 SIGNS = ("positive", "negative")
+_SCALES = {
+    "own": " Each panel has its own scale.",
+    "common": " Panels of one unit share one scale, the median of their own.",
+}
 
 
 @dataclass(frozen=True)
@@ -33,12 +37,14 @@ class Drawing:
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
         significant: whether values that cannot be told from 0 are faded, where their standard errors are known.
+        scale: "own", or "common" for one scale of all maps of a unit in the sheet.
     """
 
     view: View = DEFAULT
     pictures: bool = True
     signs: str = "together"
     significant: bool = False
+    scale: str = "own"
 
     def faded(self, item: Explanation) -> tuple[np.ndarray, float | None]:
         """The map of an explanation as it is shown, (H, W), and t where values of fewer standard errors are faded."""
@@ -113,7 +119,7 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption, wide = self.item, self.drawing.caption([item], self.values.shape), self._faded[1]
+        item, caption, wide = self.item, self.drawing.caption([self.item], self.values.shape), self._faded[1]
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
         if wide is None:
             return {**made, "caption": caption}
@@ -174,11 +180,12 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         heading=heading,
         caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + ("; faded where not significant (95 %)" if drawing.significant and any(_apart(ready)) else "")
-        + f"\n{_reading(ready)} Panels of one unit share one scale, the median of their own.",
+        + f"\n{_reading(ready)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
         picture_lines=lines,
         second=second,
         ends=first.seen.ends,
         apart=drawing.signs == "apart",
+        common=drawing.scale == "common",
     )
 
 
@@ -237,11 +244,13 @@ def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
     return through_file(path, lambda file: item.seen.draw(item, file))
 
 
-def plot_sheet(items: Sequence[Explanation], path: str | Path | None) -> Image.Image:
+def plot_sheet(items: Sequence[Explanation], path: str | Path | None, scale: str) -> Image.Image:
     """See `Explanations.plot`."""
+    if scale not in _SCALES:
+        raise unknown("value of scale", scale, _SCALES)
     every = [item for item in map(_with_values, done_of(items)) if item.values is not None]
     if not every:
         raise UsageError("no explanation can be plotted", hint="None succeeded, or their values are not in memory.")
     first = every[0]
     ready = [item for item in every if (item.image, item.target) == (first.image, first.target)]
-    return through_file(path, lambda file: first.seen.draw_sheet(ready, Drawing(), first.image, file))
+    return through_file(path, lambda file: first.seen.draw_sheet(ready, Drawing(scale=scale), first.image, file))

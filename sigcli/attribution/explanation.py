@@ -207,15 +207,19 @@ class Explanations(list[Explanation]):
     notes: tuple[str, ...] = ()
     folder: Path | None = None
 
-    def plot(self, path: str | Path | None = None) -> Image.Image:
+    def plot(self, path: str | Path | None = None, *, scale: str = "own") -> Image.Image:
         """Draw all methods of the first image and target side by side; also write the sheet to `path` if given.
 
+        Args:
+            path: of the picture, or None.
+            scale: "own" for a colour scale per map, or "common" for one scale of all maps of a unit.
+
         Raises:
-            UsageError: nothing succeeded, or nothing has its values in memory.
+            UsageError: nothing succeeded, nothing has its values in memory, or no such scale.
         """
         from .drawing import plot_sheet
 
-        return plot_sheet(self, path)
+        return plot_sheet(self, path, scale)
 
     def of(self, image: str | None = None, method: str | None = None) -> Explanations:
         """Those of one image, of one method, or both."""

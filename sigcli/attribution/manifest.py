@@ -45,7 +45,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
     }
     if options.tolerance is not None:  # where a run ends depends on the view
         spec["tolerance"] = [options.tolerance, options.max_evaluations]
-        spec["view"] = chosen(options.view, options.smooth, "smooth").spec
+        spec["view"] = chosen(options.view, options.smooth, VIEW).spec
     if model.head.kind != "logits":
         spec["head"] = model.head.kind
     if given := [one for one in samples.sources if isinstance(one, Given)]:  # whose names tell nothing of their content
@@ -76,6 +76,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "references": None if samples.references is None else [portable(str(path)) for path in samples.references],
         "view": chosen(options.view, options.smooth, VIEW).spec,
         "signs": options.signs,
+        "scale": options.scale,
         **samples.manifest(),
     }
 

@@ -177,6 +177,12 @@ class RunOptions(MethodOptions, ResumeOptions):
         panel=OUTPUT,
         choices=("together", "apart"),
     )
+    scale: str = option(
+        "own",
+        "Scale of the colours in the sheet: own, each map's, or common, one for all maps of a unit.",
+        panel=OUTPUT,
+        choices=("own", "common"),
+    )
 
 
 @dataclass(frozen=True, repr=False)

@@ -181,10 +181,15 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.significant),
-        options.uncertainty,
-        1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
+        _drawing(options),
+        options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
+        budget=budget, most=options.batch_size,
     )  # fmt: skip
+
+
+def _drawing(options: RunOptions) -> Drawing:
+    view = chosen_view(options.view, options.smooth, VIEW)
+    return Drawing(view, options.pictures, options.signs, options.significant, options.scale)
 
 
 def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageSet:

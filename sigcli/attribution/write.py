@@ -59,7 +59,7 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
     name = f"{done[0].folder}/compare{done[0].name.removeprefix(done[0].method)}.png"
     if name in run.foreign:
         return
-    of = digest_of(heading, [(item.method, _drawn(item, drawing)) for item in done])
+    of = digest_of(heading, drawing.scale, [(item.method, _drawn(item, drawing)) for item in done])
     if not drawing.pictures:
         if all(item.resumed for item in items):
             run.sheet_stands(name, None)

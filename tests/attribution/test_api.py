@@ -171,6 +171,22 @@ def test_plots(images, tmp_path):
             assert kept.size == drawn.size == thing.plot().size
     with pytest.raises(UsageError, match="not in memory"):
         found[0].light().plot()
+    with pytest.raises(UsageError, match="Did you mean 'common'"):
+        found.plot(scale="comon")
+
+
+def test_a_plot_can_have_a_common_scale_and_says_which(monkeypatch):
+    said = []
+    real = sigcli.render.compare_image
+    monkeypatch.setattr("sigcli.render.compare_image", lambda *a, **k: said.append(k["caption"]) or real(*a, **k))
+    found = sigcli.explain(sample_images() / "star.png", method="ig,gradient", settings={"ig.steps": 2}, **QUICK)
+    own, common = found.plot(), found.plot(scale="common")
+    assert own.height > common.height  # by the facts that tell the limits
+    found.of(method="ig").plot()
+    assert [text.split(". ")[-1] for text in said[:2]] == [
+        "Each panel has its own scale.", "Panels of one unit share one scale, the median of their own.",
+    ]  # fmt: skip
+    assert "scale" not in said[2].rsplit("\n")[-1]  # a single method's is in its colour bar
 
 
 def test_old_names_of_options_work_with_a_warning():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from PIL import Image
 
 from sigcli.render.maps import colours, layout, legend
 from sigcli.render.maps import paint as maps
+from sigcli.render.maps import sheet as sheets
 from sigcli.render.maps.sheet import PER_ROW, Panel, by_sign, compare_image
 from sigcli.render.maps.single import map_image, overlay_image, save_png, uncertainty_image
 
@@ -293,22 +295,90 @@ def test_no_text_leaves_a_sheet_nor_meets_a_neighbour(shape):
     assert sum(len(run) >= 12 for run in runs) >= 4  # a white gutter between each two of five columns
 
 
-def test_panels_of_a_group_share_a_scale_and_others_do_not():
+def test_panels_of_a_group_share_a_common_scale_and_others_do_not():
     weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
 
     def cell(group):
         panels = [Panel("a", weak, group="score"), Panel("b", strong, group=group), Panel("c", strong, group=group)]
-        sheet = pixels(compare_image(picture((32, 32)), panels))
+        sheet = pixels(compare_image(picture((32, 32)), panels, common=True))
         return sheet[-60, layout.MARGIN + 400 + 18 + 200]  # inside the first method's map, in the last row
 
     assert cell("score").min() > 240  # pale: a hundredth of the common limit
     assert cell("gradient").min() < 60  # saturated: the limit is its own
 
 
+def test_on_its_own_scale_a_map_looks_the_same_whatever_its_size_and_its_neighbours(rng):
+    values, parts = rng.normal(size=(32, 32)), np.repeat(np.arange(-2.0, 2.0), 256).reshape(32, 32)
+    shown = []
+    for factor in (2.0**-20, 1.0, 2.0**12):  # of powers of two, so the shares of the limit are the same to the last bit
+        beside = Panel("b", factor * values, factor * parts, unit="logit")
+        sheet = pixels(compare_image(picture((32, 32)), [Panel("a", values, parts, unit="logit"), beside]))
+        columns = [sheet[-1250:, layout.MARGIN + x : layout.MARGIN + x + 400] for x in (418, 836)]
+        np.testing.assert_array_equal(*columns)
+        shown.append(columns[0])
+    assert all((one == shown[0]).all() for one in shown)
+    assert np.ptp(shown[0], axis=(0, 1)).min() > 150  # the maps are there, and from white to full colour
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1.0, 3e7])
+def test_a_column_tells_where_its_colours_end(rng, factor):
+    maps_of = [factor * rng.normal(size=(32, 32)) for _ in range(2)]
+    parts = np.where(np.arange(32) < 9, -3.0 * factor, 2.0 * factor)[None].repeat(32, 0)
+    found = sheets._on_own_scales([Panel("a", maps_of[0], parts, ("gap 1 %",)), Panel("b", maps_of[1])], 99.5)
+    told = [[float(number) for number in re.findall(r"±(\S+)", one.facts(400)[-1])] for one in found]
+    assert told[0] == pytest.approx([maps.symmetric_limit(maps_of[0]), 3 * factor], rel=0.06)
+    assert told[1] == pytest.approx([maps.symmetric_limit(maps_of[1])], rel=0.06)
+    assert found[0].facts(400)[:-1] == ("gap 1 %",)
+    assert " · ".join(found[0].facts(250)[1:]) == found[0].facts(400)[1]  # a line each where both do not fit one
+    assert all(layout.text_width(line, layout.BODY) <= 250 for line in found[0].facts(250))
+    zero = sheets._on_own_scales([Panel("a", 0 * parts, 0 * parts), Panel("b", parts)], 99.5)
+    assert zero[0].facts(400) == ("all zero · players' all zero",)
+
+
+def bars_of(monkeypatch, drawn, **options):
+    """The limit, unit and notes of each colour bar in a sheet."""
+    found = []
+
+    def bar(limit, unit, width, *, notes, **words):
+        found.append((limit, unit, notes))
+        return legend.colour_bar(limit, unit, width, notes=notes, **words)
+
+    monkeypatch.setattr(sheets, "colour_bar", bar)
+    compare_image(picture((32, 32)), drawn, **options)
+    return found
+
+
+def test_the_key_has_one_bar_per_unit_and_numbers_only_where_they_hold(monkeypatch):
+    one = np.ones((32, 32))
+    drawn = [
+        Panel("sig", one, one, unit="logit", player_unit="sum", player_group="784"),
+        Panel("walk", 2 * one, 3 * one, unit="logit", player_unit="sum", player_group="49"),
+        Panel("gradient", 5 * one, group="input", unit="per input", ends=("lowers", "raises")),
+    ]
+    assert bars_of(monkeypatch, drawn) == [
+        (None, "logit", "each map's own limit: sig, walk"),
+        (5.0, "per input", "scale of gradient"),
+        (None, "sum", "each map's own limit"),
+    ]
+    assert bars_of(monkeypatch, drawn, common=True) == [
+        (1.0, "logit", "scale of sig, walk"),
+        (5.0, "per input", "scale of gradient"),
+        (1.0, "sum", "scale of sig"),
+        (3.0, "sum", "scale of walk"),
+    ]
+    assert bars_of(monkeypatch, drawn[1:2]) == [(2.0, "logit", ""), (3.0, "sum", "")]
+
+
+def test_a_map_whose_positive_values_are_blue_has_its_own_bar(monkeypatch):
+    drawn = [Panel("a", np.ones((8, 8)), unit="logit"), Panel("b", np.ones((8, 8)), unit="logit", turned=True)]
+    for common in (False, True):
+        assert [notes for *_, notes in bars_of(monkeypatch, drawn, common=common)] == ["scale of a", "scale of b"]
+
+
 def test_one_noisy_map_does_not_turn_the_others_pale():
     weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
     panels = [Panel("a", weak), Panel("b", weak), Panel("noisy", strong)]
-    sheet = pixels(compare_image(picture((32, 32)), panels))
+    sheet = pixels(compare_image(picture((32, 32)), panels, common=True))
     assert sheet[-60, layout.MARGIN + 400 + 18 + 200].min() < 60
 
 

@@ -47,7 +47,7 @@ def test_ticks_read_as_their_values(limit):
 
 
 @pytest.mark.parametrize("width", [120, 260, 450, 1000])
-@pytest.mark.parametrize("limit", [0.0, 1.24e-5, 0.0182, 320.0])
+@pytest.mark.parametrize("limit", [None, 0.0, 1.24e-5, 0.0182, 320.0])
 @pytest.mark.parametrize("signed", [True, False])
 def test_colour_bar_numbers_stand_apart(width, limit, signed):
     bar = legend.colour_bar(limit, "logit per pixel", width, signed=signed, notes="scale of sig, ig")
@@ -63,3 +63,4 @@ def test_evidence_against_is_blue_and_its_scale_falls():
     assert plain[60, 60, 0] > plain[60, 60, 2]
     assert turned[60, 60, 2] > turned[60, 60, 0]
     assert [tick.text for tick in legend._ticks(2.0, 400, True, True)] == ["2.0", "1.0", "0", "-1.0", "-2.0"]
+    assert [tick.text for tick in legend._ticks(None, 400, True, True)] == ["+limit", "0", "-limit"]

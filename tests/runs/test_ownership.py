@@ -335,6 +335,17 @@ def test_a_resumed_run_has_the_pictures_of_an_undisturbed_one(here):
     same("out", "smooth")
 
 
+def test_a_resumed_run_with_another_scale_has_other_sheets_and_no_other_files(here):
+    options = {"method": "ig,gradient", "target": 0, **QUICK}
+    explain("in", **options, out="whole", scale="common")
+    explain("in", **options, out="out")
+    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("im*/*") if path.name != "compare.png"}
+    assert Path("out/im0/compare.png").read_bytes() != Path("whole/im0/compare.png").read_bytes()
+    explain("in", **options, out="out", resume=True, scale="common")
+    same("out", "whole")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 @pytest.mark.parametrize("fails", ["save_array", "save_png", "write_sheet"])
 def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fails):
     options = {"method": "sig,ig", **QUICK}

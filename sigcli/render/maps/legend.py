@@ -55,8 +55,16 @@ class _Tick:
     width: int
 
 
-def _ticks(limit: float, width: int, signed: bool, turned: bool = False) -> list[_Tick]:
-    """The numbers under a bar, falling on a turned one: five on a signed scale, three where five would touch."""
+def _ticks(limit: float | None, width: int, signed: bool, turned: bool = False) -> list[_Tick]:
+    """The numbers under a bar, falling on a turned one: five on a signed scale, three where five would touch.
+
+    Words where the limit is not one number.
+    """
+    if limit is None:
+        words = (["-limit"] if signed else []) + ["0", "+limit" if signed else "limit"]
+        texts = words[::-1] if turned else words
+        places = [i / (len(texts) - 1) for i in range(len(texts))]
+        return list(map(_Tick, places, texts, text_widths(texts, SMALL)))
     if limit == 0:
         return [_Tick(0.5 if signed else 0.0, "0", *text_widths("0", SMALL))]
     for count in (5, 3):
@@ -85,7 +93,7 @@ def _draw_strip(
 
 
 def colour_bar(
-    limit: float,
+    limit: float | None,
     unit: str,
     width: int,
     *,
@@ -98,7 +106,8 @@ def colour_bar(
     """A horizontal scale `width` pixels wide: unit, strip, numbers; and `notes` below in small grey type.
 
     Args:
-        limit: the value at the right end; the left end is its negative, or 0 where not `signed`. 0: 'all zero'.
+        limit: the value at the right end; the left end is its negative, or 0 where not `signed`. 0: 'all zero'; None:
+            the maps' limits differ, and the ticks are words.
         unit: what the numbers count, for example 'logit per pixel'.
         width: of the picture returned, in pixels.
         signed: diverging colours with the words of `ends`, else the sequential ones.

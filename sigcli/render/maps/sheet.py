@@ -21,9 +21,10 @@ from .layout import (
     captioned,
     draw_blocks,
     stack,
+    text_width,
     wrapped,
 )
-from .legend import ENDS, colour_bar
+from .legend import ENDS, colour_bar, number
 from .paint import PERCENTILE, as_rgb, checked, overlay, paint, symmetric_limit
 from .single import framed
 
@@ -46,10 +47,11 @@ class Panel:
         map: (H, W), channels summed and smoothed as it is to be shown, in `unit`.
         player_map: (H, W), each pixel with the sum of its player, in `player_unit`; None for methods without players.
         lines: short facts under the name, for example ('goldfish 12.3', 'gap 0.3 % · 256 evals').
-        group: panels of one group share one scale; give methods in another unit (a bare gradient) a group of their own.
+        group: panels of one group share a common scale; give methods in another unit (a bare gradient) their own group.
         unit: of the colour bar, for example 'logit per pixel'.
         player_unit: of the colour bar of the player maps.
-        player_group: player maps of one group share a scale: those of one partition, since large players have large sums.
+        player_group: player maps of one group share a common scale: those of one partition, since large players have
+            large sums.
         ends: the words of the colour bars for blue and red, where they are not those of the sheet.
         turned: positive values are blue, for they speak against the score.
     """
@@ -72,8 +74,37 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class _Column:
+    """A method's column, where the scales of its map and of its player map end, and whether its facts tell so."""
+
+    panel: Panel
+    limit: float
+    player_limit: float
+    tells: bool = False
+
+    def facts(self, width: int) -> tuple[str, ...]:
+        """The lines under the method's name; its limits on one line if `width` pixels hold both."""
+        if not self.tells:
+            return self.panel.lines
+        limits = [f"colours end at {_end(self.limit)}" if self.limit else "all zero"]
+        if self.panel.player_map is not None:
+            limits.append("players' " + (f"at {_end(self.player_limit)}" if self.player_limit else "all zero"))
+        line = " · ".join(limits)
+        return (*self.panel.lines, *([line] if text_width(line, BODY) <= width else limits))
+
+
+def _end(limit: float) -> str:
+    """Both ends of a scale, as its colour bar writes them.
+
+    >>> _end(0.0036)
+    '±0.0036'
+    """
+    return f"±{number(limit, limit)}"
+
+
+@dataclass(frozen=True)
 class _Sheet:
-    """What all columns have in common: the picture, a column's width, its pictures' size, the limits of each group.
+    """What all columns have in common: the picture, a column's width, its pictures' size, the words of the scales.
 
     Pairs also have a second picture, in a column of its own.
     """
@@ -82,11 +113,10 @@ class _Sheet:
     title: tuple[Line, ...]
     width: int
     size: tuple[int, int]
-    limits: dict[str, float]
-    player_limits: dict[str, float]
     second: tuple[np.ndarray, tuple[Line, ...]] | None = None
     ends: tuple[str, str] = ENDS
     apart: bool = False
+    common: bool = False
 
 
 def _groups(panels: Iterable[Panel], *, players: bool = False) -> dict[str, list[Panel]]:
@@ -102,15 +132,28 @@ def _player_group(panel: Panel) -> str:
     return panel.group + panel.player_group
 
 
-def _bars(panels: Sequence[Panel], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
-    """One colour bar per group of these panels; where there are several, each names the methods it is for."""
-    limits = sheet.player_limits if players else sheet.limits
+def _bars(columns: Sequence[_Column], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
+    """One colour bar per unit and words of its ends; on common scales, per group. Several name the methods they are for.
+
+    A bar for maps of different limits has no numbers, which are among the facts of their columns.
+    """
+    kinds: dict[tuple[str, str, tuple[str, str], bool], list[_Column]] = {}
+    for column in columns:
+        panel = column.panel
+        if players and panel.player_map is None:
+            continue
+        group = "" if not sheet.common else _player_group(panel) if players else panel.group
+        kind = group, panel.player_unit if players else panel.unit, panel.ends or sheet.ends, panel.turned
+        kinds.setdefault(kind, []).append(column)
     bars = []
-    for group, members in _groups(panels, players=players).items():
-        unit = members[0].player_unit if players else members[0].unit
-        notes = "scale of " + ", ".join(panel.name for panel in members) if len(limits) > 1 else ""
-        ends, turned = members[0].ends or sheet.ends, members[0].turned
-        bars.append(colour_bar(limits[group], unit, sheet.width, notes=notes, ends=ends, turned=turned))
+    for (_, unit, ends, turned), members in kinds.items():
+        limits = {column.player_limit if players else column.limit for column in members}
+        limit = limits.pop() if len(limits) == 1 else None
+        names = ", ".join(column.panel.name for column in members) if len(kinds) > 1 else ""
+        notes = f"scale of {names}" if names else ""
+        if limit is None:
+            notes = "each map's own limit" + (f": {names}" if names else "")
+        bars.append(colour_bar(limit, unit, sheet.width, notes=notes, ends=ends, turned=turned))
     return bars
 
 
@@ -123,9 +166,9 @@ def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values.clip(min=0), values.clip(max=0)
 
 
-def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
+def _maps(column: _Column, sheet: _Sheet) -> list[Image.Image]:
     """The pictures of one method from top to bottom: over the picture, alone, and its players' sums."""
-    limit = sheet.limits[panel.group]
+    panel, limit = column.panel, column.limit
     overlaid = by_sign(panel.shown) if sheet.apart else (panel.shown,)
     rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
     rows.append(paint(panel.shown, limit, sheet.size))
@@ -133,7 +176,7 @@ def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
         rows.append(
             paint(
                 -panel.player_map if panel.turned else panel.player_map,
-                sheet.player_limits[_player_group(panel)],
+                column.player_limit,
                 sheet.size,
                 blocky=True,
             )
@@ -141,7 +184,7 @@ def _column(panel: Panel, sheet: _Sheet) -> list[Image.Image]:
     return [framed(row) for row in rows]
 
 
-def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
+def _key(columns: Sequence[_Column], sheet: _Sheet) -> list[Image.Image]:
     """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
     rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
     if sheet.apart:
@@ -151,7 +194,7 @@ def _key(panels: Sequence[Panel], sheet: _Sheet) -> list[Image.Image]:
         draw_blocks(note, [((0, 0), lines)], sheet.width)
         rows.append(note)
     for players in (False, True):
-        bars = _bars(panels, sheet, players=players)
+        bars = _bars(columns, sheet, players=players)
         rows += [stack(bars)] if bars else []
     return rows
 
@@ -161,11 +204,11 @@ def _header(name: str, facts: Sequence[str], width: int) -> tuple[Line, ...]:
     return Line(name, TITLE, INK), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 2)
 
 
-def _row_block(panels: Sequence[Panel], sheet: _Sheet) -> Image.Image:
+def _row_block(shown: Sequence[_Column], sheet: _Sheet) -> Image.Image:
     """The key column and up to PER_ROW methods, rows level with each other."""
     width = sheet.width
-    headers = [sheet.title, *(_header(panel.name, panel.lines, width) for panel in panels)]
-    columns = [_key(panels, sheet), *(_column(panel, sheet) for panel in panels)]
+    headers = [sheet.title, *(_header(one.panel.name, one.facts(width), width) for one in shown)]
+    columns = [_key(shown, sheet), *(_maps(one, sheet) for one in shown)]
     if sheet.second is not None:
         photo = as_rgb(sheet.second[0]).resize(sheet.size, Image.Resampling.BICUBIC)
         headers.insert(1, sheet.second[1])
@@ -193,8 +236,21 @@ def _measures(shape: tuple[int, ...], columns: int) -> tuple[int, tuple[int, int
     return max(size[0], _COLUMN[0]), size
 
 
-def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float], dict[str, float]]:
-    """For each group the limit of its maps and of its player maps (which are few and not clipped).
+def _on_own_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
+    """Each map and player map (whose values are few, and not clipped) on a scale that ends at its own limit."""
+    return [
+        _Column(
+            panel,
+            symmetric_limit(panel.map, percentile),
+            0.0 if panel.player_map is None else symmetric_limit(panel.player_map, 100),
+            tells=len(panels) > 1,
+        )
+        for panel in panels
+    ]
+
+
+def _on_common_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
+    """The maps and the player maps of each group on one scale.
 
     The limit is the lower median of the maps' own limits: pooled, one map of strong noise would turn all others pale.
     """
@@ -205,7 +261,7 @@ def _limits(panels: Sequence[Panel], percentile: float) -> tuple[dict[str, float
     for group, members in _groups(panels, players=True).items():
         spread = [panel.player_map for panel in members if panel.player_map is not None]
         player_limits[group] = symmetric_limit(spread, 100)
-    return limits, player_limits
+    return [_Column(panel, limits[panel.group], player_limits.get(_player_group(panel), 0.0)) for panel in panels]
 
 
 def _checked_panels(panels: Sequence[Panel]) -> None:
@@ -231,8 +287,9 @@ def compare_image(
     second: tuple[np.ndarray, Sequence[str]] | None = None,
     ends: tuple[str, str] = ENDS,
     apart: bool = False,
+    common: bool = False,
 ) -> Image.Image:
-    """All methods side by side: the picture first, then per method overlay, map and players' sums, one scale per group.
+    """All methods side by side: the picture first, then per method overlay, map and players' sums.
 
     Args:
         picture: uint8 (h, w, 3), (h, w, 1) or (h, w), of the maps' field of view.
@@ -240,11 +297,12 @@ def compare_image(
         heading: across the top, for example 'goldfish.jpg, resnet50'.
         caption: small grey lines below; `describe` says what was smoothed and clipped.
         picture_lines: facts under 'input', for example the file's name and the label.
-        percentile: of |value| at which a map's own scale would end; a group's scale is the lower median of these, and
-            players' sums are not clipped.
+        percentile: of |value| at which a map's own scale ends; players' sums are not clipped.
         second: of a pair, the picture that is held fixed, and facts about it.
         ends: the words of the colour bars for blue and red.
         apart: overlay positive and negative values apart, one under the other, on one scale.
+        common: the panels of a group share one scale, which ends at the lower median of their own limits; for player
+            maps, at their largest value. Else each map and player map has its own, told among the facts of its column.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
@@ -254,9 +312,10 @@ def compare_image(
     per_block = -(-len(panels) // blocks)
     width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
     partner = None if second is None else (second[0], _header("second image", second[1], width))
-    title, limits = _header("input", [line for line in picture_lines if line], width), _limits(panels, percentile)
-    sheet = _Sheet(picture, title, width, size, *limits, partner, ends, apart)
-    body = stack([_row_block(panels[i : i + per_block], sheet) for i in range(0, len(panels), per_block)], gap=36)
+    title = _header("input", [line for line in picture_lines if line], width)
+    sheet = _Sheet(picture, title, width, size, partner, ends, apart, common)
+    columns = (_on_common_scales if common else _on_own_scales)(panels, percentile)
+    body = stack([_row_block(columns[i : i + per_block], sheet) for i in range(0, len(columns), per_block)], gap=36)
     above = wrapped([Line(heading, _HEADING, INK)], body.width, 2)
     below = wrapped([Line(line, BODY, GREY) for line in caption.splitlines()], body.width)
     return captioned(body, above, below, _SPACING)
