@@ -1,7 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `train`, `run_gridworld` and `run_scenario` each run one command as a function call: with
-options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` replaces a captum method.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `train`, `run_gridworld` and `run_scenario` each run one command as
+a function call: with options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` replaces
+a captum method.
 torch is imported on first use, not before.
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 __all__ = [
+    "BenchmarkMethodsOptions",
     "BenchmarkOptions",
     "EvaluateOptions",
     "ExplainOptions",
@@ -23,6 +25,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "benchmark",
+    "benchmark_methods",
     "evaluate",
     "explain",
     "iter_explain",
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
     from .attribution.options import ExplainOptions
     from .evaluation.benchmark import benchmark
     from .evaluation.evaluate import evaluate
-    from .evaluation.options import BenchmarkOptions, EvaluateOptions
+    from .evaluation.methods_benchmark import benchmark_methods
+    from .evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
     from .listener import Listener
@@ -51,10 +55,12 @@ _PUBLIC = {
     "iter_explain": ".attribution.explain",
     "evaluate": ".evaluation.evaluate",
     "benchmark": ".evaluation.benchmark",
+    "benchmark_methods": ".evaluation.methods_benchmark",
     "ShapleyIntegratedGradients": ".attribution.captum",
     "Explanation": ".attribution.explanation",
     "ExplainOptions": ".attribution.options",
     "EvaluateOptions": ".evaluation.options",
+    "BenchmarkMethodsOptions": ".evaluation.options",
     "BenchmarkOptions": ".evaluation.options",
     "GridworldOptions": ".gridworld.options",
     "Listener": ".listener",

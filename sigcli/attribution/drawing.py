@@ -16,6 +16,7 @@ from .. import render
 from ..errors import UsageError, unknown
 from ..render.shown import through_file
 from ..views import DEFAULT, View, parse, shown_error
+from .significance import FADED, significant
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -35,13 +36,28 @@ class Drawing:
         view: how they are looked at; an explanation that was made in a run says it itself.
         pictures: whether to draw at all.
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
+        significant: whether values that cannot be told from 0 are faded, where their standard errors are known.
         scale: "own", or "common" for one scale of all maps of a unit in the sheet.
     """
 
     view: View = DEFAULT
     pictures: bool = True
     signs: str = "together"
+    significant: bool = False
     scale: str = "own"
+
+    def faded(self, item: Explanation) -> tuple[np.ndarray, float | None]:
+        """The map of an explanation as it is shown, (H, W), and t where values of fewer standard errors are faded."""
+        if item.values is None:
+            raise RuntimeError("an explanation without values is not drawn")
+        picture = _picture(item)
+        shown = self.seen(item, item.values, picture)
+        if not self.significant or item.deviations is None:
+            return shown, None
+        flat = torch.from_numpy(render.reduce_channels(item.values))
+        lens = self.of(item).at(flat.shape, picture)
+        sure, wide = significant(lens, flat, torch.from_numpy(item.deviations).to(flat))
+        return np.where(sure.numpy(), shown, FADED * shown), wide
 
     def of(self, item: Explanation) -> View:
         """The view of an explanation's map."""
@@ -87,8 +103,12 @@ class Page:
 
     @cached_property
     def shown(self) -> np.ndarray:
-        """(H, W), summed over channels and seen through the view."""
-        return self.drawing.seen(self.item, self.values, self.picture)
+        """(H, W), summed over channels and seen through the view; where that is asked for, faded where not significant."""
+        return self._faded[0]
+
+    @cached_property
+    def _faded(self) -> tuple[np.ndarray, float | None]:
+        return self.drawing.faded(self.item)
 
     @property
     def title(self) -> str:
@@ -99,10 +119,14 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption = self.item, self.drawing.caption([self.item], self.values.shape)
-        return {
-            "title": self.title, "caption": caption, "unit": item.unit, "ends": item.ends, "turned": item.turned,
-        }  # fmt: skip
+        item, wide = self.item, self._faded[1]
+        caption = self.drawing.caption([item], self.values.shape)
+        made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
+        if wide is None:
+            return {**made, "caption": caption}
+        # The scale is that of the map unfaded.
+        limit = render.symmetric_limit(self.drawing.seen(item, self.values, self.picture))
+        return {**made, "caption": f"{caption}; {_told(wide)}", "limit": limit}
 
     def heatmap(self) -> Image.Image:
         """The map with a scale."""
@@ -114,7 +138,8 @@ class Page:
 
     def signs(self) -> list[tuple[str, Image.Image]]:
         """Each sign alone over the picture, on the scale of both."""
-        limit, dress, found = render.symmetric_limit(self.shown), self.dress, []
+        dress, found = self.dress, []
+        limit = dress.get("limit", render.symmetric_limit(self.shown))
         for sign, part in zip(SIGNS, render.by_sign(self.shown), strict=True):
             only = {**dress, "caption": f"{sign} values only; {dress['caption']}", "limit": limit}
             found.append((sign, render.overlay_image(self.picture, part, **only)))
@@ -128,10 +153,16 @@ class Page:
         flat = torch.from_numpy(render.reduce_channels(self.values))
         lens = self.drawing.of(self.item).at(flat.shape, self.picture)
         error = shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
-        dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned")}
+        dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned", "limit")}
+        dress["caption"] = self.drawing.caption([self.item], self.values.shape)
         method = self.item.method
         dress["title"] = dress["title"].replace(f"{method}:", f"{method}, standard error:", 1)
         return render.uncertainty_image(error, **dress)
+
+
+def _told(wide: float) -> str:
+    """What is faded."""
+    return f"faded: not significant (less than {wide:.3g} standard errors from 0, 95 %)"
 
 
 def done_of(items: Iterable[Explanation]) -> list[Explanation]:
@@ -145,9 +176,10 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
     lines, second = first.seen.beside(first)
     return render.compare_image(
         picture,
-        [_panel(item, drawing, picture) for item in ready],
+        [_panel(item, drawing) for item in ready],
         heading=heading,
         caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
+        + ("; faded where not significant (95 %)" if drawing.significant and any(_apart(ready)) else "")
         + f"\n{_reading(ready)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
         picture_lines=lines,
         second=second,
@@ -155,6 +187,10 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         apart=drawing.signs == "apart",
         common=drawing.scale == "common",
     )
+
+
+def _apart(ready: Sequence[Explanation]) -> list[bool]:
+    return [item.deviations is not None for item in ready]
 
 
 def _reading(ready: Sequence[Explanation]) -> str:
@@ -177,15 +213,17 @@ def _picture(item: Explanation) -> np.ndarray:
     return item.seen.picture
 
 
-def _panel(item: Explanation, drawing: Drawing, picture: np.ndarray) -> render.Panel:
+def _panel(item: Explanation, drawing: Drawing) -> render.Panel:
     assert item.values is not None
     unit = item.unit
     by_player, partition = None, ""
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player, partition = totals[item.players], f", {len(totals)} players"
+    shown, wide = drawing.faded(item)
+    limit = None if wide is None else render.symmetric_limit(drawing.seen(item, item.values, _picture(item)))
     return render.Panel(
-        item.method, drawing.seen(item, item.values, picture), by_player, item.facts(),
+        item.method, shown, by_player, item.facts(), limit=limit,
         group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
         ends=item.ends, turned=item.turned,
     )  # fmt: skip

@@ -160,6 +160,10 @@ class RunOptions(MethodOptions, ResumeOptions):
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
+    significant: bool = option(
+        False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",
+        panel=OUTPUT,
+    )  # fmt: skip
     view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown=VIEW)
     smooth: float | None = option(
         None,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..baselines import uses_peers
+from ..baselines import drawn, uses_peers
 from ..catalog import Catalog, Entry, convert
 from ..errors import UsageError, unknown
 from ..methods import METHODS
@@ -65,6 +65,12 @@ class Chosen:
         """Whether the result depends on the other images of the run."""
         options = self.resolved()
         return uses_peers(options.get("baseline")) or options.get("baselines") == "images"
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the seed may have a part in the map, as far as the catalogues tell; a program's function may draw."""
+        sampled = isinstance(self.entry, GivenMethod) or bool(self.entry.properties["sampled"])
+        return sampled or drawn(self.resolved().get("baseline"))
 
 
 def _plain(value: Any) -> Any:

@@ -33,6 +33,7 @@ from .options import RunOptions
 from .rehearsal import rehearse
 from .samples import Pictures, samples_of
 from .select import Chosen, check_values, choose_device, choose_methods
+from .significance import significance_note
 from .suited import check_suited
 from .targets import Target
 
@@ -96,9 +97,10 @@ class Session:
     def notes(self) -> list[str]:
         """What the user must know about the model and the results of an earlier run."""
         typed = filter(None, (one.note for one in self.methods))
+        significance = significance_note(self.methods) if self.drawing.significant else ()
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
-        return [*typed, *self.budget.notes, *self.samples.notes, *references, *self.model.notes, *run]
+        return [*typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes, *run]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
@@ -137,6 +139,7 @@ class Session:
 def prepare(
     options: RunOptions,
     *,
+    suited: Callable[[Pictures, Model, list[Chosen]], list[Chosen]] | None = None,
     verify: Callable[[Model, Pictures], None] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Session:
@@ -144,6 +147,8 @@ def prepare(
 
     Args:
         options: options of the run.
+        suited: which of the methods the loaded model and the samples allow; what is left out is the caller's to tell.
+            Without it, a method that they do not allow is refused.
         verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
             earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
@@ -154,7 +159,7 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
-    options = _with_model(options)
+    options = _with_model(options.but(uncertainty=True) if options.significant else options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
     refuse_inside(options.out, listed([] if options.images is None else options.images))
@@ -162,6 +167,8 @@ def prepare(
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
+    if suited is not None:
+        chosen = suited(samples, model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
@@ -174,9 +181,12 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.scale),
-        options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
-        budget=budget, most=options.batch_size,
+        Drawing(
+            chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.significant,
+            options.scale,
+        ),
+        options.uncertainty,
+        1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
     )  # fmt: skip
 
 

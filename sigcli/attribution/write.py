@@ -111,6 +111,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         item.names,
         drawing.of(item).spec,
         drawing.signs,
+        *([drawing.significant] if drawing.significant else ()),
         item.ends,
         item.turned,
         item.content,

@@ -2,6 +2,7 @@
 
 Properties:
     peers: made of the other images of the run.
+    drawn: the seed has a part in it.
     arrays: also of arrays, whose values have no range.
     needs: "gradients" where the model must be differentiable.
     argument: what may follow its name and a colon; `default` where it may be left out.
@@ -41,9 +42,9 @@ BASELINES = Catalog(
             "random",
             f"{_M}:random",
             "one random image of those, never the explained one",
-            {"peers": True, "arrays": True},
+            {"peers": True, "drawn": True, "arrays": True},
         ),
-        Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range"),
+        Entry("uniform", f"{_M}:uniform", "uniform noise over the pixel range", {"drawn": True}),
         Entry("max-distance", f"{_M}:max_distance", "for each value, the end of the pixel range farther from it"),
         Entry(
             "blur",
@@ -55,7 +56,7 @@ BASELINES = Catalog(
             "max-entropy",
             "baselines.learned:max_entropy",
             "max-entropy:STEPS, learned: the image of which the model is least certain (default 200 steps) [Tan 2023]",
-            {"argument": "STEPS", "default": "", "needs": "gradients"},
+            {"argument": "STEPS", "default": "", "needs": "gradients", "drawn": True},
         ),
         Entry(
             "FILE",
@@ -82,5 +83,18 @@ def uses_peers(spec: object) -> bool:
     >>> uses_peers("mean"), uses_peers("blur:3"), uses_peers(None)
     (True, False, False)
     """
-    name = spec.partition(":")[0] if isinstance(spec, str) else ""
-    return name in BASELINES and bool(BASELINES[name].properties.get("peers"))
+    return _has("peers", spec)
+
+
+def drawn(spec: object) -> bool:
+    """Whether the seed has a part in a baseline; arguments as for `uses_peers`.
+
+    >>> drawn("uniform"), drawn("blur:3"), drawn(None)
+    (True, False, False)
+    """
+    return _has("drawn", spec)
+
+
+def _has(name: str, spec: object) -> bool:
+    baseline = spec.partition(":")[0] if isinstance(spec, str) else ""
+    return baseline in BASELINES and bool(BASELINES[baseline].properties.get(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from .benchmark_images import images
+from .benchmark_methods import methods
 from .benchmark_scenario import app as scenario
 from .refusing import Refusing
 
@@ -12,6 +13,7 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Compare methods side by side, for a paper or a decision."
 )
 app.command("images", cls=Refusing)(images)
+app.command("methods", cls=Refusing)(methods)
 app.add_typer(scenario, name="scenario")
 
 

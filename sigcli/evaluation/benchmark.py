@@ -26,6 +26,8 @@ from ..inputs.samples import sample_images
 from ..listener import SILENT, Listener
 from ..methods import METHODS
 from ..methods.run import attributions
+from ..models.model import Model
+from ..models.wrappers.certainty import looked_into
 from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
@@ -108,7 +110,7 @@ def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchma
     return _carried_out(prepared, counts, listener)
 
 
-class _Costs(Listener):
+class Costs(Listener):
     """Notes what each explanation costs, and tells all to another listener."""
 
     def __init__(self, listener: Listener):
@@ -135,8 +137,8 @@ class _Costs(Listener):
 
 def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener) -> Benchmark:
     session, folder = prepared.session, prepared.folder
-    _warm_up(session)
-    costs = _Costs(listener)
+    warm_up(session)
+    costs = Costs(listener)
     evaluation = carry_out(prepared, costs)
     names = [name for name, _ in run_names(session.paths)]
     rows = benchmark_rows(evaluation.values, costs.found, names, counts, session.seed)
@@ -150,21 +152,28 @@ def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener
     return Benchmark(rows, counts, names, evaluation, folder)
 
 
-def _warm_up(session: Session) -> None:
+def warm_up(session: Session) -> None:
     """Explain the first readable image once by two full batches and forget it, so no method pays for the first use of
     the model: choosing kernels and allocating memory take seconds.
     """
-    preprocess, device = session.model.preprocess, session.model.device
-    picture = next((found for found in map(_readable, session.paths) if found is not None), None)
-    if picture is None:
-        return
-    low, high = preprocess.low.to(device), preprocess.high.to(device)
     size = session.batch_size
     try:
-        subject = Subject(preprocess(picture.pixels).to(device), 0, low, high, picture.key, session.seed)
-        list(attributions(METHODS["ig"], {"steps": 2 * size}, session.scorer, [subject], batch_size=size))
+        subject = first_subject(session.paths, session.model, session.seed)
+        if subject is not None:
+            list(attributions(METHODS["ig"], {"steps": 2 * size}, session.scorer, [subject], batch_size=size))
     except (SigError, RuntimeError, ValueError):
         return  # whatever is wrong with this image or model is said where the image is explained
+
+
+def first_subject(paths: Sequence[Source], model: Model, seed: int) -> Subject | None:
+    """The first readable picture as the model sees it, for class 0; None where no picture can be read."""
+    picture = next((found for found in map(_readable, paths) if found is not None), None)
+    if picture is None:
+        return None
+    low, high = (level.to(model.device) for level in (model.preprocess.low, model.preprocess.high))
+    x = model.preprocess(picture.pixels).to(model.device)
+    of_model = (looked_into(model), model.head, model.preprocess)
+    return Subject(x, 0, low, high, picture.key, seed, None, *of_model)
 
 
 def _readable(path: Source) -> Picture | None:

@@ -53,7 +53,7 @@ def benchmark_rows(
     for count in counts:
         first = set(names[:count])
         within = [figure for figure in figures if figure.image in first]
-        times = {method: _cost_cells(costs, method, first) for method in dict.fromkeys(f.method for f in within)}
+        times = {method: cost_cells(costs, method, first) for method in dict.fromkeys(f.method for f in within)}
         for (method, metric, imputation), _, row in summary_rows(within, seed):
             kept = ("unit", "better", "mean", "ci_low", "ci_high", "interval", "n", "failed")
             rows.append({
@@ -63,7 +63,8 @@ def benchmark_rows(
     return rows
 
 
-def _cost_cells(costs: Sequence[Spent], method: str, images: Collection[str]) -> Row:
+def cost_cells(costs: Sequence[Spent], method: str, images: Collection[str]) -> Row:
+    """What a method's explanations of some images cost: seconds and evaluations, None where none was made."""
     mine = [one for one in costs if one.method == method and one.image in images]
     explained = len({one.image for one in mine})
     seconds = sum(one.seconds for one in mine)

@@ -129,7 +129,10 @@ class Measuring:
         if method is None:
             return []
         model = self.session.model
-        there = {"explain": self._explainer(method, case.subject), "module": model.module, "classes": model.classes}
+        there = {
+            "explain": self._explainer(method, case.subject), "drawn": method.drawn, "module": model.module,
+            "classes": model.classes,
+        }  # fmt: skip
         return [there[name] for name in metric.entry.properties["takes"]]
 
     def _case(self, item: Explanation, metric: Chosen) -> Case:
@@ -199,13 +202,13 @@ class Measuring:
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
         session = self.session
 
-        def explain(images: Tensor, target: int, model: nn.Module | None = None) -> Tensor:
+        def explain(images: Tensor, target: int, model: nn.Module | None = None, seed: int | None = None) -> Tensor:
             scorer = session.classifier
             if model is not None:
                 scorer = replace(scorer, model=model)
-            near = (
-                replace(subject, x=x, target=target, model=subject.model if model is None else model) for x in images
-            )
+            changes = {} if model is None else {"model": model}
+            changes |= {} if seed is None else {"seed": seed}
+            near = (replace(subject, x=x, target=target, **changes) for x in images)
             found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
             maps = torch.stack([a.values for a in found])
             lens = self._lens(tuple(maps.shape), method.name)

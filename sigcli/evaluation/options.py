@@ -1,4 +1,4 @@
-"""The options of `sig evaluate` and `sig benchmark images`: those of a run, and what is measured."""
+"""The options of `sig evaluate` and `sig benchmark`: those of a run, and what is measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METRIC, VIEW, VIEWS, folder_option, option, option_like
+from ..options import METHOD, METRIC, VIEW, VIEWS, folder_option, option, option_like
 
+STANDARD = (
+    "sig,sig-walk,black=ig,mean=ig,blur=ig,blur-ig,guided-ig,idgi,eg,agn,smoothgrad,gradient-shap,gradcam,lime,"
+    "kernelshap,rise"
+)
+"""The methods of `sig benchmark methods`."""
+LOCALISATION = ("roc-auc", "pointing-game", "relevance-mass")
+"""The metrics that `sig benchmark methods` adds where there are masks."""
 _COUNTS = "Increasing numbers of images, separated by commas; each count takes the first images of one random order."
 
 
@@ -89,3 +96,27 @@ class BenchmarkOptions(MeasureOptions):
         panel="Benchmark",
         choices=("alone", "shared"),
     )
+
+
+@dataclass(frozen=True, repr=False)
+class BenchmarkMethodsOptions(MeasureOptions):
+    """The options of `sig benchmark methods`."""
+
+    method: str | Sequence[Method] | Mapping[str, Method] = option(
+        STANDARD, "One method or several, separated by commas; see 'sig list methods'. NAME=METHOD gives it your own name; "
+        "black=ig, mean=ig and blur=ig are ig from that baseline.",
+        panel=METHOD, kind=str, shown=STANDARD.replace(",", ", "),
+    )  # fmt: skip
+    metric: str | Sequence[str] = option_like(
+        MeasureOptions, "metric", "deletion,insertion,seed-stability",
+        f"One metric or several, separated by commas; see 'sig list metrics'. --masks adds {', '.join(LOCALISATION)}.",
+    )  # fmt: skip
+    imputation: str | None = option(
+        "black,mean,blur,road",
+        "What replaces removed pixels: names of baselines or road, separated by commas.",
+        panel=METRIC,
+    )
+    against: str | None = option(
+        None, "Method with which every other one is compared.", panel="Benchmark", shown="the first"
+    )
+    timing: str = option_like(BenchmarkOptions, "timing", "alone")

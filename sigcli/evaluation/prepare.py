@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ from .reopen import check_model, loading, run_folder
 from .true_classes import TrueClasses, read_true_classes
 
 M = TypeVar("M", bound=MeasureOptions)
+Suited = Callable[[Pictures, Model, list[Chosen]], list[Chosen]]
 METRICS_FILE = "metrics.csv"
 FILES = (
     METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
@@ -97,12 +98,15 @@ class Prepared:
         return self.session.items if self.arrays is None else count(self.session, self.arrays, self.only)
 
 
-def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | None = None) -> Prepared:
+def prepare_evaluation(
+    options: MeasureOptions, *, also: Mapping[str, Any] | None = None, suited: Suited | None = None
+) -> Prepared:
     """Check everything that can be checked, load the model and open the run folder.
 
     Args:
         options: options of the evaluation.
         also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
+        suited: which of the methods model and samples allow, see there.
     """
     options, run, arrays = _reopened(options)
     foreign = arrays is not None and run is None
@@ -113,7 +117,8 @@ def prepare_evaluation(options: MeasureOptions, *, also: Mapping[str, Any] | Non
     _refuse(options, metrics, arrays=foreign)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
-    session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, also)
+    preparing = {"facts": also, "suited": suited}
+    session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, preparing)
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
@@ -166,7 +171,7 @@ def _session(
     masks: Masks | None,
     arrays: Path | None,
     run: Path | None,
-    also: Mapping[str, Any] | None,
+    preparing: Mapping[str, Any],
 ) -> tuple[Session, tuple[str, ...] | None, TrueClasses | None]:
     """Images, model and methods; the names of the methods whose arrays are measured, None for all; and the true classes."""
     if arrays is None:
@@ -177,7 +182,7 @@ def _session(
         def verify(model: Model, samples: Pictures) -> None:
             truth.append(_verified(model, metrics, options, samples.sources, masks))
 
-        session = prepare(wanted, verify=verify, facts=also)
+        session = prepare(wanted, verify=verify, **preparing)
         return session, None, truth[0]
     if options.settings:
         raise UsageError("method options do not apply to existing arrays", given=", ".join(options.settings))

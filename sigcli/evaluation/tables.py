@@ -51,7 +51,7 @@ def measures(figures: Iterable[MetricValue]) -> dict[str, str]:
     return {figure.metric: figure.measure for figure in figures}
 
 
-def _values(members: dict[str, MetricValue]) -> dict[str, float]:
+def image_values(members: dict[str, MetricValue]) -> dict[str, float]:
     """Value of each image, the mean where it was explained for several targets: images are what is drawn at random."""
     found: dict[str, list[float]] = {}
     for figure in members.values():
@@ -65,7 +65,7 @@ def summary_rows(figures: Sequence[MetricValue], seed: int) -> list[tuple[Group,
     found, kinds = [], measures(figures)
     for group, members in by_group(figures).items():
         facts = METRICS[kinds[group[1]]].properties
-        values = list(_values(members).values())
+        values = list(image_values(members).values())
         summary = summarise(values, seed=seed, within=facts["range"], hits=facts["interval"] == "wilson")
         found.append((group, summary, _summary_row(group, kinds[group[1]], "", summary, _failures(figures, group))))
     return found
@@ -98,7 +98,7 @@ def paired_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
 
 
 def _difference(members: dict[str, MetricValue], theirs: dict[str, MetricValue], measure: str, seed: int) -> Summary:
-    return paired(_values(members), _values(theirs), seed=seed, within=METRICS[measure].properties["range"])
+    return paired(image_values(members), image_values(theirs), seed=seed, within=METRICS[measure].properties["range"])
 
 
 def curve_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
@@ -110,7 +110,7 @@ def curve_rows(figures: Sequence[MetricValue], seed: int) -> list[Row]:
         for i, place in enumerate(at):
             heights = {str(k): replace(f, value=float(curves[k][i])) for k, f in enumerate(having)}
             within = METRICS[kinds[metric]].properties["heights"]
-            summary = summarise(list(_values(heights).values()), seed=seed, within=within)
+            summary = summarise(list(image_values(heights).values()), seed=seed, within=within)
             rows.append({
                 "method": method, "metric": metric, "imputation": imputation,
                 "along": METRICS[kinds[metric]].properties["along"], "at": float(place), "mean": summary.mean,

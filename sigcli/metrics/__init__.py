@@ -3,8 +3,8 @@
 Properties:
     scope: what is measured. "map": a `Case`; the function returns a value, or a plan for the shared loop of removals.
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
-    takes: what else the function is given, by name and in this order. Of a method: "explain", "module", "classes". Of a
-        model: `sigcli.evaluation.labelled` and `sigcli.evaluation.certainty` say what there is.
+    takes: what else the function is given, by name and in this order. Of a method: "explain", "drawn", "module", "classes".
+        Of a model: `sigcli.evaluation.labelled` and `sigcli.evaluation.certainty` say what there is.
     pixels: its option that counts pixels, which is more than small images have.
     column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
@@ -114,6 +114,9 @@ METRICS = Catalog(
         _entry("avg-sensitivity", "robustness:avg_sensitivity",
                "mean relative change of the map near the image [Bhatt 2020]",
                "method", "ratio", False, takes=("explain",)),
+        _entry("seed-stability", "robustness:seed_stability",
+               "rank correlation of the map with that of the next seed",
+               "method", "correlation", True, takes=("explain", "drawn")),
         _entry("sparseness", "complexity:sparseness", "Gini index of |attribution| [Chalasani 2020]", "map", "index", True),
         _entry("entropy", "complexity:entropy",
                "entropy of |attribution|, normalised to sum to 1 [Bhatt 2020]", "map", "nats", False,

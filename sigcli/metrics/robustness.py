@@ -1,4 +1,4 @@
-"""Does the map change when the image hardly does? The method runs again on nearby images."""
+"""Does the map change when the image hardly does, or the seed? The method runs again on nearby images, or by other draws."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .. import draws
 from ..errors import AttributionError, UsageError
 from .case import Case, Measurement
+from .similarity import spearman
 
 
 @runtime_checkable
@@ -18,9 +19,9 @@ class Explain(Protocol):
     """The method that made a map, ready to be run again."""
 
     def __call__(
-        self, images: Float[Tensor, "m c h w"], target: int, model: nn.Module | None = None
+        self, images: Float[Tensor, "m c h w"], target: int, model: nn.Module | None = None, seed: int | None = None
     ) -> Float[Tensor, "m c h w"]:
-        """Maps of some images for a class, with the draws of the first map; of another model where one is given."""
+        """Maps of some images for a class, with the draws of the first map; of another model or seed where one is given."""
         ...
 
 
@@ -61,3 +62,23 @@ def _changes(case: Case, explain: Explain, radius: float, samples: int) -> Float
     if not bool(size > 0):
         raise AttributionError("the map is zero everywhere")
     return (maps[1:] - maps[0]).norm(dim=1) / size
+
+
+def seed_stability(case: Case, explain: Explain, drawn: bool) -> Measurement:
+    """Rank correlation (Spearman) of the map with the map that the method makes by the draws of the next seed.
+
+    Of a method in which the seed has no part it is 1, and the method is not run again.
+
+    Args:
+        case: what is measured.
+        explain: the method.
+        drawn: whether the seed may have a part in the map.
+
+    Raises:
+        AttributionError: one of the two maps is constant.
+    """
+    if not drawn:
+        return Measurement(1.0)
+    subject = case.subject
+    again = explain(subject.x[None], subject.target, seed=subject.seed + 1)[0]
+    return Measurement(spearman(case, Case(subject, again.to(case.values))))

@@ -18,6 +18,8 @@ SHARE, CORRELATION, DIFFERENCE = (0.0, 1.0), (-1.0, 1.0), (-2.0, 2.0)
 """Ranges: of fractions, of correlations, and of differences between two correlations."""
 FEWEST = 3
 """Values that an interval takes: of two, Student's is 12.7 standard errors to either side, which says nothing."""
+DECIDING = 10
+"""Values that an interval needs before it may decide: over fewer it covers much less than 95 % where they are skewed."""
 FEW = 8
 """With fewer values no resample strays as far as the mean of such samples does: they have no bootstrap interval."""
 WILSON, SCORE, STUDENT, BOOTSTRAP = "Wilson", "score", "Student's t", "bootstrap"

@@ -74,7 +74,7 @@ def _plain_ticks(values: np.ndarray) -> tuple[float, float, list[float]]:
     return low, high, ticks if len(ticks) < 9 else [t for t in ticks if f"{t:.0e}".startswith("1")]
 
 
-def _log_axis(axis: Any, values: np.ndarray) -> tuple[float, float]:
+def log_axis(axis: Any, values: np.ndarray) -> tuple[float, float]:
     """Ticks with plain numbers on a log axis; returns its limits."""
     low, high, ticks = _plain_ticks(values)
     axis.set_ticks(ticks)
@@ -107,7 +107,7 @@ def draw_time(rows: Sequence[Row], path: Path) -> None:
             reached = [row[column] for row in times.values()]
             if column == "seconds_per_image":
                 reached += _spreads(axis, times, methods)
-            axis.set_ylim(_log_axis(axis.yaxis, np.array(reached)))
+            axis.set_ylim(log_axis(axis.yaxis, np.array(reached)))
             axis.set_title(label)
             axis.set_xlim(counts[0] / 1.12, counts[-1] * 1.12)
         _ends(axes[1], methods, times, height - 0.6)
@@ -216,7 +216,7 @@ def draw_quality_cost(rows: Sequence[Row], path: Path) -> None:
 def _scales(axis: Axes, rows: Sequence[Row], found: Sequence[Row], name: float) -> None:
     """Both scales of a panel, with `name` inches free on the right for names."""
     axis.set_xscale("log")
-    low, high = _log_axis(axis.xaxis, np.array([row["seconds_per_image"] for row in rows], float))
+    low, high = log_axis(axis.xaxis, np.array([row["seconds_per_image"] for row in rows], float))
     free = min(name + 0.1, 0.6 * _SIZE[0]) if name else 0.0
     axis.set_xlim(low, high * (high / low) ** (free / (_SIZE[0] - free)))
     bounds = [row[c] for row in found for c in ("mean", "ci_low", "ci_high") if row[c] is not None]

@@ -9,13 +9,11 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from ...metrics.statistics import FEWEST
+from ...metrics.statistics import DECIDING, FEWEST
 from .looks import text_inches
 from .panels import panels
 
 Row = Mapping[str, Any]
-DECIDING = 10
-"""Images that an interval needs before it may decide: over fewer it covers much less than 95 % where values are skewed."""
 _GREY = "#555555"
 _NOTE = (
     "{}; ↑ higher, ↓ lower is better. Bold: better than every other method, each by a paired 95 % interval that leaves out "

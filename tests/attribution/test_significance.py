@@ -1,0 +1,92 @@
+"""Pictures that fade what cannot be told from 0."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import sigcli
+from sigcli.attribution.drawing import Drawing, Page, sheet
+from sigcli.attribution.explanation import Explanation
+from sigcli.attribution.samples.pictures import Seen
+from sigcli.attribution.significance import FADED, quantile, significant
+from sigcli.render.maps import sheet as sheets
+from sigcli.render.maps.paint import paint
+from sigcli.views import RAW
+
+RNG = np.random.default_rng(3)
+
+
+def apart(groups, shape=(6, 6)):
+    maps = torch.from_numpy(RNG.normal(0, 1, (groups, *shape)))
+    return (maps - maps.mean(0)) / np.sqrt(groups * (groups - 1))
+
+
+def test_the_interval_is_students_by_the_number_of_groups():
+    assert quantile(apart(8)) == pytest.approx(2.365, abs=1e-3)  # 7 degrees of freedom
+    assert quantile(apart(16)) == pytest.approx(2.131, abs=1e-3)
+    halves = torch.from_numpy(RNG.normal(0, 1, (8, 6, 6)))  # differences of pairs, which do not sum to 0
+    assert quantile(halves) == pytest.approx(2.306, abs=1e-3)
+
+
+def test_of_noise_a_twentieth_is_significant():
+    found = []
+    for _ in range(200):
+        maps = torch.from_numpy(RNG.normal(0, 1, (8, 10, 10)))
+        mean = maps.mean(0)
+        found.append(significant(RAW.at((10, 10)), mean, (maps - mean) / np.sqrt(8 * 7))[0].double().mean())
+    assert float(torch.stack(found).mean()) == pytest.approx(0.05, abs=0.006)
+
+
+def item():
+    values = np.zeros((3, 8, 8), np.float32)
+    values[:, :4] = 1.0
+    values[:, 4:] = 0.1
+    deviations = apart(8, (8, 8)).numpy()
+    seen = Seen(picture=np.full((8, 8, 3), 128, np.uint8))
+    return Explanation("a.png", "sig", 0, score=1.0, values=values, deviations=deviations, seen=seen, name="sig")
+
+
+def test_pictures_fade_what_is_not_significant():
+    of = item()
+    plain, faded = Page(of, Drawing(RAW)), Page(of, Drawing(RAW, significant=True))
+    flat = of.values.sum(0)
+    sure = significant(RAW.at((8, 8)), torch.from_numpy(flat), torch.from_numpy(of.deviations).float())[0].numpy()
+    assert 0.1 < sure.mean() < 0.9
+    np.testing.assert_allclose(plain.shown, flat)
+    np.testing.assert_allclose(faded.shown, np.where(sure, flat, FADED * flat))
+    assert "2.36 standard errors from 0, 95 %" in faded.dress["caption"]
+    assert "standard errors" not in plain.dress["caption"]
+    # Its scale is that of the whole map, so what is significant keeps its colour.
+    assert faded.dress["limit"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("scale", ["own", "common"])
+def test_in_a_sheet_fading_makes_colours_paler_and_changes_no_scale(monkeypatch, scale):
+    """Also where nothing is significant: on a scale of the faded map it would look as strong as ever."""
+    of = replace(item(), deviations=np.full((8, 8, 8), 50.0, np.float32))
+    limits = []
+    monkeypatch.setattr(
+        sheets, "paint", lambda values, limit, size, **k: limits.append(limit) or paint(values, limit, size)
+    )
+    plain, faded = (
+        np.asarray(sheet([of, of], Drawing(RAW, significant=significant, scale=scale), "a")).astype(int)
+        for significant in (False, True)
+    )
+    assert limits == pytest.approx([3.0] * 4)
+    assert (255 - faded[-600:]).sum() < 0.6 * (255 - plain[-600:]).sum()
+
+
+def test_a_run_fades_and_says_of_what_it_cannot(tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    common = {"method": "sig,ig", "settings": {"samples": 32, "players": "grid:4x4"}, "device": "cpu"}
+    found = sigcli.explain(tmp_path / "a.png", **common, out=tmp_path / "out", significant=True)
+    assert "--significant does not apply to ig: nothing is random there" in found.notes
+    assert (tmp_path / "out" / "a" / "sig.deviations.npy").is_file()
+    faded = (tmp_path / "out" / "a" / "sig.png").read_bytes()
+    same = (tmp_path / "out" / "a" / "ig.png").read_bytes()
+    sigcli.explain(tmp_path / "a.png", **common, out=tmp_path / "out", uncertainty=True, resume=True)
+    assert (tmp_path / "out" / "a" / "sig.png").read_bytes() != faded  # drawn anew, from the arrays
+    assert (tmp_path / "out" / "a" / "ig.png").read_bytes() == same
