@@ -126,7 +126,7 @@ def measure(name: str, args: argparse.Namespace) -> list[dict[str, object]]:
     rows = []
     for label, method, options in (
         ("ig", "ig", {"steps": k, "baseline": "black"}),
-        ("sig 14x14", "sig", {"samples": k // 2, "players": "grid:14x14", "baseline": "black"}),
+        ("sig 14x14", "sig", {"samples": k, "players": "grid:14x14", "baseline": "black"}),
         ("sig-walk 7x7", "sig-walk", {"orders": k // 49, "players": "grid:7x7", "baseline": "black"}),
         ("eg uniform", "eg", {"samples": k, "baselines": "uniform"}),
     ):

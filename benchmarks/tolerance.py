@@ -84,13 +84,14 @@ def measure(file: Path, args: argparse.Namespace) -> dict[str, object]:
     every = explain_all(jobs, scorer, batch_size=args.batch_size, contain=False)
     stopped = [found for _, found in every if isinstance(found, Attribution)]
     spent = np.array([one.evaluations for one in stopped])
-    mean = int(spent.mean() / 32) * 16
-    beside, reached = error(fixed(mean, range(100, 100 + args.seeds))), error(stopped)
-    needed = 2 * mean * (beside / reached) ** 2
+    lengths = [int(one.stopped.split("=")[1]) for one in stopped]
+    others = fixed(int(np.mean(lengths) / 16) * 16, range(100, 100 + args.seeds))
+    beside, reached, cost = error(others), error(stopped), others[0].evaluations
+    needed = cost * (beside / reached) ** 2
     return {
         "image": file.name, "model": args.model, "size": args.size, "view": args.view, "tolerance": args.tolerance,
         "seeds": args.seeds, "true_error": f"{reached:.4f}", "evaluations": f"{spent.mean():.0f}",
-        "from": int(spent.min()), "to": int(spent.max()), "fixed_evaluations": 2 * mean, "fixed_true_error": f"{beside:.4f}",
+        "from": int(spent.min()), "to": int(spent.max()), "fixed_evaluations": cost, "fixed_true_error": f"{beside:.4f}",
         "fixed_needs": f"{needed:.0f}", "ratio": f"{spent.mean() / needed:.2f}", "threads": torch.get_num_threads(),
         "machine": machine("cpu"),
     }  # fmt: skip

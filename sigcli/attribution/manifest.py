@@ -45,7 +45,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
     }
     if options.tolerance is not None:  # where a run ends depends on the view
         spec["tolerance"] = [options.tolerance, options.max_evaluations]
-        spec["view"] = chosen(options.view, options.smooth, "smooth").spec
+        spec["view"] = chosen(options.view, options.smooth, VIEW).spec
     if model.head.kind != "logits":
         spec["head"] = model.head.kind
     if given := [one for one in samples.sources if isinstance(one, Given)]:  # whose names tell nothing of their content

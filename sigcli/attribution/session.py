@@ -147,8 +147,8 @@ def prepare(
 
     Args:
         options: options of the run.
-        suited: which of the methods the loaded model and the samples allow; what is left out is the caller's to tell.
-            Without it, a method that they do not allow is refused.
+        suited: called with the loaded model: which of the methods it and the samples allow, with their options. What is left
+            out is the caller's to tell; without it, a method that they do not allow is refused.
         verify: called with the loaded model and the samples before the run folder is opened: what it raises leaves an
             earlier run as it was.
         facts: more that the values depend on, for the manifest: another value is another run.
@@ -181,13 +181,15 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        Drawing(
-            chosen_view(options.view, options.smooth, VIEW), options.pictures, options.signs, options.significant,
-            options.scale,
-        ),
-        options.uncertainty,
-        1 if options.completeness_check == "all" else CHECK_SHARE, budget=budget, most=options.batch_size,
+        _drawing(options),
+        options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
+        budget=budget, most=options.batch_size,
     )  # fmt: skip
+
+
+def _drawing(options: RunOptions) -> Drawing:
+    view = chosen_view(options.view, options.smooth, VIEW)
+    return Drawing(view, options.pictures, options.signs, options.significant, options.scale)
 
 
 def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageSet:

@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from ..attribution.rehearsal import rehearse
-from ..attribution.samples import Pictures
-from ..attribution.select import Chosen, choose_methods, choose_metrics
-from ..attribution.suited import check_suited
+from ..attribution.select import choose_methods, choose_metrics
 from ..door import door
-from ..engine.failures import attempted
 from ..engine.modes import own_modes
-from ..errors import SigError, UsageError, unknown
+from ..errors import UsageError, unknown
 from ..inputs.given import listed
 from ..inputs.images import find_images
 from ..inputs.samples import sample_images
 from ..listener import SILENT, Listener
 from ..methods import METHODS
-from ..methods.run import attributions
-from ..models.model import Model
-from ..options import table
 from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
-from .benchmark import Costs, first_subject, warm_up
+from .benchmark import Costs, warm_up
 from .evaluate import Evaluation, carry_out
+from .methods_suited import Suited
 from .methods_table import methods_rows
 from .methods_words import sentences
 from .options import LOCALISATION, BenchmarkMethodsOptions
@@ -37,8 +31,6 @@ from .tables import Row
 TABLE = "methods.csv"
 FILES = (TABLE, "methods.png", "methods-cost.png")
 """Table and figures of the benchmark, besides those of the evaluation."""
-EVALUATIONS = 256
-"""Evaluations of each method for a map, unless the user says otherwise."""
 _BASELINES = ("black", "mean", "blur")
 
 
@@ -90,7 +82,8 @@ def benchmark_methods(options: BenchmarkMethodsOptions, listener: Listener = SIL
     Every other method has its paired difference with `against`, by metric and imputation, with a 95 % interval over images;
     p-values are those of sign-flip tests, corrected for their number (Holm). Methods of the standard set that the network or
     the images do not allow are left out with a note; methods that were named are refused. With masks, localisation is
-    measured, too. The options `black=ig`, `mean=ig` and `blur=ig` have that baseline unless they are given another.
+    measured, too. Every map costs up to 256 evaluations of the model, unless `evaluations`, `tolerance` or a method's own
+    options say otherwise. The options `black=ig`, `mean=ig` and `blur=ig` have that baseline unless they are given another.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
@@ -103,9 +96,9 @@ def benchmark_methods(options: BenchmarkMethodsOptions, listener: Listener = SIL
     wanted = _named(options.against, named)
     options, passed_over = searched(options)
     options, fewer = completed(options)
-    suited = None if "method" in options.given else Suited(options.seed, wanted)
+    suited = Suited(options, wanted)
     prepared = prepare_evaluation(options, suited=suited)
-    left_out = (*passed_over, *fewer, *(suited.notes if suited is not None else ()))
+    left_out = (*passed_over, *fewer, *suited.notes)
     session = replace(prepared.session, alone=options.timing == "alone")
     against = session.methods[0].name if wanted is None else wanted
     take(prepared.folder, FILES)
@@ -147,7 +140,6 @@ def completed(options: BenchmarkMethodsOptions) -> tuple[BenchmarkMethodsOptions
     * `black=ig`, `mean=ig` and `blur=ig` get that baseline.
     * With masks localisation is measured, where no metrics were named.
     * The imputations are those of metrics that remove pixels and are given none; a single image has no mean.
-    * Every method gets as many evaluations, where the version has that option.
     """
     settings = dict(options.settings or {})
     for one in choose_methods(options.method, {}):
@@ -156,8 +148,6 @@ def completed(options: BenchmarkMethodsOptions) -> tuple[BenchmarkMethodsOptions
     changes: dict[str, Any] = {"settings": settings} if settings else {}
     if options.masks is not None and "metric" not in options.given:
         changes["metric"] = ",".join((str(options.metric), *LOCALISATION))
-    if "evaluations" in table(type(options)) and "evaluations" not in options.given:
-        changes["evaluations"] = EVALUATIONS
     options = options.but(**changes)
     if "imputation" in options.given:
         return options, ()
@@ -176,59 +166,3 @@ def _imputation(options: BenchmarkMethodsOptions, settings: Mapping[str, Any]) -
         return options.imputation, ()
     fewer = ",".join(name for name in str(options.imputation).split(",") if name != "mean")
     return fewer, ("imputation by the mean is left out: it takes several images, or --references",)
-
-
-@dataclass
-class Suited:
-    """Which methods of the standard set network and images allow.
-
-    Args:
-        seed: seed of the run.
-        wanted: the reference, which cannot be left out.
-        notes: what is left out and why, once it was called.
-    """
-
-    seed: int
-    wanted: str | None = None
-    notes: list[str] = field(default_factory=list)
-
-    def __call__(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
-        """Those that can be used.
-
-        Raises:
-            UsageError: none can, or the reference cannot.
-        """
-        found = []
-        for one in methods:
-            why = self._obstacle(samples, model, one)
-            if why is None:
-                found.append(one)
-            elif one.name == self.wanted:
-                raise UsageError(f"nothing can be compared with {one.name}: {why}")
-            else:
-                self.notes.append(f"{one.name} is left out: {why}")
-        if not found:
-            raise UsageError("none of the standard methods can explain this network", hint="Name others with --method.")
-        return found
-
-    def _obstacle(self, samples: Pictures, model: Model, one: Chosen) -> str | None:
-        """Why a method cannot be used, in words; None where it can."""
-        if one.uses_peers and len(samples.compared) < 2:
-            return "it compares an image with others, and there is one image (--references names more)"
-        scorer = samples.scorer(model)
-        try:
-            check_suited(model, [one], samples)
-            rehearse(samples, model, [one], scorer, self.seed)
-        except UsageError as error:
-            return _first_line(error)
-        if one.entry.properties["needs"] != "hooks":
-            return None
-        subject = first_subject(samples.sources, model, self.seed)
-        if subject is None:  # no picture can be read, which is told of each
-            return None
-        tried = attempted(lambda: list(attributions(one.entry, one.options, scorer, [subject], batch_size=1)))
-        return _first_line(tried) if isinstance(tried, SigError) else None
-
-
-def _first_line(error: SigError) -> str:
-    return str(error).partition("\n")[0].rstrip(".")

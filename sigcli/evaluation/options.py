@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.options import Method, RunOptions
-from ..options import METHOD, METRIC, VIEW, VIEWS, folder_option, option, option_like
+from ..options import COMPUTE, METHOD, METRIC, VIEW, VIEWS, folder_option, option, option_like
 
 STANDARD = (
     "sig,sig-walk,black=ig,mean=ig,blur=ig,blur-ig,guided-ig,idgi,eg,agn,smoothgrad,gradient-shap,gradcam,lime,"
@@ -116,6 +116,10 @@ class BenchmarkMethodsOptions(MeasureOptions):
         "What replaces removed pixels: names of baselines or road, separated by commas.",
         panel=METRIC,
     )
+    evaluations: int | None = option(
+        None, "Evaluations of the model that each method may spend on one map, translated into its own options.",
+        panel=COMPUTE, shown="256, but for methods whose own number is set", metavar="N",
+    )  # fmt: skip
     against: str | None = option(
         None, "Method with which every other one is compared.", panel="Benchmark", shown="the first"
     )

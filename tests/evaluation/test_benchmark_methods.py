@@ -64,9 +64,9 @@ def pictures(count):
     return list(np.random.default_rng(0).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8))
 
 
-def benchmark_linear(folder, method, count=12, **options):
-    options = {"metric": "deletion,insertion", "imputation": "black,blur", **options}
-    settings = {"deletion.steps": 12, "insertion.steps": 12} if "settings" not in options else {}
+def benchmark_linear(folder, method, count=10, **options):
+    options = {"metric": "deletion,insertion", "imputation": "black", **options}
+    settings = {"deletion.steps": 8, "insertion.steps": 8} if "settings" not in options else {}
     return benchmark_methods(
         pictures(count), model=Linear(), method=method, out=folder,
         **{"settings": settings, "pictures": False, **PLAIN, **options},
@@ -202,11 +202,8 @@ def test_the_exact_order_of_a_linear_network_is_found_best_and_a_twin_level(tmp_
     told = verdicts(found.rows)
     for metric in ("deletion", "insertion"):
         assert told["noisy", metric, "black"] == told["backward", metric, "black"] == ("worse", "yes")
-        for imputation in ("black", "blur"):
-            twin = next(
-                r for r in found.rows if (r["method"], r["metric"], r["imputation"]) == ("twin", metric, imputation)
-            )
-            assert (twin["verdict"], twin["difference"], twin["p_value"], twin["holds"]) == ("level", 0.0, 1.0, "no")
+        twin = next(row for row in found.rows if (row["method"], row["metric"]) == ("twin", metric))
+        assert (twin["verdict"], twin["difference"], twin["p_value"], twin["holds"]) == ("level", 0.0, 1.0, "no")
     ranks = {row["method"]: row["mean_rank"] for row in found.rows}
     assert ranks["exact"] == ranks["twin"] == 1.5
     turned = benchmark_linear(tmp_path / "turned", dict(reversed(methods.items())), against="exact")
@@ -331,6 +328,26 @@ def test_what_depends_on_other_options(here):
     assert "mean is left out" in notes[0]
     others = BenchmarkMethodsOptions("in/star.png", references="in")
     assert completed(others)[0].imputation == "black,mean,blur,road"
+
+
+def test_every_map_costs_the_same_but_for_numbers_that_were_set(tmp_path):
+    method = {"ig": "ig", "rise": "rise", "lime": "lime", "exact": exact}
+    own = {"lime.samples": 40, "lime.players": "grid:3x3", "rise.cells": 3}
+    spent = []
+    for name, options in (("usual", {}), ("named", {"evaluations": 20, "settings": {"rise.cells": 3}})):
+        heard = Heard()
+        given = {"metric": "sparseness", "imputation": None, "settings": own, "listener": heard, **options}
+        found = benchmark_linear(tmp_path / name, method, 2, **given)
+        spent.append({row["method"]: row["evaluations_per_map"] for row in found.rows})
+        assert any("every map costs up to 256" in note and "lime has samples=40" in note for note in heard.notes) == (
+            name == "usual"
+        )
+    assert 230 <= spent[0]["ig"] <= 258
+    assert 230 <= spent[0]["rise"] <= 258
+    assert 38 <= spent[0]["lime"] <= 42
+    assert all(16 <= spent[1][one] <= 22 for one in ("ig", "rise", "lime"))
+    with pytest.raises(UsageError, match="told twice"):
+        benchmark_linear(tmp_path / "twice", method, 2, settings=own, evaluations=20)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sigcli.shapley.groups import GROUPS, deviations, group_of, groups_of, strat
 from toys import attribute, relu_net, subject
 
 OPTIONS = {
-    "sig": {"baseline": "black", "players": "2x2", "coalitions": "sampled"},
+    "sig": {"baseline": "black", "players": "2x2", "coalitions": "sampled", "form": "both"},
     "sig-walk": {"baseline": "black", "players": "2x2", "coalitions": "sampled"},
     "eg": {"baselines": "uniform"},
     "rise": {"cells": 3},

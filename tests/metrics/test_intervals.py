@@ -18,8 +18,8 @@ FRACTIONS = {
     "deletion", "insertion", "iaccuracy", "accuracy", "top-5-accuracy", "calibration-error", "information-absence",
     "neutrality", "pointing-game", "relevance-mass", "relevance-rank", "top-intersection", "roc-auc", "sparseness",
 }  # fmt: skip
-BOTH_SIGNS = {"seed-stability",
-    "morf", "lerf", "faithfulness-correlation", "sensitivity-n", "parameter-randomisation", "random-logit",
+BOTH_SIGNS = {
+    "morf", "lerf", "faithfulness-correlation", "sensitivity-n", "parameter-randomisation", "random-logit", "seed-stability",
 }  # fmt: skip
 
 

@@ -1,0 +1,106 @@
+"""Which methods of `sig benchmark methods` network and images allow, and how many evaluations each has."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from ..attribution.budgets import budgeted
+from ..attribution.rehearsal import rehearse
+from ..attribution.samples import Pictures
+from ..attribution.select import Chosen
+from ..attribution.suited import check_suited
+from ..engine.failures import attempted
+from ..errors import SigError, UsageError
+from ..methods.costs import planned
+from ..methods.run import attributions
+from ..models.model import Model
+from .benchmark import first_subject
+from .options import BenchmarkMethodsOptions
+
+EVALUATIONS = 256
+"""Evaluations of the model that a map costs at most, unless the user says otherwise."""
+
+
+@dataclass
+class Suited:
+    """The methods that are compared: of the standard set those that can be used; each at the same cost.
+
+    Args:
+        options: options of the benchmark. Methods that were named are not left out.
+        wanted: the reference, which cannot be left out.
+        notes: what is left out and why, and what methods cost, once it was called.
+    """
+
+    options: BenchmarkMethodsOptions
+    wanted: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def __call__(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
+        """The methods with the options of their cost.
+
+        Raises:
+            UsageError: none of the standard set can be used, or the reference cannot.
+        """
+        found = methods if "method" in self.options.given else self._usable(samples, model, methods)
+        if self.options.evaluations is not None or self.options.tolerance is not None:
+            return found
+        return self._at_equal_cost(found, model)
+
+    def _usable(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
+        found = []
+        for one in methods:
+            why = self._obstacle(samples, model, one)
+            if why is None:
+                found.append(one)
+            elif one.name == self.wanted:
+                raise UsageError(f"nothing can be compared with {one.name}: {why}")
+            else:
+                self.notes.append(f"{one.name} is left out: {why}")
+        if not found:
+            raise UsageError("none of the standard methods can explain this network", hint="Name others with --method.")
+        return found
+
+    def _obstacle(self, samples: Pictures, model: Model, one: Chosen) -> str | None:
+        """Why a method cannot be used, in words; None where it can."""
+        if one.uses_peers and len(samples.compared) < 2:
+            return "it compares an image with others, and there is one image (--references names more)"
+        scorer = samples.scorer(model)
+        try:
+            check_suited(model, [one], samples)
+            (asked,), _ = budgeted(self.options, [one], model.preprocess.size)
+            rehearse(samples, model, [asked], scorer, self.options.seed)
+        except UsageError as error:
+            return _first_line(error)
+        if one.entry.properties["needs"] != "hooks":
+            return None
+        subject = first_subject(samples.sources, model, self.options.seed)
+        if subject is None:  # no picture can be read, which is told of each
+            return None
+        tried = attempted(lambda: list(attributions(asked.entry, asked.options, scorer, [subject], batch_size=1)))
+        return _first_line(tried) if isinstance(tried, SigError) else None
+
+    def _at_equal_cost(self, methods: list[Chosen], model: Model) -> list[Chosen]:
+        """The methods with as many evaluations as all may have, but for those whose own number was set or is fixed."""
+        size, asked = model.preprocess.size, self.options.but(evaluations=EVALUATIONS)
+        found, other = list[Chosen](), list[str]()
+        for one in methods:
+            option, made = str(one.entry.properties.get("budget", "")), one
+            if option and option not in one.options:
+                with suppress(UsageError):  # it cannot be made as cheap, or its cost depends on the picture
+                    (made,), _ = budgeted(asked, [one], size)
+            cost = planned(made.entry, made.resolved(), size)
+            if option in made.options and made is one:
+                other.append(f"{one.name} has {option}={one.options[option]}")
+            elif cost is None or cost > EVALUATIONS:
+                other.append(f"{one.name} costs {'its own' if cost is None else f'{cost:,}'}")
+            found.append(made)
+        but = f"; {', '.join(other)}" if other else ""
+        self.notes.append(
+            f"every map costs up to {EVALUATIONS} evaluations of the model (--evaluations changes that){but}"
+        )
+        return found
+
+
+def _first_line(error: SigError) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
