@@ -119,13 +119,13 @@ class Page:
     @cached_property
     def dress(self) -> dict[str, Any]:
         """What stands around the map."""
-        item, caption, wide = self.item, self.drawing.caption([self.item], self.values.shape), self._faded[1]
+        item, wide = self.item, self._faded[1]
+        caption = self.drawing.caption([item], self.values.shape)
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
         if wide is None:
             return {**made, "caption": caption}
-        limit = render.symmetric_limit(
-            self.drawing.seen(item, self.values, self.picture)
-        )  # the scale of the map unfaded
+        # The scale is that of the map unfaded.
+        limit = render.symmetric_limit(self.drawing.seen(item, self.values, self.picture))
         return {**made, "caption": f"{caption}; {_told(wide)}", "limit": limit}
 
     def heatmap(self) -> Image.Image:
@@ -220,8 +220,10 @@ def _panel(item: Explanation, drawing: Drawing) -> render.Panel:
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
         by_player, partition = totals[item.players], f", {len(totals)} players"
+    shown, wide = drawing.faded(item)
+    limit = None if wide is None else render.symmetric_limit(drawing.seen(item, item.values, _picture(item)))
     return render.Panel(
-        item.method, drawing.faded(item)[0], by_player, item.facts(),
+        item.method, shown, by_player, item.facts(), limit=limit,
         group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
         ends=item.ends, turned=item.turned,
     )  # fmt: skip

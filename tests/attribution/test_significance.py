@@ -1,15 +1,19 @@
 """Pictures that fade what cannot be told from 0."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import sigcli
-from sigcli.attribution.drawing import Drawing, Page
+from sigcli.attribution.drawing import Drawing, Page, sheet
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.samples.pictures import Seen
 from sigcli.attribution.significance import FADED, quantile, significant
+from sigcli.render.maps import sheet as sheets
+from sigcli.render.maps.paint import paint
 from sigcli.views import RAW
 
 RNG = np.random.default_rng(3)
@@ -57,6 +61,22 @@ def test_pictures_fade_what_is_not_significant():
     assert "standard errors" not in plain.dress["caption"]
     # Its scale is that of the whole map, so what is significant keeps its colour.
     assert faded.dress["limit"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("scale", ["own", "common"])
+def test_in_a_sheet_fading_makes_colours_paler_and_changes_no_scale(monkeypatch, scale):
+    """Also where nothing is significant: on a scale of the faded map it would look as strong as ever."""
+    of = replace(item(), deviations=np.full((8, 8, 8), 50.0, np.float32))
+    limits = []
+    monkeypatch.setattr(
+        sheets, "paint", lambda values, limit, size, **k: limits.append(limit) or paint(values, limit, size)
+    )
+    plain, faded = (
+        np.asarray(sheet([of, of], Drawing(RAW, significant=significant, scale=scale), "a")).astype(int)
+        for significant in (False, True)
+    )
+    assert limits == pytest.approx([3.0] * 4)
+    assert (255 - faded[-600:]).sum() < 0.6 * (255 - plain[-600:]).sum()
 
 
 def test_a_run_fades_and_says_of_what_it_cannot(tmp_path):

@@ -25,7 +25,7 @@ from .layout import (
     wrapped,
 )
 from .legend import ENDS, colour_bar, number
-from .paint import PERCENTILE, as_rgb, checked, overlay, paint, symmetric_limit
+from .paint import PERCENTILE, as_rgb, checked, checked_limit, overlay, paint, symmetric_limit
 from .single import framed
 
 PER_ROW = 6
@@ -54,6 +54,7 @@ class Panel:
             large sums.
         ends: the words of the colour bars for blue and red, where they are not those of the sheet.
         turned: positive values are blue, for they speak against the score.
+        limit: where the map's own scale ends, if not at its own percentile: of a map that is faded, where it ends unfaded.
     """
 
     name: str
@@ -66,6 +67,11 @@ class Panel:
     player_group: str = ""
     ends: tuple[str, str] | None = None
     turned: bool = False
+    limit: float | None = None
+
+    def own_limit(self, percentile: float) -> float:
+        """Where a scale for this map alone ends."""
+        return symmetric_limit(self.map, percentile) if self.limit is None else checked_limit(self.limit)
 
     @property
     def shown(self) -> np.ndarray:
@@ -241,7 +247,7 @@ def _on_own_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
     return [
         _Column(
             panel,
-            symmetric_limit(panel.map, percentile),
+            panel.own_limit(percentile),
             0.0 if panel.player_map is None else symmetric_limit(panel.player_map, 100),
             tells=len(panels) > 1,
         )
@@ -256,7 +262,7 @@ def _on_common_scales(panels: Sequence[Panel], percentile: float) -> list[_Colum
     """
     limits, player_limits = {}, {}
     for group, members in _groups(panels).items():
-        own = sorted(limit for limit in (symmetric_limit(panel.map, percentile) for panel in members) if limit > 0)
+        own = sorted(limit for limit in (panel.own_limit(percentile) for panel in members) if limit > 0)
         limits[group] = own[(len(own) - 1) // 2] if own else 0.0
     for group, members in _groups(panels, players=True).items():
         spread = [panel.player_map for panel in members if panel.player_map is not None]
