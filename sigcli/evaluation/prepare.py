@@ -33,7 +33,7 @@ from .masks.wanted import read_wanted
 from .measure import Measuring
 from .options import MeasureOptions
 from .rehearse import fitting, rehearse
-from .reopen import check_model, loading, run_folder
+from .reopen import check_model, loading, methods_of, run_folder
 from .true_classes import TrueClasses, read_true_classes
 
 M = TypeVar("M", bound=MeasureOptions)
@@ -122,7 +122,8 @@ def prepare_evaluation(
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
-    view = chosen(options.view, options.smooth, RAW.spec if foreign else VIEW)
+    made_by = {one.name: one.entry.name for one in session.methods} if arrays is None else methods_of(arrays)
+    view = chosen(options.view, options.smooth, RAW.spec if made_by is None else VIEW)
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
@@ -131,7 +132,7 @@ def prepare_evaluation(
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
-    measuring = Measuring(session, metrics, masks, view, kept)
+    measuring = Measuring(session, metrics, masks, view, kept, made_by or {})
     told = () if arrays is None else assumed(session, arrays, only)
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, (*left_out, *told))
 

@@ -22,6 +22,13 @@ def run_folder(images: Any) -> Path | None:
     return folder if manifest is not None and "methods" in manifest.get("spec", {}) else None
 
 
+def methods_of(folder: Path) -> dict[str, str] | None:
+    """The methods of the run that wrote these arrays, by their names in it; None where no run did."""
+    made = run_folder(folder)
+    spec = (read_manifest(made) or {})["spec"]["methods"] if made is not None else None
+    return None if not isinstance(spec, dict) else {name: str(facts["method"]) for name, facts in spec.items()}
+
+
 def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
     """Images of a run, and the options of `explain` that its model was loaded and its scores were made with.
 
