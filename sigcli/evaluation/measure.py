@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,6 @@ from ..attribution.session import Session
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError
 from ..inputs.picture import Picture
-from ..methods import METHODS
 from ..methods.run import attributions
 from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
@@ -53,7 +52,7 @@ class Measuring:
         masks: where the objects are, fitted to the session's images; None where no metric needs them.
         view: how maps are looked at before they are measured, see `view_of`.
         kept: metric values of an earlier measurement.
-        made_by: the method behind each name, where that is known.
+        coarse: names of the methods whose maps are coarse, see `sigcli.views.View.of`.
     """
 
     session: Session
@@ -61,7 +60,7 @@ class Measuring:
     masks: Masks | None = None
     view: View = RAW
     kept: Kept | None = None
-    made_by: Mapping[str, str] = field(default_factory=dict)
+    coarse: frozenset[str] = frozenset()
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
     _cases: tuple[Explanation, dict[bool, Case]] | None = None
@@ -165,8 +164,7 @@ class Measuring:
 
     def view_of(self, method: str) -> View:
         """How the maps of a method are looked at, by its name in the session."""
-        entry = METHODS[self.made_by[method]] if method in self.made_by else None
-        return self.view.of(coarse=entry is not None and bool(entry.properties.get("coarse")))
+        return self.view.of(coarse=method in self.coarse)
 
     def _lens(self, shape: tuple[int, ...], method: str) -> Lens | None:
         """The view of a method's maps of the image at hand; None where it changes nothing."""

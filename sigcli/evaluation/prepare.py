@@ -122,8 +122,9 @@ def prepare_evaluation(
     folder = _folder(options, session, arrays, run)
     take(folder, OWN)
     kept = Kept(folder, resume=options.resume)
-    made_by = {one.name: one.entry.name for one in session.methods} if arrays is None else methods_of(arrays)
-    view = chosen(options.view, options.smooth, RAW.spec if made_by is None else VIEW)
+    known = {one.name: one.entry for one in session.methods} if arrays is None else methods_of(arrays)
+    view = chosen(options.view, options.smooth, RAW.spec if known is None else VIEW)
+    coarse = frozenset(name for name, entry in (known or {}).items() if entry.properties.get("coarse"))
     facts = {
         "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
@@ -132,7 +133,7 @@ def prepare_evaluation(
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     metrics, checks = split_checks(session.model, metrics)
-    measuring = Measuring(session, metrics, masks, view, kept, made_by or {})
+    measuring = Measuring(session, metrics, masks, view, kept, coarse)
     told = () if arrays is None else assumed(session, arrays, only)
     return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, (*left_out, *told))
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..catalog import Entry
 from ..errors import UsageError
+from ..methods import METHODS
 from ..models.model import Model
 from ..names import local
 from ..runs.folder import MANIFEST, read_manifest
@@ -22,11 +24,13 @@ def run_folder(images: Any) -> Path | None:
     return folder if manifest is not None and "methods" in manifest.get("spec", {}) else None
 
 
-def methods_of(folder: Path) -> dict[str, str] | None:
-    """The methods of the run that wrote these arrays, by their names in it; None where no run did."""
+def methods_of(folder: Path) -> dict[str, Entry] | None:
+    """The catalogue's methods of the run that wrote these arrays, by their names in it; None where no run did."""
     made = run_folder(folder)
     spec = (read_manifest(made) or {})["spec"]["methods"] if made is not None else None
-    return None if not isinstance(spec, dict) else {name: str(facts["method"]) for name, facts in spec.items()}
+    if not isinstance(spec, dict):
+        return None
+    return {name: METHODS[facts["method"]] for name, facts in spec.items() if facts.get("method") in METHODS}
 
 
 def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:

@@ -13,7 +13,7 @@ from sigcli.metrics import METRICS
 def test_options_reach_the_methods_that_have_them():
     chosen = choose_methods("sig,ig", {"samples": "64", "ig.steps": "9", "steps": "2"})
     assert [dict(c.options) for c in chosen] == [{"samples": 64, "steps": 2}, {"steps": 9}]
-    assert chosen[0].resolved()["form"] == "both"
+    assert chosen[0].resolved()["form"] == "to-input"
     assert choose_methods(["ig"], {"steps": 5})[0].options == {"steps": 5}
 
 

@@ -107,7 +107,7 @@ def test_times_and_evaluations_are_the_sums_of_the_rows_of_results(here):
         assert row["seconds"] == pytest.approx(sum(float(r["seconds"]) for r in mine), abs=0.0005 * len(mine) + 1e-9)
         assert row["seconds"] > 0
         assert row["seconds_per_image"] == pytest.approx(row["seconds"] / row["count"])
-        assert row["gradient_evaluations"] == {"sig": 16, "black": 3, "gradient": 1}[row["method"]] * row["count"]
+        assert row["gradient_evaluations"] == {"sig": 8, "black": 3, "gradient": 1}[row["method"]] * row["count"]
 
 
 @pytest.mark.slow
