@@ -66,7 +66,7 @@ def expected(mean, variance):
 
 
 RIGHT = {
-    "sig": lambda o: sig(o.get("form", "both")),
+    "sig": lambda o: sig(o.get("form", "to-input")),
     "sig-walk": lambda _: shapley_values(),
     "eg": lambda _: expected(0.5, 1 / 12),
     "gradient-shap": lambda _: expected(0.5, 1 / 12),
@@ -78,9 +78,9 @@ RIGHT = {
 GAME = {"players": LABELS, "baseline": "black"}
 WALK = {"players": "pixels", "baseline": "black"}
 CASES = [
-    ("sig", {**GAME, "samples": 128, "coalitions": "sampled"}, 8),
+    ("sig", {**GAME, "samples": 128, "coalitions": "sampled", "form": "both"}, 8),
     ("sig", {**GAME, "samples": 129, "coalitions": "sampled", "form": "to-input"}, 8),
-    ("sig", {**GAME, "samples": 31}, 7),  # spread over all 31 coalitions, in pairs of halves
+    ("sig", {**GAME, "samples": 31, "form": "both"}, 7),  # spread over all 31 coalitions, in pairs of halves
     ("sig", {**GAME, "samples": 62, "form": "to-input"}, 8),
     ("sig-walk", {**WALK, "orders": 24}, 12),
     ("sig-walk", {**WALK, "orders": 9, "gradients": "inside"}, 5),

@@ -91,7 +91,7 @@ def test_sig_total_is_the_mean_score_difference():
     mean = sum(v / (4 * math.comb(4, len(s))) for s, v in values.items() if len(s) < 4)
     assert found.total == pytest.approx(values[frozenset(range(4))] - mean, rel=1e-9)
     assert float(found.values.sum()) == pytest.approx(found.total, rel=1e-4)
-    both = attribute(net, "sig", who, **options)  # x' → b_S → x for every S
+    both = attribute(net, "sig", who, **options, form="both")  # x' → b_S → x for every S
     assert both.total == pytest.approx(values[frozenset(range(4))] - values[frozenset()], rel=1e-9)
     assert float(both.values.sum()) == pytest.approx(both.total, rel=1e-4)
 
