@@ -28,7 +28,7 @@ def planned(entry: Entry, options: Mapping[str, Any], size: tuple[int, int] | No
 
     >>> from sigcli.methods import METHODS
     >>> planned(METHODS["sig"], {"samples": 8, "steps": 2}), planned(METHODS["occlusion"], {"players": "grid:2x3"})
-    (32, 7)
+    (16, 7)
     """
     formula = _formula(entry, options).removeprefix("≤ ").replace("×", "*").replace("^", "**")
     try:
@@ -55,7 +55,7 @@ def affordable(
 
     >>> from sigcli.methods import METHODS
     >>> affordable(METHODS["sig"], {"steps": 2}, 999), affordable(METHODS["sig-walk"], {"players": "grid:7x7"}, 500)
-    (249, 10)
+    (499, 10)
     """
     option = entry.properties["budget"]
     step = 2 if option in PAIRED else 1
