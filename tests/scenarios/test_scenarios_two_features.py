@@ -94,10 +94,10 @@ def table(tmp_path_factory):
 
 @pytest.mark.parametrize("point", POINTS)
 def test_rows_of_known_answers_are_right_as_printed(table, point):
-    """SIG by hand: from each coalition's image to x, and from the default to it; ∅ has 1/2, the two others 1/4."""
+    """SIG by hand: from each coalition's image to x; ∅ has 1/2, the two others 1/4."""
     x = np.array(POINTS[point])
     corners = [(0.5, np.zeros(2)), (0.25, np.array([x[0], 0.0])), (0.25, np.array([0.0, x[1]]))]
-    sig = sum(weight * (line(corner, x) + line(np.zeros(2), corner)) for weight, corner in corners)
+    sig = sum(weight * line(corner, x) for weight, corner in corners)
     walk = (line([0, 0], [x[0], 0]) + line([x[0], 0], x) + line([0, 0], [0, x[1]]) + line([0, x[1]], x)) / 2
     rows = {row["method"]: row for row in table.rows}
     for name, expected in {"sig": sig, "ig": line([0, 0], x), "sig-walk": walk}.items():

@@ -7,7 +7,7 @@ from ..options import RunOptions, of_explain
 
 METHODS = (
     "sig,sig-walk,icg,black=ig,mean=ig,blur=ig,eg,agn,gradient,input-x-gradient,smoothgrad,gradient-shap,blur-ig,guided-ig,"
-    "idgi,gradcam,guided-backprop,deconvolution,guided-gradcam,deeplift,deepshap,lrp,occlusion,rise,lime,kernelshap,"
+    "idgi,xrai,gradcam,gradcam++,layercam,xgradcam,hirescam,eigencam,fullgrad,guided-backprop,deconvolution,guided-gradcam,deeplift,deepshap,lrp,occlusion,rise,lime,kernelshap,"
     "shapley-sampling"
 )
 
@@ -16,7 +16,7 @@ METHODS = (
 class ShapesOptions(RunOptions):
     """Do the maps lie on the object that the class can be told from, and nothing else can?
 
-    The images are drawn anew; the bundled network has not seen them. Maps are smoothed as in pictures of maps.
+    The images are drawn anew; the bundled network has not seen them. Maps are smoothed by 2 % of the side.
     """
 
     method: str | Sequence[str] = of_explain("method", METHODS, shown="all that fit")
