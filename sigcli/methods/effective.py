@@ -17,8 +17,7 @@ from ..shapley.game import Game
 from ..types import Attribution, Subject
 from .common import REPLICATES, at_least
 from .shapley_values import maps_of, per_pixel
-
-_GOLDEN = 0.6180339887498949
+from .strata import GOLDEN
 
 
 def effective_shapley(
@@ -120,7 +119,7 @@ def effective_coalitions(
             "no player changes the score of any coalition of the pool", hint="Use coalitions=sampled."
         )
     turns = draws.rows(draws.stream(_key(subject, "effective"), "turn"), 0, len(parts), 1)[:, 0]
-    alphas = [(np.arange(len(part)) * _GOLDEN + turn) % 1 for part, turn in zip(parts, turns, strict=True)]
+    alphas = [(np.arange(len(part)) * GOLDEN + turn) % 1 for part, turn in zip(parts, turns, strict=True)]
     weights = [np.full(len(part), 1 / (len(part) * len(parts))) for part in parts]
     unit = None if len(parts) == 1 else np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     return Coalitions.stack(parts), np.concatenate(weights), np.concatenate(alphas), unit

@@ -22,9 +22,8 @@ from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, units
 from .deferred import Deferred
 from .effective import effective_coalitions
-from .strata import LARGEST, strata, suffices
+from .strata import GOLDEN, LARGEST, strata, suffices, uneven_strata
 
-_GOLDEN = 0.6180339887498949
 _TURNS = 64
 """Random numbers for the order of a replicate's pairs: more than it has, and as many whatever the length of a run."""
 
@@ -62,7 +61,8 @@ def sig(
             and has no standard error; "auto" spreads random nodes over all of them where samples × steps reach their number
             (see `sigcli.methods.strata`), and samples else; "effective" takes those that make a difference to a player
             ([ES] Algorithm 2), found from the scores of a pool of coalitions.
-        rule: rule for the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken.
+        rule: rule for the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken. With one node for
+            each coalition "auto" takes more of them near b_S, see `sigcli.methods.strata.uneven_strata`.
         normalise: divide a player's sum by the number of draws in which it moved, not by all draws: same ratios in
             expectation, less variance, and no standard error; completeness holds before the division.
         pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or
@@ -128,9 +128,10 @@ class _Job:
             each = steps if steps > 1 else max(1, samples // len(drawn))
             fixed = "gauss-legendre" if self.rule == "auto" else self.rule
             return self._made(drawn, share, *line_nodes(fixed, each, len(drawn), self.key), None)
-        drawn, unit, offsets = _sampled(self.partition, self.subject, samples, sizes)
+        uneven = self.rule == "auto" and steps == 1
+        drawn, unit, offsets, parts = _sampled(self.partition, self.subject, samples, sizes, uneven=uneven)
         nodes = _nodes(self.rule, steps, offsets, self.key)
-        return self._made(drawn, np.full(samples, 1 / samples), *nodes, unit)
+        return self._made(drawn, parts / samples, *nodes, unit)
 
     def effective(self, game: Game, *, pool: int, tolerance: float, bins: int) -> Plan:
         """The plan of effective coalitions, from the scores of a pool of coalitions."""
@@ -166,9 +167,9 @@ def _nodes(rule: str, steps: int, offsets: np.ndarray, key: int) -> tuple[np.nda
 
 
 def _sampled(
-    partition: Players, subject: Subject, samples: int, sizes: str
-) -> tuple[Coalitions, np.ndarray, np.ndarray]:
-    """Coalitions, their replicate, and an α offset for each: (B) each."""
+    partition: Players, subject: Subject, samples: int, sizes: str, *, uneven: bool
+) -> tuple[Coalitions, np.ndarray, np.ndarray, np.ndarray]:
+    """Coalitions, their replicate, an α for each, and its weight, which is 1 unless the α are `uneven`: (B) each."""
     n = partition.n
     key = draws.stream(subject.seed, subject.key, "sig", sizes)
     ranges, unit = bounds(samples), units(samples)
@@ -176,24 +177,29 @@ def _sampled(
     if sizes == "algorithm1":
         drawn = of_sizes(sizes_algorithm1(n, samples, draws.stream(key, "sizes")), n, draws.stream(key, "members"))
         offsets = np.concatenate(
-            [(np.arange(j - i) * _GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)]
+            [(np.arange(j - i) * GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)]
         )
-        return drawn, unit, offsets
-    sizes_of, alphas, keep = [], [], []
+        return drawn, unit, offsets, np.ones(samples)
+    sizes_of, alphas, parts, keep = [], [], [], []
     turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), _TURNS)
     for (first, last), (size_shift, alpha_shift), turn in zip(ranges, shift, turns, strict=True):
         pairs = -(-(last - first) // 2)
         p = np.arange(pairs)
         # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].
         k = np.minimum((n * (p + size_shift) / pairs).astype(int), n - 1)
-        alpha = (p * _GOLDEN + alpha_shift) % 1
+        alpha, part = (p * GOLDEN + alpha_shift) % 1, np.ones(pairs)
+        if (
+            uneven and last - first == 2 * pairs
+        ):  # the weights of a replicate sum to its draws, if no mirror is left out
+            alpha, part = uneven_strata(alpha_shift, pairs)
         # An odd number of draws leaves out one mirror: of a random pair, or large coalitions would be too many.
         order = np.argsort(turn[:pairs])
         sizes_of.append(k[order])
         alphas.append(np.repeat(alpha[order], 2)[: last - first])
+        parts.append(np.repeat(part[order], 2)[: last - first])
         keep.append(np.arange(2 * pairs) < last - first)
     drawn = antithetic(np.concatenate(sizes_of), n, draws.stream(key, "members"))
-    return drawn.take(np.nonzero(np.concatenate(keep))[0]), unit, np.concatenate(alphas)
+    return drawn.take(np.nonzero(np.concatenate(keep))[0]), unit, np.concatenate(alphas), np.concatenate(parts)
 
 
 def through(
