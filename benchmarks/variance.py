@@ -1,94 +1,114 @@
-"""Error of sampled maps at a given cost, against the enumerated expectation (relative L2, root mean square over seeds).
+"""Error of SIG's maps against their budget: of the array and of the map as shown, relative L2, root mean square over seeds.
 
-9 players (80x80 on 224 pixels), black baseline, a photograph and a real network. The peer is SIG as the papers run it: 50
-Riemann steps for every coalition.
+The truth is a run of `--reference` evaluations with another seed, whose own variance is taken off the squared errors; with
+few players (`--players 80x80`) that run spreads its nodes over all coalitions. The peer is SIG as the paper runs it: 50
+Riemann steps for every coalition, at `--paper` evaluations. `claimed` is the standard error that the tool states.
 
-python benchmarks/variance.py --image photo.jpg --model squeezenet1_1 --weights FILE
+python benchmarks/variance.py --images photo.jpg --model squeezenet1_1 --precision bf16
+python benchmarks/variance.py --images photo.jpg --model mobilenet_v2 --players 80x80 --baseline black
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from common import machine, report
+from common import machine, model, report
 
-from sigcli.engine.integrate import Task, integrate
+from sigcli.engine.allocator import keep_freed_memory
 from sigcli.inputs.images import read_image
 from sigcli.methods import METHODS
-from sigcli.models.loading import load_model
+from sigcli.methods.run import attributions
 from sigcli.scores.classifier import ClassScore
 from sigcli.types import Attribution, Subject
+from sigcli.views import Lens, parse, shown_error
 
-VARIANTS = {
-    "50 Riemann steps per coalition": lambda k: {"samples": max(1, k // 50), "steps": 50, "rule": "riemann-middle"},
-    "sig (one stratified node per coalition)": lambda k: {"samples": k},
-    "sig, per-player normalisation": lambda k: {"samples": k, "normalise": True},
-}
+PAPER = {"steps": 50, "rule": "riemann-middle", "coalitions": "sampled"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--image", required=True)
+    parser.add_argument("--images", nargs="+", required=True, help="pictures, or `shapes` for the bundled one")
     parser.add_argument("--model", default="squeezenet1_1")
-    parser.add_argument("--weights", default="none")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--budgets", default="64,256")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--players")
+    parser.add_argument("--baseline")
+    parser.add_argument("--budgets", default="32,64,128,256,512,1024")
+    parser.add_argument("--walks", default="2,4", help="orders of sig-walk")
+    parser.add_argument("--paper", type=int, default=2560)
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--exact-steps", type=int, default=16)
+    parser.add_argument("--reference", type=int, default=8192)
+    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    net = load_model(args.model, weights=args.weights, device=args.device)
-    picture = read_image(args.image)
+    keep_freed_memory()  # as the command line does
+    net = model(args.model, args.device)
+    for image in args.images:
+        measure(Path(image), net, args)
+
+
+def measure(file: Path, net: Any, args: argparse.Namespace) -> None:
+    picture = read_image(file)
     x = net.preprocess(picture.pixels).to(net.device)
-    scorer = ClassScore(net.module)
+    scorer = ClassScore(net.module, precision=args.precision)
     target = int(scorer.outputs(x[None]).argmax())
     low, high = net.preprocess.low.to(net.device), net.preprocess.high.to(net.device)
+    given = {name: getattr(args, name) for name in ("players", "baseline") if getattr(args, name)}
 
-    def run(method: str, seed: int, **options: object) -> Attribution:
-        who = Subject(x, target, low, high, picture.key, seed)
-        plan = METHODS[method].load()(who, players="80x80", baseline="black", **options)
-        return next(iter(integrate(scorer, [Task(who, plan)], batch_size=16)))
+    def runs(method: str, seeds: range, **options: Any) -> list[Attribution]:
+        who = (Subject(x, target, low, high, picture.key, seed) for seed in seeds)
+        return list(attributions(METHODS[method], given | options, scorer, who, batch_size=args.batch_size, check=0))
 
-    rows = []
-    exact = run("sig", 0, coalitions="all", steps=args.exact_steps)
-    for budget in map(int, args.budgets.split(",")):
-        for name, options in VARIANTS.items():
-            found = [run("sig", seed, coalitions="sampled", **options(budget)) for seed in range(args.seeds)]
-            rows.append(row(name, budget, found, exact, args))
-    walk = run("sig-walk", 0, coalitions="all", steps=4)
-    for budget in map(int, args.budgets.split(",")):
-        found = [run("sig-walk", seed, coalitions="sampled", orders=max(2, budget // 9)) for seed in range(args.seeds)]
-        rows.append(row("sig-walk", budget, found, walk, args))
-    report(args.out, rows)
+    lens = parse("auto").of(coarse=False).at(x.shape)
+    told = partial(row, file=file, lens=lens, args=args)
+    truth = runs("sig", range(10**6, 10**6 + 1), samples=args.reference)[0]
+    kept = [told("sig", runs("sig", range(args.seeds), samples=k), truth) for k in map(int, args.budgets.split(","))]
+    if args.paper:
+        few = range(max(2, args.seeds // 2))
+        kept.append(told("paper: 50 Riemann steps", runs("sig", few, samples=args.paper // 50, **PAPER), truth))
+    if args.walks:
+        least = int(args.walks.split(",")[-1])
+        truth = runs("sig-walk", range(10**6, 10**6 + 1), orders=8 * least)[0]
+        for orders in map(int, args.walks.split(",")):
+            kept += [told("sig-walk", runs("sig-walk", range(args.seeds), orders=orders), truth)]
+    report(args.out, kept)
 
 
 def row(
-    name: str, budget: int, found: list[Attribution], exact: Attribution, args: argparse.Namespace
+    method: str, found: list[Attribution], truth: Attribution, *, file: Path, lens: Lens, args: argparse.Namespace
 ) -> dict[str, object]:
-    """Error up to the best common factor as well, since per-player normalisation changes the scale."""
-    truth = exact.values.flatten().double()
-    errors, shapes, players = [], [], []
-    for one in found:
-        values = one.values.flatten().double()
-        factor = float(values @ truth / (values @ values))
-        errors.append(float((values - truth).norm() / truth.norm()))
-        shapes.append(float((factor * values - truth).norm() / truth.norm()))
-        totals, want = one.player_values, exact.player_values
-        assert totals is not None
-        assert want is not None
-        players.append(float((totals - want).norm() / want.norm()))
-    claimed = [one.relative_standard_error for one in found]
-    mean = "" if None in claimed else f"{np.mean([c for c in claimed if c is not None]):.3f}"
-    rms = [f"{np.sqrt(np.mean(np.square(values))):.3f}" for values in (errors, shapes, players)]
+    raw, raw_claimed = errors(found, truth, lambda maps: maps)
+    shown, claimed = errors(found, truth, lens)
     return {
-        "what": "error of the map", "method": name, "budget": budget,
-        "evaluations": found[0].evaluations, "relative_error": rms[0], "error_up_to_scale": rms[1],
-        "player_error": rms[2], "claimed_standard_error": mean, "seeds": len(found), "model": args.model,
-        "machine": machine(args.device),
+        "image": file.stem, "model": args.model, "method": method, "evaluations": found[0].evaluations,
+        "error_as_shown": text(shown), "claimed": text(claimed), "error_of_array": text(raw),
+        "claimed_of_array": text(raw_claimed), "reference": truth.evaluations, "seeds": len(found),
+        "players": args.players or "default", "precision": args.precision, "machine": machine(args.device),
     }  # fmt: skip
+
+
+def text(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def errors(found: list[Attribution], truth: Attribution, lens: Lens) -> tuple[float, float | None]:
+    """The true error of the maps through a view, and what they claim of it; relative to the truth."""
+    right = lens(truth.values.sum(0).double()[None])[0]
+    norm = float(right.square().sum())
+    own = 0.0 if truth.deviations is None else float(lens(truth.deviations.double()).square().sum())
+    off = [float((lens(one.values.sum(0).double()[None])[0] - right).square().sum()) for one in found]
+    claims = [
+        shown_error(lens, one.values.sum(0).double(), one.deviations.double())[1]
+        for one in found
+        if one.deviations is not None
+    ]
+    true = float(np.sqrt(max(0.0, np.mean(off) - own) / norm))
+    return true, float(np.sqrt(np.mean(np.square(claims)))) if claims else None
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Drawing:
         signs: "together", or "apart" for positive and negative values in pictures of their own as well.
         significant: whether values that cannot be told from 0 are faded, where their standard errors are known.
         scale: "own", or "common" for one scale of all maps of a unit in the sheet.
+        saved: whether what pictures show is also written as arrays.
     """
 
     view: View = DEFAULT
@@ -45,6 +46,7 @@ class Drawing:
     signs: str = "together"
     significant: bool = False
     scale: str = "own"
+    saved: bool = False
 
     def faded(self, item: Explanation) -> tuple[np.ndarray, float | None]:
         """The map of an explanation as it is shown, (H, W), and t where values of fewer standard errors are faded."""
@@ -145,14 +147,21 @@ class Page:
             found.append((sign, render.overlay_image(self.picture, part, **only)))
         return found
 
-    def uncertainty(self) -> Image.Image | None:
-        """The standard errors of the map as it is shown, or None where they are not known."""
+    @cached_property
+    def error(self) -> np.ndarray | None:
+        """The standard errors of the map as it is shown, (H, W), or None where they are not known."""
         apart = self.item.deviations
         if apart is None:
             return None
         flat = torch.from_numpy(render.reduce_channels(self.values))
         lens = self.drawing.of(self.item).at(flat.shape, self.picture)
-        error = shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
+        return shown_error(lens, flat, torch.from_numpy(apart).double())[0].numpy()
+
+    def uncertainty(self) -> Image.Image | None:
+        """The standard errors of the map as it is shown, as a picture, or None where they are not known."""
+        error = self.error
+        if error is None:
+            return None
         dress = {name: value for name, value in self.dress.items() if name not in ("ends", "turned", "limit")}
         dress["caption"] = self.drawing.caption([self.item], self.values.shape)
         method = self.item.method

@@ -39,6 +39,11 @@ FORMATS = Catalog(
             {"of": _PICTURES, "drawn": True, "endings": (".stderr.png",)},
         ),
         Entry(
+            "view", f"{_W}:seen_array",
+            "with --save-view: the map as pictures show it as an array; with --uncertainty, also its standard errors",
+            {"of": _PICTURES, "drawn": True, "endings": (".view.npy", ".view.stderr.npy")},
+        ),
+        Entry(
             "bars", f"{_W}:bars", "a bar for each feature or player of an array",
             {"of": ("array",), "drawn": True, "endings": (".png",)},
         ),

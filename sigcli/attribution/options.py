@@ -171,6 +171,10 @@ class RunOptions(MethodOptions, ResumeOptions):
         panel=OUTPUT,
         shown=False,
     )
+    save_view: bool = option(
+        False, "Also write maps as pictures show them as METHOD.view.npy; with --uncertainty, their standard errors.",
+        panel=OUTPUT,
+    )  # fmt: skip
     signs: str = option(
         "together",
         "together, or apart: also draw positive and negative values separately.",

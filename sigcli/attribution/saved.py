@@ -189,7 +189,7 @@ class _Arrays:
             found = {
                 path.stem: path
                 for path in sorted(folder.glob("*.npy"))
-                if not path.stem.endswith((".stderr", ".deviations"))
+                if not path.stem.endswith((".stderr", ".deviations", ".view"))
             }
             every |= {**({ONE: single} if single.exists() else {}), **found}
         return {

@@ -189,7 +189,9 @@ def prepare(
 
 def _drawing(options: RunOptions) -> Drawing:
     view = chosen_view(options.view, options.smooth, VIEW)
-    return Drawing(view, options.pictures, options.signs, options.significant, options.scale)
+    if options.save_view and not options.pictures:
+        raise UsageError("--save-view writes what pictures show, and --no-pictures leaves them out")
+    return Drawing(view, options.pictures, options.signs, options.significant, options.scale, options.save_view)
 
 
 def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageSet:

@@ -112,6 +112,7 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         drawing.of(item).spec,
         drawing.signs,
         *([drawing.significant] if drawing.significant else ()),
+        *(["saved"] if drawing.saved else ()),
         item.ends,
         item.turned,
         item.content,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .. import render
 from ..files import save_array
 from .drawing import Page
@@ -53,6 +55,19 @@ def uncertainty(base: Path, page: Page) -> list[str]:
     name = f"{page.item.name}.stderr.png"
     render.save_png(image, base / name)
     return [name]
+
+
+def seen_array(base: Path, page: Page) -> list[str]:
+    """`<method>.view.npy`, and where deviations are kept `<method>.view.stderr.npy`: (H, W), channels summed, not faded."""
+    if not page.drawing.saved:
+        return []
+    names = [f"{page.item.name}.view.npy"]
+    shown = page.drawing.seen(page.item, page.values, page.picture)
+    save_array(base / names[0], shown.astype(np.float32))
+    if page.error is not None:
+        names.append(f"{page.item.name}.view.stderr.npy")
+        save_array(base / names[1], page.error.astype(np.float32))
+    return names
 
 
 def bars(base: Path, page: Page) -> list[str]:

@@ -17,12 +17,15 @@ def own_modes() -> Iterator[None]:
 
     A caller's `inference_mode` would leave no gradients, and its `autocast` another precision than the one that was asked
     for. All of it is as it was afterwards.
+
+    The cache of casts is off: torch empties it at the end of the outermost `autocast`, and this is one. With it, a run in
+    bf16 kept every image that it asked the model about, and a network in training would keep its first weights.
     """
     default = torch.get_default_dtype()
     with (
         torch.inference_mode(False),
-        torch.autocast("cpu", enabled=False),
-        torch.autocast("cuda", enabled=False),
+        torch.autocast("cpu", enabled=False, cache_enabled=False),
+        torch.autocast("cuda", enabled=False, cache_enabled=False),
     ):
         torch.set_default_dtype(torch.float32)
         try:

@@ -35,7 +35,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def _reduced(precision: str, device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, dtype={"bf16": torch.bfloat16, "fp16": torch.float16}[precision])
+    # Without the cache of casts, which holds on to images until the outermost autocast ends; frozen weights are not in it.
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype=dtype, cache_enabled=False)
 
 
 def differentiated(

@@ -12,9 +12,10 @@ from sigcli.attribution.drawing import Drawing, Page, sheet
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.samples.pictures import Seen
 from sigcli.attribution.significance import FADED, quantile, significant
+from sigcli.errors import UsageError
 from sigcli.render.maps import sheet as sheets
 from sigcli.render.maps.paint import paint
-from sigcli.views import RAW
+from sigcli.views import RAW, parse
 
 RNG = np.random.default_rng(3)
 
@@ -90,3 +91,28 @@ def test_a_run_fades_and_says_of_what_it_cannot(tmp_path):
     sigcli.explain(tmp_path / "a.png", **common, out=tmp_path / "out", uncertainty=True, resume=True)
     assert (tmp_path / "out" / "a" / "sig.png").read_bytes() != faded  # drawn anew, from the arrays
     assert (tmp_path / "out" / "a" / "ig.png").read_bytes() == same
+
+
+def test_what_pictures_show_is_written_as_arrays_on_request(tmp_path):
+    """The view is linear, so its array follows from the raw one, and its errors from the deviations seen through it."""
+    Image.fromarray(RNG.integers(0, 256, (70, 70, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    common = {"method": "sig", "settings": {"samples": 32, "players": "grid:4x4"}, "device": "cpu", "view": "smooth:2",
+              "uncertainty": True}  # fmt: skip
+    sigcli.explain(tmp_path / "a.png", **common, out=tmp_path / "out")
+    base = tmp_path / "out" / "a"
+    assert not (base / "sig.view.npy").exists()
+    sigcli.explain(tmp_path / "a.png", **common, out=tmp_path / "out", save_view=True, resume=True)
+    raw, apart, shown, error = (np.load(base / f"sig{end}.npy") for end in ("", ".deviations", ".view", ".view.stderr"))
+    blurred = parse("smooth:2").at(raw.shape)
+    assert np.allclose(shown, blurred(torch.from_numpy(raw.astype(np.float64).sum(0))[None])[0], atol=1e-6)
+    assert np.allclose(error**2, blurred(torch.from_numpy(apart).double()).square().sum(0), atol=1e-8)
+    again = sigcli.evaluate(attributions=tmp_path / "out", images=tmp_path / "a.png", metric="entropy", device="cpu",
+                            out=tmp_path / "measured")  # fmt: skip
+    assert {value.method for value in again} == {"sig"}
+
+
+def test_arrays_of_what_pictures_show_need_pictures(tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="--save-view"):
+        sigcli.explain(tmp_path / "a.png", out=tmp_path / "out", save_view=True, pictures=False, device="cpu")
+    assert not (tmp_path / "out").exists()
