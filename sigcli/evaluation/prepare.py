@@ -23,7 +23,7 @@ from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
-from ..views import RAW, chosen
+from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
 from .label_table import Wanted
@@ -84,7 +84,22 @@ class Prepared:
         truth = [] if self.truth is None else [self.truth.note]
         masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
         some = [f"{self.checks[0].name} looks at the first {MOST} images"] if self._more_than_checked else []
-        return [*typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *some, *self.kept.notes]
+        return [
+            *typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *some, *self._looked_at, *self.kept.notes
+        ]  # fmt: skip
+
+    @property
+    def _looked_at(self) -> list[str]:
+        """How maps are looked at before they are measured, where that changes them."""
+        measuring, size = self.measuring, self.session.model.preprocess.size
+        if size is None or not any(not one.entry.properties["column"] for one in measuring.metrics):
+            return []
+        seen = measuring.view.of(coarse=False).describe(size)
+        if seen == "not smoothed":
+            return []
+        rough = ", ".join(sorted(measuring.coarse)) if measuring.view.spec == AUTO else ""
+        but = f", those of {rough} as they are" if rough else ""
+        return [f"maps are measured {seen}{but}; --view raw measures the arrays"]
 
     @property
     def _more_than_checked(self) -> bool:

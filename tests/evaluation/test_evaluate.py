@@ -218,6 +218,24 @@ def test_smoothed_maps_are_measured_as_they_are_drawn(here):
     assert "NaN" in bad.values[0].error
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"method": "ig,gradcam"}, "σ = 1.4, 2.8, 5.6, 11.2, 22.4 px, those of gradcam as they are; --view raw"),
+        ({"method": "ig", "view": "smooth:2"}, "σ = 2 px; --view raw"),
+        ({"method": "ig", "view": "raw"}, None),
+        ({"method": "ig", "image_size": 28}, None),
+        ({"method": "ig", "metric": "completeness-gap"}, None),
+    ],
+)
+def test_how_maps_are_looked_at_is_told_where_it_changes_them(here, options, told):
+    asked = EvaluateOptions(
+        "in/star.png", **{"image_size": 72, "metric": "entropy", "pictures": False, "out": "out"} | options
+    )
+    found = [note for note in prepare_evaluation(asked).notes if "measured" in note]
+    assert [told in note for note in found] == ([True] if told else [])
+
+
 def test_checks_of_certainty_say_how_many_images_they_look_at(here, monkeypatch):
     monkeypatch.setattr("sigcli.evaluation.prepare.MOST", 2)
     arguments = ["evaluate", "in", "--metric", "neutrality", "--out", "out", "--device", "cpu"]
