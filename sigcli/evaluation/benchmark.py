@@ -6,7 +6,7 @@ and every smaller count is a statistic of the first images of that order ([SIG] 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +35,7 @@ from .evaluate import Evaluation, carry_out
 from .options import BenchmarkOptions
 from .prepare import Prepared, prepare_evaluation, searched
 from .tables import Row
+from .value import MetricValue
 
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
@@ -136,20 +137,47 @@ class Costs(Listener):
 
 
 def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener) -> Benchmark:
+    names = [name for name, _ in run_names(prepared.session.paths)]
+
+    def rows_of(values: Sequence[MetricValue], costs: Sequence[Spent]) -> list[Row]:
+        return benchmark_rows(values, costs, names, counts, prepared.session.seed)
+
+    def draw(rows: list[Row], folder: Path) -> None:
+        from ..render.plots.benchmark import draw_benchmark
+
+        draw_benchmark(rows, folder)
+
+    evaluation, rows = costed(prepared, listener, FILES, rows_of, draw)
+    return Benchmark(rows, counts, names, evaluation, prepared.folder)
+
+
+def costed(
+    prepared: Prepared,
+    listener: Listener,
+    files: Sequence[str],
+    rows_of: Callable[[Sequence[MetricValue], Sequence[Spent]], list[Row]],
+    draw: Callable[[list[Row], Path], None],
+) -> tuple[Evaluation, list[Row]]:
+    """Carry out the evaluation of a benchmark, note what each explanation costs, and write table and figures.
+
+    Args:
+        prepared: the evaluation.
+        listener: is told of it.
+        files: the table's name, then the figures'.
+        rows_of: the table's rows, from metric values and costs.
+        draw: draws the figures of these rows in a folder.
+    """
     session, folder = prepared.session, prepared.folder
     warm_up(session)
     costs = Costs(listener)
     evaluation = carry_out(prepared, costs)
-    names = [name for name, _ in run_names(session.paths)]
-    rows = benchmark_rows(evaluation.values, costs.found, names, counts, session.seed)
-    save_table(folder / TABLE, rows)
-    for name in FILES[1:]:  # an earlier benchmark of this run stands until then
+    rows = rows_of(evaluation.values, costs.found)
+    save_table(folder / files[0], rows)
+    for name in files[1:]:  # an earlier benchmark of this run stands until then
         (folder / name).unlink(missing_ok=True)
     if session.drawing.pictures:
-        from ..render.plots.benchmark import draw_benchmark
-
-        draw_benchmark(rows, folder)
-    return Benchmark(rows, counts, names, evaluation, folder)
+        draw(rows, folder)
+    return evaluation, rows
 
 
 def warm_up(session: Session) -> None:

@@ -18,15 +18,17 @@ from ..inputs.images import find_images
 from ..inputs.samples import sample_images
 from ..listener import SILENT, Listener
 from ..methods import METHODS
-from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
-from .benchmark import Costs, warm_up
-from .evaluate import Evaluation, carry_out
+from ..runs.folder import output_folder, refuse_strangers, run_names, take
+from .benchmark import costed
+from .benchmark_tables import Spent
+from .evaluate import Evaluation
 from .methods_suited import Suited
 from .methods_table import methods_rows
 from .methods_words import sentences
 from .options import LOCALISATION, BenchmarkMethodsOptions
 from .prepare import Prepared, prepare_evaluation, searched
 from .tables import Row
+from .value import MetricValue
 
 TABLE = "methods.csv"
 FILES = (TABLE, "methods.png", "methods-cost.png")
@@ -108,20 +110,18 @@ def benchmark_methods(options: BenchmarkMethodsOptions, listener: Listener = SIL
 
 
 def _carried_out(prepared: Prepared, against: str, listener: Listener) -> MethodsBenchmark:
-    session, folder = prepared.session, prepared.folder
-    warm_up(session)
-    costs = Costs(listener)
-    evaluation = carry_out(prepared, costs)
-    images = [name for name, _ in run_names(session.paths)]
-    rows = methods_rows(evaluation.values, costs.found, images, against, session.seed)
-    save_table(folder / TABLE, rows)
-    for name in FILES[1:]:  # an earlier benchmark of this run stands until then
-        (folder / name).unlink(missing_ok=True)
-    if session.drawing.pictures:
+    images = [name for name, _ in run_names(prepared.session.paths)]
+
+    def rows_of(values: Sequence[MetricValue], costs: Sequence[Spent]) -> list[Row]:
+        return methods_rows(values, costs, images, against, prepared.session.seed)
+
+    def draw(rows: list[Row], folder: Path) -> None:
         from ..render.plots.methods import draw_methods
 
         draw_methods(rows, folder)
-    return MethodsBenchmark(rows, against, sentences(rows, against), evaluation, folder)
+
+    evaluation, rows = costed(prepared, listener, FILES, rows_of, draw)
+    return MethodsBenchmark(rows, against, sentences(rows, against), evaluation, prepared.folder)
 
 
 def _named(against: str | None, methods: Sequence[str]) -> str | None:
