@@ -169,14 +169,24 @@ def _gradient(
     found, reason = _differentiated(module, sample)
     if found is None or found.any():
         return reason, ()
-    where = "on noise"
+    where, everywhere = "on noise", pictures is not None
     if pictures is not None:
         shown, _ = _differentiated(module, pictures)
-        where += (
-            " and on plain and random pictures" if shown is not None and not shown.any() else ", not on every picture"
-        )
+        everywhere = shown is not None and not shown.any()
+        where += " and on plain and random pictures" if everywhere else ", not on every picture"
+    zero = _zero_layer(module) if everywhere else None
+    if zero is not None:
+        why = f"all weights of its layer '{zero}' are 0, as of a head that was never trained"
+        return None, (f"the network's gradient is exactly 0 {where}: {why}; load trained ones with --weights",)
     why = "its units may be saturated or inactive there, or its head untrained"
     return None, (f"the network's gradient is exactly 0 {where}: {why}, and maps by gradients may be 0",)
+
+
+def _zero_layer(module: Callable[[Tensor], Any]) -> str | None:
+    """The last layer whose weights, of two axes or more, are all 0; None where there is none."""
+    parameters = module.named_parameters() if isinstance(module, nn.Module) else iter(())
+    zero = [name for name, weight in parameters if weight.ndim > 1 and weight.is_floating_point() and not weight.any()]
+    return zero[-1].rpartition(".")[0] or zero[-1] if zero else None
 
 
 def _differentiated(module: Callable[[Tensor], Any], sample: Tensor) -> tuple[Tensor | None, str | None]:

@@ -27,7 +27,7 @@ from .sources.factory import given_network
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
-from .wrappers.fitting import refusal
+from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
@@ -147,6 +147,8 @@ def _judged(
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
+    elif isinstance(fed.module, Listed):
+        lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)
     certainty = not pair and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, verdict.classes, class_names, known=known)
