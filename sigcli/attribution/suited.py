@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..baselines import BASELINES
 from ..errors import UsageError
 from ..methods import METHODS
-from ..models.model import Model
+from ..models.model import KINDS, Model
 from .samples import Pictures
 from .select import Chosen
 
@@ -20,6 +20,9 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
     for one in methods:
         needs = str(one.entry.properties["needs"])
         baseline = _baseline(one)
+        if baseline is not None and model.task != "classes":
+            what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
+            raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", allowed="another --baseline")
         lack = "gradients" if needs == "forward" and baseline is not None else needs
         if lack not in model.lacks:
             continue

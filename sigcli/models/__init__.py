@@ -60,6 +60,14 @@ MODELS = Catalog(
             known=True, details="details", form="NAME", example="resnet50 --weights IMAGENET1K_V2",
         ),
         _source(
+            "segmentation", "segmentation:load", "a torchvision segmentation network by name: a class over a region",
+            known=True, details="details", form="NAME", example="lraspp_mobilenet_v3_large --target cat",
+        ),
+        _source(
+            "detection", "detection:load", "a torchvision detector by name: one of the boxes that it finds",
+            known=True, details="details", form="NAME", example="fasterrcnn_resnet50_fpn --target person:1",
+        ),
+        _source(
             "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",
             known=True, details="details", form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),

@@ -16,6 +16,7 @@ from sigcli.inputs.given import Source as Sample
 
 from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
+from .detection import detector_model, is_detector
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
 from .heads import PICTURES, probes, recognise
@@ -27,6 +28,7 @@ from .sources.factory import given_network
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
+from .wrappers.dense import Averaged, Dense, dense_output
 from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
@@ -88,7 +90,12 @@ def load_model(
         )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
-    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span)
+    module = _placed(source, place)
+    if is_detector(source, module, place):
+        if pair:
+            raise _no_distance("finds boxes", spec)
+        return detector_model(name_of(spec), source, module, wishes, place, class_names)
+    fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span)
     fed.notes = (*unit, *fed.notes)
     return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
 
@@ -127,7 +134,8 @@ def _settled(
     sample = probe_images((preprocess.channels, height, width), place)
     unpacked: tuple[str, ...] = ()
     if source.preprocess is None:
-        module, unpacked = plain_output(module, sample)
+        dense, unpacked = dense_output(module, sample)
+        module, unpacked = (dense, unpacked) if dense is not None else plain_output(module, sample)
     else:
         _check_fit(module, sample, source.preprocess, wishes)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
@@ -139,18 +147,21 @@ def _judged(
     known: bool, pair: bool, class_names: str | Path | None,
 ) -> Model:  # fmt: skip
     """Check the network, find out what its outputs are, and make it ready."""
-    preprocess, sample = fed.preprocess, fed.sample
+    preprocess, sample, dense = fed.preprocess, fed.sample, isinstance(fed.module, Dense)
+    if dense and pair:
+        raise _no_distance("labels every pixel", spec)
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
-    verdict = check_classifier(fed.module, sample, trials[:PICTURES])
+    verdict = check_classifier(fed.module, sample, trials[:PICTURES], dense=dense)
     plain = pair or (known and verdict.classes > 1)
-    head, read = (LOGITS, ()) if plain else recognise(fed.module, trials)
+    whole = Averaged(fed.module) if dense else fed.module
+    head, read = (LOGITS, ()) if plain else recognise(whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
     elif isinstance(fed.module, Listed):
         lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)
-    certainty = not pair and takes_certainty(module)
+    certainty = not pair and not dense and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, verdict.classes, class_names, known=known)
     return Model(
         name=name_of(spec),
@@ -166,7 +177,13 @@ def _judged(
         certainty=certainty,
         head=head,
         lacks=lacks,
+        task="regions" if dense else "classes",
     )
+
+
+def _no_distance(does: str, spec: str | nn.Module) -> ModelError:
+    what = f"the network {does}: it has no embedding and no distance of two images"
+    return ModelError(what, given=name_of(spec), hint="Explain what it sees: leave --partner out.")
 
 
 def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
