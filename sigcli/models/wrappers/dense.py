@@ -78,7 +78,8 @@ def dense_output(module: nn.Module, sample: Tensor) -> tuple[Dense | None, tuple
     else:
         return None, ()
     scores = _part(output, part)
-    what = f"scores of {scores.shape[1]} classes at {scores.shape[2]}x{scores.shape[3]} places{told}"
+    count = f"{scores.shape[1]} class{'' if scores.shape[1] == 1 else 'es'}"
+    what = f"scores of {count} at {scores.shape[2]}x{scores.shape[3]} places{told}"
     return Dense(module, part), (f"the network gives {what}: it is explained as a segmentation",)
 
 
