@@ -91,6 +91,7 @@ def load_model(
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
     module = _placed(source, place)
+    freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if is_detector(source, module, place):
         if pair:
             raise _no_distance("finds boxes", spec)
@@ -124,7 +125,6 @@ def _settled(
 ) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
-    freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
         notes += doubts(span, preprocess)
