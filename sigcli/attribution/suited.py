@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..baselines import BASELINES
+from ..catalog import Entry
 from ..errors import UsageError
 from ..methods import METHODS
 from ..models.model import KINDS, Model
@@ -24,6 +25,10 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
             what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
             raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", allowed="another --baseline")
         lack = "gradients" if needs == "forward" and baseline is not None else needs
+        if model.task == "regions" and one.entry.properties.get("classes"):
+            what = f"the method {one.name} needs a network that ends in one score for each class"
+            suited = [name for name, e in METHODS.items() if _of_regions(e, model)]
+            raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", allowed=", ".join(suited))
         if lack not in model.lacks:
             continue
         what = f"the baseline {baseline} of {one.name}" if lack != needs else f"the method {one.name}"
@@ -37,6 +42,11 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
             f"{what} {why}: {model.lacks[lack]}", given=f"--model {model.name}",
             allowed=", ".join(suited) if lack == needs else "another --baseline", hint=hint,
         )  # fmt: skip
+
+
+def _of_regions(method: Entry, model: Model) -> bool:
+    properties = method.properties
+    return not (properties.get("classes") or properties.get("certainty") or properties["needs"] in model.lacks)
 
 
 def _baseline(method: Chosen) -> str | None:

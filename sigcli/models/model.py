@@ -13,7 +13,6 @@ from sigcli.heads import LOGITS, Head
 
 from .preprocess import Preprocess
 
-
 KINDS = {"classes": "a classifier", "regions": "a segmentation network", "boxes": "a detector"}
 """What a model's outputs are of → what it is."""
 

@@ -121,7 +121,7 @@ class RegionPictures(Pictures):
         classes = [wanted] if isinstance(wanted, int) else self._most(there, fixed, wanted[1])
         if fixed is None and isinstance(wanted, int) and not there[wanted].any():
             known = self.network
-            others = [known.label(k) for k in np.argsort(-there.sum((1, 2)), kind="stable") if there[k].any()]
+            others = [known.label(int(k)) for k in np.argsort(-there.sum((1, 2)), kind="stable") if there[k].any()]
             raise AttributionError(
                 f"the network sees no '{known.label(wanted)}' in this image",
                 given=f"it sees {', '.join(others) or 'nothing'}",
@@ -186,7 +186,8 @@ def seen_classes(outputs: Tensor, head: Head) -> Tensor:
     likely than not.
     """
     if head.single or head.kind in ("labels", "log-labels"):
-        return head.probability(outputs) > 0.5
+        rows = head.probability(outputs.permute(0, 2, 3, 1).flatten(0, 2)) > 0.5
+        return rows.reshape(len(outputs), *outputs.shape[2:], -1).permute(0, 3, 1, 2)
     best = outputs.argmax(1, keepdim=True)
     return torch.zeros_like(outputs, dtype=torch.bool).scatter_(1, best, value=True)
 

@@ -86,21 +86,23 @@ def _outline(name: str, classes: int) -> nn.Module:
         return _build(name, classes)
 
 
+def classes_in(name: str, state: State) -> int:
+    """How many classes weights are for: the first head has a row for each, or for each class and anchor."""
+    usual, own = _usual(name), _outline(name, _usual(name)).state_dict()
+    head = next(key for key in own if _HEAD.search(key))
+    theirs = state.get(head)
+    return usual if theirs is None or not theirs.ndim else max(1, round(usual * len(theirs) / len(own[head])))
+
+
 def _from_file(name: str, weights: str) -> Source:
     path, _ = place_of_weights(weights)
-    usual, own = _usual(name), _outline(name, _usual(name)).state_dict()
-
-    def classes_of(state: State) -> int:
-        """Read off the first head, which has a row for each class, or for each class and anchor."""
-        head = next(key for key in own if _HEAD.search(key))
-        theirs = state.get(head)
-        return usual if theirs is None or not theirs.ndim else max(1, round(usual * len(theirs) / len(own[head])))
+    usual = _usual(name)
 
     def outline(state: State) -> nn.Module:
-        return _outline(name, classes_of(state))
+        return _outline(name, classes_in(name, state))
 
     chosen = choose(read_checkpoint(weights), _outline(name, usual), name, outline=outline)
-    classes = classes_of(chosen.state)
+    classes = classes_in(name, chosen.state)
     module = _build(name, classes)
     load_into(module, chosen.state, path, name)
     known = recognised(name, path)
