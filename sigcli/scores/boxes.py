@@ -14,17 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torchvision.ops import box_iou
 
 from ..errors import UsageError
 from .score import autocast, differentiated
 
 OUTPUT = "box score"
+_LEAST_AREA = 1e-6
 _PRECISIONS = ("fp32", "tf32")
 
 
@@ -47,14 +47,7 @@ class Box:
     score: float = 0.0
 
 
-class Candidates(Protocol):
-    """Boxes (m, 4), classes (m,) and scores (m,) in one image."""
-
-    boxes: Any
-    labels: Any
-    scores: Any
-
-
+@runtime_checkable
 class Finder(Protocol):
     """A detector, see `sigcli.models.wrappers.detector.Detector`."""
 
@@ -62,8 +55,8 @@ class Finder(Protocol):
         """What it finds in each image."""
         ...
 
-    def candidates(self, images: Tensor) -> Sequence[Any]:
-        """All boxes that it considers in each image."""
+    def candidates(self, images: Tensor, labels: Sequence[int] | None = None) -> Sequence[Any]:
+        """All boxes of each image's class that it considers there."""
         ...
 
 
@@ -112,15 +105,28 @@ class BoxScore:
         return differentiated(lambda leaf: self._scores(leaf, targets), images, self.precision)
 
     def _scores(self, images: Tensor, targets: Tensor) -> Tensor:
-        every = self.model.candidates(images)
-        found = [self._best(one, self.boxes[number]) for one, number in zip(every, targets.tolist(), strict=True)]
+        wanted = [self.boxes[number] for number in targets.tolist()]
+        every = self.model.candidates(images, [box.label for box in wanted])
+        found = [self._best(one, box) for one, box in zip(every, wanted, strict=True)]
         # What is found nowhere depends on the image with a gradient of 0.
         return torch.stack([images[i].flatten()[0] * 0 if one is None else one for i, one in enumerate(found)])
 
     @staticmethod
-    def _best(found: Candidates, box: Box) -> Tensor | None:
+    def _best(found: Any, box: Box) -> Tensor | None:
         own = torch.nonzero(found.labels == box.label)[:, 0]
         if not len(own):
             return None
         target = found.boxes.new_tensor([box.box])
-        return (box_iou(found.boxes[own], target)[:, 0] * found.scores[own]).max()
+        return (overlaps(found.boxes[own], target) * found.scores[own]).max()
+
+
+def overlaps(boxes: Float[Tensor, "m 4"], target: Float[Tensor, "1 4"]) -> Float[Tensor, " m"]:
+    """Intersection over union of boxes with a target; 0 for boxes without an area, also if the target has none.
+
+    >>> overlaps(torch.tensor([[0.0, 0.0, 2.0, 2.0], [1.0, 1.0, 1.0, 1.0]]), torch.tensor([[1.0, 0.0, 3.0, 2.0]]))
+    tensor([0.3333, 0.0000])
+    """
+    least, most = torch.maximum(boxes[:, :2], target[:, :2]), torch.minimum(boxes[:, 2:], target[:, 2:])
+    shared = (most - least).clamp(min=0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1), (target[:, 2:] - target[:, :2]).prod(1)
+    return shared / (areas[0] + areas[1] - shared).clamp(min=_LEAST_AREA)

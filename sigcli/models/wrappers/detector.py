@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
+from torchvision.models.detection import FCOS, RetinaNet
 
 _THRESHOLDS = ("score_thresh", "nms_thresh", "detections_per_img")
 _ALL = 1_000_000
+_LOW = -40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +50,41 @@ class Detector(nn.Module):
         super().__init__()
         self.inner = inner
         self.open, self.opened = opened(inner)
+        self._focus = _Focus()
+        if self.opened and isinstance(inner, (RetinaNet, FCOS)):
+            self.open.postprocess_detections = partial(self._focus, self.open)  # type: ignore[assignment]
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> list[Found]:
         """What it finds in each image."""
         return read(self.inner(list(images)))
 
-    def candidates(self, images: Float[Tensor, "n 3 h w"]) -> list[Found]:
-        """All boxes that it considers in each image, before any is left out for its score or for a better one beside it."""
+    def candidates(self, images: Float[Tensor, "n 3 h w"], labels: Sequence[int] | None = None) -> list[Found]:
+        """All boxes that it considers in each image, before any is left out for its score or for a better one beside it.
+
+        Args:
+            images: in 0..1.
+            labels: the class of each image whose boxes are wanted: those of others may be missing.
+        """
+        self._focus.labels = labels
         return read(self.open(list(images)))
+
+
+class _Focus:
+    """RetinaNet and FCOS look at the best 1000 of all classes and places: here, at those of the class that is wanted."""
+
+    labels: Sequence[int] | None = None
+
+    def __call__(self, network: Any, outputs: dict[str, list[Tensor]], *rest: Any) -> Any:
+        if self.labels is not None:
+            wanted = torch.tensor(self.labels, device=outputs["cls_logits"][0].device)
+            outputs = {**outputs, "cls_logits": [self._only(logits, wanted) for logits in outputs["cls_logits"]]}
+        return type(network).postprocess_detections(network, outputs, *rest)
+
+    @staticmethod
+    def _only(logits: Tensor, wanted: Tensor) -> Tensor:
+        """(N, places, K), of other classes than an image's own too low to count; not -inf, whose gradients are NaN."""
+        own = torch.arange(logits.shape[-1], device=logits.device) == wanted[:, None]
+        return torch.where(own[:, None], logits, logits.new_tensor(_LOW))
 
 
 def opened(inner: nn.Module) -> tuple[nn.Module, bool]:
