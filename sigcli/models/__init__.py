@@ -102,6 +102,20 @@ def names() -> list[str]:
     return architectures()
 
 
+def others() -> dict[str, str]:
+    """The names of torchvision's networks that are no classifiers, and their source (this imports torchvision).
+
+    >>> others()["fasterrcnn_resnet50_fpn"], others()["lraspp_mobilenet_v3_large"]
+    ('detection', 'segmentation')
+    """
+    from .sources import detection, segmentation
+
+    return {
+        **dict.fromkeys(segmentation.names(), "segmentation"),
+        **dict.fromkeys(detection.names(), "detection"),
+    }
+
+
 def described(name: str) -> str:
     """What is known of a network that has a name: its weights and how they are fed (this imports torchvision or timm).
 
@@ -114,4 +128,4 @@ def described(name: str) -> str:
     for entry in MODELS.values():
         if entry.properties["details"] is not None and entry.load("matches")(name):
             return entry.load("details")(name)
-    raise unknown("model", name, [*MODELS, *names()], ModelError)
+    raise unknown("model", name, [*MODELS, *names(), *others()], ModelError)

@@ -14,7 +14,7 @@ from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS
 from sigcli.inputs.given import Source as Sample
 
-from . import MODELS, names
+from . import MODELS, names, others
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
 from .detection import detector_model, is_detector
 from .fold import freeze, prepare
@@ -34,6 +34,12 @@ from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
+_LISTED = "Classifiers, segmentation networks and detectors: sig list models."
+_OWN = "sig list models; another as a function of yours: --model package.module:function."
+_OTHER_KINDS = {
+    "finds objects": f"Known detectors: {_OWN}",
+    "labels every pixel": f"Known segmentation networks: {_OWN}",
+}
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
 
 
@@ -213,9 +219,9 @@ def source_of(spec: str) -> Entry:
     what = what_else(spec)
     if what is not None:
         near = spec.removeprefix("quantized_")
-        given = f"Its float form works: --model {near}." if near in names() else "Classifiers: sig list models."
-        raise ModelError(f"only image classifiers can be explained, and this model {what}", given=spec, hint=given)
-    error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
+        hint = f"Its float form works: --model {near}." if near in names() else _OTHER_KINDS.get(what, _LISTED)
+        raise ModelError(f"no model of that name can be loaded: it {what}", given=spec, hint=hint)
+    error = unknown("model", spec, ["shapes", "expression", *names(), *others()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
