@@ -71,11 +71,17 @@ def segmentation() -> nn.Module:
 
 
 def detector() -> nn.Module:
-    """torchvision's FCOS over the trunk: a list of pictures in 0..1 → boxes, labels and scores of each."""
+    """torchvision's FCOS over the trunk: a list of pictures in 0..1 → boxes, labels and scores of each.
+
+    Its head has no group norm, whose statistics are of the whole image: with it each box depends on all other objects.
+    """
+    head = FCOSHead(WIDTH, 1, len(NAMES), num_convs=1)
+    for branch in (head.classification_head, head.regression_head):
+        branch.conv = nn.Sequential(*(layer for layer in branch.conv if not isinstance(layer, nn.GroupNorm)))
     return FCOS(
         Trunk(), len(NAMES), min_size=SIDE, max_size=SIDE, image_mean=list(MEAN), image_std=list(STD),
         anchor_generator=AnchorGenerator(sizes=((STRIDE,),), aspect_ratios=((1.0,),)),
-        head=FCOSHead(WIDTH, 1, len(NAMES), num_convs=1), detections_per_img=20, score_thresh=0.2, nms_thresh=0.4,
+        head=head, detections_per_img=20, score_thresh=0.2, nms_thresh=0.4,
         center_sampling_radius=1.5,
     )  # fmt: skip
 
