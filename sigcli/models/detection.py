@@ -59,25 +59,33 @@ def detector_model(
 def _tried(detector: Detector, preprocess: Preprocess, place: torch.device) -> Mapping[str, str]:
     """What the detector lacks; raises ModelError where it cannot be used."""
     high, wide = preprocess.size or (_SIDE, _SIDE)
-    images = probe_images((3, high, wide), place).mul(0.2).add(0.5).clamp(0, 1)
+    images = probe_images((3, high, wide), place, 1).mul(0.2).add(0.5).clamp(0, 1)
     try:
         with torch.no_grad():
-            first, second = (detector.candidates(images) for _ in range(2))
+            first, second = (detector.candidates(images)[0] for _ in range(2))
     except Exception as error:
         hint = "Try another --image-size, or leave it out."
         raise ModelError(f"the detector fails on pictures: {one_line(error)}", hint=hint) from error
-    for one, other in zip(first, second, strict=True):
-        if one.scores.shape != other.scores.shape or not torch.allclose(one.scores, other.scores, atol=1e-5):
-            raise ModelError(
-                "the detector gives different boxes for the same image from call to call",
-                hint="It draws random numbers or keeps something between calls: call .eval(), and take that out.",
-            )
+    if first.scores.shape != second.scores.shape or not torch.allclose(first.scores, second.scores, atol=1e-5):
+        raise ModelError(
+            "the detector gives different boxes for the same image from call to call",
+            hint="It draws random numbers or keeps something between calls: call .eval(), and take that out.",
+        )
     layers = "it is a detector, whose boxes are made beside its layers"
-    with torch.enable_grad():
-        scores = [one.scores for one in detector.candidates(images.requires_grad_())]
-    if any(one.requires_grad for one in scores) or not any(len(one) for one in scores):
-        return {"hooks": layers}
-    return {"hooks": layers, "gradients": "its scores do not carry a gradient (no_grad, detach, or no torch)"}
+    reason = _without_gradient(detector, images)
+    return {"hooks": layers} if reason is None else {"hooks": layers, "gradients": reason}
+
+
+def _without_gradient(detector: Detector, images: torch.Tensor) -> str | None:
+    """Why its scores have no gradient, or None; a detector that finds nothing in noise is taken to have one."""
+    try:
+        with torch.enable_grad():
+            (found,) = detector.candidates(images.requires_grad_())
+    except Exception as error:  # noqa: BLE001  foreign code raises what it likes
+        return one_line(error)
+    if found.scores.requires_grad or not len(found.scores):
+        return None
+    return "its scores do not carry a gradient (no_grad, detach, or no torch)"
 
 
 def _classes(module: nn.Module, labels: tuple[str, ...] | None) -> int:

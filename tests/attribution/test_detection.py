@@ -281,6 +281,17 @@ def test_a_network_of_boxes_is_found_to_be_a_detector():
     assert any("own limits" in note for note in load_model(Toy()).notes)
 
 
+def test_a_detector_without_gradients_runs_by_its_scores(here):
+    class Numpy(Toy):
+        def one(self, image):
+            return super().one(torch.from_numpy(image.numpy()))
+
+    (item,) = explain("pets.png", model=Numpy(), method="occlusion", players="2x2", target="top", write=False)
+    assert item.status == "ok", item.error
+    with pytest.raises(UsageError, match=r"ig needs gradients(.|\n)*numpy"):
+        explain("pets.png", model=Numpy(), method="ig", target="top", write=False)
+
+
 def test_detectors_that_cannot_be_used(here):
     with pytest.raises(ModelError, match="different boxes for the same image"):
         load_model(Toy(noise=0.3))
