@@ -21,14 +21,9 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
     for one in methods:
         needs = str(one.entry.properties["needs"])
         baseline = _baseline(one)
-        if baseline is not None and model.task != "classes":
-            what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
-            raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", allowed="another --baseline")
+        if model.task != "classes":
+            _check_task(one, baseline, model)
         lack = "gradients" if needs == "forward" and baseline is not None else needs
-        if model.task == "regions" and one.entry.properties.get("classes"):
-            what = f"the method {one.name} needs a network that ends in one score for each class"
-            suited = [name for name, e in METHODS.items() if _of_regions(e, model)]
-            raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", allowed=", ".join(suited))
         if lack not in model.lacks:
             continue
         what = f"the baseline {baseline} of {one.name}" if lack != needs else f"the method {one.name}"
@@ -42,6 +37,18 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
             f"{what} {why}: {model.lacks[lack]}", given=f"--model {model.name}",
             allowed=", ".join(suited) if lack == needs else "another --baseline", hint=hint,
         )  # fmt: skip
+
+
+def _check_task(one: Chosen, baseline: str | None, model: Model) -> None:
+    """Raise UsageError for what needs a score for each class of the whole image, and a network that has none."""
+    given = f"--model {model.name}, {KINDS[model.task]}"
+    if baseline is not None:
+        what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
+        raise UsageError(what, given=given, allowed="another --baseline")
+    if model.task == "regions" and one.entry.properties.get("classes"):
+        what = f"the method {one.name} needs a network that ends in one score for each class"
+        suited = ", ".join(name for name, entry in METHODS.items() if _of_regions(entry, model))
+        raise UsageError(what, given=given, allowed=suited)
 
 
 def _of_regions(method: Entry, model: Model) -> bool:

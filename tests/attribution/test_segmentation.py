@@ -266,6 +266,8 @@ def test_what_needs_classes_of_an_image_is_refused_before_work(here):
         evaluate("two.png", model=Colours(), method="gradient", metric="deletion", image_size=32, out="out", **FED)
     with pytest.raises(UsageError, match="baseline max-entropy of ig is learned"):
         explain("two.png", model=Colours(), method="ig", baseline="max-entropy", image_size=32, **FED)
+    with pytest.raises(UsageError, match=r"method lrp needs a network that ends in one score(.|\n)*gradcam"):
+        explain("two.png", model=Colours(), method="ig,lrp", image_size=32, **FED)
     with pytest.raises(ModelError, match="labels every pixel: it has no embedding"):
         explain("two.png", partner="two.png", model=Colours(), image_size=32, **FED)
     assert not Path("out").exists()
