@@ -126,7 +126,8 @@ class MethodOptions(ModelOptions):
         panel=COMPUTE, shown=False, metavar="N",
     )  # fmt: skip
     target: str | int = option(
-        "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either.",
+        "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either. Of a "
+        "segmentation cat, cat@X,Y (a pixel) or cat@MASK.png; of a detector cat:2, its second cat.",
         panel=METHOD, kind=str,
     )  # fmt: skip
     output: str = option(

@@ -103,7 +103,7 @@ class Work:
             yield from self._fail_all(blank, error)
             return
         if session.run is not None:
-            session.run.see(loaded.name, content, map(str, targets))
+            session.run.see(loaded.name, content, (str(samples.told(target)) for target in targets))
         blank = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
         yield from self._of_targets(blank, x, loaded.picture.key, targets, methods)
 
@@ -113,10 +113,11 @@ class Work:
         of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
-            named = replace(blank, target=target, label=session.samples.label(session.model, target))
+            told, label = session.samples.told(target), session.samples.label(session.model, target)
+            named = replace(blank, target=told, label=label, seen=session.samples.of_target(blank.seen, target))
             for number, chosen in enumerate(methods, 1):
                 last = number == len(methods)
-                item = self._of_method(named, chosen, target)
+                item = self._of_method(named, chosen, told)
                 earlier = self._done_before(item)
                 if earlier is not None:
                     yield Known(_Item(earlier, last))

@@ -96,7 +96,7 @@ LAYER_METHODS = [
         "deeplift",
         "methods.deeplift:deeplift",
         "differences from a reference, propagated by the rescale rule [Shrikumar 2017]",
-        {**DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2", "passes": 2},
+        {**DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2", "passes": 2, "classes": True},
     ),
     Entry(
         "deepshap",
@@ -106,6 +106,7 @@ LAYER_METHODS = [
             **DIRECT,
             "complete": True,
             "sampled": True,
+            "classes": True,
             "axioms": ("completeness", "dummy"),
             "cost": "2 × samples",
             "budget": "samples",
@@ -117,7 +118,7 @@ LAYER_METHODS = [
         "lrp",
         "methods.relevance:lrp",
         "layer-wise relevance propagation [Bach 2015]",
-        {**DIRECT, "axioms": ("dummy",)},
+        {**DIRECT, "axioms": ("dummy",), "classes": True},
         aliases=("layer-wise-relevance-propagation",),
     ),
 ]

@@ -40,6 +40,8 @@ def model_layers(
     if weights is None and source_of(model).properties["details"] is not None:
         weights = "none"  # which layers there are does not depend on weights: nothing is downloaded
     loaded = load_model(model, weights=weights, device=device, size=size, resize=resize, crop=crop)
+    if loaded.task == "boxes":
+        raise ModelError("a detector's layers are not looked into: its boxes are made beside them", given=model)
     module, shape = (
         looked_into(loaded),
         (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),

@@ -14,8 +14,9 @@ from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS
 from sigcli.inputs.given import Source as Sample
 
-from . import MODELS, names
+from . import MODELS, names, others
 from .checks import check_classifier, device_error, one_line, plain_output, probe_images
+from .detection import detector_model, is_detector
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
 from .heads import PICTURES, probes, recognise
@@ -27,11 +28,18 @@ from .sources.factory import given_network
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
-from .wrappers.fitting import refusal
+from .wrappers.dense import Averaged, Dense, dense_output
+from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
+_LISTED = "Classifiers, segmentation networks and detectors: sig list models."
+_OWN = "sig list models; another as a function of yours: --model package.module:function."
+_OTHER_KINDS = {
+    "finds objects": f"Known detectors: {_OWN}",
+    "labels every pixel": f"Known segmentation networks: {_OWN}",
+}
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
 
 
@@ -88,7 +96,13 @@ def load_model(
         )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
-    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span)
+    module = _placed(source, place)
+    freeze(module)  # before any trial run: batch norms in training mode would learn from it
+    if is_detector(source, module, place):
+        if pair:
+            raise _no_distance("finds boxes", spec)
+        return detector_model(name_of(spec), source, module, wishes, place, class_names)
+    fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span)
     fed.notes = (*unit, *fed.notes)
     return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
 
@@ -117,7 +131,6 @@ def _settled(
 ) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
-    freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
         notes += doubts(span, preprocess)
@@ -127,7 +140,8 @@ def _settled(
     sample = probe_images((preprocess.channels, height, width), place)
     unpacked: tuple[str, ...] = ()
     if source.preprocess is None:
-        module, unpacked = plain_output(module, sample)
+        dense, unpacked = dense_output(module, sample)
+        module, unpacked = (dense, unpacked) if dense is not None else plain_output(module, sample)
     else:
         _check_fit(module, sample, source.preprocess, wishes)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
@@ -139,16 +153,21 @@ def _judged(
     known: bool, pair: bool, class_names: str | Path | None,
 ) -> Model:  # fmt: skip
     """Check the network, find out what its outputs are, and make it ready."""
-    preprocess, sample = fed.preprocess, fed.sample
+    preprocess, sample, dense = fed.preprocess, fed.sample, isinstance(fed.module, Dense)
+    if dense and pair:
+        raise _no_distance("labels every pixel", spec)
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
-    verdict = check_classifier(fed.module, sample, trials[:PICTURES])
+    verdict = check_classifier(fed.module, sample, trials[:PICTURES], dense=dense)
     plain = pair or (known and verdict.classes > 1)
-    head, read = (LOGITS, ()) if plain else recognise(fed.module, trials)
+    whole = Averaged(fed.module) if dense else fed.module
+    head, read = (LOGITS, ()) if plain else recognise(whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
+    elif isinstance(fed.module, Listed):
+        lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)
-    certainty = not pair and takes_certainty(module)
+    certainty = not pair and not dense and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, verdict.classes, class_names, known=known)
     return Model(
         name=name_of(spec),
@@ -164,7 +183,13 @@ def _judged(
         certainty=certainty,
         head=head,
         lacks=lacks,
+        task="regions" if dense else "classes",
     )
+
+
+def _no_distance(does: str, spec: str | nn.Module) -> ModelError:
+    what = f"the network {does}: it has no embedding and no distance of two images"
+    return ModelError(what, given=name_of(spec), hint="Explain what it sees: leave --partner out.")
 
 
 def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
@@ -194,9 +219,9 @@ def source_of(spec: str) -> Entry:
     what = what_else(spec)
     if what is not None:
         near = spec.removeprefix("quantized_")
-        given = f"Its float form works: --model {near}." if near in names() else "Classifiers: sig list models."
-        raise ModelError(f"only image classifiers can be explained, and this model {what}", given=spec, hint=given)
-    error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
+        hint = f"Its float form works: --model {near}." if near in names() else _OTHER_KINDS.get(what, _LISTED)
+        raise ModelError(f"no model of that name can be loaded: it {what}", given=spec, hint=hint)
+    error = unknown("model", spec, ["shapes", "expression", *names(), *others()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 

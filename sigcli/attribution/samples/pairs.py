@@ -125,6 +125,11 @@ class Pairs(Pictures):
         """Each image has its own partner."""
         return parse_target("top", None, model.classes)
 
+    def spelled(self, model: Model) -> str:
+        """There is one target only."""
+        del model
+        return str(self.options.target)
+
     def spec(self) -> dict[str, Any]:
         """Which partners there are."""
         return {} if self.partners is None else {"partners": self.partners.digest()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from ...scores.distance import DISTANCES
 from .. import readings
 from ..drawing import Drawing, Page, sheet
 from ..select import Chosen
-from ..targets import Target, parse_target
+from ..targets import Target, parse_target, spelled
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -48,9 +48,11 @@ class Seen:
 
     Args:
         picture: (H, W, 3) uint8, or None.
+        region: (H, W) bool, the part of it that the score is of, outlined in pictures; None where it is of the whole.
     """
 
     picture: np.ndarray | None = None
+    region: np.ndarray | None = field(default=None, kw_only=True)
     kind = PICTURE
     per = "pixel"
     ends = ("against", "for")
@@ -211,6 +213,10 @@ class Pictures:
         default = "target" not in self.options.given
         return parse_target(self.options.target, model.labels, model.classes, default=default)
 
+    def spelled(self, model: Model) -> str:
+        """The target for a manifest: another target has another text."""
+        return spelled(self.options.target, model.labels, model.classes)
+
     def spec(self) -> dict[str, Any]:
         """Facts on which the values depend, besides those of every run."""
         mask = self.options.mask_certainty
@@ -250,6 +256,14 @@ class Pictures:
         if not torch.isfinite(outputs).all():
             raise AttributionError("the model gives NaN or infinity for this image")
         return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted, tuple) else [wanted]
+
+    def told(self, target: int) -> int:
+        """The target as results name it: the class, where the score numbers targets in another way."""
+        return target
+
+    def of_target(self, seen: Seen, target: int) -> Seen:  # noqa: ARG002  regions belong to targets
+        """What is seen of a sample, for one of its targets."""
+        return seen
 
     def label(self, model: Model, target: int) -> str:
         """The target's name, empty where it has none."""
