@@ -37,7 +37,8 @@ class Tokens:
 
     Args:
         tape: the record of the network.
-        weights: of each block, in order, the step that gives the attention weights: (heads, L, L) in some shape.
+        weights: of each block, in order, the step that gives the attention weights: (heads, L, L) in some shape; of the last
+            one (heads, 1, L) where it pools the tokens.
         places: of the L tokens those of the image, row by row.
         size: how many of them there are, (rows, columns).
         read: the tokens whose rows of the last block count: the class token, or all that the scores read.
@@ -52,7 +53,7 @@ class Tokens:
     note: str
 
     def map(self, relevance: Tensor) -> Tensor:
-        """What L tokens owe to L tokens, (L, L), as what those that count owe to the places: (1, 1, h, w)."""
+        """What tokens owe to L tokens, (L, L) or (1, L), as what those that count owe to the places: (1, 1, h, w)."""
         return relevance[list(self.read)].mean(0)[list(self.places)].view(1, 1, *self.size)
 
 
@@ -88,12 +89,14 @@ def _found(module: nn.Module, tape: Tape, images: Tensor) -> Tokens | str:
     seen = _watched(tape, images)
     if flaw := _flaw(tape, blocks, seen):
         return flaw
-    count = seen[_result(blocks[0].weights)].shape[-1]
+    queries, count = seen[_result(blocks[-1].weights)].shape[-2:]
     arranged = _arranged(module, tuple(images.shape[1:]), count)
     if arranged is None:
         return f"where its {count} tokens lie in the image cannot be told"
     places, size = arranged
     read, note = _rows(_read(tape, blocks[-1], images), places)
+    if queries == 1 < count:
+        read, note = (0,), "the scores pool the tokens by attention: the map is that of what asks for them"
     if not read:
         return "the scores do not depend on its last block"
     return Tokens(tape, tuple(block.weights for block in blocks), places, size, read, note)
@@ -187,17 +190,18 @@ def _flaw(tape: Tape, blocks: Sequence[_Block], seen: Mapping[int, Tensor]) -> s
             return "what becomes of its attention cannot be followed"
         if rows != queries:
             return "it attends within windows or between channels"
-        if queries != keys:
+        if queries != keys and not (queries == 1 and block is blocks[-1]):
             return f"it attends from {queries} {'query' if queries == 1 else 'queries'} to {keys} tokens"
         if not _averages(block, seen):
             return "its softmax is not over what is attended to"
-    if len(set(sizes)) > 1:
-        return f"the number of its tokens changes from block to block ({', '.join(str(n) for n, _ in dict(sizes).items())})"
+    numbers = dict.fromkeys(keys for _, keys in sizes)
+    if len(numbers) > 1:
+        return f"the number of its tokens changes from block to block ({', '.join(map(str, numbers))})"
     return None if _is_chain(tape, blocks) else "some of its blocks stand side by side"
 
 
 def _projected(block: _Block, readers: Mapping[int, list[Step]], seen: Mapping[int, Tensor]) -> int | None:
-    """How many tokens the layer has that reads what an attention gives; None where no such layer follows.
+    """How many rows the layer or the sum has that reads what an attention gives; None where none follows.
 
     All heads of a token are one of its rows: attention within windows, or between channels, has other numbers there.
     """
@@ -209,6 +213,9 @@ def _projected(block: _Block, readers: Mapping[int, list[Step]], seen: Mapping[i
                 x, weights = seen[step.args[at].index], step.args[at + 1]
                 across = weights.shape[1] * step.args[8] if step.name == "convolution" else x.shape[-1]
                 return x.numel() // across
+            if step.name == "add" and len(given(step)) == 2:  # a shortcut, of tokens with their channels last
+                x = seen[_result(step)]
+                return x.numel() // x.shape[-1]
             if step.results[0] is not None and step.results[0] not in known:
                 known.add(step.results[0])
                 waiting.append(step.results[0])

@@ -46,7 +46,7 @@ def attention_rollout(
         joint = torch.eye(weights[0].shape[-1]).to(weights[0])
         for one in weights:
             fused = one.mean(0) if heads == "mean" else one.amax(0) if heads == "max" else one.amin(0)
-            mixed = 0.5 * fused + 0.5 * torch.eye(len(fused)).to(fused)
+            mixed = 0.5 * fused + 0.5 * torch.eye(*fused.shape).to(fused) if len(fused) > 1 else fused  # no shortcut
             joint = mixed / mixed.sum(-1, keepdim=True) @ joint
     passes.spent(1, backward=False)
     return _shown(passes, subject, found, joint, score)
@@ -107,10 +107,11 @@ def transformer_attribution(passes: Passes, subject: Subject) -> Attribution:
 
 
 def _joined(steps: Sequence[Tensor]) -> Tensor:
-    """(I + Ā_B) ⋯ (I + Ā_1) - I."""
-    joint = torch.zeros_like(steps[0])
+    """(I + Ā_B) ⋯ (I + Ā_1) - I; Ā_B instead of I + Ā_B where the last block pools, which has no shortcut."""
+    count = steps[0].shape[-1]
+    joint = steps[0].new_zeros(count, count)
     for one in steps:
-        joint = joint + one @ joint + one
+        joint = one @ joint + one + (joint if len(one) == count else 0)
     return joint
 
 
