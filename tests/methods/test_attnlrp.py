@@ -24,7 +24,7 @@ class TwoTokens(nn.Module):
 
 
 def test_two_tokens_by_hand():
-    """y = a₁x₁ + a₂x₂ with a = softmax(x₁x₁, x₁x₂): half of y to a and half to x; the softmax's Taylor expansion; halves again."""
+    """y = a₁x₁ + a₂x₂ with a = softmax(x₁x₁, x₁x₂): half to a, half to x; the Taylor expansion; halves."""
     x = 1.0, 2.0
     e = [math.exp(x[0] * one) for one in x]
     a = [one / sum(e) for one in e]
