@@ -75,5 +75,6 @@ def _group_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, *sizes: A
 
 
 _NORMS: dict[str, Callable[..., Found]] = {"native_layer_norm": _layer_norm, "native_group_norm": _group_norm}
-ATTENDING = frozenset([*_NORMS, "_softmax", "_safe_softmax"])
+SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
+ATTENDING = SOFTMAX | _NORMS.keys()
 """The operators, next to products."""

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 from ..errors import AttributionError
+from .attending import SOFTMAX
 from .held import KEEPING, given
 from .network_layers import kept
 from .operators import factors
 from .places import recorded
 from .tracing import Slot, Step, Tape, plain, replay, traced
 
-_SOFTMAX = frozenset(["_softmax", "_safe_softmax"])
 _MATRICES = {"bmm": 0, "mm": 0, "baddbmm": 1}
 """Products of matrices: where their factors begin."""
 _WEIGHTED = {"addmm": 1, "mm": 0, "convolution": 0, "bmm": 0, "baddbmm": 1}
@@ -74,6 +74,12 @@ def tokens(module: nn.Module, images: Tensor, method: str) -> Tokens:
     if isinstance(found, str):
         raise AttributionError(f"{method} needs attention between all tokens in every block: {found}")
     return found
+
+
+def weights_of(tape: Tape) -> list[Step]:
+    """The softmaxes of a network that weigh values of the image, whether they are of tokens, windows or channels."""
+    readers = _readers(tape)
+    return [step for step in tape.steps if step.name in SOFTMAX and _weighing(step, readers)]
 
 
 def by_head(weights: Tensor) -> Tensor:
@@ -142,7 +148,7 @@ def _readers(tape: Tape) -> Mapping[int, list[Step]]:
 def _blocks(tape: Tape) -> list[_Block] | str:
     """The softmaxes that weigh values, in order."""
     readers = _readers(tape)
-    found = [block for step in tape.steps if step.name in _SOFTMAX and (block := _weighing(step, readers))]
+    found = [block for step in tape.steps if step.name in SOFTMAX and (block := _weighing(step, readers))]
     if any(block.mixed for block in found):
         return "the weights of its heads are mixed after the softmax (talking heads)"
     return found or "the network has no attention"
