@@ -57,13 +57,12 @@ class Tokens:
         return relevance[list(self.read)].mean(0)[list(self.places)].view(1, 1, *self.size)
 
 
-def tokens(module: nn.Module, images: Tensor, method: str) -> Tokens:
+def tokens(module: nn.Module, images: Tensor) -> Tokens:
     """The attention of a network, found out once per network and shape.
 
     Args:
         module: (N, C, H, W) → (N, classes).
         images: (1, C, H, W).
-        method: its name, for messages.
 
     Raises:
         AttributionError: no attention, or attention of another kind than between all tokens in each of a chain of blocks.
@@ -72,7 +71,10 @@ def tokens(module: nn.Module, images: Tensor, method: str) -> Tokens:
     name = f"tokens {tuple(images.shape)} {images.dtype} {images.device}"
     found = kept(module, name, lambda: _found(module, tape, images))
     if isinstance(found, str):
-        raise AttributionError(f"{method} needs attention between all tokens in every block: {found}")
+        raise AttributionError(
+            f"attention can be followed only where every block has it between all tokens: {found}",
+            hint="gradcam, lrp, sig, ig and others work without it.",
+        )
     return found
 
 

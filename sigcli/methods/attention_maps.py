@@ -35,11 +35,11 @@ def attention_rollout(
             are divided by their sums.
 
     Raises:
-        AttributionError: no attention between all tokens (convolutional networks, windows, pooled tokens), or a network
+        AttributionError: no attention between all tokens (convolutional networks, windows, merged tokens), or a network
             without accessible layers.
     """
     one_of(("mean", "max", "min"), heads=heads)
-    found = tokens(passes.module, subject.x[None], "Attention rollout")
+    found = tokens(passes.module, subject.x[None])
     with torch.no_grad():
         outputs, weights = _weights(found, subject.x[None])
         score = passes.select(outputs, subject)[0]
@@ -63,7 +63,7 @@ def attention_gradient(passes: Passes, subject: Subject, *, relu: bool = True) -
     Raises:
         AttributionError: as for `attention_rollout`.
     """
-    found, weights, gradients, score = _gradients(passes, subject, "Attention times gradient")
+    found, weights, gradients, score = _gradients(passes, subject)
     product = weights[-1] * gradients[-1]
     return _shown(passes, subject, found, (product.relu() if relu else product).mean(0), score)
 
@@ -80,7 +80,7 @@ def generic_attention(passes: Passes, subject: Subject) -> Attribution:
     Raises:
         AttributionError: as for `attention_rollout`.
     """
-    found, weights, gradients, score = _gradients(passes, subject, "Generic attention relevance")
+    found, weights, gradients, score = _gradients(passes, subject)
     steps = [(one * other).relu().mean(0) for one, other in zip(weights, gradients, strict=True)]
     return _shown(passes, subject, found, _joined(steps), score)
 
@@ -99,7 +99,7 @@ def transformer_attribution(passes: Passes, subject: Subject) -> Attribution:
         AttributionError: as for `attention_rollout`, an operator without a rule, or a score that is not a logit.
     """
     passes.needs_logit("Transformer attribution")
-    found, _, gradients, score = _gradients(passes, subject, "Transformer attribution")
+    found, _, gradients, score = _gradients(passes, subject)
     relevant = relevances(found, subject.x[None], subject.target)
     passes.spent(1)
     steps = [(one * other).relu().mean(0) for one, other in zip(relevant, gradients, strict=True)]
@@ -135,9 +135,9 @@ def _run(found: Tokens, images: Tensor) -> tuple[Tensor, list[Tensor]]:
     return outputs, [given[id(step)] for step in found.weights]
 
 
-def _gradients(passes: Passes, subject: Subject, method: str) -> tuple[Tokens, list[Tensor], list[Tensor], Tensor]:
+def _gradients(passes: Passes, subject: Subject) -> tuple[Tokens, list[Tensor], list[Tensor], Tensor]:
     """Each block's attention weights, the gradient of the score by them, (heads, L, L) each, and the score."""
-    found = tokens(passes.module, subject.x[None], method)
+    found = tokens(passes.module, subject.x[None])
     with torch.enable_grad():
         outputs, weights = _run(found, subject.x[None].detach().clone().requires_grad_())
         score = passes.select(outputs, subject)[0]

@@ -266,7 +266,7 @@ def known(request):
 def test_tokens_are_found_and_every_method_runs(known):
     net, first, read, note = known
     who = picture()
-    found = tokens(net, who.x[None], "this")
+    found = tokens(net, who.x[None])
     assert (found.places[:2], found.size, found.read) == (first, (4, 4), read)
     assert note in found.note
     assert bool(found.note) == bool(note)
@@ -347,9 +347,8 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_other_networks_are_refused_in_one_sentence(kind):
     build, reason = REFUSED[kind]
-    with pytest.raises(AttributionError, match=reason) as refused:
+    with pytest.raises(AttributionError, match=rf"between all tokens: .*{reason}.*\ngradcam, lrp"):
         attribute(build().eval().requires_grad_(False), "attention-rollout", picture())
-    assert str(refused.value).count("\n") == 0
 
 
 @pytest.mark.parametrize("name", ALL)
