@@ -25,7 +25,7 @@ from .attention import weights_of
 from .carrying import carried
 from .deferred import Deferred
 from .held import Held, held
-from .network_layers import kept
+from .network_layers import check_layers, kept
 from .operators import PRODUCTS, is_linear, single
 from .tracing import Step, Tape, plain, replay, traced
 
@@ -74,7 +74,14 @@ def corrected(score: Score) -> Score:
         raise AttributionError(
             "LibraGrad changes what a network's layers pass back, and this score is of a pair of images"
         )
-    module = Passes(score).module
+    try:
+        module = Passes(score).module
+        check_layers(module)
+    except AttributionError as error:
+        raise AttributionError(
+            f"libragrad=true changes what a network's layers pass back: {error.what}",
+            hint="Without libragrad the method works with this model.",
+        ) from None
     return replace(score, model=Corrected(module, score.model))
 
 

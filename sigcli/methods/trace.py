@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
+from ..scores.evened import Evened
 from .coordinates import Call, Coordinates, Edge, Grid, grid
 
 Key = tuple[str, int]
@@ -104,7 +105,7 @@ class Trace(TorchFunctionMode):
             for part in self._names:
                 hooks.append(part.register_forward_pre_hook(self._entered, prepend=True, with_kwargs=True))
                 hooks.append(part.register_forward_hook(self._left, prepend=True, with_kwargs=True, always_call=True))
-            with self:
+            with Evened(), self:
                 return self._module(images)
         finally:
             for hook in hooks:

@@ -24,6 +24,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from ..engine.passes import Passes
 from ..errors import AttributionError
 from ..scores.classifier import ClassScore
+from ..scores.evened import Evened, evened
 from ..types import Subject
 from .network_layers import check_layers, kept
 
@@ -130,7 +131,8 @@ def _with_gradient(function: Callable[[Tensor], Tensor], images: Tensor) -> tupl
     """Outputs, and the gradient of a sum of them in which every output has its own weight."""
     leaf = images.detach().clone().requires_grad_()
     with torch.enable_grad():
-        outputs = function(leaf)
+        with Evened():
+            outputs = function(leaf)
         weights = torch.arange(1, outputs.numel() + 1, device=outputs.device).to(outputs).view_as(outputs).cos()
         total = (outputs * weights).sum()
         gradient = torch.autograd.grad(total, leaf, allow_unused=True)[0] if total.requires_grad else None
@@ -198,6 +200,16 @@ def _copied(into: Tensor, values: Tensor, *_: Any, **__: Any) -> Tensor:
     return values.to(into.dtype).expand(into.shape)
 
 
+@dataclass(frozen=True)
+class _Normed:
+    """A batch norm's operator, see `evened`."""
+
+    operator: Callable[..., Any]
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return evened(self.operator(*args, **kwargs))
+
+
 class _Recorder(TorchDispatchMode):
     """Notes the operators that run on what depends on the inputs; others are constants and need no note."""
 
@@ -229,6 +241,7 @@ class _Recorder(TorchDispatchMode):
                 results[i] = self.slots.setdefault(id(x), len(self.slots))
         slots = tree_map(lambda x: Slot(self.slots[id(x)]) if id(x) in self.slots else x, (tuple(args), kwargs))
         operator = _copied if name == "copy" else torch.reshape if func in _VIEWS else func
+        operator = _Normed(func) if "batch_norm" in name else operator
         self.steps.append(Step(operator, name, slots[0], slots[1], tuple(results)))
         return result
 

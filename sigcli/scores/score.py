@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .evened import Evened
+
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _FP16_SCALE = 1024.0
 
@@ -51,7 +53,8 @@ def differentiated(
         precision: precision of the model, see `Scorer`.
     """
     leaf = images.detach().requires_grad_()
-    with torch.enable_grad(), autocast(precision, images.device):
+    even = Evened() if len(images) == 1 and images.device.type == "cpu" else nullcontext()
+    with torch.enable_grad(), autocast(precision, images.device), even:
         scores = score(leaf)
         # fp16 gradients of a probability underflow; a power of two scales them up and back without rounding.
         scale = _FP16_SCALE if precision == "fp16" else 1.0

@@ -147,3 +147,42 @@ def test_a_normaliser_passes_relevance_on_as_it_is():
 def test_what_has_no_rule_is_refused(function, reason):
     with pytest.raises(AttributionError, match=reason):
         attribute(Ending(function), "lrp", subject())
+
+
+class Hybrid(nn.Module):
+    """Convolutions whose places become tokens right after a batch norm, or a ReLU in between."""
+
+    def __init__(self, rectified):
+        super().__init__()
+        torch.manual_seed(6)
+        self.stem, self.norm = nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.act = nn.ReLU() if rectified else nn.Identity()
+        self.mix, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.double().eval().requires_grad_(False)
+
+    def forward(self, x):
+        x = self.act(self.norm(self.stem(x))).flatten(2).transpose(1, 2)
+        return self.head((x * self.mix(x)).mean(1))
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+def test_a_single_image_has_the_gradient_that_two_have(rectified):
+    """torch's batch norm of one image gives another where the arriving gradient is transposed."""
+    net, who = Hybrid(rectified), subject()
+    values, score, taken = relevance(Passes(ClassScore(net)), who, "epsilon", biases=True)
+    assert float(values.sum()) + taken == pytest.approx(score, rel=1e-6)
+    assert attribute(net, "deeplift", who).completeness_gap < 1e-9
+    found = attribute(net, "hirescam", who, relu=False, layer="norm").values.sum(0)
+    maps = net.norm(net.stem(who.x[None])).repeat(2, 1, 1, 1).requires_grad_()
+    tokens = net.act(maps).flatten(2).transpose(1, 2)
+    scores = net.head((tokens * net.mix(tokens)).mean(1))[:, 1]
+    (gradient,) = torch.autograd.grad(scores.sum(), maps)
+    torch.testing.assert_close(found, (gradient[0] * maps[0]).sum(0).detach(), rtol=1e-9, atol=1e-12)
+    layer = attribute(net, "hirescam", who, relu=False, layer="stem").values.sum(0)
+    scale = (net.norm.running_var + net.norm.eps).rsqrt()[:, None, None]
+    expected = (gradient[0] * scale * net.stem(who.x[None])[0]).sum(0)
+    torch.testing.assert_close(layer, expected, rtol=1e-9, atol=1e-12)
+    one, other = (attribute(net, "guided-ig", who, steps=3, batch_size=size).values for size in (1, 16))
+    torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+    one, two = (ClassScore(net).gradients(who.x.repeat(n, 1, 1, 1), torch.ones(n, dtype=torch.long))[1] for n in (1, 2))
+    torch.testing.assert_close(one[0], two[0], rtol=1e-9, atol=1e-12)
