@@ -1,4 +1,4 @@
-"""Train a segmentation network and a detector of drawn objects, on the layers of the bundled network, in two minutes.
+"""Train a segmentation network and a detector of drawn objects, on the layers of the bundled network, in minutes.
 
     python scripts/train_shapes_scenes.py OUT [--seed 0] [--scenes 700] [--steps 500]
 

@@ -66,7 +66,7 @@ class Passes:
         model = self.scorer.model if isinstance(self.scorer, ClassScore) else None
         if not isinstance(model, nn.Module):
             raise AttributionError(
-                "the method needs the module layers of a classifier; this score is of a function or of a pair of images",
+                "the method needs a classifier's layers, and this score is of a function, a detector or a pair of images",
                 hint="Methods that need only scores or gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
             )
         return getattr(model, "looked_into", model)  # of a wrapper, what it wraps (models.aware)

@@ -72,7 +72,7 @@ def corrected(score: Score) -> Score:
     """
     if not isinstance(score, ClassScore):
         raise AttributionError(
-            "LibraGrad changes what a network's layers pass back, and this score is of a pair of images"
+            "LibraGrad changes what a network's layers pass back, and this score is of a detector or a pair of images"
         )
     try:
         module = Passes(score).module
