@@ -146,7 +146,7 @@ LAYER_METHODS = [
         "transformer-attribution",
         "methods.attention_maps:transformer_attribution",
         "relevance of attention weights times their gradients, multiplied block by block [Chefer 2021a]",
-        {**ATTENTION, "cost": "2", "passes": 2},
+        {**ATTENTION, "cost": "2", "passes": 2, "classes": True},
         aliases=("chefer", "transformer-lrp"),
     ),
 ]
