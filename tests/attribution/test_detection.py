@@ -87,6 +87,7 @@ def test_boxes_are_named_by_class_and_rank(here):
         assert (item.label, item.target, item.status) == (label, place, "ok")
     assert [item.label for item in found("top:3")] == ["cat 1", "dog 1", "cat 2"]
     assert [item.label for item in found("top")] == ["cat 1"]
+    assert len(found("top:20")) == 3  # more than there are classes: boxes are counted
     (item,) = found("cat:1")
     assert item.score == pytest.approx(250 / 255, abs=1e-6)
     region = np.zeros((32, 32), bool)
@@ -313,6 +314,7 @@ def test_detectors_that_cannot_be_used(here):
         ({"method": "gradcam"}, "it is a detector, whose boxes are made beside its layers"),
         ({"method": "ig", "baseline": "max-entropy"}, "learned from the probabilities"),
         ({"target": "cat:0"}, "counted from 1"),
+        ({"target": "top:0"}, "K from 1 to 1000"),
         ({"target": "bird:1"}, "unknown target"),
         ({"target": "index:9:1"}, "out of range"),
     ],

@@ -21,6 +21,8 @@ from .pictures import Pictures, Seen
 
 _PREFIXES = ("top", "index", "name")
 _SHOWN = 8
+_MOST = 1000
+"""Boxes of one image that may be explained."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +68,12 @@ class BoxPictures(Pictures):
     def target(self, model: Model) -> Target:
         """The class; which of its boxes is kept as `rank`."""
         text, self.rank = _split(self.options.target, model)
-        return parse_target(text, model.labels, model.classes, default="target" not in self.options.given)
+        return parse_target(text, model.labels, _count(text, model), default="target" not in self.options.given)
 
     def spelled(self, model: Model) -> str:
         """The class and the rank of its box."""
         text, rank = _split(self.options.target, model)
-        told = spelled(text, model.labels, model.classes)
+        told = spelled(text, model.labels, _count(text, model))
         return told if told.startswith("top") else f"{told}:{rank}"
 
     def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:  # noqa: ARG002
@@ -127,6 +129,11 @@ class BoxPictures(Pictures):
         rows = slice(min(max(top, 0), high - 1), max(bottom, top + 1))
         region[rows, min(max(left, 0), wide - 1) : max(right, left + 1)] = True
         return BoxSeen(seen.picture, region=region)
+
+
+def _count(text: str | int, model: Model) -> int:
+    """Up to where a target counts: classes, or the boxes of an image for `top:K`."""
+    return _MOST if re.fullmatch(r"top(:\d+)?", str(text)) else model.classes
 
 
 def _split(target: str | int, model: Model) -> tuple[str | int, int]:
