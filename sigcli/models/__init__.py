@@ -64,6 +64,12 @@ MODELS = Catalog(
             known=True, details="details", form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),
         _source(
+            "hf", "hf:load",
+            "a classifier of Hugging Face's transformers: a folder of save_pretrained, or a name on the hub "
+            "(pip install '.[hf]')",
+            known=True, form="hf/NAME or FOLDER", example="hf/google/vit-base-patch16-224",
+        ),
+        _source(
             "torchscript", "torchscript:load", "a TorchScript program, as saved by torch.jit.save",
             arrays="load", form="FILE.pt", example="net.pt",
         ),

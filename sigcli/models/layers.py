@@ -6,6 +6,7 @@ from ..errors import AttributionError, ModelError
 from ..methods.places import Layer, last_layer, layers
 from .loading import load_model, source_of
 from .wrappers.certainty import looked_into
+from .wrappers.parts import named_part
 
 _FREE_SIZE = 224
 
@@ -18,6 +19,7 @@ def model_layers(
     size: str | int | tuple[int, int] | None = None,
     resize: int | None = None,
     crop: int | None = None,
+    part: str | int | None = None,
 ) -> list[tuple[Layer, bool]]:
     """The layers of a model that return one tensor, in the order in which they finish, and whether each is the default.
 
@@ -30,6 +32,7 @@ def model_layers(
         size: as there.
         resize: as there.
         crop: as there.
+        part: as there.
 
     Raises:
         ModelError: a model that cannot be loaded, or a program without layers.
@@ -39,7 +42,9 @@ def model_layers(
     """
     if weights is None and source_of(model).properties["details"] is not None:
         weights = "none"  # which layers there are does not depend on weights: nothing is downloaded
-    loaded = load_model(model, weights=weights, device=device, size=size, resize=resize, crop=crop)
+    loaded = load_model(
+        model, weights=weights, device=device, size=size, resize=resize, crop=crop, part=named_part(part)
+    )
     module, shape = (
         looked_into(loaded),
         (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),

@@ -11,24 +11,26 @@ from torch import Tensor, nn
 
 from sigcli.catalog import Entry
 from sigcli.errors import ModelError, UsageError, unknown
-from sigcli.heads import LOGITS
+from sigcli.heads import LOGITS, Head
 from sigcli.inputs.given import Source as Sample
 
 from . import MODELS, names
-from .checks import check_classifier, device_error, one_line, plain_output, probe_images
+from .checks import check_classifier, device_error, one_line, probe_images
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
-from .heads import PICTURES, probes, recognise
+from .heads import AUTO, PICTURES, probes, read_head
 from .labels import read_names
 from .model import Model, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources.factory import given_network
+from .sources.hub import CONFIG
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
 from .wrappers.fixed_batch import FixedBatch
+from .wrappers.parts import plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
@@ -49,12 +51,14 @@ def load_model(
     pair: bool = False,
     picture: str | Sample | None = None,
     span: Span | None = None,
+    head: str = AUTO,
+    part: str | None = None,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
     Args:
-        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
-            `package.module:function`; or a network, of which a copy is taken.
+        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`,
+            `hf/NAME` or a folder, or `package.module:function`; or a network, of which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
@@ -67,6 +71,8 @@ def load_model(
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
         picture: the first that will be explained; its size is tried where the network takes no usual size.
         span: of the values of all tensors that will be explained.
+        head: what the outputs are, see `sigcli.models.heads.HEADS`; "auto" finds it out.
+        part: which part of what the network returns the scores are, where it returns several tensors: a name or a number.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -88,9 +94,12 @@ def load_model(
         )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
-    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span)
+    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span, part=part)
     fed.notes = (*unit, *fed.notes)
-    return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
+    stated = source.head if part in (None, source.part) else None
+    if stated is None and known and part is None:
+        stated = LOGITS
+    return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names, stated=stated, head=head)
 
 
 @dataclass(eq=False)
@@ -113,7 +122,7 @@ def _placed(source: Source, place: torch.device) -> nn.Module:
 
 def _settled(
     module: nn.Module, source: Source, wishes: Wishes, place: torch.device, *,
-    pair: bool, first: Sample | None, span: Span | None,
+    pair: bool, first: Sample | None, span: Span | None, part: str | None,
 ) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
@@ -125,25 +134,24 @@ def _settled(
         module, preprocess, notes = settle(module, source.shape, wishes, place, first, span)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
-    unpacked: tuple[str, ...] = ()
-    if source.preprocess is None:
-        module, unpacked = plain_output(module, sample)
-    else:
+    if source.preprocess is not None:
         _check_fit(module, sample, source.preprocess, wishes)
+    module, unpacked = plain_output(module, sample, part, source.part)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     return _Fed(module, preprocess, sample, (*notes, *paired, *unpacked))
 
 
 def _judged(
     spec: str | nn.Module, source: Source, fed: _Fed, place: torch.device, *,
-    known: bool, pair: bool, class_names: str | Path | None,
+    known: bool, pair: bool, class_names: str | Path | None, stated: Head | None, head: str,
 ) -> Model:  # fmt: skip
     """Check the network, find out what its outputs are, and make it ready."""
     preprocess, sample = fed.preprocess, fed.sample
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
     verdict = check_classifier(fed.module, sample, trials[:PICTURES])
-    plain = pair or (known and verdict.classes > 1)
-    head, read = (LOGITS, ()) if plain else recognise(fed.module, trials)
+    if stated == LOGITS and verdict.classes == 1:
+        stated = None
+    outputs, read = (LOGITS, ()) if pair else read_head(head, stated, fed.module, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
@@ -162,7 +170,7 @@ def _judged(
         device=place,
         notes=(*source.notes, *fed.notes, *verdict.notes, *read, *named),
         certainty=certainty,
-        head=head,
+        head=outputs,
         lacks=lacks,
     )
 
@@ -216,6 +224,9 @@ def _no_program(path: Path) -> ModelError:
     if sniff(path) == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         return ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
+    if (path.parent / CONFIG).is_file():
+        hint = f"The folder has a {CONFIG}, as Hugging Face's have: --model '{path.parent}'."
+        raise ModelError("the file holds weights (a state dict) without their network", given=path, hint=hint)
     fits = fitting(read_state_dict(path))
     which = f" (it fits {' or '.join(fits)})" if fits else ""
     return ModelError(

@@ -20,7 +20,7 @@ class Source:
 
     Args:
         module: images (N, C, H, W) → scores.
-        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
+        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         weights_hash: hex digest of the weights' file, or of the state dict.
         preprocess: how the weights want their input, where that is known.
@@ -29,6 +29,8 @@ class Source:
         notes: what was assumed.
         inputs: how many tensors the program takes, where it states that.
         embeds: whether it states that it has no classifier and gives features.
+        head: what the outputs are, where the source says so.
+        part: which part of what the network returns the outputs are, where the source says so.
     """
 
     module: nn.Module
@@ -41,6 +43,8 @@ class Source:
     notes: tuple[str, ...] = ()
     inputs: int | None = None
     embeds: bool = False
+    head: Head | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class Model:
         labels: class names, or None if not given.
         classes: how many classes it tells apart.
         weights_hash: hex digest of the weights' file, or of the state dict.
-        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm` or `factory`.
+        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
         notes: what was assumed, in one sentence each, shown to the user.
@@ -83,7 +87,7 @@ class Model:
     @property
     def title(self) -> str:
         """Its name over pictures: of a model file the file's, without the folder."""
-        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained") else self.name
+        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained", "hf") else self.name
 
     @property
     def answers(self) -> tuple[str, ...] | None:

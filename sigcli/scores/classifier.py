@@ -18,7 +18,7 @@ from ..errors import unknown
 from ..heads import LOGITS, Head
 from .score import Precision, autocast, differentiated
 
-Output = Literal["logit", "prob", "logprob"]
+Output = Literal["logit", "prob", "logprob", "value"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class ClassScore:
 
     Args:
         model: (N, C, H, W) → (N, classes) outputs.
-        output: "logit" (the outputs as they are), "prob" or "logprob" of the target class.
+        output: "logit" or "value" (the outputs as they are), "prob" or "logprob" of the target class.
         precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
             gradients come back in the input's type whatever the precision.
         head: what the outputs are; logits, of which a softmax makes probabilities, unless stated otherwise.

@@ -22,6 +22,7 @@ from ...inputs.picture import Picture
 from ...methods import METHODS
 from ...models.heads import note
 from ...models.model import Model
+from ...models.wrappers.parts import named_part
 from ...models.wrappers.rows import load_array_model
 from ..drawing import Drawing
 from ..readings import of_players
@@ -128,7 +129,7 @@ class Arrays(Pictures):
         shapes = self._shapes(chosen)
         loaded = load_array_model(
             o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names,
-            targeted="target" in o.given,
+            targeted="target" in o.given, head=o.head, part=named_part(o.part),
         )  # fmt: skip
         loaded = replace(loaded, notes=(*loaded.notes, *of_players(chosen)))
         if loaded.head.kind != "logit" or o.output == "logit":

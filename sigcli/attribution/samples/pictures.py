@@ -27,6 +27,7 @@ from ...models.loading import load_model
 from ...models.model import Model
 from ...models.preprocess import describe
 from ...models.wrappers.certainty import masked, shown, takes_none
+from ...models.wrappers.parts import named_part
 from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
@@ -151,7 +152,7 @@ class Pictures:
         loaded = load_model(
             o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
             std=o.std, class_names=o.class_names, pair=self.pairs, picture=(tensors or self.sources)[0],
-            span=span_of(tensors),
+            span=span_of(tensors), head=o.head, part=named_part(o.part),
         )  # fmt: skip
         if 0 < len(tensors) < len(self.sources) and loaded.preprocess.resize is None:
             raise UsageError(
