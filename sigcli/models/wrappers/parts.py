@@ -50,7 +50,8 @@ def parts(output: Any) -> dict[str, Any]:
         return dict(zip(output._fields, output, strict=True))  # type: ignore[attr-defined]
     if isinstance(output, (tuple, list)):
         return {str(index): value for index, value in enumerate(output)}
-    return {USUAL: output.logits} if hasattr(output, USUAL) else {}
+    own = {name: value for name, value in getattr(output, "__dict__", {}).items() if not name.startswith("_")}
+    return own | ({USUAL: output.logits} if hasattr(output, USUAL) else {})
 
 
 def plain_output(
