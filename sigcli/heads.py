@@ -151,6 +151,7 @@ class Head:
 
     def distributions(self, outputs: Float[Tensor, "n k"]) -> Float[Tensor, "n g m"]:
         """Log-probabilities of g independent questions with m answers each: one of K classes, or K of yes and no."""
+        self._check()
         if self._of_sigmoids:
             return torch.stack([outputs, torch.log1p(-outputs.exp().clamp(max=1 - _LEAST))], 2)
         if self.kind not in ("labels", "label-logits", "logit", "probability"):

@@ -14,6 +14,7 @@ from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..errors import UsageError
+from ..heads import NO_CLASSES, OTHER_HEAD
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
@@ -250,6 +251,7 @@ def _verified(
 
     Before any folder is touched.
     """
+    _check_classes(metrics, options, model)
     rehearse(metrics, model)
     _readings(metrics, model, images)
     _, checks = split_checks(model, metrics)
@@ -258,6 +260,19 @@ def _verified(
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
+
+
+def _check_classes(metrics: Sequence[Chosen], options: MeasureOptions, model: Model) -> None:
+    """Raise UsageError for what is of probabilities and classes where the model's outputs are values."""
+    if model.head.asks:
+        return
+    if options.labels is not None:
+        raise UsageError(f"--labels are of classes, and {NO_CLASSES}", given=options.labels, hint=f"{OTHER_HEAD}.")
+    lacking = [one.name for one in metrics if one.entry.properties["classes"]]
+    if lacking:
+        kept = ",".join(one.name for one in metrics if one.name not in lacking) or "faithfulness-correlation"
+        hint = f"Measure what needs none: --metric {kept}. {OTHER_HEAD}."
+        raise UsageError(f"{', '.join(lacking)} cannot be measured: {NO_CLASSES}", hint=hint)
 
 
 def _readings(metrics: Sequence[Chosen], model: Model, images: Sequence[Source]) -> list[str]:

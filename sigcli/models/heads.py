@@ -127,7 +127,8 @@ def _asked(asked: str, found: Head, outputs: Float[Tensor, "n k"]) -> Kind:
         return "logits"
     low, high = float(outputs.min()), float(outputs.max())
     if low < -_NEAR or high > 1 + _NEAR:
-        given, hint = f"outputs from {low:.3g} to {high:.3g}", "Use --head softmax or sigmoid, which make them so."
+        given = f"outputs from {low:.3g} to {high:.3g}"
+        hint = "Use --head single, which makes it so." if width == 1 else "Use --head softmax or sigmoid."
         raise UsageError("--head probabilities needs outputs between 0 and 1", given=given, hint=hint)
     if width == 1:
         return "probability"

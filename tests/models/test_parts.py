@@ -73,7 +73,9 @@ def test_the_only_part_that_may_be_scores_is_taken_and_told(name):
 )
 def test_the_part_that_is_asked_for(pack, part, row):
     net, picture = Net(pack), Image.fromarray(np.full((8, 8, 3), 99, np.uint8))
-    (found,) = explain(picture, model=net, part=part, image_size=8, mean=0.0, std=1.0, method="gradient", target=row - 1)
+    (found,) = explain(
+        picture, model=net, part=part, image_size=8, mean=0.0, std=1.0, method="gradient", target=row - 1
+    )
     layer = net.one if row == 5 else net.two
     np.testing.assert_allclose(found.values.ravel(), layer.weight[-1].detach().numpy(), rtol=1e-5, atol=1e-6)
 
@@ -81,7 +83,11 @@ def test_the_part_that_is_asked_for(pack, part, row):
 @pytest.mark.parametrize(
     ("pack", "part", "message"),
     [
-        (lambda a, b, x: (a, b), None, r"several parts that may be scores \(given: 0 \(2, 5\), 1 \(2, 2\)\)(.|\n)*--part 0"),
+        (
+            lambda a, b, x: (a, b),
+            None,
+            r"several parts that may be scores \(given: 0 \(2, 5\), 1 \(2, 2\)\)(.|\n)*--part 0",
+        ),
         (lambda a, b, x: (a, b), "2", r"tuple without such a part(.|\n)*Allowed: 0, 1"),
         (lambda a, b, x: (a, b), "-1", "without such a part"),
         (lambda a, b, x: {"a": a, "x": x}, "x", r"not a row of scores for each image \(given: x: shape \(2, 3, 8, 8\)"),

@@ -106,10 +106,8 @@ def _steps(found: Any) -> ProcessorSteps:
     backend = str(getattr(found, "backend", "torchvision"))
     if backend == "torchvision" and interpolation in ("box", "hamming", "lanczos"):
         raise ValueError(f"it resizes tensors by '{interpolation}'")
-    square = isinstance(crop, tuple) and crop[0] == crop[1]
-    return ProcessorSteps(
-        resize, crop[0] if square and crop else crop, mean, std, interpolation, tensors=backend == "torchvision"
-    )
+    side = crop[0] if isinstance(crop, tuple) and crop[0] == crop[1] else crop
+    return ProcessorSteps(resize, side, mean, std, interpolation, tensors=backend == "torchvision")
 
 
 def _sizes(found: Any) -> tuple[Size | None, Size | None]:
