@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from .comparisons import pair_of
 from .errors import UsageError, unknown
 
 Kind = Literal[
@@ -126,6 +127,26 @@ class Head:
         if self._of_sigmoids:
             return outputs
         return logsigmoid(outputs) if self._apart else outputs.log_softmax(1)
+
+    def value(self, outputs: Float[Tensor, "n k"], target: int) -> Float[Tensor, " n"]:
+        """The output at a target; where that compares two classes, the difference of theirs. See `sigcli.comparisons`."""
+        pair = pair_of(target, outputs.shape[1])
+        return outputs[:, target] if pair is None else outputs[:, pair[0]] - outputs[:, pair[1]]
+
+    def chance(self, outputs: Float[Tensor, "n k"], target: int) -> Float[Tensor, " n"]:
+        """The probability of a target; where that compares two classes, that of the first if it is one of the two."""
+        pair = pair_of(target, outputs.shape[1])
+        if pair is None:
+            return self.probability(outputs)[:, target]
+        logs = self.log_probability(outputs)
+        return (logs[:, pair[0]] - logs[:, pair[1]]).sigmoid()
+
+    def chosen(self, outputs: Float[Tensor, "n k"], target: int) -> Int64[Tensor, " n"]:
+        """The answer of highest probability; where a target compares two classes, the likelier of the two."""
+        pair = pair_of(target, outputs.shape[1])
+        if pair is None:
+            return self.predicted(outputs)
+        return torch.where(self.value(outputs, target) > 0, *outputs.new_tensor(pair, dtype=torch.long))
 
     def layer(self) -> nn.Module | None:
         """The layer that makes the outputs probabilities, or None where they are."""

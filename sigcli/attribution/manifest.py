@@ -21,7 +21,6 @@ from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
 from ..views import chosen
 from .select import Chosen
-from .targets import spelled
 
 if TYPE_CHECKING:
     from .options import RunOptions
@@ -36,7 +35,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
         "weights_hash": model.weights_hash,
         "preprocess": asdict(model.preprocess),
         "methods": {chosen.name: {"method": chosen.entry.name, **chosen.resolved()} for chosen in methods},
-        "target": str(options.target) if samples.pairs else spelled(options.target, model.labels, model.classes),
+        "target": samples.spelled(model),
         "output": scorer.output,
         "precision": scorer.precision,
         "seed": options.seed,

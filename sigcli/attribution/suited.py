@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ..baselines import BASELINES
 from ..errors import UsageError
 from ..methods import METHODS
+from ..methods.given import GivenMethod
 from ..models.model import Model
 from .samples import Pictures
 from .select import Chosen
@@ -34,6 +35,14 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
             f"{what} {why}: {model.lacks[lack]}", given=f"--model {model.name}",
             allowed=", ".join(suited) if lack == needs else "another --baseline", hint=hint,
         )  # fmt: skip
+
+
+def check_compared(methods: Sequence[Chosen]) -> None:
+    """Raise UsageError for functions of a program, which take a class, where the target compares two."""
+    for one in methods:
+        if isinstance(one.entry, GivenMethod):
+            hint = "Explain the two classes beside each other: --target CLASS,CLASS."
+            raise UsageError(f"{one.name} takes the index of a class, and the target compares two classes", hint=hint)
 
 
 def _baseline(method: Chosen) -> str | None:

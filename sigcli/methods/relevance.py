@@ -72,7 +72,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     rules = _Relevance(rule, [] if biases else None)
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        score = replay(tape, rules, (leaf,))[0, subject.target]
+        score = passes.select(replay(tape, rules, (leaf,))[:1], subject)[0]
         (shares,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     taken = float("nan") if rules.taken is None else sum(rules.taken)

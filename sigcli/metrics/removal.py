@@ -184,7 +184,7 @@ class _Followed(Request):
 
     def take(self, items: slice, *answers: Tensor) -> None:
         (outputs,) = answers
-        self.steps.score[items] = outputs[:, self.target]
+        self.steps.score[items] = self.head.value(outputs, self.target)
         if self.head.asks:
-            self.steps.probability[items] = self.head.probability(outputs)[:, self.target]
-            self.steps.predicted[items] = self.head.predicted(outputs)
+            self.steps.probability[items] = self.head.chance(outputs, self.target)
+            self.steps.predicted[items] = self.head.chosen(outputs, self.target)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ... import render
 from ...catalog import Entry
+from ...comparisons import pair_of, told
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
 from ...inputs.assumed import Assumed
@@ -34,7 +35,7 @@ from ...scores.distance import DISTANCES
 from .. import readings
 from ..drawing import Drawing, Page, sheet
 from ..select import Chosen
-from ..targets import Target, parse_target
+from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -67,7 +68,7 @@ class Seen:
         """The player of each value, where all methods share them."""
         return None
 
-    def what(self, label: str, target: int | None) -> str:
+    def what(self, label: str, target: int | str | None) -> str:
         """The target in words."""
         return label or f"class {target}"
 
@@ -205,12 +206,18 @@ class Pictures:
 
     def scorer(self, model: Model) -> Any:
         """The score that is explained; raises UsageError for an output that the model does not have."""
-        return ClassScore(model.module, model.head.in_force(self.options.output), self.options.precision, model.head)
+        compared = compares(self.target(model), model.classes)
+        output = model.head.in_force(self.options.output)
+        return ClassScore(model.module, output, self.options.precision, model.head, compared)
 
-    def target(self, model: Model) -> Target:
+    def target(self, model: Model) -> Wanted:
         """What is explained of each sample."""
         default = "target" not in self.options.given
-        return parse_target(self.options.target, model.labels, model.classes, default=default)
+        return parse_wanted(self.options.target, model.labels, model.classes, default=default)
+
+    def spelled(self, model: Model) -> str:
+        """The target for a manifest: another target has another text."""
+        return spelled_wanted(self.options.target, model.labels, model.classes)
 
     def spec(self) -> dict[str, Any]:
         """Facts on which the values depend, besides those of every run."""
@@ -241,8 +248,8 @@ class Pictures:
             return chosen
         return replace(chosen, options={**chosen.options, "players": "pixels"})
 
-    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:  # noqa: ARG002
-        """The targets of one sample: the class that was named, or those of the highest score.
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int]:  # noqa: ARG002
+        """The targets of one sample: those that were named, or the classes of the highest score.
 
         Raises:
             AttributionError: the model gives NaN or infinity.
@@ -250,10 +257,19 @@ class Pictures:
         outputs = scorer.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
             raise AttributionError("the model gives NaN or infinity for this image")
-        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted, tuple) else [wanted]
+        if isinstance(wanted, int):
+            return [wanted]
+        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)  # type: ignore[arg-type]
+
+    def told(self, model: Model, target: int) -> int | str:
+        """The target as results name it."""
+        return told(target, model.classes)
 
     def label(self, model: Model, target: int) -> str:
         """The target's name, empty where it has none."""
+        pair = pair_of(target, model.classes)
+        if pair is not None:
+            return " − ".join(printable(model.label(one)) for one in pair)
         return printable(model.labels[target]) if model.labels else ""
 
     def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:  # noqa: ARG002
