@@ -81,6 +81,10 @@ class ModelOptions(NetworkOptions, ComputeOptions):
         None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
+    prompts: str | Sequence[str] | None = option(
+        None, "Texts that are the classes, for a CLIP model (hf/NAME), with ; between them: 'a cat;a dog'.",
+        panel=MODEL, kind=str, shown=False, metavar="TEXT;TEXT", kept=True,
+    )  # fmt: skip
     head: str = option(
         "auto",
         "What the outputs are: softmax, sigmoid, single (one output), probabilities or regression; auto finds it out.",

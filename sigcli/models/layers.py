@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..errors import AttributionError, ModelError
 from ..methods.places import Layer, last_layer, layers
 from .loading import load_model, source_of
+from .model import Reading
 from .wrappers.certainty import looked_into
-from .wrappers.parts import named_part
 
 _FREE_SIZE = 224
 
@@ -43,7 +43,7 @@ def model_layers(
     if weights is None and source_of(model).properties["details"] is not None:
         weights = "none"  # which layers there are does not depend on weights: nothing is downloaded
     loaded = load_model(
-        model, weights=weights, device=device, size=size, resize=resize, crop=crop, part=named_part(part)
+        model, weights=weights, device=device, size=size, resize=resize, crop=crop, reading=Reading(part=part)
     )
     module, shape = (
         looked_into(loaded),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,9 @@ from . import MODELS, names
 from .checks import check_classifier, device_error, one_line, probe_images
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
-from .heads import AUTO, PICTURES, probes, read_head
+from .heads import PICTURES, probes, read_head
 from .labels import read_names
-from .model import Model, Source
+from .model import AS_FOUND, Model, Reading, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources.factory import given_network
@@ -30,7 +31,7 @@ from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.fitting import refusal
 from .wrappers.fixed_batch import FixedBatch
-from .wrappers.parts import plain_output
+from .wrappers.parts import named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
@@ -51,8 +52,7 @@ def load_model(
     pair: bool = False,
     picture: str | Sample | None = None,
     span: Span | None = None,
-    head: str = AUTO,
-    part: str | None = None,
+    reading: Reading = AS_FOUND,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
@@ -71,8 +71,7 @@ def load_model(
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
         picture: the first that will be explained; its size is tried where the network takes no usual size.
         span: of the values of all tensors that will be explained.
-        head: what the outputs are, see `sigcli.models.heads.HEADS`; "auto" finds it out.
-        part: which part of what the network returns the scores are, where it returns several tensors: a name or a number.
+        reading: how its outputs are to be read.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -86,7 +85,7 @@ def load_model(
     (1000, 224)
     """
     place = place_of(device)
-    source, known = _source(spec, weights, place)
+    source, known = _source(spec, weights, place, reading.prompts)
     if source.embeds and not pair:
         hint = "Name weights with a classifier (sig list models NAME), or explain a distance: --partner FILE."
         raise ModelError(
@@ -94,12 +93,15 @@ def load_model(
         )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
+    part = named_part(reading.part)
     fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span, part=part)
     fed.notes = (*unit, *fed.notes)
     stated = source.head if part in (None, source.part) else None
     if stated is None and known and part is None:
         stated = LOGITS
-    return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names, stated=stated, head=head)
+    return _judged(
+        spec, source, fed, place, known=known, pair=pair, class_names=class_names, stated=stated, head=reading.head
+    )
 
 
 @dataclass(eq=False)
@@ -209,12 +211,26 @@ def source_of(spec: str) -> Entry:
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
 
-def _source(spec: str | nn.Module, weights: str | None, device: torch.device) -> tuple[Source, bool]:
+def _source(
+    spec: str | nn.Module, weights: str | None, device: torch.device, prompts: Sequence[str] | None
+) -> tuple[Source, bool]:
     """What a loader found, and whether what its outputs are is known."""
     if isinstance(spec, nn.Module):
+        if prompts is not None:
+            raise _no_texts(spec)
         return given_network(spec, weights), False
     entry = source_of(spec)
+    if prompts is not None:
+        if entry.properties["prompts"] is None:
+            raise _no_texts(spec)
+        return entry.load("prompts")(spec, weights, device, prompts), True
     return entry.load()(spec, weights, device), entry.properties["known"]
+
+
+def _no_texts(spec: str | nn.Module) -> UsageError:
+    hint = "Leave --prompts out, or name a CLIP model: --model hf/NAME."
+    what = "--prompts are for networks of pictures and texts"
+    return UsageError(what, given=f"--model {name_of(spec)}", hint=hint)
 
 
 def _no_program(path: Path) -> ModelError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -12,6 +12,25 @@ from torch import Tensor, nn
 from sigcli.heads import LOGITS, Head
 
 from .preprocess import Preprocess
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a user says that a network's outputs are to be read.
+
+    Args:
+        head: what they are, see `sigcli.models.heads.HEADS`; "auto" finds it out.
+        part: which part of what the network returns the scores are, where it returns several tensors: a name or a number.
+        prompts: texts that are the classes, for a network of pictures and texts.
+    """
+
+    head: str = "auto"
+    part: str | int | None = None
+    prompts: Sequence[str] | None = None
+
+
+AS_FOUND = Reading()
+"""Nobody says how."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from sigcli.cli.main import app
 from sigcli.errors import UsageError
 from sigcli.heads import Head
 from sigcli.models.loading import load_model
+from sigcli.models.model import Reading
 from sigcli.scores.classifier import ClassScore
 
 SIDE = 8
@@ -63,7 +64,7 @@ def read(path):
     ],
 )
 def test_what_is_asked_for_is_what_the_outputs_are(outputs, end, asked, kind):
-    model = load_model(linear(outputs, end), head=asked, **LOADED)
+    model = load_model(linear(outputs, end), reading=Reading(head=asked), **LOADED)
     assert model.head.kind == kind
     told = [note for note in model.notes if f"(--head {asked}" in note]
     assert len(told) == (asked != "auto")  # and nothing of what they look like, which would contradict it
@@ -72,7 +73,9 @@ def test_what_is_asked_for_is_what_the_outputs_are(outputs, end, asked, kind):
 
 def test_another_reading_than_that_of_sight_is_told():
     (told,) = [
-        note for note in load_model(linear(3, nn.Softmax(1)), head="sigmoid", **LOADED).notes if "--head" in note
+        note
+        for note in load_model(linear(3, nn.Softmax(1)), reading=Reading(head="sigmoid"), **LOADED).notes
+        if "--head" in note
     ]
     assert "without --head they would be read as probabilities" in told
 
@@ -89,7 +92,7 @@ def test_another_reading_than_that_of_sight_is_told():
 )
 def test_heads_that_the_outputs_cannot_have(outputs, end, asked, message):
     with pytest.raises(UsageError, match=message):
-        load_model(linear(outputs, end), head=asked, **LOADED)
+        load_model(linear(outputs, end), reading=Reading(head=asked), **LOADED)
 
 
 def test_labels_have_a_sigmoid_each():

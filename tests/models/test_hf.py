@@ -16,6 +16,7 @@ from sigcli import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError
 from sigcli.models.loading import load_model
+from sigcli.models.model import Reading
 
 transformers = pytest.importorskip("transformers")
 
@@ -246,7 +247,7 @@ def test_the_heads_that_configurations_state(tmp_path):
     age = load_model(f"hf/{tmp_path / 'one'}")
     assert (age.head.kind, age.labels) == ("values", ("age",))
     assert any("which transformers trains as a regression" in note for note in age.notes)
-    assert load_model(f"hf/{tmp_path / 'one'}", head="single").head.kind == "logit"
+    assert load_model(f"hf/{tmp_path / 'one'}", reading=Reading(head="single")).head.kind == "logit"
     write(tmp_path / "stated", problem_type="regression")
     assert load_model(f"hf/{tmp_path / 'stated'}").head.kind == "values"
 

@@ -16,6 +16,7 @@ from sigcli import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError
 from sigcli.models.loading import load_model
+from sigcli.models.model import Reading
 
 Pair = namedtuple("Pair", ["scores", "map"])
 SIZE = {"size": 8, "mean": (0.0,), "std": (1.0,)}
@@ -101,7 +102,7 @@ def test_the_part_that_is_asked_for(pack, part, row):
 )
 def test_parts_that_cannot_be_explained(pack, part, message):
     with pytest.raises(ModelError, match=message):
-        load_model(Net(pack), part=part, **SIZE)
+        load_model(Net(pack), reading=Reading(part=part), **SIZE)
 
 
 def test_the_part_is_kept_and_another_one_is_another_run(nets_here):

@@ -25,10 +25,10 @@ from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.given_values import span_of
 from ...models.loading import load_model
-from ...models.model import Model
+from ...models.model import Model, Reading
 from ...models.preprocess import describe
+from ...models.sources.clip import read_prompts
 from ...models.wrappers.certainty import masked, shown, takes_none
-from ...models.wrappers.parts import named_part
 from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
@@ -153,7 +153,7 @@ class Pictures:
         loaded = load_model(
             o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
             std=o.std, class_names=o.class_names, pair=self.pairs, picture=(tensors or self.sources)[0],
-            span=span_of(tensors), head=o.head, part=named_part(o.part),
+            span=span_of(tensors), reading=self.reading,
         )  # fmt: skip
         if 0 < len(tensors) < len(self.sources) and loaded.preprocess.resize is None:
             raise UsageError(
@@ -167,6 +167,12 @@ class Pictures:
         notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
+
+    @property
+    def reading(self) -> Reading:
+        """How the outputs are to be read; raises UsageError for prompts that are none."""
+        o = self.options
+        return Reading(o.head, o.part, None if o.prompts is None else read_prompts(o.prompts))
 
     @property
     def every(self) -> list[Source]:
@@ -221,8 +227,9 @@ class Pictures:
 
     def spec(self) -> dict[str, Any]:
         """Facts on which the values depend, besides those of every run."""
-        mask = self.options.mask_certainty
-        return {} if mask is None else {"mask_certainty": file_digest(mask)}
+        mask, prompts = self.options.mask_certainty, self.options.prompts
+        facts = {} if mask is None else {"mask_certainty": file_digest(mask)}
+        return facts if prompts is None else {**facts, "prompts": list(read_prompts(prompts))}
 
     def manifest(self) -> dict[str, Any]:
         """Further facts for the manifest."""

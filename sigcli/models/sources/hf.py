@@ -87,8 +87,8 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         weights_hash=hash_state(network.state_dict()),
         preprocess=processor.preprocess,
         labels=labels,
-        shape=_shape(config),
-        notes=(*_told_of(spec, kind), *processor.notes, *notes, *named, *read),
+        shape=shape_of(config),
+        notes=(*told_of(spec, kind), *processor.notes, *notes, *named, *read),
         head=head,
         part="logits",
     )
@@ -243,6 +243,12 @@ def _class(package: ModuleType, config: Any, folder: Path) -> Any:
     """The class of classifiers for a configuration."""
     found = package.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
     stated = list(getattr(config, "architectures", None) or ())
+    texts = package.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
+    if texts is not None and (found is None or texts.__name__ in stated):
+        hint = 'Name what it is to tell apart: --prompts "a photo of a cat;a photo of a dog".'
+        raise ModelError(
+            "the network compares pictures with texts, and has no classes of its own", given=folder, hint=hint
+        )
     if found is None:
         what = f"transformers has no image classifier of the kind '{config.model_type}'"
         raise ModelError(what, given=f"{folder} ({', '.join(stated) or 'no architecture'})")
@@ -274,7 +280,7 @@ def _head(config: Any) -> tuple[Head, tuple[str, ...]]:
     return (LOGITS, ()) if config.num_labels > 1 else (Head("logit"), ())
 
 
-def _shape(config: Any) -> tuple[int | None, int | None, int | None]:
+def shape_of(config: Any) -> tuple[int | None, int | None, int | None]:
     """(C, H, W) as far as the configuration states it."""
     side, channels = getattr(config, "image_size", None), getattr(config, "num_channels", None)
     high, wide = side if isinstance(side, (list, tuple)) and len(side) == 2 else (side, side)
@@ -282,7 +288,8 @@ def _shape(config: Any) -> tuple[int | None, int | None, int | None]:
     return sizes[0], sizes[1], sizes[2]
 
 
-def _told_of(spec: str, kind: Any) -> tuple[str, ...]:
+def told_of(spec: str, kind: Any) -> tuple[str, ...]:
+    """That a folder was taken for one of transformers, where the user did not say so."""
     told = f"the folder is read as one of Hugging Face's transformers ({kind.__name__})"
     return () if spec.startswith(_PREFIX) else (told,)
 
