@@ -142,7 +142,8 @@ class MethodOptions(ModelOptions):
         panel=COMPUTE, shown=False, metavar="N",
     )  # fmt: skip
     target: str | int = option(
-        "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either.",
+        "top", "Class to explain: top, top:K, an index or a label (index:10 and name:10 where 10 may be either); several "
+        "with commas: cat,dog; 'cat - dog' is the difference of two scores.",
         panel=METHOD, kind=str,
     )  # fmt: skip
     output: str = option(

@@ -28,7 +28,6 @@ _ADAPTER = "adapter_config.json"
 _LARGEST = 1 << 24
 """Bytes of a configuration, at most."""
 _SHOWN = 3
-_REGRESSION = "--head single reads one output as the logit of yes, --head sigmoid reads several as logits of labels"
 
 
 class Pixels(nn.Module):
@@ -119,14 +118,21 @@ def folder_of(spec: str, *, weights: bool = True) -> tuple[Path, str]:
     text = spec.removeprefix(_PREFIX)
     if not _is_folder(text):
         if is_name(text) and spec.startswith(_PREFIX):
-            return fetched(text, weights=weights), f"{text} of the hub"
+            folder = fetched(text, weights=weights)
+            _check_folder(folder, spec, weights=weights)
+            return folder, f"{text} of the hub"
         what = (
             "a file, and not the folder of a model"
             if text and is_there(text)
             else "no such folder, nor a name of the hub"
         )
         raise ModelError(what, given=spec, allowed="hf/FOLDER or hf/OWNER/NAME")
-    folder = Path(text)
+    _check_folder(Path(text), spec, weights=weights)
+    return Path(text), "of the folder"
+
+
+def _check_folder(folder: Path, spec: str, *, weights: bool) -> None:
+    """Raise ModelError for a folder without a whole network."""
     if (folder / _ADAPTER).is_file():
         hint = "Merge it and save the whole network: model.merge_and_unload().save_pretrained(FOLDER)."
         raise ModelError("the folder holds an adapter, not a whole network", given=spec, hint=hint)
@@ -136,7 +142,6 @@ def folder_of(spec: str, *, weights: bool = True) -> tuple[Path, str]:
     if weights and not holds_weights(folder):
         hint = "Save it with transformers' save_pretrained, or name weights: --weights FILE, or none (random)."
         raise ModelError("the folder has no weights", given=spec, allowed=f"{SAFE} or {PICKLED}", hint=hint)
-    return folder, "of the folder"
 
 
 def read_config(package: ModuleType, folder: Path) -> Any:
@@ -276,7 +281,12 @@ def _head(config: Any) -> tuple[Head, tuple[str, ...]]:
         return Head("label-logits" if config.num_labels > 1 else "logit"), (told,)
     if kind == "regression" or (kind is None and config.num_labels == 1):
         why = "says regression" if kind else "has one label, which transformers trains as a regression"
-        return Head("values"), (f"config.json {why}: the outputs are values, not classes ({_REGRESSION})",)
+        other = (
+            "single reads it as the logit of yes"
+            if config.num_labels == 1
+            else "sigmoid reads them as logits of labels"
+        )
+        return Head("values"), (f"config.json {why}: the outputs are values, not classes (--head {other})",)
     return (LOGITS, ()) if config.num_labels > 1 else (Head("logit"), ())
 
 

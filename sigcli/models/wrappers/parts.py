@@ -78,7 +78,7 @@ def plain_output(
             given = f"--part {asked}"
             raise ModelError("the network returns one tensor, which has no parts", given=given, hint="Leave it out.")
         return module, ()
-    kind = type(output).__name__
+    kind = _with_article(type(output).__name__)
     if asked is not None:
         return Part(module, _named(asked, found, kind, len(sample))), ()
     if stated in found:
@@ -86,7 +86,7 @@ def plain_output(
     fitting = [name for name, value in found.items() if _fits(value, len(sample))]
     if len(fitting) > 1 and USUAL not in fitting:
         raise ModelError(
-            f"the network returns a {kind} with several parts that may be scores",
+            f"the network returns {kind} with several parts that may be scores",
             given=", ".join(f"{name} {tuple(found[name].shape)}" for name in fitting),
             hint=f"Name one: --part {fitting[0]}.",
         )
@@ -94,7 +94,11 @@ def plain_output(
         return module, ()
     name = USUAL if USUAL in fitting else fitting[0]
     why = "" if len(fitting) > 1 else ", the only part that may be scores"
-    return Part(module, name), (f"the network returns a {kind}: its {_told(name)} is explained{why}",)
+    return Part(module, name), (f"the network returns {kind}: its {_told(name)} is explained{why}",)
+
+
+def _with_article(name: str) -> str:
+    return f"{'an' if name[:1].casefold() in 'aeiou' else 'a'} {name}"
 
 
 def _told(name: str) -> str:
@@ -105,7 +109,7 @@ def _named(asked: str, found: Mapping[str, Any], kind: str, count: int) -> str:
     name = asked.strip().removeprefix(".")
     if name not in found:
         near = unknown("part of the outputs", asked, list(found), ModelError)
-        raise ModelError(f"the network returns a {kind} without such a part", given=asked, allowed=near.allowed)
+        raise ModelError(f"the network returns {kind} without such a part", given=asked, allowed=near.allowed)
     if not _fits(found[name], count):
         value = found[name]
         shape = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
