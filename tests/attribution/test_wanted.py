@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
@@ -29,6 +29,7 @@ FED = {"image_size": SIDE, "mean": 0.0, "std": 1.0}
 # --- numbers and texts ------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.data())
 def test_every_ordered_pair_has_a_number_of_its_own(classes, data):
     a, b = (data.draw(st.integers(0, classes - 1)) for _ in range(2))
