@@ -105,7 +105,7 @@ class Work:
             yield from self._fail_all(blank, error)
             return
         if session.run is not None:
-            session.run.see(loaded.name, content, (str(samples.told(session.model, target)) for target in targets))
+            session.run.see(loaded.name, content, (str(samples.told(target)) for target in targets))
         blank = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
         yield from self._of_targets(blank, x, loaded.picture.key, targets, methods)
 
@@ -115,7 +115,7 @@ class Work:
         of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
-            told, label = session.samples.told(session.model, target), session.samples.label(session.model, target)
+            told, label = session.samples.told(target), session.samples.label(session.model, target)
             named = replace(blank, target=told, label=label)
             for number, chosen in enumerate(methods, 1):
                 last = number == len(methods)

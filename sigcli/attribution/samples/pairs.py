@@ -131,9 +131,8 @@ class Pairs(Pictures):
         del model
         return str(self.options.target)
 
-    def told(self, model: Model, target: int) -> int | str:
+    def told(self, target: int) -> int | str:
         """The partner's number."""
-        del model
         return target
 
     def spec(self) -> dict[str, Any]:

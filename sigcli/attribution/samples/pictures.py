@@ -105,6 +105,8 @@ class Pictures:
     """
 
     pairs = False
+    classes = 0
+    """Of the model, once the target is known."""
 
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
         partner = getattr(options, "partner", None)
@@ -218,6 +220,7 @@ class Pictures:
 
     def target(self, model: Model) -> Wanted:
         """What is explained of each sample."""
+        self.classes = model.classes
         default = "target" not in self.options.given
         return parse_wanted(self.options.target, model.labels, model.classes, default=default)
 
@@ -268,9 +271,9 @@ class Pictures:
             return [wanted]
         return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)  # type: ignore[arg-type]
 
-    def told(self, model: Model, target: int) -> int | str:
-        """The target as results name it."""
-        return told(target, model.classes)
+    def told(self, target: int) -> int | str:
+        """The target as results name it, where the score numbers targets in another way."""
+        return told(target, self.classes)
 
     def label(self, model: Model, target: int) -> str:
         """The target's name, empty where it has none."""
