@@ -59,8 +59,9 @@ def count_of(wanted: Wanted) -> int:
 
 def compares(wanted: Wanted, classes: int) -> bool:
     """Whether two classes are compared."""
-    every = (wanted,) if isinstance(wanted, int) else wanted
-    return not isinstance(every[0], str) and any(int(one) >= classes for one in every)
+    if isinstance(wanted, int):
+        return wanted >= classes
+    return any(isinstance(one, int) and one >= classes for one in wanted) and wanted[:1] != ("top",)
 
 
 def spelled_wanted(target: str | int, labels: Sequence[str] | None, classes: int) -> str:
