@@ -98,6 +98,47 @@ def relu_net(dtype: torch.dtype = torch.float64, channels: int = 2, classes: int
     return net.to(dtype).eval().requires_grad_(False)
 
 
+class TokenNet(nn.Module):
+    """A small transformer with a class token, written out: patches of 2×2 pixels, `depth` blocks of two heads."""
+
+    def __init__(
+        self, dtype: torch.dtype = torch.float64, channels: int = 2, side: int = 6, classes: int = 3, depth: int = 2
+    ):
+        super().__init__()
+        self.patch = nn.Conv2d(channels, 8, 2, stride=2)
+        self.start, self.position = (
+            nn.Parameter(torch.zeros(1, 1, 8)),
+            nn.Parameter(torch.zeros(1, side**2 // 4 + 1, 8)),
+        )
+        self.blocks = nn.ModuleList(nn.ModuleDict(self._block()) for _ in range(depth))
+        self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, classes)
+        generator = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for name, p in self.named_parameters():
+                p.copy_(torch.randn(p.shape, generator=generator) * 0.5)
+                p.add_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
+        self.to(dtype).eval().requires_grad_(False)
+
+    @staticmethod
+    def _block() -> dict[str, nn.Module]:
+        layers = {"norm1": nn.LayerNorm(8), "qkv": nn.Linear(8, 24), "out": nn.Linear(8, 8), "norm2": nn.LayerNorm(8)}
+        return {**layers, "up": nn.Linear(8, 12), "down": nn.Linear(12, 8)}
+
+    def weights(self, block: nn.ModuleDict, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Attention weights, (n, heads, L, L), and values, (n, heads, L, 4)."""
+        q, k, v = block["qkv"](x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+        return (q @ k.mT / 2).softmax(-1), v
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch(x).flatten(2).mT
+        x = torch.cat([self.start.expand(len(x), -1, -1), x], 1) + self.position
+        for block in self.blocks:
+            weights, values = self.weights(block, block["norm1"](x))
+            x = x + block["out"]((weights @ values).transpose(1, 2).flatten(2))
+            x = x + block["down"](nn.functional.gelu(block["up"](block["norm2"](x))))
+        return self.head(self.norm(x)[:, 0])
+
+
 def subject(
     x: Tensor | None = None, *, dtype: torch.dtype = torch.float64, target: int = 1, key: int = 7, seed: int = 0
 ) -> Subject:

@@ -124,6 +124,7 @@ class Page:
         item, wide = self.item, self._faded[1]
         caption = self.drawing.caption([item], self.values.shape)
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
+        made |= {} if item.seen.region is None else {"region": item.seen.region}
         if wide is None:
             return {**made, "caption": caption}
         # The scale is that of the map unfaded.
@@ -195,6 +196,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         ends=first.seen.ends,
         apart=drawing.signs == "apart",
         common=drawing.scale == "common",
+        region=first.seen.region,
     )
 
 

@@ -143,7 +143,8 @@ class MethodOptions(ModelOptions):
     )  # fmt: skip
     target: str | int = option(
         "top", "Class to explain: top, top:K, an index or a label (index:10 and name:10 where 10 may be either); several "
-        "with commas: cat,dog; 'cat - dog' is the difference of two scores.",
+        "with commas: cat,dog; 'cat - dog' is the difference of two scores. Of a segmentation cat, cat@X,Y (a pixel) or "
+        "cat@MASK.png; of a detector cat:2, its second cat.",
         panel=METHOD, kind=str,
     )  # fmt: skip
     output: str = option(

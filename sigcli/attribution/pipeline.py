@@ -116,7 +116,7 @@ class Work:
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
             told, label = session.samples.told(target), session.samples.label(session.model, target)
-            named = replace(blank, target=told, label=label)
+            named = replace(blank, target=told, label=label, seen=session.samples.of_target(blank.seen, target))
             for number, chosen in enumerate(methods, 1):
                 last = number == len(methods)
                 item = self._of_method(named, chosen, told)

@@ -31,7 +31,7 @@ from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
 from .options import RunOptions
 from .rehearsal import rehearse
-from .samples import Pictures, samples_of
+from .samples import Pictures, of_task, samples_of
 from .select import Chosen, check_values, choose_device, choose_methods
 from .significance import significance_note
 from .suited import check_compared, check_suited
@@ -166,6 +166,7 @@ def prepare(
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
+    samples = of_task(samples, model)
     if suited is not None:
         chosen = suited(samples, model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)

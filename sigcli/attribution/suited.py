@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..baselines import BASELINES
+from ..catalog import Entry
 from ..errors import UsageError
 from ..methods import METHODS
 from ..methods.given import GivenMethod
-from ..models.model import Model
+from ..models.model import KINDS, Model
 from .samples import Pictures
 from .select import Chosen
 
@@ -21,6 +22,8 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
     for one in methods:
         needs = str(one.entry.properties["needs"])
         baseline = _baseline(one)
+        if model.task != "classes":
+            _check_task(one, baseline, model)
         lack = "gradients" if needs == "forward" and baseline is not None else needs
         if lack not in model.lacks:
             continue
@@ -43,6 +46,23 @@ def check_compared(methods: Sequence[Chosen]) -> None:
         if isinstance(one.entry, GivenMethod):
             hint = "Explain the two classes beside each other: --target CLASS,CLASS."
             raise UsageError(f"{one.name} takes the index of a class, and the target compares two classes", hint=hint)
+
+
+def _check_task(one: Chosen, baseline: str | None, model: Model) -> None:
+    """Raise UsageError for what needs a score for each class of the whole image, and a network that has none."""
+    given = f"--model {model.name}, {KINDS[model.task]}"
+    if baseline is not None:
+        what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
+        raise UsageError(what, given=given, allowed="another --baseline")
+    if model.task == "regions" and one.entry.properties.get("classes"):
+        what = f"the method {one.name} needs a network that ends in one score for each class"
+        suited = ", ".join(name for name, entry in METHODS.items() if _of_regions(entry, model))
+        raise UsageError(what, given=given, allowed=suited)
+
+
+def _of_regions(method: Entry, model: Model) -> bool:
+    properties = method.properties
+    return not (properties.get("classes") or properties.get("certainty") or properties["needs"] in model.lacks)
 
 
 def _baseline(method: Chosen) -> str | None:

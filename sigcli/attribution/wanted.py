@@ -47,7 +47,8 @@ def parse_wanted(target: str | int, labels: Sequence[str] | None, classes: int, 
         raise UsageError("target can be read in several ways", given=text, allowed=ways)
     if not found:
         raise _unread(text, labels, classes)
-    return found[0] if len(found[0]) > 1 else found[0][0]
+    first = found[0]
+    return first if len(first) > 1 else next(iter(first))
 
 
 def count_of(wanted: Wanted) -> int:

@@ -126,9 +126,10 @@ def _record(catalog: Catalog, entry: Entry) -> dict[str, object]:
 
 
 def _torchvision() -> list[dict[str, object]]:
-    from ..models import names
+    from ..models import names, others
 
-    return [{"name": name, "summary": "torchvision", "kind": "model"} for name in names()]
+    every = {**dict.fromkeys(names(), "torchvision"), **{name: f"torchvision, {of}" for name, of in others().items()}}
+    return [{"name": name, "summary": summary, "kind": "model"} for name, summary in every.items()]
 
 
 def _network(name: str) -> dict[str, object]:

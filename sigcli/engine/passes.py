@@ -95,7 +95,7 @@ class Passes:
         """In which the network is to be run where a method runs it itself."""
         return self.scorer.autocast(device) if isinstance(self.scorer, ClassScore) else nullcontext()
 
-    def select(self, outputs: Float[Tensor, "n k"], subject: Subject) -> Float[Tensor, " n"]:
+    def select(self, outputs: Float[Tensor, "n k *places"], subject: Subject) -> Float[Tensor, " n"]:
         """The score in each row of outputs of a network that a method ran itself."""
         targets = _targets(subject, len(outputs))
         if isinstance(self.scorer, ClassScore):

@@ -102,6 +102,7 @@ class Plan:
             parts differ; the standard error comes from the differences within the pairs. Otherwise every unit estimates
             the whole.
         spent: forward passes of the model that went into choosing the points, besides those at the points.
+        libragrad: the gradients are to be LibraGrad's, see `sigcli.methods.libragrad`; whoever follows the plan sees to it.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
@@ -127,6 +128,7 @@ class Plan:
     certainty: bool = False
     paired: bool = False
     spent: int = 0
+    libragrad: bool = False
     segments: int = field(init=False)
 
     def __post_init__(self) -> None:

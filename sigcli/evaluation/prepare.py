@@ -20,7 +20,7 @@ from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
-from ..models.model import Model
+from ..models.model import KINDS, Model
 from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
@@ -254,6 +254,9 @@ def _verified(
 
     Before any folder is touched.
     """
+    if model.task != "classes":
+        what = "metrics follow the score of a class of the whole image, and this network has none"
+        raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", hint="sig explain draws its maps.")
     _check_classes(metrics, options, model)
     rehearse(metrics, model)
     _readings(metrics, model, images)

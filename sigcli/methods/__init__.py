@@ -24,7 +24,9 @@ Properties:
     arrays: also explains arrays that are not pictures.
     unit: the values' unit in words, where it is neither the score's nor per unit of input.
     certainty: True where the model must be certainty-aware; values are then (1, H, W).
-    only: "linear" or "max" where it explains scores of that kind alone and refuses others.
+    classes: works on networks that end in one score for each class, and on no score of a region.
+    only: "linear" or "max" where it explains scores of that kind alone and refuses others, "attention" where only networks
+        with attention between all their tokens.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     coarse: the map is made of cells, players or regions, not of pixels; the view `auto` shows it as it is.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default

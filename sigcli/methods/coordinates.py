@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import prod
 from typing import Any
 
 import torch
@@ -58,6 +59,11 @@ class Grid:
     def channels(self, shape: tuple[int, ...]) -> int:
         """How many channels a tensor of that shape has."""
         return shape[self.axis]
+
+    def tokens(self, shape: tuple[int, ...], count: int) -> tuple[int, ...]:
+        """Of that many tokens those of the image, row by row; none where a tensor of that shape has not that many."""
+        there = prod(shape[axis] for axis in _FORMS[self.form][1])
+        return (self.places or tuple(range(there))) if there == count else ()
 
     def map(self, tensor: Tensor) -> Tensor:
         """The tensor as (1, C, h, w); tokens of no place go."""

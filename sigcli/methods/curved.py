@@ -13,10 +13,12 @@ from ..engine.passes import Passes
 from ..errors import UsageError
 from ..types import Attribution, Subject
 from .common import at_least, positive
+from .libragrad import corrigible
 
 _WIDEST = 50 / 224
 
 
+@corrigible
 def blur_ig(passes: Passes, subject: Subject, *, steps: int = 50, sigma: float | None = None) -> Attribution:
     """Blur Integrated Gradients, Xu, Venugopalan, Sundararajan 2020, Eq. 4: IG along images of less and less blur.
 
@@ -55,6 +57,7 @@ def _blurred(x: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(x[None], sigma)[0] if sigma > 1e-6 else x
 
 
+@corrigible
 def idgi(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50) -> Attribution:
     """Important Direction Gradient Integration, Yang, Wang, Bilgic 2023, Algorithm 1, on the straight path of IG.
 
@@ -89,6 +92,7 @@ def idgi(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black", 
     return _complete(passes, subject, values, reference)
 
 
+@corrigible
 def guided_ig(
     passes: Passes,
     subject: Subject,

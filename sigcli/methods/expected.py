@@ -14,11 +14,13 @@ from ..engine.replicates import Groups
 from ..errors import AttributionError
 from ..types import Attribution, Subject
 from .common import at_least, one_of
+from .libragrad import corrigible
 from .references import references
 
 _LINEAR = 1e-4
 
 
+@corrigible
 def gradient_shap(
     passes: Passes,
     subject: Subject,

@@ -11,15 +11,18 @@ from ..engine.plan import Plan, Reference, straight
 from ..types import Subject
 from .common import at_least, positive
 from .integrated_gradients import noisy
+from .libragrad import corrigible
 
 _ONE = np.ones((1, 1))
 
 
+@corrigible
 def gradient(subject: Subject) -> Plan:
     """∂F/∂x at the input, Simonyan, Vedaldi, Zisserman 2014; in score per unit of the model's input."""
     return straight(Reference.fixed(subject.x), _ONE, _ONE, multiply=False)
 
 
+@corrigible
 def input_x_gradient(subject: Subject, *, baseline: str | Tensor = "zero") -> Plan:
     """(x - x')·∂F/∂x at the input, Shrikumar et al. 2016; with the baseline "zero" it is input times gradient.
 
@@ -28,6 +31,7 @@ def input_x_gradient(subject: Subject, *, baseline: str | Tensor = "zero") -> Pl
     return straight(Reference.fixed(single_baseline(baseline, subject)), _ONE, _ONE)
 
 
+@corrigible
 def smoothgrad(subject: Subject, *, samples: int = 50, sigma: float = 0.15) -> Plan:
     """Mean of ∂F/∂x over Gaussian noise on the input, Smilkov et al. 2017.
 

@@ -15,9 +15,11 @@ from ..engine import quadrature
 from ..engine.plan import Plan, Reference, straight
 from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, positive, units
+from .libragrad import corrigible
 from .references import references
 
 
+@corrigible
 def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, rule: str = "gauss-legendre") -> Plan:
     """Integrated Gradients, Sundararajan, Taly, Yan 2017, Eq. 1 ([SIG] Eq. 3).
 
@@ -32,6 +34,7 @@ def ig(subject: Subject, *, baseline: str | Tensor = "black", steps: int = 50, r
     return straight(Reference.fixed(single_baseline(baseline, subject)), nodes, weights)
 
 
+@corrigible
 def eg(
     subject: Subject, *, samples: int = 256, baselines: Literal["images", "uniform"] = "images", steps: int = 1
 ) -> Plan:
@@ -52,6 +55,7 @@ def eg(
     return straight(reference, nodes, weights / samples, unit=units(samples))
 
 
+@corrigible
 def agn(subject: Subject, *, samples: int = 256, sigma: float = 0.5, steps: int = 1) -> Plan:
     """Integrated Gradients from x + Gaussian noise, averaged ("additive Gaussian noise", Sturmfels et al. 2020).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..catalog import Entry
-from .properties import CHANNELS, COARSE, DIRECT, LAYER, RULED
+from .properties import ATTENTION, CHANNELS, COARSE, DIRECT, LAYER, RULED
 
 LAYER_METHODS = [
     Entry(
@@ -96,7 +96,7 @@ LAYER_METHODS = [
         "deeplift",
         "methods.deeplift:deeplift",
         "differences from a reference, propagated by the rescale rule [Shrikumar 2017]",
-        {**DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2", "passes": 2},
+        {**DIRECT, "complete": True, "axioms": ("completeness", "dummy"), "cost": "2", "passes": 2, "classes": True},
     ),
     Entry(
         "deepshap",
@@ -106,6 +106,7 @@ LAYER_METHODS = [
             **DIRECT,
             "complete": True,
             "sampled": True,
+            "classes": True,
             "axioms": ("completeness", "dummy"),
             "cost": "2 × samples",
             "budget": "samples",
@@ -116,8 +117,36 @@ LAYER_METHODS = [
     Entry(
         "lrp",
         "methods.relevance:lrp",
-        "layer-wise relevance propagation [Bach 2015]",
-        {**DIRECT, "axioms": ("dummy",)},
-        aliases=("layer-wise-relevance-propagation",),
+        "layer-wise relevance propagation, AttnLRP in transformers [Bach 2015, Achtibat 2024]",
+        {**DIRECT, "axioms": ("dummy",), "classes": True},
+        aliases=("layer-wise-relevance-propagation", "attnlrp", "attn-lrp"),
+    ),
+    Entry(
+        "attention-rollout",
+        "methods.attention_maps:attention_rollout",
+        "a transformer's attention weights multiplied block by block, whatever the class [Abnar 2020]",
+        {**ATTENTION, "backward": False, "unit": "fraction of attention", "positive": "salient"},
+        aliases=("rollout",),
+    ),
+    Entry(
+        "attention-gradient",
+        "methods.attention_maps:attention_gradient",
+        "attention weights of a transformer's last block times their gradients [Serrano 2019]",
+        ATTENTION,
+        aliases=("attention-x-gradient", "attention-times-gradient", "gradient-x-attention"),
+    ),
+    Entry(
+        "generic-attention",
+        "methods.attention_maps:generic_attention",
+        "attention times gradient, added up over a transformer's blocks [Chefer 2021b]",
+        ATTENTION,
+        aliases=("generic-attribution", "generic-attention-explainability", "attention-relevance", "transformer-mm"),
+    ),
+    Entry(
+        "transformer-attribution",
+        "methods.attention_maps:transformer_attribution",
+        "relevance of attention weights times their gradients, multiplied block by block [Chefer 2021a]",
+        {**ATTENTION, "cost": "2", "passes": 2},
+        aliases=("chefer", "transformer-lrp"),
     ),
 ]

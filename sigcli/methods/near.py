@@ -14,6 +14,8 @@ NEAR = {
     "sampling-explainer": "shapley-sampling", "tree-explainer": "kernelshap", "anchors": "lime",
     "sliding-window": "occlusion",
     "epsilon-plus": "lrp", "epsilon-alpha2-beta1": "lrp", "z-plus": "lrp", "conductance": "ig", "layer-conductance": "ig",
-    "attention-rollout": "gradcam", "rollout": "gradcam", "excitation-backprop": "lrp", "deep-taylor": "lrp",
+    "attention": "attention-rollout", "raw-attention": "attention-rollout", "attention-flow": "attention-rollout",
+    "grad-sam": "generic-attention", "attcat": "generic-attention", "beyond-attention": "transformer-attribution",
+    "excitation-backprop": "lrp", "deep-taylor": "lrp",
 }  # fmt: skip
 """As in captum, pytorch-grad-cam, shap, xplique, zennit and TorchRay → the nearest method here."""

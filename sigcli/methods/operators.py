@@ -66,6 +66,8 @@ LINEAR = frozenset([
 """Linear, up to a constant, in all their values that depend on the image together."""
 PRODUCTS = frozenset(["mul", "mm", "bmm", "mv", "dot", "addmm", "baddbmm", "addmv", "addcmul", "convolution"])
 """Linear in each of two factors."""
+BIASED = frozenset(["addmm", "baddbmm", "addmv", "addcmul"])
+"""Products to which their first argument is added."""
 PIECES = frozenset([
     "relu", "hardtanh", "clamp", "clamp_min", "clamp_max", "leaky_relu", "_prelu_kernel", "threshold", "abs",
     "hardsigmoid",
@@ -93,7 +95,7 @@ _TITLES = {
 
 def factors(step: Step) -> int:
     """How many of the two factors of a product depend on the image."""
-    first = 1 if step.name in ("addmm", "baddbmm", "addmv", "addcmul") else 0
+    first = 1 if step.name in BIASED else 0
     return sum(isinstance(value, Slot) for value in step.args[first : first + 2])
 
 

@@ -30,6 +30,7 @@ DIRECT = {
 RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises"}
 COARSE = {**DIRECT, "coarse": True}
 LAYER = {**COARSE, "multiplied": False, "unit": "Grad-CAM, no unit"}
+ATTENTION = {"classes": True, **LAYER, "unit": "attention times gradient, no unit", "only": "attention"}
 CHANNELS = {"backward": False, "cost": "channels + 1", "passes": 513}
 ALONG = {**DIRECT, "needs": "gradients", "complete": True, "cost": "steps", "budget": "steps", "passes": 50}
 MASK = {

@@ -7,7 +7,7 @@ Relevance R is kept as R/z, with z the value that it belongs to: what is linear 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -17,16 +17,17 @@ from torch.utils._pytree import tree_map
 from ..engine.passes import Passes
 from ..errors import AttributionError
 from ..types import Attribution, Subject
+from .attending import ATTENDING, attended
 from .caps import Rule, capped
 from .carrying import carried
 from .common import one_of
-from .operators import ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear, probed, single, title
+from .held import Held, held
+from .operators import BIASED, ELEMENTWISE, MAXIMA, PRODUCTS, check, factors, is_linear, probed, single, title
 from .tracing import Slot, Step, agreed, replay, traced
+from .weighted import has_weights, positive
 
 _EPSILON = 1e-9  # of a layer's largest sum, so the scale of a network does not matter
 _GAMMA = 0.25
-_PLACES = {"convolution": (0, 1, 2), "addmm": (1, 2, 0), "mm": (0, 1, None), "baddbmm": (1, 2, 0), "bmm": (0, 1, None)}
-"""Of the layers with weights: where the values, the weights and the bias stand among the arguments."""
 
 
 def lrp(
@@ -39,6 +40,8 @@ def lrp(
     there are none is lost. gamma, γ = 0.25, gives these another γ of weight; where a unit's sum is negative, the negative
     ones instead, so no sum passes zero. For values that are not negative, as after a ReLU, it is the paper's rule.
     A maximum or minimum passes relevance to its winner; one with a constant is a function of single values, as a clamp.
+    In transformers (AttnLRP, Achtibat et al. 2024, section 3.3) softmax passes it by its Taylor expansion, a product of two
+    values gives half to each, and what normalises (LayerNorm, RMSNorm) or gates its own argument is held constant.
 
     Args:
         passes: the passes of the model.
@@ -68,11 +71,14 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     passes.needs_logit("LRP")
     x = subject.x[None]
     tape = traced(passes.module, x)
-    check(tape, "LRP", _reason)
-    rules = _Relevance(rule, [] if biases else None)
+    constant = held(tape)
+    check(replace(tape, steps=constant.steps), "LRP", _reason)
+    rules = _Relevance(rule, constant, [] if biases else None)
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,))[:1], subject)[0]
+        if not score.requires_grad:
+            raise AttributionError("LRP holds normalisers constant, and the score has the image in normalisers alone")
         (shares,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     taken = float("nan") if rules.taken is None else sum(rules.taken)
@@ -80,9 +86,12 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
 
 
 def _reason(step: Step) -> str | None:
-    if is_linear(step) or step.name in MAXIMA | {"amax", "maximum", "minimum", "amin"} or step.name in ELEMENTWISE:
-        return None
-    return "a product of two values of the image" if step.name in PRODUCTS | {"div"} else title(step.name)
+    known = ELEMENTWISE | MAXIMA | PRODUCTS | ATTENDING | {"amax", "maximum", "minimum", "amin"}
+    if step.name == "div" and not is_linear(step):
+        return "a quotient of a constant"
+    if step.name in BIASED and factors(step) == 2 and isinstance(step.args[0], Slot):
+        return f"{title(step.name)} of three values of the image"
+    return None if is_linear(step) or step.name in known else title(step.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +99,19 @@ class _Relevance(Rule):
     """The rule of a step; `taken` collects the relevance of biases where it is a list."""
 
     rule: str
+    constant: Held
     taken: list[float] | None = field(default=None)
 
     def ruled(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if step.name in _PLACES and is_linear(step):
+        one = self.constant.hold(step, args)
+        if one is None:
+            with torch.no_grad():
+                return step.operator(*args, **kwargs)
+        step, args = one
+        if step.name in ATTENDING or (step.name in PRODUCTS and not is_linear(step)):
+            found, offset = attended(step, args, kwargs)
+            return found if self.taken is None or offset is None else self._less(found, offset)
+        if has_weights(step):
             return self._weighted(step, args, kwargs)
         if step.name in ELEMENTWISE:
             return _single(step, single(step, args, kwargs), args[0])
@@ -168,38 +186,15 @@ def _tensors(*values: Any) -> list[Tensor]:
     return found
 
 
-def _at(step: Step) -> tuple[int, int, int | None]:
-    """Where values, weights and bias stand; the weights are the factor that does not depend on the image."""
-    values, weights, bias = _PLACES[step.name]
-    if not isinstance(step.args[values], Slot):
-        values, weights = weights, values
-    return values, weights, bias
-
-
 def _sums(rule: str, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], negative: Tensor) -> Tensor:
     """The sums in the rule's denominator, as a function of the values whose derivative is what the rule passes on.
 
     `negative` says which units have a negative sum.
     """
     if rule == "alpha1-beta0":
-        return _positive(step, args, kwargs)
+        return positive(step, args, kwargs)
     z = step.operator(*args, **kwargs)
     if rule == "epsilon":
         return z
-    positive = _positive(step, args, kwargs)
-    return z + _GAMMA * torch.where(negative, z - positive, positive)
-
-
-def _positive(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """Σ_j (a_j w_jk)⁺ + b_k⁺."""
-    at, weights, bias = _at(step)
-    x, w, b = args[at], args[weights], None if bias is None else args[bias]
-    given = list(args)
-    given[at], given[weights] = x.clamp(min=0), w.clamp(min=0)
-    if bias is not None and b is not None:
-        given[bias] = b.clamp(min=0)
-    positive = step.operator(*given, **kwargs)
-    given[at], given[weights] = x.clamp(max=0), w.clamp(max=0)
-    if bias is not None and b is not None:
-        given[bias] = torch.zeros_like(b)
-    return positive + step.operator(*given, **kwargs)
+    above = positive(step, args, kwargs)
+    return z + _GAMMA * torch.where(negative, z - above, above)

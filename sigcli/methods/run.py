@@ -22,6 +22,7 @@ from ..scores.score import Score
 from ..types import Attribution, Subject
 from .deferred import task
 from .growing import Aim, Remembered, growing_task, grown, grows
+from .libragrad import corrected
 
 T = TypeVar("T")
 NO_BASELINE = "the baseline has no finite score: the model gives NaN or infinity for it"
@@ -89,14 +90,15 @@ def explain_all(
     queue: deque[_Place[T]] = deque()
     run = outcomes if contain else integrate
     made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain)
-    for pause, tasks in groupby(made, key=lambda one: one is None):
-        if pause:
+    for kind, tasks in groupby(made, key=lambda one: None if one is None else one.plan.libragrad):
+        if kind is None:
             for _ in tasks:
                 yield from _ready(queue)
             continue
         wanted = (one for one in tasks if one is not None)
+        score = corrected(scorer) if kind else scorer
         for together, size in _streams(wanted, batch_size, alone=alone, all_at_once=not check):
-            for found in run(scorer, together, batch_size=size, check=check, progress=progress):
+            for found in run(score, together, batch_size=size, check=check, progress=progress):
                 yield from _ready(queue)
                 yield queue.popleft().tag, found
     yield from _ready(queue)
@@ -157,8 +159,12 @@ def _made(
     if is_direct(job.entry):
         return direct(job.entry, job.options, scorer, job.subject, progress=progress, room=room, aim=aim)
     if aim is not None:
-        return growing_task(job.entry, job.options, job.subject, aim)
-    return task(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
+        made = growing_task(job.entry, job.options, job.subject, aim)
+    else:
+        made = task(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
+    if made.plan.libragrad:
+        corrected(scorer)  # where it cannot be, this job is refused, and not all that share its stream
+    return made
 
 
 def _streams(

@@ -22,12 +22,14 @@ from ..types import Subject
 from .common import at_least, bounds, line_nodes, one_of, units
 from .deferred import Deferred
 from .effective import effective_coalitions
+from .libragrad import corrigible
 from .strata import GOLDEN, LARGEST, strata, suffices, uneven_strata
 
 _TURNS = 64
 """Random numbers for the order of a replicate's pairs: more than it has, and as many whatever the length of a run."""
 
 
+@corrigible
 def sig(
     subject: Subject,
     *,

@@ -168,7 +168,7 @@ def _taken_apart() -> Iterator[None]:
 
 
 class _Spelt(TorchFunctionMode):
-    """`relu6_`, which torch cannot write without change in place, as the clamp that it is."""
+    """What torch cannot write without change in place: `relu6_` as the clamp that it is, RMSNorm as its formula."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -176,7 +176,21 @@ class _Spelt(TorchFunctionMode):
             x = kwargs.get("input", args[0] if args else None)
             inplace = func is not functional.relu6 or kwargs.get("inplace", args[1] if len(args) > 1 else False)
             return functional.hardtanh(x, 0.0, 6.0, inplace=inplace)
+        if func in (functional.rms_norm, torch.rms_norm):
+            return _rms_norm(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _rms_norm(
+    input: Tensor,  # noqa: A002  torch's name, by which it may be called
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    dims = list(range(-len(normalized_shape), 0))
+    least = torch.finfo(input.dtype).eps if eps is None else eps
+    normed = input * (input.square().mean(dims, keepdim=True) + least).rsqrt()
+    return normed if weight is None else normed * weight
 
 
 def _copied(into: Tensor, values: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -20,12 +20,14 @@ from ..shapley.coalitions import orders as random_orders
 from ..types import Subject
 from .common import at_least, line_nodes, one_of
 from .corners import all_corners, sampled_corners
+from .libragrad import corrigible
 
 _ENUMERATE_STEPS = 2
 _LARGEST_WALK = 50_000_000
 _LARGEST_GAME = 14
 
 
+@corrigible
 def sig_walk(
     subject: Subject,
     *,

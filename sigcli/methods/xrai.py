@@ -14,12 +14,14 @@ from ..errors import UsageError
 from ..types import Attribution, Subject
 from ..views import segmentations
 from .common import at_least
+from .libragrad import corrigible
 
 _SIDE = 224
 _GROWN, _FEWEST = 5, 50
 """At 224×224: pixels by which a region grows, and the fewest that it must add."""
 
 
+@corrigible
 def xrai(passes: Passes, subject: Subject, *, steps: int = 50, grow: int | None = None) -> Attribution:
     """XRAI, Kapishnikov, Bolukbasi, Viégas, Terry 2019, Algorithm 1: regions in the order of their attribution's density.
 

@@ -63,6 +63,14 @@ MODELS = Catalog(
             known=True, details="details", form="NAME", example="resnet50 --weights IMAGENET1K_V2",
         ),
         _source(
+            "segmentation", "segmentation:load", "a torchvision segmentation network by name: a class over a region",
+            known=True, details="details", form="NAME", example="lraspp_mobilenet_v3_large --target cat",
+        ),
+        _source(
+            "detection", "detection:load", "a torchvision detector by name: one of the boxes that it finds",
+            known=True, details="details", form="NAME", example="fasterrcnn_resnet50_fpn --target person:1",
+        ),
+        _source(
             "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",
             known=True, details="details", form="timm/NAME", example="timm/vit_tiny_patch16_224",
         ),
@@ -103,6 +111,20 @@ def names() -> list[str]:
     return architectures()
 
 
+def others() -> dict[str, str]:
+    """The names of torchvision's networks that are no classifiers, and their source (this imports torchvision).
+
+    >>> others()["fasterrcnn_resnet50_fpn"], others()["lraspp_mobilenet_v3_large"]
+    ('detection', 'segmentation')
+    """
+    from .sources import detection, segmentation
+
+    return {
+        **dict.fromkeys(segmentation.names(), "segmentation"),
+        **dict.fromkeys(detection.names(), "detection"),
+    }
+
+
 def described(name: str) -> str:
     """What is known of a network that has a name: its weights and how they are fed (this imports torchvision or timm).
 
@@ -115,4 +137,4 @@ def described(name: str) -> str:
     for entry in MODELS.values():
         if entry.properties["details"] is not None and entry.load("matches")(name):
             return entry.load("details")(name)
-    raise unknown("model", name, [*MODELS, *names()], ModelError)
+    raise unknown("model", name, [*MODELS, *names(), *others()], ModelError)

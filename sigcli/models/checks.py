@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
@@ -64,13 +64,16 @@ class Verdict:
     notes: tuple[str, ...] = ()
 
 
-def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: Tensor | None = None) -> Verdict:
+def check_classifier(
+    module: Callable[[Tensor], Any], sample: Tensor, pictures: Tensor | None = None, *, dense: bool = False
+) -> Verdict:
     """Try a network: its scores, whether they stay the same, and its gradient.
 
     Args:
         module: (N, C, H, W) → (N, classes), in evaluation mode.
         sample: at least two different images (N, C, H, W).
         pictures: others, for a second look at a gradient of 0.
+        dense: it gives (N, classes, H, W), a score of each class at each pixel.
 
     Returns:
         the number of classes, and why it has no gradient where it has none: then only methods of scores run.
@@ -93,7 +96,7 @@ def check_classifier(module: Callable[[Tensor], Any], sample: Tensor, pictures: 
             "the network changes its input in place",
             hint="Let it start with x = x.clone(), for example in a function given as --model package.module:function.",
         )
-    _check_output(output, sample)
+    _check_output(output, sample, dense=dense)
     notes = check_steady(module, sample)
     reason, noted = _gradient(module, sample, pictures)
     return Verdict(output.shape[1], {"gradients": reason} if reason else {}, (*notes, *noted))
@@ -115,10 +118,10 @@ def _failed(error: BaseException, sample: Tensor) -> ModelError:
     )
 
 
-def _check_output(output: Any, sample: Tensor) -> None:
+def _check_output(output: Any, sample: Tensor, *, dense: bool) -> None:
     if not isinstance(output, Tensor):
         raise ModelError("the network must return one tensor of scores", given=_describe(output), hint=WRAP)
-    if output.ndim != 2 or len(output) != len(sample):
+    if output.ndim != (4 if dense else 2) or len(output) != len(sample):
         raise ModelError(
             "the network does not return one row of class scores per image",
             given=f"shape {tuple(output.shape)} for {len(sample)} images of {tuple(sample.shape[1:])}",
@@ -141,14 +144,24 @@ def _gradient(
     found, reason = _differentiated(module, sample)
     if found is None or found.any():
         return reason, ()
-    where = "on noise"
+    where, everywhere = "on noise", pictures is not None
     if pictures is not None:
         shown, _ = _differentiated(module, pictures)
-        where += (
-            " and on plain and random pictures" if shown is not None and not shown.any() else ", not on every picture"
-        )
+        everywhere = shown is not None and not shown.any()
+        where += " and on plain and random pictures" if everywhere else ", not on every picture"
+    zero = _zero_layer(module) if everywhere else None
+    if zero is not None:
+        why = f"all weights of its layer '{zero}' are 0, as of a head that was never trained"
+        return None, (f"the network's gradient is exactly 0 {where}: {why}; load trained ones with --weights",)
     why = "its units may be saturated or inactive there, or its head untrained"
     return None, (f"the network's gradient is exactly 0 {where}: {why}, and maps by gradients may be 0",)
+
+
+def _zero_layer(module: Callable[[Tensor], Any]) -> str | None:
+    """The last layer whose weights, of two axes or more, are all 0; None where there is none."""
+    parameters = module.named_parameters() if isinstance(module, nn.Module) else iter(())
+    zero = [name for name, weight in parameters if weight.ndim > 1 and weight.is_floating_point() and not weight.any()]
+    return zero[-1].rpartition(".")[0] or zero[-1] if zero else None
 
 
 def _differentiated(module: Callable[[Tensor], Any], sample: Tensor) -> tuple[Tensor | None, str | None]:

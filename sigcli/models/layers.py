@@ -45,6 +45,8 @@ def model_layers(
     loaded = load_model(
         model, weights=weights, device=device, size=size, resize=resize, crop=crop, reading=Reading(part=part)
     )
+    if loaded.task == "boxes":
+        raise ModelError("a detector's layers are not looked into: its boxes are made beside them", given=model)
     module, shape = (
         looked_into(loaded),
         (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),

@@ -15,8 +15,9 @@ from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS, Head
 from sigcli.inputs.given import Source as Sample
 
-from . import MODELS, names
+from . import MODELS, names, others
 from .checks import check_classifier, device_error, one_line, probe_images
+from .detection import detector_model, is_detector
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
 from .heads import PICTURES, probes, read_head
@@ -29,12 +30,19 @@ from .sources.hub import CONFIG
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
-from .wrappers.fitting import refusal
+from .wrappers.dense import Averaged, Dense, dense_output
+from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
 from .wrappers.parts import named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
+_LISTED = "Classifiers, segmentation networks and detectors: sig list models."
+_OWN = "sig list models; another as a function of yours: --model package.module:function."
+_OTHER_KINDS = {
+    "finds objects": f"Known detectors: {_OWN}",
+    "labels every pixel": f"Known segmentation networks: {_OWN}",
+}
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
 
 
@@ -94,7 +102,13 @@ def load_model(
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
     part = named_part(reading.part)
-    fed = _settled(_placed(source, place), source, wishes, place, pair=pair, first=first, span=span, part=part)
+    module = _placed(source, place)
+    freeze(module)  # before any trial run: batch norms in training mode would learn from it
+    if is_detector(source, module, place):
+        if pair:
+            raise _no_distance("finds boxes", spec)
+        return detector_model(name_of(spec), source, module, wishes, place, class_names)
+    fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span, part=part)
     fed.notes = (*unit, *fed.notes)
     stated = source.head if part in (None, source.part) else None
     if stated is None and known and part is None:
@@ -128,7 +142,6 @@ def _settled(
 ) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
-    freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if source.preprocess is not None:
         preprocess, notes = adapt(source.preprocess, wishes)
         notes += doubts(span, preprocess)
@@ -136,9 +149,13 @@ def _settled(
         module, preprocess, notes = settle(module, source.shape, wishes, place, first, span)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
+    dense: nn.Module | None = None
+    unpacked: tuple[str, ...] = ()
     if source.preprocess is not None:
         _check_fit(module, sample, source.preprocess, wishes)
-    module, unpacked = plain_output(module, sample, part, source.part)
+    elif part is None:
+        dense, unpacked = dense_output(module, sample)
+    module, unpacked = (dense, unpacked) if dense else plain_output(module, sample, part, source.part)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     return _Fed(module, preprocess, sample, (*notes, *paired, *unpacked))
 
@@ -148,17 +165,22 @@ def _judged(
     known: bool, pair: bool, class_names: str | Path | None, stated: Head | None, head: str,
 ) -> Model:  # fmt: skip
     """Check the network, find out what its outputs are, and make it ready."""
-    preprocess, sample = fed.preprocess, fed.sample
+    preprocess, sample, dense = fed.preprocess, fed.sample, isinstance(fed.module, Dense)
+    if dense and pair:
+        raise _no_distance("labels every pixel", spec)
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
-    verdict = check_classifier(fed.module, sample, trials[:PICTURES])
+    verdict = check_classifier(fed.module, sample, trials[:PICTURES], dense=dense)
     if stated == LOGITS and verdict.classes == 1:
         stated = None
-    outputs, read = (LOGITS, ()) if pair else read_head(head, stated, fed.module, trials)
+    whole = Averaged(fed.module) if dense else fed.module
+    outputs, read = (LOGITS, ()) if pair else read_head(head, stated, whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
+    elif isinstance(fed.module, Listed):
+        lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)
-    certainty = not pair and takes_certainty(module)
+    certainty = not pair and not dense and takes_certainty(module)
     names, named = (None, ()) if pair else _labels(source, verdict.classes, class_names, known=known)
     return Model(
         name=name_of(spec),
@@ -174,7 +196,13 @@ def _judged(
         certainty=certainty,
         head=outputs,
         lacks=lacks,
+        task="regions" if dense else "classes",
     )
+
+
+def _no_distance(does: str, spec: str | nn.Module) -> ModelError:
+    what = f"the network {does}: it has no embedding and no distance of two images"
+    return ModelError(what, given=name_of(spec), hint="Explain what it sees: leave --partner out.")
 
 
 def _check_fit(module: nn.Module, sample: Tensor, own: Preprocess, wishes: Wishes) -> None:
@@ -204,9 +232,9 @@ def source_of(spec: str) -> Entry:
     what = what_else(spec)
     if what is not None:
         near = spec.removeprefix("quantized_")
-        given = f"Its float form works: --model {near}." if near in names() else "Classifiers: sig list models."
-        raise ModelError(f"only image classifiers can be explained, and this model {what}", given=spec, hint=given)
-    error = unknown("model", spec, ["shapes", "expression", *names()], ModelError)
+        hint = f"Its float form works: --model {near}." if near in names() else _OTHER_KINDS.get(what, _LISTED)
+        raise ModelError(f"no model of that name can be loaded: it {what}", given=spec, hint=hint)
+    error = unknown("model", spec, ["shapes", "expression", *names(), *others()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 

@@ -13,6 +13,9 @@ from sigcli.heads import LOGITS, Head
 
 from .preprocess import Preprocess
 
+KINDS = {"classes": "a classifier", "regions": "a segmentation network", "boxes": "a detector"}
+"""What a model's outputs are of → what it is."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -39,7 +42,7 @@ class Source:
 
     Args:
         module: images (N, C, H, W) → scores.
-        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm`, `hf` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         weights_hash: hex digest of the weights' file, or of the state dict.
         preprocess: how the weights want their input, where that is known.
@@ -77,7 +80,7 @@ class Model:
         labels: class names, or None if not given.
         classes: how many classes it tells apart.
         weights_hash: hex digest of the weights' file, or of the state dict.
-        kind: `bundled`, `torchvision`, `torchscript`, `export`, `timm`, `hf` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
         notes: what was assumed, in one sentence each, shown to the user.
@@ -86,6 +89,8 @@ class Model:
         mask: (H, W), True where the certainty of every image is 0, or None.
         head: what the outputs are: logits, probabilities, a single logit, ….
         lacks: what methods may need of a model and this one cannot give ("gradients", "hooks"), with the reason.
+        task: what its outputs are of: "classes", (N, classes); "regions" of a segmentation, (N, classes,
+            H, W); "boxes" of a detector, see `sigcli.models.wrappers.detector`.
     """
 
     name: str
@@ -102,6 +107,7 @@ class Model:
     mask: Tensor | None = None
     head: Head = LOGITS
     lacks: Mapping[str, str] = field(default_factory=dict)
+    task: str = "classes"
 
     @property
     def title(self) -> str:

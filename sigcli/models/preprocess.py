@@ -92,6 +92,23 @@ class Preprocess:
         """Back to 0..1: (..., C, h, w) → the same shape."""
         return images * self._column(self.std).to(images) + self._column(self.mean).to(images)
 
+    def area(self, mask: np.ndarray) -> np.ndarray:
+        """An area of a picture as the network sees it: bool (H, W) → bool (h, w), resized to the nearest and cropped."""
+        plain = replace(self, mean=(0.0,) * self.channels, std=(1.0,) * self.channels, interpolation="nearest")
+        return (plain(np.repeat(np.uint8(255) * mask[..., None], 3, 2))[0] > 0.5).numpy()
+
+    def landing(self, x: int, y: int, size: tuple[int, int]) -> tuple[int, int] | None:
+        """(column, row) where the network sees pixel (x, y) of a picture of size (H, W); None where it is cropped away."""
+        high, wide = self.resized(size)
+        column, row = int((x + 0.5) * wide / size[1]), int((y + 0.5) * high / size[0])
+        if self.crop is not None:
+            crop = _pair(self.crop)
+            # torchvision pads a picture that is smaller than the crop, and rounds half to even.
+            row += (crop[0] - high) // 2 if crop[0] > high else -round((high - crop[0]) / 2.0)
+            column += (crop[1] - wide) // 2 if crop[1] > wide else -round((wide - crop[1]) / 2.0)
+            high, wide = crop
+        return (column, row) if 0 <= column < wide and 0 <= row < high else None
+
     @property
     def channels(self) -> int:
         """1 for grey networks, 3 for RGB."""

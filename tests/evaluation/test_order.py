@@ -26,7 +26,10 @@ ORDERS = (["noise", "disc", "blank", "black"], ["disc", "black", "noise", "blank
 PLAIN = {"image_size": (SIDE, SIDE), "mean": (0.0,), "std": (1.0,), "device": "cpu", "pictures": False}
 
 QUICK = ["sig", "ig", "eg", "gradient", "smoothgrad", "gradcam", "guided-backprop", "occlusion", "rise", "lime"]
-REST = [name for name, entry in METHODS.items() if name not in QUICK and not entry.properties.get("certainty")]
+OTHERS = {
+    name for name, e in METHODS.items() if e.properties.get("certainty") or e.properties.get("only") == "attention"
+}
+REST = [name for name in METHODS if name not in QUICK and name not in OTHERS]
 UNCHANGED = {"meaningful-perturbation", "extremal-perturbation"}
 """Methods that compare an image with its blur, and refuse one that no blur changes."""
 

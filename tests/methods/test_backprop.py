@@ -163,7 +163,7 @@ class Chosen(nn.Module):
 
 @pytest.mark.parametrize(("name", "layer", "message"), [
     ("deeplift", Sorted(), "DeepLIFT has no rule for sort"), ("lrp", nn.Sigmoid(), "sigmoid, which is not 0 at 0"),
-    ("lrp", nn.GroupNorm(1, 4, affine=False), "LRP has no rule for GroupNorm"),
+    ("lrp", nn.LogSoftmax(1), "LRP has no rule for log-softmax"),
     ("deeplift", Chosen(), "DeepLIFT has no rule for gt"), ("guided-backprop", Chosen(), "no rule for gt"),
     ("guided-backprop", nn.Sigmoid(), "the network has none"), ("deconvolution", nn.Tanh(), "the network has none"),
 ])  # fmt: skip

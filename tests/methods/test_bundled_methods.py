@@ -16,6 +16,7 @@ from repository import ROOT
 
 STAR = ROOT / "sample_images" / "star.png"
 CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3x3", "stages": 2, "iterations": 3}
+ATTENTION = tuple(name for name, entry in METHODS.items() if entry.properties.get("only") == "attention")
 TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
 """These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""
 REFUSING = {
@@ -25,7 +26,7 @@ REFUSING = {
 }
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in TRACED])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in (*TRACED, *ATTENTION)])
 def test_every_method_runs_on_the_bundled_network(method):
     options = {name: value for name, value in CHEAP.items() if name in METHODS[method].options()}
     if method == "kernelshap":

@@ -14,7 +14,7 @@ from sigcli.methods.run import attributions
 from sigcli.players import parse
 from sigcli.scores.classifier import ClassScore
 
-from toys import SMALL, attribute, relu_net, subject
+from toys import SMALL, TokenNet, attribute, relu_net, subject
 
 POSITIVE = ("for", "against", "raises", "salient")
 CHANNELS = 6  # of the default layer of relu_net
@@ -47,6 +47,8 @@ OTHER = {  # settings that no default has
 def net_of(name):
     """A network that the method explains."""
     net = relu_net()
+    if METHODS[name].properties.get("only") == "attention":
+        return TokenNet()
     if name == "max-shap":
         torch.manual_seed(5)
         return nn.Sequential(nn.Conv2d(2, 3, 1), nn.AdaptiveMaxPool2d(1), nn.Flatten()).double().requires_grad_(False)
@@ -125,11 +127,12 @@ def test_layers_are_passed_as_often_as_is_counted(name):
     """By the first convolution, which every image passes once; a record of the network is made before."""
     net, settings = net_of(name), OTHER.get(name, {})
     one = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    net = one.double().eval().requires_grad_(False)
+    if METHODS[name].properties.get("only") != "attention":
+        net = one.double().eval().requires_grad_(False)
     attribute(net, name, subject(), **settings)
     with Counting() as counted:
         found = attribute(net, name, subject(), **settings)
-    if name.endswith(("cam", "cam++", "-counterfactual")):  # their backward pass ends at a layer
+    if name.endswith(("cam", "cam++", "-counterfactual", *ATTENTION)):  # their backward pass ends at a layer
         counted.backward += found.gradient_evaluations if name != "guided-gradcam" else 1
     assert counted.backward == found.gradient_evaluations
     again = 1 if name == "lrp" else 0  # its rule asks a layer for its sums, and for those that it shares
@@ -156,6 +159,7 @@ def _grid(players):
 
 
 SIDE = 8
+ATTENTION = tuple(name for name, entry in METHODS.items() if entry.properties.get("only") == "attention")
 
 
 def for_and_against():
@@ -166,6 +170,25 @@ def for_and_against():
         net[0].weight.copy_(torch.eye(2)[:, :, None, None])
         net[4].weight.copy_(torch.tensor([[1.0, -0.5], [-1.0, 1.0]]))
     return net.double().eval().requires_grad_(False)
+
+
+class Pooling(nn.Module):
+    """That score by a transformer: a class token that attends to all patches alike, and to itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch, self.value = nn.Conv2d(2, 2, 2, stride=2, bias=False), nn.Linear(2, 2, bias=False)
+        self.head = nn.Linear(2, 2, bias=False)
+        with torch.no_grad():
+            self.patch.weight.copy_(torch.eye(2)[:, :, None, None].expand(2, 2, 2, 2) / 4)
+            self.value.weight.copy_(torch.eye(2))
+            self.head.weight.copy_(torch.tensor([[1.0, -0.5], [-1.0, 1.0]]))
+        self.double().eval().requires_grad_(False)
+
+    def forward(self, x):
+        x = self.patch(x).flatten(2).mT
+        x = torch.cat([torch.zeros_like(x[:, :1]), x], 1)
+        return self.head((x + (0 * x @ x.mT).softmax(-1) @ self.value(x))[:, 0])
 
 
 def lit(level):
@@ -192,7 +215,8 @@ def test_what_a_positive_value_means(name):
         settings |= {"baseline": f"constant:{level}"} if "baseline" in has else {}
         who = subject(lit(level), target=0)
         who.peers.images = torch.full_like(who.peers.images, level)
-        found = attribute(for_and_against(), name, who, **settings).values
+        net = Pooling() if name in ATTENTION else for_and_against()
+        found = attribute(net, name, who, **settings).values
         values[level] = float(found[0, :, : SIDE // 2].sum() - found[1, :, SIDE // 2 :].sum())
     sign = -1 if properties["positive"] == "against" else 1
     assert sign * values[0.2] > 0
@@ -204,10 +228,11 @@ def test_what_a_positive_value_means(name):
 
 @pytest.mark.parametrize("name", [name for name, e in METHODS.items() if e.properties["positive"] == "salient"])
 def test_what_is_salient_is_so_for_the_opposite_score(name):
-    net, opposite = relu_net(), relu_net()
+    net, opposite = net_of(name), net_of(name)
     with torch.no_grad():
-        opposite[6].weight.neg_()
-        opposite[6].bias.neg_()
+        last = list(opposite.children())[-1]
+        last.weight.neg_()
+        last.bias.neg_()
     one, other = attribute(net, name, subject()), attribute(opposite, name, subject())
     assert one.score == -other.score
     assert torch.allclose(one.values, other.values)

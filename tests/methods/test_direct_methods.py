@@ -14,7 +14,7 @@ from sigcli.methods import METHODS
 from sigcli.methods.run import attributions
 from sigcli.scores.classifier import ClassScore
 
-from toys import SMALL, attribute, relu_net, subject
+from toys import SMALL, TokenNet, attribute, relu_net, subject
 
 ALL = [name for name, entry in METHODS.items() if entry.properties["kind"] == "direct"]
 SAMPLED = [name for name in ALL if METHODS[name].properties["sampled"]]
@@ -27,8 +27,10 @@ def explain(name, model, who, **options):
 
 
 def net_for(name, dtype=torch.float64):
-    """A network with everything in it; the methods for linear ones and for maxima get one of these."""
+    """A network with everything in it; the methods for linear ones, for maxima and for attention get one of these."""
     net = relu_net(dtype)
+    if METHODS[name].properties.get("only") == "attention":
+        return TokenNet(dtype)
     if name == "max-shap":
         torch.manual_seed(5)
         return nn.Sequential(nn.Conv2d(2, 3, 1), nn.AdaptiveMaxPool2d(1), nn.Flatten()).to(dtype).requires_grad_(False)

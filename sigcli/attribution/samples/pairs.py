@@ -127,7 +127,7 @@ class Pairs(Pictures):
         return parse_target("top", None, model.classes)
 
     def spelled(self, model: Model) -> str:
-        """Nothing else than the default."""
+        """There is one target only."""
         del model
         return str(self.options.target)
 

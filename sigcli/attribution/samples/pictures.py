@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +50,11 @@ class Seen:
 
     Args:
         picture: (H, W, 3) uint8, or None.
+        region: (H, W) bool, the part of it that the score is of, outlined in pictures; None where it is of the whole.
     """
 
     picture: np.ndarray | None = None
+    region: np.ndarray | None = field(default=None, kw_only=True)
     kind = PICTURE
     per = "pixel"
     ends = ("against", "for")
@@ -274,6 +276,10 @@ class Pictures:
     def told(self, target: int) -> int | str:
         """The target as results name it, where the score numbers targets in another way."""
         return told(target, self.classes)
+
+    def of_target(self, seen: Seen, target: int) -> Seen:  # noqa: ARG002  regions belong to targets
+        """What is seen of a sample, for one of its targets."""
+        return seen
 
     def label(self, model: Model, target: int) -> str:
         """The target's name, empty where it has none."""

@@ -25,8 +25,9 @@ from .matching import choose, load_into, outputs
 from .weights import hash_file, hash_network, hash_state, is_there, place_of_weights, read_checkpoint
 
 _TIMEOUT = 30.0
-_NO_WEIGHTS = "none"
+NO_WEIGHTS = "none"
 _CLASSES = 1000
+RANDOM = "the weights are random (--weights none, always the same): maps of this network mean nothing"
 IMAGENET_ASSUMED = "1000 classes: ImageNet's names are assumed (--class-names FILE for others)"
 
 
@@ -85,9 +86,9 @@ def load(name: str, weights: str | None, device: torch.device) -> Source:  # noq
     if name not in architectures():
         raise unknown("torchvision model", name, architectures(), ModelError)
     choice = (weights or "DEFAULT").rsplit("::", 1)[-1]
-    if choice.lower() == _NO_WEIGHTS:
+    if choice.lower() == NO_WEIGHTS:
         return _random(name)
-    member = _member(name, choice)
+    member = member_of(name, choice)
     return _from_file(name, choice) if member is None else _pretrained(name, member)
 
 
@@ -105,14 +106,14 @@ def preset(weights: Any) -> Preprocess:
 
 def details(name: str) -> str:
     """What is known of a classifier: its size, its weights, how they are fed and how often they are right."""
-    entries, lines = _entries(name), []
-    for weights in entries:
+    every, lines = entries(name), []
+    for weights in every:
         if weights.meta["categories"]:
             right = weights.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
             known = f"{describe(preset(weights))}; {len(weights.meta['categories'])} classes; top-1 {right} %"
-            mark = " (DEFAULT)" if weights == entries.DEFAULT else ""
+            mark = " (DEFAULT)" if weights == every.DEFAULT else ""
             lines.append(f"  {weights.name}{mark}: {known}")
-    size = f"{entries.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
+    size = f"{every.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
     more = [
         "  none: random weights, the same every time",
         "  FILE: a state dict or safetensors, with any number of classes",
@@ -131,26 +132,27 @@ def seeded() -> Iterator[None]:
 def fitting(state: State) -> list[str]:
     """The torchvision classifiers that a state dict fits, apart from the number of classes."""
     count = sum(value.numel() for key, value in state.items() if not key.endswith(("running_mean", "running_var")))
-    sizes = {name: _entries(name).DEFAULT.meta["num_params"] for name in architectures()}
+    sizes = {name: entries(name).DEFAULT.meta["num_params"] for name in architectures()}
     near = [name for name in sizes if count / 2 < sizes[name] < count * 2]
     nearest = sorted(near, key=lambda name: abs(sizes[name] - count))[:12]
     return [name for name in nearest if _fits(name, state)]
 
 
-def _entries(name: str) -> Any:
+def entries(name: str) -> Any:
+    """All weights that torchvision has of a network."""
     return torchvision.models.get_model_weights(name)
 
 
-def _member(name: str, choice: str) -> Any:
+def member_of(name: str, choice: str) -> Any:
     """The torchvision weights entry of that name, or None when `choice` is a file."""
-    members = _entries(name).__members__
-    short = choice.rsplit(".", 1)[-1] if choice.startswith(f"{_entries(name).__name__}.") else choice
+    members = entries(name).__members__
+    short = choice.rsplit(".", 1)[-1] if choice.startswith(f"{entries(name).__name__}.") else choice
     for key, member in members.items():
         if key.lower() == short.lower():
             return member
     if is_there(place_of_weights(choice)[0]) or "/" in choice or re.search(r"\.\w+$", choice):
         return None
-    raise unknown(f"weights of {name}", choice, [*members, _NO_WEIGHTS, "FILE"], ModelError)
+    raise unknown(f"weights of {name}", choice, [*members, NO_WEIGHTS, "FILE"], ModelError)
 
 
 def _build(name: str, classes: int = _CLASSES, **options: Any) -> nn.Module:
@@ -162,25 +164,24 @@ def _build(name: str, classes: int = _CLASSES, **options: Any) -> nn.Module:
 
 def _random(name: str) -> Source:
     module = _build(name, **({"init_weights": True} if name in ("inception_v3", "googlenet") else {}))
-    note = "the weights are random (--weights none, always the same): maps of this network mean nothing"
     return Source(
         module,
         kind="torchvision",
         weights="none",
         weights_hash=hash_state(module.state_dict()),
-        preprocess=preset(_entries(name).DEFAULT),
+        preprocess=preset(entries(name).DEFAULT),
         labels=None,
-        notes=(note,),
+        notes=(RANDOM,),
     )
 
 
 def _pretrained(name: str, weights: Any) -> Source:
     categories = weights.meta["categories"]
     if not categories:
-        others = ", ".join(member for member in _entries(name).__members__ if member != weights.name)
+        others = ", ".join(member for member in entries(name).__members__ if member != weights.name)
         raise ModelError(f"the weights {weights.name} of {name} have no classifier, only features", allowed=others)
     rename = _renamer(name)
-    state = {rename(key): value for key, value in _download(name, weights).items()}
+    state = {rename(key): value for key, value in downloaded(name, weights).items()}
     module = _build(name, **_options(name, state))
     load_into(module, state, weights.url, name)
     return Source(
@@ -193,7 +194,8 @@ def _pretrained(name: str, weights: Any) -> Source:
     )
 
 
-def _download(name: str, weights: Any) -> State:
+def downloaded(name: str, weights: Any) -> State:
+    """The state dict of a torchvision weights entry, from torch's cache or its address; raises ModelError."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT)  # torch.hub sets none: a dead connection would hang for ever
     try:
@@ -226,7 +228,7 @@ def _from_file(name: str, weights: str) -> Source:
     classes = outputs(_outline(name, options).state_dict(), state, _CLASSES) or _CLASSES
     module = _build(name, classes, **options)
     load_into(module, state, path, name)
-    known = _recognise(name, path)
+    known = recognised(name, path)
     ready = preset(known or _by_size(name, options))
     notes = [] if known else [f"the weights file states no preprocessing: that of {name}'s torchvision weights is used"]
     if not known and options.get("transform_input"):
@@ -285,10 +287,10 @@ def advice(state: State) -> str | None:
     return f"They fit {' or '.join(names)}: try --model {names[0]}." if names else None
 
 
-def _recognise(name: str, path: Path) -> Any:
+def recognised(name: str, path: Path) -> Any:
     """The torchvision entry that a file is a copy of: its address ends in the start of the file's SHA-256."""
     digest = hash_file(path, "sha256")
-    for member in _entries(name):
+    for member in entries(name):
         match = re.search(r"-([0-9a-f]{8,})\.pth$", member.url)
         if match and digest.startswith(match.group(1)):
             return member
@@ -297,9 +299,9 @@ def _recognise(name: str, path: Path) -> Any:
 
 def _by_size(name: str, options: dict[str, Any]) -> Any:
     """The entry whose crop is the transformer's image size, else the default one."""
-    entries = _entries(name)
+    every = entries(name)
     fits: Callable[[Any], bool] = lambda member: member.transforms().crop_size[0] == options.get("image_size")  # noqa: E731
-    return next(filter(fits, entries), entries.DEFAULT)
+    return next(filter(fits, every), every.DEFAULT)
 
 
 def _renamer(name: str) -> Callable[[str], str]:

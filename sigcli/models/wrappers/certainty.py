@@ -149,7 +149,7 @@ def _area(spec: str | Path, size: tuple[int, int]) -> tuple[Float[Tensor, "h w"]
         image, frames = decode(Path(text), lambda one: (upright(one).copy(), getattr(one, "n_frames", 1)))
         if frames > 1:
             raise UsageError("the image of --mask-certainty has several frames", given=text, allowed=_BLACK_WHITE)
-        masked, notes = _of_image(image, text)
+        masked, notes = white(image, text, "--mask-certainty", "masked")
         high, wide = masked.shape
         if (high, wide) != size:
             to = f"{size[1]}x{size[0]}"
@@ -168,12 +168,19 @@ def _area(spec: str | Path, size: tuple[int, int]) -> tuple[Float[Tensor, "h w"]
     return area, ()
 
 
-def _of_image(image: Image.Image, text: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def white(image: Image.Image, text: str, option: str, which: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Where an image is white, or has its only value besides 0, bool (H, W); and what was assumed.
+
+    Args:
+        image: upright.
+        text: its name.
+        option: which names it.
+        which: what is white is called.
 
     Raises:
         UsageError: it has several classes, colours, levels of grey or transparency, so it can be read in two ways.
     """
+    allowed = f"white where it is {which}, black elsewhere"
     palette = image.mode in ("P", "PA")
     wide = np.asarray(image.convert("RGB")).astype(int)
     coloured = int((wide.max(-1) - wide.min(-1)).max()) > _NOISE
@@ -182,12 +189,12 @@ def _of_image(image: Image.Image, text: str) -> tuple[np.ndarray, tuple[str, ...
     found = np.unique(values)
     if clear or (coloured and not palette):
         what = "transparent parts" if clear else "colours"
-        raise UsageError(f"the image of --mask-certainty has {what}", given=text, allowed=_BLACK_WHITE)
+        raise UsageError(f"the image of {option} has {what}", given=text, allowed=allowed)
     if len(found) == 2 and not found[0]:
-        told = f"--mask-certainty: {found[1]} is masked, the only value besides 0"
+        told = f"{option}: {found[1]} is {which}, the only value besides 0"
         return values > 0, () if found[1] == 255 else (told,)
     if len(found) > 2 and (palette or not (shaded(found) and between(values))):
         shown = ", ".join(map(str, found[:8])) + (", ..." if len(found) > 8 else "")
-        what = "the image of --mask-certainty is not black and white, so nothing says which of its values are masked"
-        raise UsageError(what, given=f"{text}: {shown}", allowed=_BLACK_WHITE)
+        what = f"the image of {option} is not black and white, so nothing says which of its values are {which}"
+        raise UsageError(what, given=f"{text}: {shown}", allowed=allowed)
     return values > 127, ()

@@ -55,6 +55,41 @@ class Copied(nn.Module):
         return self.inner(images.clone())
 
 
+class Listed(nn.Module):
+    """A network of a list of images, one tensor (C, H, W) each, for a batch of them.
+
+    Args:
+        inner: N images of any size → N results, or a tensor with a row for each.
+    """
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Any:
+        """(N, C, H, W) → (N, classes)."""
+        found = self.inner(list(images))
+        rows = isinstance(found, (list, tuple)) and all(isinstance(row, Tensor) for row in found)
+        return torch.stack(list(found)) if rows and len({row.shape for row in found}) == 1 else found
+
+
+class Single(nn.Module):
+    """A network of one image (C, H, W) without an axis for the batch, for batches of one.
+
+    Args:
+        inner: (C, H, W) → (classes,).
+    """
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Tensor) -> Any:
+        """(1, C, H, W) → (1, classes)."""
+        found = self.inner(images[0])
+        return found.reshape(1, -1) if isinstance(found, Tensor) and found.ndim < 2 else found
+
+
 class Columns(nn.Module):
     """A network whose scores (N,), or (N, K, 1, 1), become (N, K).
 
@@ -84,7 +119,7 @@ def fit(module: nn.Module, images: Tensor, *, columns: bool = True) -> tuple[nn.
     """
     notes: tuple[str, ...] = ()
     reason = refusal(module, images)
-    for change in (_in_float32, _from_numpy, _in_pieces):
+    for change in (_in_float32, _from_numpy, _as_list, _in_pieces):
         if reason is None:
             break
         changed = change(module, images, reason)
@@ -136,11 +171,19 @@ def _from_numpy(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, s
     return Arrays(module, numpy=True), "the function is given numpy arrays"
 
 
+def _as_list(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, str] | None:
+    """A network that wants a list of images, as detectors do."""
+    if isinstance(module, (FixedBatch, Twin)) or refusal(Listed(module), images) is not None:
+        return None
+    return Listed(module), "the network takes a list of images, one tensor (C, H, W) each: it is given one"
+
+
 def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, str] | None:
     """A network of one batch size."""
     if isinstance(module, (FixedBatch, Twin)):
         return None
-    for count, one in ((1, module), (1, Columns(module)), *((count, module) for count in _BATCHES)):
+    pieces = ((1, module), (1, Columns(module)), (1, Single(module)), *((count, module) for count in _BATCHES))
+    for count, one in pieces:
         if count != len(images) and refusal(one, images[:1].repeat(count, *(1,) * (images.ndim - 1))) is None:
             what = "one image" if count == 1 else f"{count} images"
             return FixedBatch(

@@ -25,6 +25,7 @@ from .layout import (
     wrapped,
 )
 from .legend import ENDS, colour_bar, number
+from .outline import outlined
 from .paint import PERCENTILE, as_rgb, checked, checked_limit, overlay, paint, symmetric_limit
 from .single import framed
 
@@ -123,6 +124,7 @@ class _Sheet:
     ends: tuple[str, str] = ENDS
     apart: bool = False
     common: bool = False
+    region: np.ndarray | None = None
 
 
 def _groups(panels: Iterable[Panel], *, players: bool = False) -> dict[str, list[Panel]]:
@@ -177,7 +179,7 @@ def _maps(column: _Column, sheet: _Sheet) -> list[Image.Image]:
     panel, limit = column.panel, column.limit
     overlaid = by_sign(panel.shown) if sheet.apart else (panel.shown,)
     rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
-    rows.append(paint(panel.shown, limit, sheet.size))
+    rows = [outlined(row, sheet.region) for row in (*rows, paint(panel.shown, limit, sheet.size))]
     if panel.player_map is not None:
         rows.append(
             paint(
@@ -192,7 +194,8 @@ def _maps(column: _Column, sheet: _Sheet) -> list[Image.Image]:
 
 def _key(columns: Sequence[_Column], sheet: _Sheet) -> list[Image.Image]:
     """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
-    rows = [framed(as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC))]
+    photo = as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC)
+    rows = [framed(outlined(photo, sheet.region))]
     if sheet.apart:
         told = ("Above: what is red, alone.", "Here: what is blue, alone.")
         lines = wrapped([Line(text, BODY, GREY) for text in told], sheet.width)
@@ -294,6 +297,7 @@ def compare_image(
     ends: tuple[str, str] = ENDS,
     apart: bool = False,
     common: bool = False,
+    region: np.ndarray | None = None,
 ) -> Image.Image:
     """All methods side by side: the picture first, then per method overlay, map and players' sums.
 
@@ -309,6 +313,7 @@ def compare_image(
         apart: overlay positive and negative values apart, one under the other, on one scale.
         common: the panels of a group share one scale, which ends at the lower median of their own limits; for player
             maps, at their largest value. Else each map and player map has its own, told among the facts of its column.
+        region: (H, W) bool, the part of the picture that the score is of, which is outlined.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
@@ -319,7 +324,7 @@ def compare_image(
     width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
     partner = None if second is None else (second[0], _header("second image", second[1], width))
     title = _header("input", [line for line in picture_lines if line], width)
-    sheet = _Sheet(picture, title, width, size, partner, ends, apart, common)
+    sheet = _Sheet(picture, title, width, size, partner, ends, apart, common, region)
     columns = (_on_common_scales if common else _on_own_scales)(panels, percentile)
     body = stack([_row_block(columns[i : i + per_block], sheet) for i in range(0, len(columns), per_block)], gap=36)
     above = wrapped([Line(heading, _HEADING, INK)], body.width, 2)

@@ -17,6 +17,7 @@ from typing_extensions import Unpack
 from ...files import write_aside
 from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, Spacing, captioned, stack, wrapped
 from .legend import ENDS, colour_bar
+from .outline import outlined
 from .paint import checked, checked_limit, overlay, paint, shown_size, symmetric_limit
 
 _FRAME = (205, 205, 205)
@@ -59,6 +60,8 @@ class Dress(TypedDict, total=False):
     """The words of the colour bar for blue and red."""
     turned: bool
     """Positive values are blue, and negative ones red: for maps whose positive values speak against the score."""
+    region: np.ndarray | None
+    """(H, W) bool, outlined: the part of the image that the score is of."""
 
 
 def map_image(values: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
@@ -118,6 +121,7 @@ def _dressed(
     ends, unit = dress.get("ends", ENDS), dress.get("unit", "")
     scale = colour_bar(limit, unit, width, signed=signed, over=over, ends=ends, turned=turned)
     body = draw(-array if turned else array, limit, size, blocky=dress.get("blocky", False))
+    body = outlined(body, dress.get("region"))
     return _figure(body, scale, dress.get("title", ""), dress.get("caption", ""))
 
 

@@ -80,9 +80,9 @@ def draw(seed: int, index: int, *, label: int | None = None, size: int = 128) ->
     kind = drawn if label is None else label
     picture, palette = background(rng, size)
     for _ in range(int(rng.integers(0, 5))):
-        _distract(rng, picture, palette)
+        distract(rng, picture, palette)
     # The object comes last: what lies beneath it is drawn without knowing the class.
-    mask = _place(rng, picture, palette, OUTLINES[CLASSES[kind]](rng))
+    mask = place(rng, picture, palette, OUTLINES[CLASSES[kind]](rng))
     grain = rng.standard_normal(picture.shape[:2], dtype=np.float32) * np.float32(rng.uniform(0.0, 5.0))
     picture *= 255
     picture += (grain + np.float32(0.5))[..., None]
@@ -114,7 +114,7 @@ def batch(seed: int, indices: Iterable[int], *, size: int = 128) -> ShapesBatch:
     )
 
 
-def _place(rng: Rng, picture: Field, palette: Field, outline: Outline) -> NDArray[np.bool_]:
+def place(rng: Rng, picture: Field, palette: Field, outline: Outline) -> NDArray[np.bool_]:
     """Paint the object into `picture` at a random place, size and rotation; returns its mask."""
     size = picture.shape[0]
     radius = size * rng.uniform(0.125, 0.23)
@@ -137,7 +137,7 @@ def _place(rng: Rng, picture: Field, palette: Field, outline: Outline) -> NDArra
     return _paste(picture, surface, coverage, top_left)
 
 
-def _distract(rng: Rng, picture: Field, palette: Field) -> None:
+def distract(rng: Rng, picture: Field, palette: Field) -> None:
     """Paint something small that is of no class: a lump, a line, a few dots or a rectangle."""
     size = picture.shape[0]
     radius = size * rng.uniform(0.03, 0.06)
