@@ -39,7 +39,7 @@ class Subject:
 
     Args:
         x: (C, H, W) floating point, preprocessed.
-        target: what the score is of: the class index for a classifier.
+        target: what the score is of: the class index for a classifier, or a number of `sigcli.comparisons`.
         low: value of a black pixel in the model's input space, broadcastable to (C, 1, 1).
         high: value of a white pixel, likewise.
         key: 64-bit content key of the image, from which every random draw derives.

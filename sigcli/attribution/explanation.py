@@ -24,7 +24,7 @@ class Explanation:
     Args:
         image: its name in the run.
         method: what the user calls it: its name in the catalogue, or an alias.
-        target: class index, or None where the image could not be read.
+        target: class index, "a-b" where class a is compared with class b, or None where the image could not be read.
         label: label of the target, empty where the model has none.
         score: F(x).
         output: kind of score: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
@@ -60,7 +60,7 @@ class Explanation:
 
     image: str
     method: str
-    target: int | None = None
+    target: int | str | None = None
     label: str = ""
     score: float | None = None
     output: str = "logit"

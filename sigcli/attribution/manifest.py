@@ -14,6 +14,7 @@ import torch
 from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
 from ..models.model import Model
+from ..models.sources.hf import lasting
 from ..names import portable
 from ..options import VIEW
 from ..runs.ledger import digest_of_text
@@ -47,6 +48,8 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
         spec["view"] = chosen(options.view, options.smooth, VIEW).spec
     if model.head.kind != "logits":
         spec["head"] = model.head.kind
+    if options.part is not None:
+        spec["part"] = str(options.part)
     if given := [one for one in samples.sources if isinstance(one, Given)]:  # whose names tell nothing of their content
         spec["samples"] = digest_of_text(state_of(given))
     if any(chosen.uses_peers for chosen in methods):
@@ -66,7 +69,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
     device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
     return {
         "spec": spec,
-        "options": {name: _lasting(value) for name, value in options.kept().items()},
+        "options": {name: _lasting(value) for name, value in options.kept().items()} | _named_model(options, model),
         "device": f"{model.device} {device}".strip(),
         "versions": versions(),
         "classes": model.classes,
@@ -83,6 +86,11 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
 def _named(sources: Sequence[Source]) -> list[str]:
     """Files as they are found from any folder; samples in memory by their names."""
     return [one.name if isinstance(one, Given) else portable(os.path.abspath(one)) for one in sources]
+
+
+def _named_model(options: RunOptions, model: Model) -> dict[str, str]:
+    """A model that is a folder by its whole name; nothing of any other."""
+    return {"model": portable(lasting(str(options.model)))} if model.kind == "hf" else {}
 
 
 def _lasting(value: Any) -> Any:

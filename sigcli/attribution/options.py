@@ -39,7 +39,8 @@ class NetworkOptions(Options):
 
     model: "str | nn.Module" = option(
         "shapes",
-        "shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME or package.module:factory.",
+        "shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME, hf/NAME, hf/FOLDER or "
+        "package.module:factory.",
         panel=MODEL, flags=("--model", "-m"), kind=str, kept=True,
     )  # fmt: skip
     weights: str | None = option(
@@ -54,6 +55,10 @@ class NetworkOptions(Options):
         None, "Scale the shorter side to this many pixels before the crop.", panel=MODEL, kept=True
     )
     crop: int | None = option(None, "Side of the centre crop in pixels; or use --image-size.", panel=MODEL, kept=True)
+    part: str | int | None = option(
+        None, "Part of the network's outputs that holds the scores, where it returns several tensors: a name or a number.",
+        panel=MODEL, kind=str, shown=False, metavar="NAME", kept=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,6 +81,17 @@ class ModelOptions(NetworkOptions, ComputeOptions):
         None, "Standard deviation for normalisation, for example 0.229,0.224,0.225; one number applies to all channels.",
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
+    prompts: str | Sequence[str] | None = option(
+        None, "Texts that are the classes, for a CLIP model (hf/NAME), with ; between them: 'a cat;a dog'.",
+        panel=MODEL, kind=str, shown=False, metavar="TEXT;TEXT", kept=True,
+    )  # fmt: skip
+    head: str = option(
+        "auto",
+        "What the outputs are: softmax, sigmoid, single (one output), probabilities or regression; auto finds it out.",
+        panel=MODEL,
+        choices=("auto", "softmax", "sigmoid", "single", "probabilities", "regression"),
+        kept=True,
+    )
     precision: str = option(
         "fp32",
         "Precision of the model: fp32, tf32, bf16 or fp16.",
@@ -126,8 +142,9 @@ class MethodOptions(ModelOptions):
         panel=COMPUTE, shown=False, metavar="N",
     )  # fmt: skip
     target: str | int = option(
-        "top", "Class to explain: top, top:K, a class index or a label; index:10 and name:10 where 10 may be either. Of a "
-        "segmentation cat, cat@X,Y (a pixel) or cat@MASK.png; of a detector cat:2, its second cat.",
+        "top", "Class to explain: top, top:K, an index or a label (index:10 and name:10 where 10 may be either); several "
+        "with commas: cat,dog; 'cat - dog' is the difference of two scores. Of a segmentation cat, cat@X,Y (a pixel) or "
+        "cat@MASK.png; of a detector cat:2, its second cat.",
         panel=METHOD, kind=str,
     )  # fmt: skip
     output: str = option(

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..comparisons import target_of
 from ..engine.failures import attempted
 from ..errors import AttributionError, SigError
 from ..inputs.picture import doubt
@@ -25,6 +26,7 @@ from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .select import Chosen
 from .session import Session
+from .wanted import count_of
 
 _DECODERS = max(1, min(4, (os.cpu_count() or 2) - 1))
 
@@ -63,7 +65,7 @@ class Work:
         """Where a row of `results.csv` belongs."""
         images, methods = self._places
         found = methods.get(row["method"], len(methods))
-        return images.get(row["image"], len(images)), found, int(row["target"] or -1)
+        return images.get(row["image"], len(images)), found, target_of(row["target"] or -1, self.session.model.classes)
 
     def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
         """Yield (explanation, whether it is the last of its image and target), in order."""
@@ -140,8 +142,8 @@ class Work:
         view = self.session.drawing.of(item) if item.seen.picture is not None else RAW
         return view.at(values.shape, item.seen.picture)
 
-    def _of_method(self, item: Explanation, chosen: Chosen, target: int) -> Explanation:
-        run, several = self.session.run, isinstance(self.session.target, tuple) and self.session.target[1] > 1
+    def _of_method(self, item: Explanation, chosen: Chosen, target: int | str) -> Explanation:
+        run, several = self.session.run, count_of(self.session.target) > 1
         name = f"{chosen.name}.class{target}" if several else chosen.name
         return replace(
             item,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..comparisons import pair_of, target_of, told
 from ..errors import ImageError, UsageError, unknown
 from ..files import holds
 from ..inputs.given import Source
@@ -20,7 +21,8 @@ from ..runs.ledger import Ledger
 from .explanation import Explanation
 from .session import Session
 
-_CLASS = re.compile(r"[.]class([0-9]+)$")
+_CLASS = re.compile(r"[.]class([0-9]+(?:-[0-9]+)?)$")
+_TARGET = re.compile(r"[0-9]+(-[0-9]+)?")
 ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
 
@@ -51,8 +53,8 @@ def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
 def assumed(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """What the user must know of the classes that the arrays of a folder are measured for."""
     there = _Arrays(folder)
-    targets, named = _targets(folder, there.ledger), session.target if isinstance(session.target, int) else None
-    known: list[int | None] = []
+    targets, named = _targets(folder, there.ledger), _named(session)
+    known: list[int | str | None] = []
     for (name, stem), of in zip(there.names(session), _each(session, there, only), strict=True):
         for method, files in of.items():
             known += [_told(targets.get(there.key(name, stem, method), {}), file)[0] for file in files]
@@ -61,8 +63,14 @@ def assumed(session: Session, folder: Path, only: tuple[str, ...] | None = None)
         text = f"nothing says which class {unknown} of {all_of} arrays explain: the predicted one is taken"
         return (f"{text} (--target names another)",) if unknown else ()
     other = sum(one not in (None, named) for one in known)
-    text = f"all arrays are measured for {session.model.label(named)}, as --target says"
+    what = session.samples.label(session.model, target_of(named, session.model.classes)) or f"class {named}"
+    text = f"all arrays are measured for {what}, as --target says"
     return (f"{text}, though {other} of {len(known)} were made for another class",) if other else ()
+
+
+def _named(session: Session) -> int | str | None:
+    """The one target that the user named, or None."""
+    return told(session.target, session.model.classes) if isinstance(session.target, int) else None
 
 
 def _each(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[dict[str, list[Path]]]:
@@ -88,7 +96,7 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
         folder: folder of the arrays.
         only: names of methods, or None for all.
     """
-    named = session.target if isinstance(session.target, int) else None
+    named = _named(session)
     there = _Arrays(folder)
     targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
     for (name, stem), path in zip(there.names(session), session.paths, strict=True):
@@ -102,25 +110,37 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
                     error = f"the array {file.name} is damaged: it differs from what the run wrote"
                     yield Explanation(name, method, folder=stem, status="failed", error=error)
                     continue
-                told, content = _told(targets.get(there.key(name, stem, method), {}), file)
-                yield replace(_read(name, method, file, told if named is None else named, top), content=content)
+                known, content = _told(targets.get(there.key(name, stem, method), {}), file)
+                yield replace(_read(name, method, file, known if named is None else named, top), content=content)
 
 
-def _told(targets: Mapping[int, str], file: Path) -> tuple[int | None, str]:
+def _told(targets: Mapping[int | str, str], file: Path) -> tuple[int | str | None, str]:
     """The class that an array explains, by its file's name or else as the only one of its method, and the image's hash."""
     numbered = _CLASS.search(file.stem)
     if numbered:
-        return int(numbered[1]), targets.get(int(numbered[1]), "")
+        target = _target(numbered[1])
+        return target, targets.get(target, "")
     return next(iter(targets.items())) if len(targets) == 1 else (None, "")
 
 
-def _read(name: str, method: str, file: Path, target: int | None, top: _Top) -> Explanation:
+def _check_target(target: int | str, classes: int) -> None:
+    pair = pair_of(target_of(target, classes), classes) if isinstance(target, str) else (target, target)
+    if pair is not None and max(pair) >= classes:
+        raise ValueError(f"it is of class {target}, and the model has {classes}")
+
+
+def _target(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
+def _read(name: str, method: str, file: Path, target: int | str | None, top: _Top) -> Explanation:
     try:
         values = np.load(file, allow_pickle=False)
         if values.dtype.kind not in "fiu":
             raise ValueError(f"its type is {values.dtype}, not numbers")
         if target is None:
             target = top()
+        _check_target(target, top.session.model.classes)
     except (OSError, ValueError, ImageError) as error:
         text = " ".join(str(error).split())
         if "pickle" in text:
@@ -174,9 +194,9 @@ class _Arrays:
             method = method if method in known else whole
             if only is None or method in only or whole in only:
                 found.setdefault(method, []).append(file)
-        number = re.compile(r"([0-9]+)$")
+        numbers = re.compile(r"[0-9]+")
         for files in found.values():
-            files.sort(key=lambda file: int(m[1]) if (m := number.search(file.stem)) else -1)
+            files.sort(key=lambda file: [int(n) for m in _CLASS.findall(file.stem) for n in numbers.findall(m)])
         return found
 
     def of(self, name: str, stem: str, only: tuple[str, ...] | None = None) -> dict[str, Path]:
@@ -214,15 +234,15 @@ def _rows_of(folder: Path) -> set[tuple[str, str]]:
     return {(row["image"], row["method"]) for row in read_rows(folder)[0] if row["status"] == "ok"}
 
 
-def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], dict[int, str]]:
+def _targets(folder: Path, ledger: Ledger | None) -> dict[tuple[str, str], dict[int | str, str]]:
     """(folder, method) → target → the image's hash, by the run's ledger; else (image, method) →, by the folder's table."""
     if ledger is not None:
         told = [(one.folder, one.method, one.target, one.content) for one in ledger.entries.values()]
     else:
         rows = [row for row in read_rows(folder)[0] if row["status"] == "ok"]
         told = [(row["image"], row["method"], row["target"], row["content"]) for row in rows]
-    several: dict[tuple[str, str], dict[int, str]] = {}
+    several: dict[tuple[str, str], dict[int | str, str]] = {}
     for image, method, target, content in told:
-        if re.fullmatch(r"[0-9]+", target):
-            several.setdefault((image, method), {})[int(target)] = content
+        if _TARGET.fullmatch(target):
+            several.setdefault((image, method), {})[_target(target)] = content
     return several

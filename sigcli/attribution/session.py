@@ -34,8 +34,8 @@ from .rehearsal import rehearse
 from .samples import Pictures, of_task, samples_of
 from .select import Chosen, check_values, choose_device, choose_methods
 from .significance import significance_note
-from .suited import check_suited
-from .targets import Target
+from .suited import check_compared, check_suited
+from .wanted import Wanted, compares, count_of
 
 DEFAULT_OUT = "sig-out"
 _UNKNOWN_SIDE = 512  # for models that take images of every size
@@ -51,7 +51,7 @@ class Session:
         methods: with their options.
         scorer: the score F.
         peers: the images that means and random baselines are made of.
-        target: a class index, or ("top", K).
+        target: what is explained, see `sigcli.attribution.wanted`.
         seed: seed of every random draw.
         batch_size: images per gradient evaluation of the model.
         run: the run folder, or None where nothing is written.
@@ -68,7 +68,7 @@ class Session:
     methods: list[Chosen]
     scorer: Any
     peers: ImageSet
-    target: Target
+    target: Wanted
     seed: int
     batch_size: int
     run: RunFolder | None
@@ -122,8 +122,7 @@ class Session:
     @property
     def items(self) -> int:
         """How many explanations the run will make."""
-        count = self.target[1] if isinstance(self.target, tuple) else 1
-        return len(self.paths) * len(self.methods) * count
+        return len(self.paths) * len(self.methods) * count_of(self.target)
 
     @property
     def planned(self) -> dict[str, int | None]:
@@ -174,6 +173,8 @@ def prepare(
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)
     target = samples.target(model)
+    if not samples.pairs and compares(target, model.classes):
+        check_compared(chosen)
     peers = _peers(samples, model, chosen)
     rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:

@@ -8,6 +8,7 @@ from ..baselines import BASELINES
 from ..catalog import Entry
 from ..errors import UsageError
 from ..methods import METHODS
+from ..methods.given import GivenMethod
 from ..models.model import KINDS, Model
 from .samples import Pictures
 from .select import Chosen
@@ -37,6 +38,14 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
             f"{what} {why}: {model.lacks[lack]}", given=f"--model {model.name}",
             allowed=", ".join(suited) if lack == needs else "another --baseline", hint=hint,
         )  # fmt: skip
+
+
+def check_compared(methods: Sequence[Chosen]) -> None:
+    """Raise UsageError for functions of a program, which take a class, where the target compares two."""
+    for one in methods:
+        if isinstance(one.entry, GivenMethod):
+            hint = "Explain the two classes beside each other: --target CLASS,CLASS."
+            raise UsageError(f"{one.name} takes the index of a class, and the target compares two classes", hint=hint)
 
 
 def _check_task(one: Chosen, baseline: str | None, model: Model) -> None:

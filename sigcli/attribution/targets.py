@@ -31,6 +31,10 @@ class ClassNames:
         self._folded = _places((_folded(name), i) for i, name in enumerate(names))
         self._parts = _places((part, i) for i, name in enumerate(names) for part in _parts(name))
 
+    def called(self, text: str) -> bool:
+        """Whether a class has this name, exactly or but for case, spaces and underscores."""
+        return text.strip() in self._exact or _folded(text) in self._folded
+
     def find(self, text: str) -> list[int]:
         """The classes that a text names: exactly, else but for case, spaces and underscores, else by some of the synonyms
         that commas separate in the name. Several where it cannot be known which is meant.

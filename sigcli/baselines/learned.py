@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import draws
 from ..errors import AttributionError, UsageError
-from ..heads import LOGITS, Head
+from ..heads import LOGITS, NO_CLASSES, OTHER_HEAD, Head
 from ..types import Subject
 
 STEPS = 200
@@ -33,10 +33,12 @@ def max_entropy(subject: Subject, argument: str) -> Float[Tensor, "c h w"]:
 
     Raises:
         AttributionError: no model was given, it has no gradient, or it gives NaN.
-        UsageError: an invalid number of steps.
+        UsageError: an invalid number of steps, or a network without probabilities.
     """
     if argument and (not argument.isdigit() or int(argument) < 1):
         raise UsageError("baseline 'max-entropy' needs a number of steps of at least 1", given=argument)
+    if not subject.head.asks:
+        raise UsageError(f"the baseline 'max-entropy' cannot be learned: {NO_CLASSES}", hint=f"{OTHER_HEAD}.")
     if subject.model is None:
         raise AttributionError("the baseline 'max-entropy' is learned from the model, and the subject has none")
     known = _LEARNED.setdefault(subject, {})

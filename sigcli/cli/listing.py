@@ -87,8 +87,9 @@ def _layers(options: ListOptions, screen: Screen) -> None:
     for column in made.columns:
         column.overflow, column.no_wrap = "fold", False
     found = model_layers(
-        str(options.model), weights=options.weights, size=options.image_size, resize=options.resize, crop=options.crop
-    )
+        str(options.model), weights=options.weights, size=options.image_size, resize=options.resize, crop=options.crop,
+        part=options.part,
+    )  # fmt: skip
     for layer, default in found:
         if screen.as_json:
             shape, has_map = list(layer.shape), layer.grid is not None

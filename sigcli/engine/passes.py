@@ -73,7 +73,7 @@ class Passes:
 
     @property
     def output(self) -> str:
-        """What the score is of the model's outputs: logit, prob or logprob."""
+        """What the score is of the model's outputs: logit, prob, logprob or value."""
         return self.scorer.output if isinstance(self.scorer, ClassScore) else "logit"
 
     @property
@@ -83,12 +83,12 @@ class Passes:
 
     def needs_logit(self, method: str) -> None:
         """Raise AttributionError unless the score is a logit."""
-        if self.head.output != "logit":
+        if self.head.output not in ("logit", "value"):
             hint = "Load it without its last softmax or sigmoid, for example through --model package.module:function."
             raise AttributionError(
                 f"{method} explains logits only, and the network's outputs are not logits", hint=hint
             )
-        if self.output != "logit":
+        if self.output not in ("logit", "value"):
             raise AttributionError(f"{method} explains logits only", given=self.output, hint="Use --output logit.")
 
     def precision(self, device: torch.device) -> AbstractContextManager[object]:

@@ -147,5 +147,5 @@ def _check(row: dict[str, Any]) -> None:
         raise ValueError("a value is not a number")
     if row["at"] is not None and len(row["at"]) != len(row["curve"]):
         raise ValueError("the curve is not whole")
-    if not isinstance(row["target"], int | None):
-        raise TypeError("the target is not a number")
+    if not isinstance(row["target"], int | str | None):
+        raise TypeError("the target is neither a number nor a text")

@@ -16,6 +16,7 @@ from ..attribution.decoding import run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
+from ..comparisons import target_of
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError
 from ..inputs.picture import Picture
@@ -145,8 +146,9 @@ class Measuring:
         _, subject, picture = self._image
         if item.content and item.content != f"{picture.key:016x}":
             raise AttributionError("the image changed since it was explained")
-        if subject.target != item.target:
-            subject = replace(subject, target=item.target)
+        target = target_of(item.target, self.session.model.classes)
+        if subject.target != target:
+            subject = replace(subject, target=target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
         needs = metric.entry.properties["needs"] == "mask"
         if self._cases is None or self._cases[0] is not item:

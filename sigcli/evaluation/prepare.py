@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,9 @@ from ..attribution.samples import Pictures
 from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
+from ..attribution.wanted import compares
 from ..errors import UsageError
+from ..heads import NO_CLASSES, OTHER_HEAD
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
@@ -23,6 +25,7 @@ from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
+from ..scores.classifier import ClassScore
 from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
@@ -197,6 +200,7 @@ def _session(
         truth: list[TrueClasses | None] = []
 
         def verify(model: Model, samples: Pictures) -> None:
+            _check_compared(metrics, samples, model)
             truth.append(_verified(model, metrics, options, samples.sources, masks))
 
         session = prepare(wanted, verify=verify, **preparing)
@@ -253,6 +257,7 @@ def _verified(
     if model.task != "classes":
         what = "metrics follow the score of a class of the whole image, and this network has none"
         raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", hint="sig explain draws its maps.")
+    _check_classes(metrics, options, model)
     rehearse(metrics, model)
     _readings(metrics, model, images)
     _, checks = split_checks(model, metrics)
@@ -261,6 +266,27 @@ def _verified(
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
+
+
+def _check_compared(metrics: Sequence[Chosen], samples: Pictures, model: Model) -> None:
+    """Raise UsageError for a metric of the other classes, where the target compares two."""
+    lacking = next((one.name for one in metrics if one.entry.name == "random-logit"), None)
+    if lacking is not None and not samples.pairs and compares(samples.target(model), model.classes):
+        hint = "Leave it out, or explain one class."
+        raise UsageError(f"{lacking} looks at the map of another class, and the target compares two", hint=hint)
+
+
+def _check_classes(metrics: Sequence[Chosen], options: MeasureOptions, model: Model) -> None:
+    """Raise UsageError for what is of probabilities and classes where the model's outputs are values."""
+    if model.head.asks:
+        return
+    if options.labels is not None:
+        raise UsageError(f"--labels are of classes, and {NO_CLASSES}", given=options.labels, hint=f"{OTHER_HEAD}.")
+    lacking = [one.name for one in metrics if one.entry.properties["classes"]]
+    if lacking:
+        kept = ",".join(one.name for one in metrics if one.name not in lacking) or "faithfulness-correlation"
+        hint = f"Measure what needs none: --metric {kept}. {OTHER_HEAD}."
+        raise UsageError(f"{', '.join(lacking)} cannot be measured: {NO_CLASSES}", hint=hint)
 
 
 def _readings(metrics: Sequence[Chosen], model: Model, images: Sequence[Source]) -> list[str]:
@@ -288,7 +314,10 @@ def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen
             given=arrays, hint="Name the images and the method instead.",
         )  # fmt: skip
     changes = {"method": "occlusion", "settings": {}, "players": None, "baseline": None, "preset": None, "write": False}
-    return prepare(options.into(ExplainOptions, **changes))
+    session = prepare(options.into(ExplainOptions, **changes))
+    if not isinstance(session.scorer, ClassScore):
+        return session
+    return replace(session, scorer=replace(session.scorer, compares=True))  # the arrays may be of comparisons
 
 
 def _claimed(arrays: Path, session: Session, options: MeasureOptions) -> Path:

@@ -166,7 +166,7 @@ class Comparison:
     view_of: Callable[[str], View]
     picture: Callable[[str], np.ndarray]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
-    _of: tuple[str, int | None] = ("", None)
+    _of: tuple[str, int | str | None] = ("", None)
     _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
 
     def add(self, item: Explanation) -> None:

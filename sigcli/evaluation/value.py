@@ -28,7 +28,7 @@ class MetricValue:
 
     image: str
     method: str
-    target: int | None
+    target: int | str | None
     metric: str
     imputation: str
     value: float | None = None

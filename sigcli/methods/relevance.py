@@ -76,7 +76,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     rules = _Relevance(rule, constant, [] if biases else None)
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        score = replay(tape, rules, (leaf,))[0, subject.target]
+        score = passes.select(replay(tape, rules, (leaf,))[:1], subject)[0]
         if not score.requires_grad:
             raise AttributionError("LRP holds normalisers constant, and the score has the image in normalisers alone")
         (shares,) = torch.autograd.grad(score, leaf)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from ..errors import AttributionError
+from ..heads import LOGITS
 from .attention import Tokens, by_head
 from .carrying import carried
 from .held import Held, held
@@ -34,14 +35,14 @@ def relevances(found: Tokens, images: Tensor, target: int) -> list[Tensor]:
     Args:
         found: the network.
         images: (1, C, H, W).
-        target: the class.
+        target: the class, or a number of `sigcli.comparisons`.
 
     Raises:
         AttributionError: an operator without a rule after the first attention.
     """
     rules = _Rules(found)
     with torch.enable_grad():
-        logit = replay(found.tape, rules, (images.detach(),))[0, target]
+        logit = LOGITS.value(replay(found.tape, rules, (images.detach(),))[:1], target)[0]
         given = torch.autograd.grad(logit, [rules.weights[id(step)] for step in found.weights])
     return [by_head(one) for one in given]
 

@@ -8,6 +8,7 @@ Properties:
     pixels: its option that counts pixels, which is more than small images have.
     column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
     needs: "mask" where the object's mask is needed.
+    classes: it measures a probability or the predicted class, which a regression does not have.
     unit: unit of the value.
     higher_is_better: its direction; None where neither is better.
     along: axis of its curve, empty where it has none.
@@ -48,6 +49,10 @@ _OWN_RANGES = {  # where the unit does not tell
     "irof": (-math.inf, 1.0),
 }
 _EDITIONS = {"pointing-game": 1, "relevance-rank": 1, "top-intersection": 1}  # ties: once by position, now their mean
+_OF_CLASSES = frozenset((
+    "deletion", "insertion", "morf", "lerf", "iaccuracy", "irof", "random-logit", "accuracy", "top-5-accuracy",
+    "calibration-error", "information-absence", "neutrality",
+))  # fmt: skip
 _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, the value what it leaves of 1
 
 
@@ -60,7 +65,7 @@ def _entry(  # noqa: PLR0917
     range_ = _OWN_RANGES.get(name) or _RANGES.get(unit, _FREE)
     properties = {
         "scope": scope, "takes": takes, "column": column, "interval": interval, "pixels": pixels, "unit": unit,
-        "higher_is_better": higher, "needs": needs, "along": _ALONG.get(name, ""),
+        "higher_is_better": higher, "needs": needs, "classes": name in _OF_CLASSES, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_), "edition": _EDITIONS.get(name, 0),
     }  # fmt: skip
     return Entry(name, f"metrics.{target}", summary + direction, properties, aliases)

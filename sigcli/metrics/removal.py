@@ -165,8 +165,8 @@ class _Followed(Request):
 
     def __post_init__(self) -> None:
         k, device = len(self.removal), self.like.device
-        score, probability = torch.empty(2, k, dtype=torch.float64, device=device)
-        self.steps = Steps(score, probability, torch.empty(k, dtype=torch.long, device=device))
+        score, probability = torch.full((2, k), torch.nan, dtype=torch.float64, device=device)
+        self.steps = Steps(score, probability, torch.full((k,), -1, dtype=torch.long, device=device))
 
     def __len__(self) -> int:
         return len(self.removal)
@@ -184,6 +184,7 @@ class _Followed(Request):
 
     def take(self, items: slice, *answers: Tensor) -> None:
         (outputs,) = answers
-        self.steps.score[items] = outputs[:, self.target]
-        self.steps.probability[items] = self.head.probability(outputs)[:, self.target]
-        self.steps.predicted[items] = self.head.predicted(outputs)
+        self.steps.score[items] = self.head.value(outputs, self.target)
+        if self.head.asks:
+            self.steps.probability[items] = self.head.chance(outputs, self.target)
+            self.steps.predicted[items] = self.head.chosen(outputs, self.target)

@@ -86,6 +86,8 @@ def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str 
     subject = case.subject
     if classes < 2:
         raise AttributionError("the model has a single output, so there is no other class")
+    if subject.target >= classes:
+        raise AttributionError("random-logit looks at the map of another class, and the target compares two")
     key = draws.stream(subject.seed, subject.key, "random-logit")
     other = int(draws.integers(key, torch.zeros(1, dtype=torch.long), classes - 1))
     other += other >= subject.target

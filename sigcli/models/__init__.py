@@ -4,6 +4,7 @@ Properties:
     matches: a function of what a user typed after `--model`; the first source that says True loads it. It may raise
         ModelError for a file that cannot be read.
     arrays: the function that loads a network of arrays; None where the source has networks of pictures only.
+    prompts: the function that loads a network whose classes are texts; None where the source has none.
     known: the source says what a network's outputs are: several are logits, and their names come with them. Elsewhere both
         are read off the network.
     pairs: its networks embed images, so a second image is needed.
@@ -28,6 +29,7 @@ def _source(
     example: str,
     matches: str = "matches",
     arrays: str | None = None,
+    prompts: str | None = None,
     known: bool = False,
     pairs: bool = False,
     details: str | None = None,
@@ -37,6 +39,7 @@ def _source(
     properties = {
         "pairs": pairs, "matches": f"{module}:{matches}", "known": known,
         "arrays": None if arrays is None else f"{module}:{arrays}",
+        "prompts": None if prompts is None else f"models.sources.{prompts}",
         "details": None if details is None else f"{module}:{details}",
         "form": form, "example": f"--model {example}",
     }  # fmt: skip
@@ -70,6 +73,12 @@ MODELS = Catalog(
         _source(
             "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",
             known=True, details="details", form="timm/NAME", example="timm/vit_tiny_patch16_224",
+        ),
+        _source(
+            "hf", "hf:load",
+            "a classifier of Hugging Face's transformers: a folder of save_pretrained, or a name on the hub "
+            "(pip install '.[hf]')",
+            known=True, prompts="clip:load", form="hf/NAME or FOLDER", example="hf/google/vit-base-patch16-224",
         ),
         _source(
             "torchscript", "torchscript:load", "a TorchScript program, as saved by torch.jit.save",

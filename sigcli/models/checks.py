@@ -21,18 +21,6 @@ WRAP = (
 SIZES = "Set the input size that it was trained with: --image-size HEIGHTxWIDTH."
 
 
-class Logits(nn.Module):
-    """A module whose output object carries the scores in `.logits`, made to return them."""
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, classes)."""
-        return self.inner(images).logits
-
-
 def probe_images(shape: tuple[int, int, int], device: torch.device, count: int = 2) -> Tensor:
     """Reproducible noise to try a network with: (count, C, H, W), standard normal."""
     generator = torch.Generator().manual_seed(0)
@@ -59,22 +47,6 @@ def one_line(error: BaseException) -> str:
     line = (marked or lines or [type(error).__name__])[-1 if marked else 0]
     line = line.removeprefix("RuntimeError: ").removeprefix("AssertionError: ").rstrip(".")
     return line if len(line) <= 200 else line[:197] + "..."
-
-
-def plain_output(module: nn.Module, sample: Tensor) -> tuple[nn.Module, tuple[str, ...]]:
-    """Make a module return one tensor where that can be done without guessing.
-
-    Outputs with a tensor `.logits` (as Hugging Face's) are unpacked, with a note; anything else is left for
-    `check_classifier` to name.
-
-    Args:
-        module: the network.
-        sample: (N, C, H, W) images that fit it.
-    """
-    output, _ = attempt(module, sample)
-    if isinstance(getattr(output, "logits", None), Tensor):
-        return Logits(module), (f"the network returns a {type(output).__name__}: its .logits are explained",)
-    return module, ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sigcli.heads import Head
+from sigcli.errors import UsageError, unknown
+from sigcli.heads import Head, Kind
 
 _PASSED_ON = (
     "View", "Reshape", "ReshapeAlias", "UnsafeView", "Alias", "Clone", "ToCopy", "Squeeze", "Unsqueeze", "Slice", "Select",
@@ -45,6 +46,16 @@ _NOTES = {
 }
 
 
+AUTO = "auto"
+HEADS = {
+    "softmax": "logits of classes, one of which is right: their softmax are the probabilities",
+    "sigmoid": "logits of labels, each of which may be right or not: their sigmoids are the probabilities",
+    "single": "one output for yes or no: its sigmoid, where it is a logit, is the probability of yes",
+    "probabilities": "probabilities already",
+    "regression": "values without probabilities",
+}
+"""What a user may say that the outputs are."""
+
 _UNREAD = "the network takes none of the trial images, so its outputs are read as logits"
 
 
@@ -69,6 +80,59 @@ def probes(
     shares = torch.stack([torch.zeros_like(left), torch.ones_like(left), left, top, noise[0], noise[1].square()])
     wild = torch.randn((3, *shape), generator=generator).to(low) * low.new_tensor(_FAR)[:, None, None, None]
     return torch.cat([low + shares * (high - low), wild, -wild])
+
+
+def read_head(
+    asked: str, stated: Head | None, module: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"],
+    usual: int = PICTURES,
+) -> tuple[Head, tuple[str, ...]]:  # fmt: skip
+    """What the outputs are: as the user says, as the network's source states, or as they look; and what to tell of it.
+
+    Args:
+        asked: "auto", or one of `HEADS`.
+        stated: what the source of the network says, or None.
+        module: (N, C, H, W) → (N, K).
+        images: see `recognise`.
+        usual: likewise.
+
+    Raises:
+        UsageError: no such head, or one that the outputs cannot have: probabilities below 0, a softmax of one output.
+    """
+    if asked not in (AUTO, *HEADS):
+        raise unknown("head", asked, [AUTO, *HEADS])
+    found, told = (stated, ()) if stated is not None else recognise(module, images, usual)
+    if asked == AUTO:
+        return found, told
+    with torch.no_grad():
+        outputs = module(images[:usual]).double()
+    head = Head(_asked(asked, found, outputs))
+    other = "" if head == found else f"; without --head they would be read as {found.kind}"
+    return head, (f"the outputs are read as {HEADS[asked]} (--head {asked}{other})",)
+
+
+def _asked(asked: str, found: Head, outputs: Float[Tensor, "n k"]) -> Kind:
+    """The kind of outputs that the user says they are; raises UsageError where they cannot be."""
+    width = outputs.shape[1]
+    if asked == "regression":
+        return "values"
+    if asked == "sigmoid":
+        return "logit" if width == 1 else "label-logits"
+    if asked == "single" and width == 1:
+        return found.kind if found.single else "logit"
+    if asked in ("single", "softmax") and (asked == "single") != (width == 1):
+        needs = "one output" if asked == "single" else "several outputs: of one it is always 1"
+        others = "softmax, sigmoid, regression" if asked == "single" else "single, regression"
+        raise UsageError(f"--head {asked} needs {needs}", given=f"a network of {width}", allowed=others)
+    if asked == "softmax":
+        return "logits"
+    low, high = float(outputs.min()), float(outputs.max())
+    if low < -_NEAR or high > 1 + _NEAR:
+        given = f"outputs from {low:.3g} to {high:.3g}"
+        hint = "Use --head single, which makes it so." if width == 1 else "Use --head softmax or sigmoid."
+        raise UsageError("--head probabilities needs outputs between 0 and 1", given=given, hint=hint)
+    if width == 1:
+        return "probability"
+    return "probabilities" if bool(((outputs.sum(1) - 1).abs() <= _NEAR).all()) else "labels"
 
 
 def recognise(

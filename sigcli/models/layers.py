@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import AttributionError, ModelError
 from ..methods.places import Layer, last_layer, layers
 from .loading import load_model, source_of
+from .model import Reading
 from .wrappers.certainty import looked_into
 
 _FREE_SIZE = 224
@@ -18,6 +19,7 @@ def model_layers(
     size: str | int | tuple[int, int] | None = None,
     resize: int | None = None,
     crop: int | None = None,
+    part: str | int | None = None,
 ) -> list[tuple[Layer, bool]]:
     """The layers of a model that return one tensor, in the order in which they finish, and whether each is the default.
 
@@ -30,6 +32,7 @@ def model_layers(
         size: as there.
         resize: as there.
         crop: as there.
+        part: as there.
 
     Raises:
         ModelError: a model that cannot be loaded, or a program without layers.
@@ -39,7 +42,9 @@ def model_layers(
     """
     if weights is None and source_of(model).properties["details"] is not None:
         weights = "none"  # which layers there are does not depend on weights: nothing is downloaded
-    loaded = load_model(model, weights=weights, device=device, size=size, resize=resize, crop=crop)
+    loaded = load_model(
+        model, weights=weights, device=device, size=size, resize=resize, crop=crop, reading=Reading(part=part)
+    )
     if loaded.task == "boxes":
         raise ModelError("a detector's layers are not looked into: its boxes are made beside them", given=model)
     module, shape = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,26 +12,28 @@ from torch import Tensor, nn
 
 from sigcli.catalog import Entry
 from sigcli.errors import ModelError, UsageError, unknown
-from sigcli.heads import LOGITS
+from sigcli.heads import LOGITS, Head
 from sigcli.inputs.given import Source as Sample
 
 from . import MODELS, names, others
-from .checks import check_classifier, device_error, one_line, plain_output, probe_images
+from .checks import check_classifier, device_error, one_line, probe_images
 from .detection import detector_model, is_detector
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
-from .heads import PICTURES, probes, recognise
+from .heads import PICTURES, probes, read_head
 from .labels import read_names
-from .model import Model, Source
+from .model import AS_FOUND, Model, Reading, Source
 from .preprocess import Preprocess, Size, Wishes, adapt, describe, parse_size
 from .settling import settle
 from .sources.factory import given_network
+from .sources.hub import CONFIG
 from .sources.torchvision import IMAGENET_ASSUMED, fitting, imagenet_labels, what_else
 from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.dense import Averaged, Dense, dense_output
 from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
+from .wrappers.parts import named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
@@ -57,12 +60,13 @@ def load_model(
     pair: bool = False,
     picture: str | Sample | None = None,
     span: Span | None = None,
+    reading: Reading = AS_FOUND,
 ) -> Model:
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
     Args:
-        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`, or
-            `package.module:function`; or a network, of which a copy is taken.
+        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`,
+            `hf/NAME` or a folder, or `package.module:function`; or a network, of which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
@@ -75,6 +79,7 @@ def load_model(
         pair: distances of two images are wanted: the network may take two images (it comes as a `Twin`) or give embeddings.
         picture: the first that will be explained; its size is tried where the network takes no usual size.
         span: of the values of all tensors that will be explained.
+        reading: how its outputs are to be read.
 
     Returns:
         the model; its `notes` say what was assumed.
@@ -88,7 +93,7 @@ def load_model(
     (1000, 224)
     """
     place = place_of(device)
-    source, known = _source(spec, weights, place)
+    source, known = _source(spec, weights, place, reading.prompts)
     if source.embeds and not pair:
         hint = "Name weights with a classifier (sig list models NAME), or explain a distance: --partner FILE."
         raise ModelError(
@@ -96,15 +101,21 @@ def load_model(
         )
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
+    part = named_part(reading.part)
     module = _placed(source, place)
     freeze(module)  # before any trial run: batch norms in training mode would learn from it
     if is_detector(source, module, place):
         if pair:
             raise _no_distance("finds boxes", spec)
         return detector_model(name_of(spec), source, module, wishes, place, class_names)
-    fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span)
+    fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span, part=part)
     fed.notes = (*unit, *fed.notes)
-    return _judged(spec, source, fed, place, known=known, pair=pair, class_names=class_names)
+    stated = source.head if part in (None, source.part) else None
+    if stated is None and known and part is None:
+        stated = LOGITS
+    return _judged(
+        spec, source, fed, place, known=known, pair=pair, class_names=class_names, stated=stated, head=reading.head
+    )
 
 
 @dataclass(eq=False)
@@ -127,7 +138,7 @@ def _placed(source: Source, place: torch.device) -> nn.Module:
 
 def _settled(
     module: nn.Module, source: Source, wishes: Wishes, place: torch.device, *,
-    pair: bool, first: Sample | None, span: Span | None,
+    pair: bool, first: Sample | None, span: Span | None, part: str | None,
 ) -> _Fed:  # fmt: skip
     """Find out how the network is fed, and wrap it where it does not take batches of images or give rows of outputs."""
     module, paired = fitted(module, source.inputs or inputs_of(module), pair=pair)
@@ -138,19 +149,20 @@ def _settled(
         module, preprocess, notes = settle(module, source.shape, wishes, place, first, span)
     height, width = preprocess.size or (_FREE_SIZE, _FREE_SIZE)
     sample = probe_images((preprocess.channels, height, width), place)
+    dense: nn.Module | None = None
     unpacked: tuple[str, ...] = ()
-    if source.preprocess is None:
-        dense, unpacked = dense_output(module, sample)
-        module, unpacked = (dense, unpacked) if dense is not None else plain_output(module, sample)
-    else:
+    if source.preprocess is not None:
         _check_fit(module, sample, source.preprocess, wishes)
+    elif part is None:
+        dense, unpacked = dense_output(module, sample)
+    module, unpacked = (dense, unpacked) if dense else plain_output(module, sample, part, source.part)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     return _Fed(module, preprocess, sample, (*notes, *paired, *unpacked))
 
 
 def _judged(
     spec: str | nn.Module, source: Source, fed: _Fed, place: torch.device, *,
-    known: bool, pair: bool, class_names: str | Path | None,
+    known: bool, pair: bool, class_names: str | Path | None, stated: Head | None, head: str,
 ) -> Model:  # fmt: skip
     """Check the network, find out what its outputs are, and make it ready."""
     preprocess, sample, dense = fed.preprocess, fed.sample, isinstance(fed.module, Dense)
@@ -158,9 +170,10 @@ def _judged(
         raise _no_distance("labels every pixel", spec)
     trials = probes(preprocess.low.to(place), preprocess.high.to(place), (sample.shape[-2], sample.shape[-1]))
     verdict = check_classifier(fed.module, sample, trials[:PICTURES], dense=dense)
-    plain = pair or (known and verdict.classes > 1)
+    if stated == LOGITS and verdict.classes == 1:
+        stated = None
     whole = Averaged(fed.module) if dense else fed.module
-    head, read = (LOGITS, ()) if plain else recognise(whole, trials)
+    outputs, read = (LOGITS, ()) if pair else read_head(head, stated, whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
         lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
@@ -181,7 +194,7 @@ def _judged(
         device=place,
         notes=(*source.notes, *fed.notes, *verdict.notes, *read, *named),
         certainty=certainty,
-        head=head,
+        head=outputs,
         lacks=lacks,
         task="regions" if dense else "classes",
     )
@@ -226,12 +239,26 @@ def source_of(spec: str) -> Entry:
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 
 
-def _source(spec: str | nn.Module, weights: str | None, device: torch.device) -> tuple[Source, bool]:
+def _source(
+    spec: str | nn.Module, weights: str | None, device: torch.device, prompts: Sequence[str] | None
+) -> tuple[Source, bool]:
     """What a loader found, and whether what its outputs are is known."""
     if isinstance(spec, nn.Module):
+        if prompts is not None:
+            raise _no_texts(spec)
         return given_network(spec, weights), False
     entry = source_of(spec)
+    if prompts is not None:
+        if entry.properties["prompts"] is None:
+            raise _no_texts(spec)
+        return entry.load("prompts")(spec, weights, device, prompts), True
     return entry.load()(spec, weights, device), entry.properties["known"]
+
+
+def _no_texts(spec: str | nn.Module) -> UsageError:
+    hint = "Leave --prompts out, or name a CLIP model: --model hf/NAME."
+    what = "--prompts are for networks of pictures and texts"
+    return UsageError(what, given=f"--model {name_of(spec)}", hint=hint)
 
 
 def _no_program(path: Path) -> ModelError:
@@ -241,6 +268,9 @@ def _no_program(path: Path) -> ModelError:
     if sniff(path) == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"
         return ModelError("not a model file", given=path, allowed=allowed, hint=RE_EXPORT)
+    if (path.parent / CONFIG).is_file():
+        hint = f"The folder has a {CONFIG}, as Hugging Face's have: --model '{path.parent}'."
+        raise ModelError("the file holds weights (a state dict) without their network", given=path, hint=hint)
     fits = fitting(read_state_dict(path))
     which = f" (it fits {' or '.join(fits)})" if fits else ""
     return ModelError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -17,13 +17,32 @@ KINDS = {"classes": "a classifier", "regions": "a segmentation network", "boxes"
 """What a model's outputs are of → what it is."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How a user says that a network's outputs are to be read.
+
+    Args:
+        head: what they are, see `sigcli.models.heads.HEADS`; "auto" finds it out.
+        part: which part of what the network returns the scores are, where it returns several tensors: a name or a number.
+        prompts: texts that are the classes, for a network of pictures and texts.
+    """
+
+    head: str = "auto"
+    part: str | int | None = None
+    prompts: Sequence[str] | None = None
+
+
+AS_FOUND = Reading()
+"""Nobody says how."""
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """What a loader found, before preprocessing is settled and the network is checked.
 
     Args:
         module: images (N, C, H, W) → scores.
-        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         weights_hash: hex digest of the weights' file, or of the state dict.
         preprocess: how the weights want their input, where that is known.
@@ -32,6 +51,8 @@ class Source:
         notes: what was assumed.
         inputs: how many tensors the program takes, where it states that.
         embeds: whether it states that it has no classifier and gives features.
+        head: what the outputs are, where the source says so.
+        part: which part of what the network returns the outputs are, where the source says so.
     """
 
     module: nn.Module
@@ -44,6 +65,8 @@ class Source:
     notes: tuple[str, ...] = ()
     inputs: int | None = None
     embeds: bool = False
+    head: Head | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +80,7 @@ class Model:
         labels: class names, or None if not given.
         classes: how many classes it tells apart.
         weights_hash: hex digest of the weights' file, or of the state dict.
-        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
         notes: what was assumed, in one sentence each, shown to the user.
@@ -89,7 +112,7 @@ class Model:
     @property
     def title(self) -> str:
         """Its name over pictures: of a model file the file's, without the folder."""
-        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained") else self.name
+        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained", "hf") else self.name
 
     @property
     def answers(self) -> tuple[str, ...] | None:

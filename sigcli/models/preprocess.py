@@ -169,10 +169,14 @@ class Preprocess:
                 what = "the image is too long for its width: scaled for the network it would have too many pixels"
                 hint = "Crop it first, or leave it out."
                 raise ImageError(f"{what} ({wide}×{high})", allowed=f"up to {MAX_PIXELS / 1e6:g} million", hint=hint)
-            image = F.resize(image, self._resized(image.height, image.width), InterpolationMode(self.interpolation))
-        if self.crop is not None:
-            image = F.center_crop(image, list(_pair(self.crop)))
-        return image
+            image = self._scaled(image, self._resized(image.height, image.width))
+        return image if self.crop is None else self._cropped(image, *_pair(self.crop))
+
+    def _scaled(self, image: Image.Image, size: list[int]) -> Image.Image:
+        return F.resize(image, size, InterpolationMode(self.interpolation))  # type: ignore[return-value, arg-type]
+
+    def _cropped(self, image: Image.Image, height: int, width: int) -> Image.Image:
+        return F.center_crop(image, [height, width])  # type: ignore[return-value, arg-type]
 
     def _resized(self, height: int, width: int) -> list[int]:
         """What torchvision's resize is told for a picture of that size."""

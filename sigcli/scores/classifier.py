@@ -18,7 +18,7 @@ from ..errors import unknown
 from ..heads import LOGITS, Head
 from .score import Precision, autocast, differentiated
 
-Output = Literal["logit", "prob", "logprob"]
+Output = Literal["logit", "prob", "logprob", "value"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,11 @@ class ClassScore:
 
     Args:
         model: (N, C, H, W) → (N, classes) outputs.
-        output: "logit" (the outputs as they are), "prob" or "logprob" of the target class.
+        output: "logit" or "value" (the outputs as they are), "prob" or "logprob" of the target class.
         precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
             gradients come back in the input's type whatever the precision.
         head: what the outputs are; logits, of which a softmax makes probabilities, unless stated otherwise.
+        compares: targets may be comparisons, see `sigcli.comparisons`: the difference of two classes' scores.
 
     Raises:
         UsageError: unknown output or precision.
@@ -40,6 +41,7 @@ class ClassScore:
     output: str = "logit"
     precision: str = "fp32"
     head: Head = LOGITS
+    compares: bool = False
 
     def __post_init__(self) -> None:
         for kind, value, choices in (
@@ -55,7 +57,14 @@ class ClassScore:
 
     def select(self, outputs: Float[Tensor, "n k"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """The score of each row of outputs at its target, (N,)."""
-        return self.head.score(outputs, self.output).gather(1, targets[:, None])[:, 0]
+        scores = self.head.score(outputs, self.output)
+        if not self.compares:
+            return scores.gather(1, targets[:, None])[:, 0]
+        classes = scores.shape[1]
+        beyond, compared = (targets - classes).clamp(min=0), targets >= classes
+        first, second = torch.where(compared, beyond // classes, targets), beyond % classes
+        other = torch.where(compared, scores.gather(1, second[:, None])[:, 0], 0.0)
+        return scores.gather(1, first[:, None])[:, 0] - other
 
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""

@@ -9,12 +9,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sigcli.errors import ModelError
-from sigcli.models.checks import check_classifier, plain_output
+from sigcli.models.checks import check_classifier
 from sigcli.models.fold import channels_last, fold_batch_norm, freeze, prepare
 from sigcli.models.loading import load_model
 from sigcli.models.networks import shapes
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.wrappers.certainty import Aware
+from sigcli.models.wrappers.parts import plain_output
 
 # --- checking ---------------------------------------------------------------------------------------------------------
 

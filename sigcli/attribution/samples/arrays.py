@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..explanation import Explanation
 
 _PLAYERS, _BASELINE = "features", "zero"
-_OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "view", "smooth", "mask_certainty")
+_OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "prompts", "view", "smooth", "mask_certainty")
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ class Arrays(Pictures):
         shapes = self._shapes(chosen)
         loaded = load_array_model(
             o.model, [self._first()], shapes, weights=o.weights, device=device, class_names=o.class_names,
-            targeted="target" in o.given,
+            targeted="target" in o.given, reading=self.reading,
         )  # fmt: skip
         loaded = replace(loaded, notes=(*loaded.notes, *of_players(chosen)))
         if loaded.head.kind != "logit" or o.output == "logit":

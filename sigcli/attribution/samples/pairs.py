@@ -26,7 +26,8 @@ from ...names import escaped, portable
 from ...runs.filenames import run_names
 from ...scores.distance import DISTANCES, EmbeddingDistance, PairDistance
 from ..select import Chosen
-from ..targets import Target, parse_target
+from ..targets import parse_target
+from ..wanted import Wanted
 from .pictures import PAIR, Pictures, Seen
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class PairSeen(Seen):
     kind = PAIR
     ends = ("pushes apart", "pulls together")
 
-    def what(self, label: str, target: int | None) -> str:
+    def what(self, label: str, target: int | str | None) -> str:
         """The partner in words."""
         del target
         return f"with {label}"
@@ -121,7 +122,7 @@ class Pairs(Pictures):
             )
         return PairDistance(model.module, self.partners, self.options.precision)
 
-    def target(self, model: Model) -> Target:
+    def target(self, model: Model) -> Wanted:
         """Each image has its own partner."""
         return parse_target("top", None, model.classes)
 
@@ -129,6 +130,10 @@ class Pairs(Pictures):
         """There is one target only."""
         del model
         return str(self.options.target)
+
+    def told(self, target: int) -> int | str:
+        """The partner's number."""
+        return target
 
     def spec(self) -> dict[str, Any]:
         """Which partners there are."""
@@ -139,7 +144,7 @@ class Pairs(Pictures):
         paths, numbers = self._found
         return {"partners": [portable(os.path.abspath(paths[number])) for number in numbers]}
 
-    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int]:
         """The number of the image's partner."""
         del wanted
         number = self._numbers[source]

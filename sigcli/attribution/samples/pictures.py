@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ... import render
 from ...catalog import Entry
+from ...comparisons import pair_of, told
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
 from ...inputs.assumed import Assumed
@@ -24,8 +25,9 @@ from ...inputs.picture import Picture
 from ...models import MODELS
 from ...models.given_values import span_of
 from ...models.loading import load_model
-from ...models.model import Model
+from ...models.model import Model, Reading
 from ...models.preprocess import describe
+from ...models.sources.clip import read_prompts
 from ...models.wrappers.certainty import masked, shown, takes_none
 from ...names import printable
 from ...scores.classifier import ClassScore
@@ -33,7 +35,7 @@ from ...scores.distance import DISTANCES
 from .. import readings
 from ..drawing import Drawing, Page, sheet
 from ..select import Chosen
-from ..targets import Target, parse_target, spelled
+from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -68,7 +70,7 @@ class Seen:
         """The player of each value, where all methods share them."""
         return None
 
-    def what(self, label: str, target: int | None) -> str:
+    def what(self, label: str, target: int | str | None) -> str:
         """The target in words."""
         return label or f"class {target}"
 
@@ -105,6 +107,8 @@ class Pictures:
     """
 
     pairs = False
+    classes = 0
+    """Of the model, once the target is known."""
 
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
         partner = getattr(options, "partner", None)
@@ -153,7 +157,7 @@ class Pictures:
         loaded = load_model(
             o.model, weights=o.weights, device=device, size=o.image_size, resize=o.resize, crop=o.crop, mean=o.mean,
             std=o.std, class_names=o.class_names, pair=self.pairs, picture=(tensors or self.sources)[0],
-            span=span_of(tensors),
+            span=span_of(tensors), reading=self.reading,
         )  # fmt: skip
         if 0 < len(tensors) < len(self.sources) and loaded.preprocess.resize is None:
             raise UsageError(
@@ -167,6 +171,12 @@ class Pictures:
         notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
+
+    @property
+    def reading(self) -> Reading:
+        """How the outputs are to be read; raises UsageError for prompts that are none."""
+        o = self.options
+        return Reading(o.head, o.part, None if o.prompts is None else read_prompts(o.prompts))
 
     @property
     def every(self) -> list[Source]:
@@ -206,21 +216,25 @@ class Pictures:
 
     def scorer(self, model: Model) -> Any:
         """The score that is explained; raises UsageError for an output that the model does not have."""
-        return ClassScore(model.module, model.head.in_force(self.options.output), self.options.precision, model.head)
+        compared = compares(self.target(model), model.classes)
+        output = model.head.in_force(self.options.output)
+        return ClassScore(model.module, output, self.options.precision, model.head, compared)
 
-    def target(self, model: Model) -> Target:
+    def target(self, model: Model) -> Wanted:
         """What is explained of each sample."""
+        self.classes = model.classes
         default = "target" not in self.options.given
-        return parse_target(self.options.target, model.labels, model.classes, default=default)
+        return parse_wanted(self.options.target, model.labels, model.classes, default=default)
 
     def spelled(self, model: Model) -> str:
         """The target for a manifest: another target has another text."""
-        return spelled(self.options.target, model.labels, model.classes)
+        return spelled_wanted(self.options.target, model.labels, model.classes)
 
     def spec(self) -> dict[str, Any]:
         """Facts on which the values depend, besides those of every run."""
-        mask = self.options.mask_certainty
-        return {} if mask is None else {"mask_certainty": file_digest(mask)}
+        mask, prompts = self.options.mask_certainty, self.options.prompts
+        facts = {} if mask is None else {"mask_certainty": file_digest(mask)}
+        return facts if prompts is None else {**facts, "prompts": list(read_prompts(prompts))}
 
     def manifest(self) -> dict[str, Any]:
         """Further facts for the manifest."""
@@ -246,8 +260,8 @@ class Pictures:
             return chosen
         return replace(chosen, options={**chosen.options, "players": "pixels"})
 
-    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Target) -> list[int]:  # noqa: ARG002
-        """The targets of one sample: the class that was named, or those of the highest score.
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int]:  # noqa: ARG002
+        """The targets of one sample: those that were named, or the classes of the highest score.
 
         Raises:
             AttributionError: the model gives NaN or infinity.
@@ -255,11 +269,13 @@ class Pictures:
         outputs = scorer.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
             raise AttributionError("the model gives NaN or infinity for this image")
-        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted, tuple) else [wanted]
+        if isinstance(wanted, int):
+            return [wanted]
+        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)  # type: ignore[arg-type]
 
-    def told(self, target: int) -> int:
-        """The target as results name it: the class, where the score numbers targets in another way."""
-        return target
+    def told(self, target: int) -> int | str:
+        """The target as results name it, where the score numbers targets in another way."""
+        return told(target, self.classes)
 
     def of_target(self, seen: Seen, target: int) -> Seen:  # noqa: ARG002  regions belong to targets
         """What is seen of a sample, for one of its targets."""
@@ -267,6 +283,9 @@ class Pictures:
 
     def label(self, model: Model, target: int) -> str:
         """The target's name, empty where it has none."""
+        pair = pair_of(target, model.classes)
+        if pair is not None:
+            return " − ".join(printable(model.label(one)) for one in pair)
         return printable(model.labels[target]) if model.labels else ""
 
     def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:  # noqa: ARG002

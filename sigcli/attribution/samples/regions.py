@@ -83,7 +83,7 @@ class RegionPictures(Pictures):
     def scorer(self, model: Model) -> RegionScore:
         """The mean score of a class over a region."""
         output = model.head.in_force(self.options.output)
-        return RegionScore(model.module, output, self.options.precision, model.head, self.known)
+        return RegionScore(model.module, output, self.options.precision, model.head, regions=self.known)
 
     def target(self, model: Model) -> Target:
         """The class before the @; what stands after it is kept as `place`."""
@@ -185,7 +185,7 @@ def seen_classes(outputs: Tensor, head: Head) -> Tensor:
     Of one class at a pixel that is the class of the largest score; of labels, and of a single output, those that are more
     likely than not.
     """
-    if head.single or head.kind in ("labels", "log-labels"):
+    if head.single or head.several:
         rows = head.probability(outputs.permute(0, 2, 3, 1).flatten(0, 2)) > 0.5
         return rows.reshape(len(outputs), *outputs.shape[2:], -1).permute(0, 3, 1, 2)
     best = outputs.argmax(1, keepdim=True)

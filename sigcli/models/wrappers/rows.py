@@ -14,16 +14,17 @@ from torch import Tensor, nn
 
 from sigcli.errors import ImageError, ModelError
 
-from ..checks import WRAP, attempt, check_classifier, one_line, plain_output
+from ..checks import WRAP, attempt, check_classifier, one_line
 from ..fold import freeze
-from ..heads import recognise
+from ..heads import AUTO, read_head
 from ..labels import read_names
 from ..loading import name_of, place_of, source_of
-from ..model import Model, Source
+from ..model import AS_FOUND, Model, Reading, Source
 from ..preprocess import Preprocess, Size
 from ..sources.factory import given_network
 from .fitting import fit
 from .fixed_batch import FixedBatch
+from .parts import named_part, plain_output
 from .twins import inputs_of
 
 _SPREADS = (0.1, 0.1, 1.0, 1.0, 10.0, 10.0, 1000.0, 1000.0)
@@ -89,6 +90,7 @@ def load_array_model(
     device: torch.device | str = "cpu",
     class_names: str | Path | None = None,
     targeted: bool = False,
+    reading: Reading = AS_FOUND,
 ) -> Model:
     """Load a network of arrays and check it on true samples.
 
@@ -100,6 +102,7 @@ def load_array_model(
         device: where to run.
         class_names: a file with the names of the outputs.
         targeted: the output that is explained was named, and not left to be found.
+        reading: see `sigcli.models.loading.load_model`.
 
     Raises:
         ModelError: a network of pictures, or none that gives differentiable scores for such samples; or one that gives every
@@ -120,12 +123,12 @@ def load_array_model(
     inner, fitted, _ = fit(inner, batch.reshape(len(batch), *shape), columns=False)
     module = Rows(inner, shapes)
     _check_shape(module, batch, shapes)
-    network, notes = plain_output(module, batch)
+    network, notes = plain_output(module, batch, named_part(reading.part))
     verdict = check_classifier(network, batch)
     classes = verdict.classes
     if not targeted and len(shape) > 1 and classes == shape[0] > 1:
         _check_alone(network, trials, shape)
-    head, read = recognise(network, trials, usual=2)
+    outputs, read = read_head(reading.head, None, network, trials, usual=2)
     names, named = (None, ()) if class_names is None else read_names(class_names, classes)
     lacks = dict(verdict.lacks)
     if lacks or isinstance(inner, FixedBatch):
@@ -140,8 +143,15 @@ def load_array_model(
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(*source.notes, *fitted, *notes, *verdict.notes, *(() if head.kind == "logit" else read), *named),
-        head=head,
+        notes=(
+            *source.notes,
+            *fitted,
+            *notes,
+            *verdict.notes,
+            *(() if reading.head == AUTO and outputs.kind == "logit" else read),
+            *named,
+        ),
+        head=outputs,
         lacks=lacks,
     )
 
