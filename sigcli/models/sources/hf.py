@@ -138,7 +138,8 @@ def _check_folder(folder: Path, spec: str, *, weights: bool) -> None:
         raise ModelError("the folder holds an adapter, not a whole network", given=spec, hint=hint)
     if not (folder / CONFIG).is_file():
         hint = "Name the folder that save_pretrained wrote."
-        raise ModelError(f"the folder has no {CONFIG}, so it is no model's", given=spec, hint=hint)
+        what = f"not an ordinary file but a folder, and the folder has no {CONFIG}, so it is no model's"
+        raise ModelError(what, given=spec, hint=hint)
     if weights and not holds_weights(folder):
         hint = "Save it with transformers' save_pretrained, or name weights: --weights FILE, or none (random)."
         raise ModelError("the folder has no weights", given=spec, allowed=f"{SAFE} or {PICKLED}", hint=hint)
