@@ -33,7 +33,7 @@ from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.dense import Averaged, Dense, dense_output
 from .wrappers.fitting import Listed, refusal
 from .wrappers.fixed_batch import FixedBatch
-from .wrappers.parts import named_part, plain_output
+from .wrappers.parts import Part, has_rows, named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
 _FREE_SIZE = 224
@@ -153,8 +153,8 @@ def _settled(
     unpacked: tuple[str, ...] = ()
     if source.preprocess is not None:
         _check_fit(module, sample, source.preprocess, wishes)
-    elif part is None:
-        dense, unpacked = dense_output(module, sample)
+    elif part is not None or not has_rows(module, sample):
+        dense, unpacked = dense_output(module if part is None else Part(module, part), sample)
     module, unpacked = (dense, unpacked) if dense else plain_output(module, sample, part, source.part)
     paired += check_twin(module, sample) if isinstance(module, Twin) else ()
     return _Fed(module, preprocess, sample, (*notes, *paired, *unpacked))

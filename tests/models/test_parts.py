@@ -91,9 +91,9 @@ def test_the_part_that_is_asked_for(pack, part, row):
         ),
         (lambda a, b, x: (a, b), "2", r"tuple without such a part(.|\n)*Allowed: 0, 1"),
         (lambda a, b, x: (a, b), "-1", "without such a part"),
-        (lambda a, b, x: {"a": a, "x": x}, "x", r"not a row of scores for each image \(given: x: shape \(2, 3, 8, 8\)"),
+        (lambda a, b, x: {"a": a, "x": x[0]}, "x", r"not a row of scores for each image \(given: x: shape \(3, 8, 8\)"),
         (lambda a, b, x: {"a": a, "n": 3}, "n", "n: a int"),
-        (lambda a, b, x: {"x": x}, None, "must return one tensor of scores"),
+        (lambda a, b, x: {"x": x.mean()}, None, "must return one tensor of scores"),
         (lambda a, b, x: {}, None, "must return one tensor of scores"),
         (lambda a, b, x: (), None, "must return one tensor of scores"),
         (lambda a, b, x: a, "logits", "one tensor, which has no parts"),
@@ -103,6 +103,14 @@ def test_the_part_that_is_asked_for(pack, part, row):
 def test_parts_that_cannot_be_explained(pack, part, message):
     with pytest.raises(ModelError, match=message):
         load_model(Net(pack), reading=Reading(part=part), **SIZE)
+
+
+def test_maps_beside_scores():
+    whole = {"scores": lambda a, b, x: {"scores": a, "map": x}, "out": lambda a, b, x: {"out": x, "pooled": a}}
+    assert [load_model(Net(whole[name]), **SIZE).task for name in whole] == ["classes", "regions"]
+    assert load_model(Net(whole["scores"]), reading=Reading(part="map"), **SIZE).task == "regions"
+    assert load_model(Net(whole["out"]), reading=Reading(part="pooled"), **SIZE).task == "classes"
+    assert load_model(Net(lambda a, b, x: {"x": x}), **SIZE).task == "regions"
 
 
 def test_the_part_is_kept_and_another_one_is_another_run(nets_here):

@@ -54,6 +54,18 @@ def parts(output: Any) -> dict[str, Any]:
     return own | ({USUAL: output.logits} if hasattr(output, USUAL) else {})
 
 
+def has_rows(module: nn.Module, sample: Tensor) -> bool:
+    """Whether a network returns several parts of which one may be scores, a row for each image, and none is a usual map.
+
+    Args:
+        module: the network.
+        sample: (N, C, H, W) images that fit it.
+    """
+    found = parts(attempt(module, sample)[0])
+    maps = [name for name in (USUAL, "out") if isinstance(found.get(name), Tensor) and found[name].ndim == 4]
+    return not maps and any(_fits(value, len(sample)) for value in found.values())
+
+
 def plain_output(
     module: nn.Module, sample: Tensor, asked: str | None = None, stated: str | None = None
 ) -> tuple[nn.Module, tuple[str, ...]]:
