@@ -158,6 +158,7 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
+    drawing = _drawing(options)
     options = _with_model(options.but(uncertainty=True) if options.significant else options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
@@ -183,7 +184,7 @@ def prepare(
     return Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
-        _drawing(options),
+        drawing,
         options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
         budget=budget, most=options.batch_size,
     )  # fmt: skip

@@ -108,7 +108,7 @@ def test_what_pictures_show_is_written_as_arrays_on_request(tmp_path):
     assert np.allclose(error**2, blurred(torch.from_numpy(apart).double()).square().sum(0), atol=1e-8)
     again = sigcli.evaluate(attributions=tmp_path / "out", images=tmp_path / "a.png", metric="entropy", device="cpu",
                             out=tmp_path / "measured")  # fmt: skip
-    assert {value.method for value in again} == {"sig"}
+    assert {value.method for value in again.values} == {"sig"}
 
 
 def test_arrays_of_what_pictures_show_need_pictures(tmp_path):
