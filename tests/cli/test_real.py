@@ -76,7 +76,7 @@ def test_maps_agree_across_batch_sizes(real, weights):
             # Kernels differ with the shape of a batch and round differently. Gradients then differ by 4e-7, but where a unit
             # stands so near the kink of its ReLU (or two entries of a pooling so near each other) that rounding decides: one
             # such unit of one of 24 points, in `features.11.squeeze_activation`, moved that point's gradient by 1.2e-4 on an
-            # AMD EPYC. It reaches the pixels of its field of view only, 2 to 20 % of them; other draws would move all by about 1.
+            # AMD EPYC. It reaches its field of view only (2 to 20 % of the pixels); other draws would move all by about 1.
             assert relative(two.values, one.values) < 1e-3
             off = np.sort(np.abs(two.values - one.values).ravel())
             assert np.linalg.norm(off[: int(0.75 * off.size)]) < 1e-5 * np.linalg.norm(one.values)
