@@ -20,11 +20,16 @@ from torch import Tensor
 from .errors import AttributionError, UsageError
 from .inputs.tables import lines_of, read_text
 
-FORMS = "80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, pixels, or a label map FILE.npy"
+FORMS = (
+    "80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, pixels, tokens (a transformer's patches), "
+    "or a label map FILE.npy"
+)
 ARRAY_FORMS = (
     "features (each value), axis:N (each index along that axis), pairs:N,M (each unordered pair of indices along two axes, "
     "and each index alone), or a label map FILE.npy of the sample's shape"
 )
+TOKENS = "tokens"
+"""The patches of a transformer; those of a network that is known are "tokens:14x14"."""
 _PAIRS = r"pairs:(-?\d+),(-?\d+)"
 
 
@@ -91,7 +96,11 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
 def _labels(spec: str, image: Tensor, height: int, width: int) -> Tensor:
     if spec == "pixels":
         return torch.arange(height * width).reshape(height, width)
-    if match := re.fullmatch(r"(grid:)?(\d+)x(\d+)", spec):
+    if spec == TOKENS:
+        raise UsageError(
+            "the players 'tokens' are those of a network, and none is known here", hint="Name them: grid:14x14."
+        )
+    if match := re.fullmatch(r"(grid:|tokens:)?(\d+)x(\d+)", spec):
         grid, rows, columns = bool(match[1]), int(match[2]), int(match[3])
         if min(rows, columns) < 1 or (grid and (rows > height or columns > width)):
             raise UsageError(f"players do not fit an image of {height}x{width} pixels", given=spec, allowed=FORMS)

@@ -170,6 +170,7 @@ def prepare(
     samples = of_task(samples, model)
     if suited is not None:
         chosen = suited(samples, model, chosen)
+    chosen = samples.tokened(model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
     scorer = samples.scorer(model)

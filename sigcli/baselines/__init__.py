@@ -5,6 +5,7 @@ Properties:
     drawn: the seed has a part in it.
     arrays: also of arrays, whose values have no range.
     needs: "gradients" where the model must be differentiable.
+    image: False where absent players leave no image behind; methods that need one refuse it.
     argument: what may follow its name and a colon; `default` where it may be left out.
 """
 
@@ -59,6 +60,12 @@ BASELINES = Catalog(
             {"argument": "STEPS", "default": "", "needs": "gradients", "drawn": True},
         ),
         Entry(
+            "tokens",
+            f"{_M}:tokens",
+            "no image: a transformer's tokens are dropped from attention (methods of scores alone)",
+            {"image": False},
+        ),
+        Entry(
             "FILE",
             f"{_M}:file",
             "an image file, or a (C, H, W) array .npy in the model's input space",
@@ -93,6 +100,16 @@ def drawn(spec: object) -> bool:
     (True, False, False)
     """
     return _has("drawn", spec)
+
+
+def is_image(spec: object) -> bool:
+    """Whether absent players leave an image behind; arguments as for `uses_peers`.
+
+    >>> is_image("blur:3"), is_image("tokens")
+    (True, False)
+    """
+    baseline = spec.partition(":")[0] if isinstance(spec, str) else ""
+    return baseline not in BASELINES or bool(BASELINES[baseline].properties.get("image", True))
 
 
 def _has(name: str, spec: object) -> bool:

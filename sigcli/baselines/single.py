@@ -198,6 +198,15 @@ def _array(path: Path, subject: Subject) -> Picture:
     return torch.from_numpy(values).to(subject.x)
 
 
+def tokens(subject: Subject, _: str) -> Picture:
+    """No image; raises UsageError for whatever needs one."""
+    del subject
+    raise UsageError(
+        "the baseline 'tokens' is no image: a transformer's tokens are dropped from attention", allowed="another baseline",
+        hint="Methods of scores alone take it: bshap, shapley-sampling, kernelshap, rise, lime, occlusion.",
+    )  # fmt: skip
+
+
 def peers(subject: Subject, what: str) -> Peers:
     """The subject's peers; raises AttributionError where there are none or only one."""
     if subject.peers is None or len(subject.peers) < 2:

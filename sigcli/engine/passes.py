@@ -113,10 +113,14 @@ class Passes:
         """F(x); not counted, as the engine does not count it."""
         return float(self.scorer.scores(subject.x[None], _targets(subject, 1))[0])
 
-    def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
-        """F of some images at the subject's target, (count,) float64 on its device. One evaluation each."""
+    def scores(self, images: Images, count: int, subject: Subject, scorer: Score | None = None) -> Float[Tensor, " k"]:
+        """F of some images at the subject's target, (count,) float64 on its device. One evaluation each.
+
+        Another scorer may ask the same model in another way, as of images without some of its tokens.
+        """
         found = torch.empty(count, dtype=torch.float64, device=subject.x.device)
-        for part, scores in self._batches(images, count, subject, self.scorer.scores, backward=False):
+        call = (scorer or self.scorer).scores
+        for part, scores in self._batches(images, count, subject, call, backward=False):
             found[part] = scores.double()
         self.unscored += int((~torch.isfinite(found)).sum())
         return found
@@ -126,8 +130,8 @@ class Passes:
         for part, (scores, gradients) in self._batches(images, count, subject, self.scorer.gradients, backward=True):
             yield part, scores, gradients
 
-    def game(self, subject: Subject, players: Players, baseline: str | Tensor) -> Game:
-        """v(S) = F(b_S): the image on the members of S and the baseline elsewhere."""
+    def game(self, subject: Subject, players: Players, baseline: str | Tensor, scorer: Score | None = None) -> Game:
+        """v(S) = F(b_S): the image on the members of S and the baseline elsewhere; the scorer is as for `scores`."""
         reference = single_baseline(baseline, subject)
 
         def play(members: np.ndarray) -> np.ndarray:
@@ -135,7 +139,7 @@ class Passes:
                 there = players.spread(torch.from_numpy(members[part].astype(np.float32)).to(subject.x.device))
                 return torch.where(there[:, None] > 0, subject.x, reference)
 
-            return self.scores(images, len(members), subject).cpu().numpy()
+            return self.scores(images, len(members), subject, scorer).cpu().numpy()
 
         return play
 

@@ -28,6 +28,7 @@ from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from ..views import RAW, Lens, View
 from .cache import Kept, digest
+from .dropped import Dropping, drops, with_presence
 from .masks.located import Masks
 from .value import MetricValue
 
@@ -76,7 +77,8 @@ class Measuring:
         scorer = self.session.classifier
         removals = self._perturbations(explanations)
         size = self.session.passed(BATCH)
-        for steps in follow(scorer, removals, batch_size=size, head=scorer.head, filled=True, contain=True):
+        asked = Dropping(scorer, self.session.model) if any(drops(metric) for metric in self.metrics) else scorer
+        for steps in follow(asked, removals, batch_size=size, head=scorer.head, filled=True, contain=True):
             yield from self._ready()
             yield _filled(self._waiting.popleft(), steps)
         yield from self._ready()
@@ -111,6 +113,7 @@ class Measuring:
             if known_as["column"]:
                 return blank, _with(blank, metric.entry.load()(getattr(item, known_as["column"]), item.method))
             case, again = self._case(item, metric), known_as["scope"] == "method"
+            case = with_presence(case) if drops(metric) else case
             method = self._method(item.method) if again else None
             blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
             known = self.kept and self.kept.known(blank)

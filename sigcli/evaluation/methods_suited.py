@@ -43,6 +43,7 @@ class Suited:
             UsageError: none of the standard set can be used, or the reference cannot.
         """
         found = methods if "method" in self.options.given else self._usable(samples, model, methods)
+        found = samples.tokened(model, found)
         if self.options.evaluations is not None or self.options.tolerance is not None:
             return found
         return self._at_equal_cost(found, model)
@@ -68,7 +69,7 @@ class Suited:
         scorer = samples.scorer(model)
         try:
             check_suited(model, [one], samples)
-            (asked,), _ = budgeted(self.options, [one], model.preprocess.size)
+            (asked,), _ = budgeted(self.options, samples.tokened(model, [one]), model.preprocess.size)
             rehearse(samples, model, [asked], scorer, self.options.seed)
         except UsageError as error:
             return _first_line(error)

@@ -28,7 +28,8 @@ class MeasureOptions(RunOptions):
         panel=METRIC, kind=str,
     )  # fmt: skip
     imputation: str | None = option(
-        None, "What replaces removed pixels: black, mean, blur, road or another baseline; several separated by commas.",
+        None, "What replaces removed pixels: black, mean, blur, road or another baseline, or tokens to drop "
+        "a transformer's; several separated by commas.",
         panel=METRIC, shown="each metric's own",
     )  # fmt: skip
     masks: str | Path | None = option(

@@ -15,6 +15,7 @@ from ..errors import AttributionError
 from ..metrics.case import Case
 from ..models.model import Model
 from ..types import Subject
+from .dropped import check_drops, drops, with_presence
 
 _FREE = 256  # side of the image for models that take any size
 
@@ -59,7 +60,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
         model: the model whose input is imitated.
 
     Raises:
-        UsageError: an option that fits no image: an unknown imputation, a count below 1.
+        UsageError: an option that fits no image: an unknown imputation, tokens that the model has not, a count below 1.
     """
     height, width = model.preprocess.size or (_FREE, _FREE)
     x = made_up((model.preprocess.channels, height, width))
@@ -76,5 +77,8 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
         if known["column"] or known["scope"] == "model":  # it needs the model itself
             continue
         case = Case(subject, x, half if known["needs"] == "mask" else None)
+        if drops(metric):
+            check_drops(model, metric)
+            case = with_presence(case)
         with contextlib.suppress(AttributionError):  # of the made-up image: others may do better
             metric.entry.load()(case, *(there[name] for name in known["takes"]), **metric.options)

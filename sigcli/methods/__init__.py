@@ -27,6 +27,7 @@ Properties:
     classes: works on networks that end in one score for each class, and on no score of a region.
     only: "linear" or "max" where it explains scores of that kind alone and refuses others, "attention" where only networks
         with attention between all their tokens.
+    drops: takes the baseline "tokens", which leaves no image behind.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     coarse: the map is made of cells, players or regions, not of pixels; the view `auto` shows it as it is.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default
@@ -283,6 +284,7 @@ METHODS = Catalog(
                 "cost": "2 × players + 2 + checks",
                 "budget": "",
                 "passes": 164,
+                "drops": False,
                 "only": "max",
             },
         ),
@@ -296,6 +298,7 @@ METHODS = Catalog(
                 "quantity": "",
                 "axioms": ("dummy", "linearity", "invariance"),
                 "cost": "samples × (players + 1)",
+                "drops": False,
                 "budget": "samples",
                 "grows": "1 sample",
                 "passes": 800,

@@ -39,6 +39,7 @@ class Tokens:
         tape: the record of the network.
         weights: of each block, in order, the step that gives the attention weights: (heads, L, L) in some shape; of the last
             one (heads, 1, L) where it pools the tokens.
+        count: L.
         places: of the L tokens those of the image, row by row.
         size: how many of them there are, (rows, columns).
         read: the tokens whose rows of the last block count: the class token, or all that the scores read.
@@ -47,6 +48,7 @@ class Tokens:
 
     tape: Tape
     weights: tuple[Step, ...]
+    count: int
     places: tuple[int, ...]
     size: tuple[int, int]
     read: tuple[int, ...]
@@ -107,7 +109,7 @@ def _found(module: nn.Module, tape: Tape, images: Tensor) -> Tokens | str:
         read, note = (0,), "the scores pool the tokens by attention: the map is that of what asks for them"
     if not read:
         return "the scores do not depend on its last block"
-    return Tokens(tape, tuple(block.weights for block in blocks), places, size, read, note)
+    return Tokens(tape, tuple(block.weights for block in blocks), count, places, size, read, note)
 
 
 @dataclass(frozen=True, eq=False)

@@ -107,7 +107,7 @@ def _value(node: ast.expr, options: Mapping[str, Any]) -> int:
 
 def _count(players: Any, size: tuple[int, int] | None) -> int | None:
     """How many players a text stands for; None where that depends on the image."""
-    match = re.fullmatch(r"(grid:)?(\d+)x(\d+)", players) if isinstance(players, str) else None
+    match = re.fullmatch(r"(grid:|tokens:)?(\d+)x(\d+)", players) if isinstance(players, str) else None
     if match is None:
         return None
     rows, columns = int(match[2]), int(match[3])

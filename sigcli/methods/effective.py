@@ -15,6 +15,7 @@ from ..shapley.effective import draw_effective, least_pool, sample_pool
 from ..shapley.effective import effective_shapley as estimated
 from ..shapley.game import Game
 from ..types import Attribution, Subject
+from .absence import game_of
 from .common import REPLICATES, at_least
 from .shapley_values import maps_of, per_pixel
 from .strata import GOLDEN
@@ -57,7 +58,7 @@ def effective_shapley(
     at_least(0, tolerance=tolerance)
     partition = parse(players, subject.picture)
     found = estimated(
-        passes.game(subject, partition, baseline), partition.n, budget=budget, key=_key(subject, "effective-shapley"),
+        game_of(passes, subject, partition, baseline), partition.n, budget=budget, key=_key(subject, "effective-shapley"),
         tolerance=tolerance, bins=bins, count=draws, groups=REPLICATES,
     )  # fmt: skip
     return Attribution(

@@ -21,6 +21,7 @@ from ..engine.accumulate import Task
 from ..engine.passes import Images, Passes
 from ..engine.plan import Plan
 from ..errors import AttributionError, BudgetError
+from ..scores.score import Score
 from ..types import Attribution, Subject
 from .deferred import Deferred
 
@@ -188,7 +189,7 @@ class Remembered(Passes):
         """The method is called again."""
         self._turn = 0
 
-    def scores(self, images: Images, count: int, subject: Subject) -> Float[Tensor, " k"]:
+    def scores(self, images: Images, count: int, subject: Subject, scorer: Score | None = None) -> Float[Tensor, " k"]:
         """See `Passes.scores`; the first images of this call are those of the same call before."""
         if self._turn == len(self._known):
             self._known.append(torch.empty(0, dtype=torch.float64, device=subject.x.device))
@@ -197,7 +198,7 @@ class Remembered(Passes):
         first = len(known)
         if count > first:
             new = super().scores(
-                lambda part: images(slice(part.start + first, part.stop + first)), count - first, subject
+                lambda part: images(slice(part.start + first, part.stop + first)), count - first, subject, scorer
             )
             self._known[turn] = known = torch.cat([known, new])
         return known[:count].clone()

@@ -11,12 +11,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from .. import draws
+from ..baselines import is_image
 from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
 from ..engine.replicates import Groups
 from ..players import parse
+from ..scores.classifier import ClassScore
 from ..shapley.groups import deviations
 from ..types import Attribution, Subject
+from .absence import Presence, game_of, presence
 from .cam import on_pixels
 from .common import at_least, positive
 from .shapley_values import maps_of, per_pixel
@@ -40,7 +43,9 @@ def occlusion(
     """
     partition = parse(players, subject.picture)
     n = partition.n
-    scores = passes.game(subject, partition, baseline)(np.concatenate([np.ones((1, n), bool), ~np.eye(n, dtype=bool)]))
+    scores = game_of(passes, subject, partition, baseline)(
+        np.concatenate([np.ones((1, n), bool), ~np.eye(n, dtype=bool)])
+    )
     values = scores[0] - scores[1:]
     return Attribution(
         per_pixel(values, partition, subject.x), float(scores[0]), passes.evaluations,
@@ -83,7 +88,7 @@ def lime(
     key = draws.stream(subject.seed, subject.key, "lime")
     members = draws.rows(key, 0, samples, partition.n) < 0.5
     members[0] = True
-    scores = passes.game(subject, partition, baseline)(members)
+    scores = game_of(passes, subject, partition, baseline)(members)
     distance = 1 - np.sqrt(members.mean(1))  # cosine distance of a 0/1 vector from all ones
     weights = np.exp(-(distance**2) / width**2)
     features = members.astype(np.float64)
@@ -146,6 +151,8 @@ def rise(
     direction and shifted at random (their section 3.2). Values are mean scores of the images in which a pixel is kept,
     less the mean score of all, in equal shares for the channels.
 
+    With the baseline "tokens" masks are of a transformer's tokens: one is there if the cell at its centre is 1.
+
     Args:
         passes: the passes of the model.
         subject: what is explained.
@@ -161,16 +168,16 @@ def rise(
     """
     at_least(2, samples=samples, cells=cells)
     positive(keep=keep, drop=1 - keep)
-    x, reference = subject.x, single_baseline(baseline, subject)
-    masks = rise_masks(subject, cells, keep)
+    whole, reference, masks, scorer = _masked(passes, subject, baseline, cells, keep)
+    x = subject.x
     mean, square = (torch.zeros(1, 1, *x.shape[-2:], dtype=torch.float64, device=x.device) for _ in range(2))
 
     groups = Groups(samples, mean[0, 0])
 
     def images(part: slice) -> Tensor:
-        return reference + masks(part) * (x - reference)
+        return reference + masks(part) * (whole - reference)
 
-    scores = passes.scores(images, samples, subject)
+    scores = passes.scores(images, samples, subject, scorer)
     if centre:
         scores = scores - scores.mean()
     # Centred scores sum to 0, so taking E[M] off the masks changes no value; without it the error would be overstated.
@@ -188,7 +195,37 @@ def rise(
     )  # fmt: skip
 
 
-def rise_masks(subject: Subject, cells: int, keep: float) -> Callable[[slice], Tensor]:
+def _masked(
+    passes: Passes, subject: Subject, baseline: str | Tensor, cells: int, keep: float
+) -> tuple[Tensor, Tensor, Callable[[slice], Tensor], ClassScore | None]:
+    """What masks keep, what they replace it by, the masks, and the score of what comes of it."""
+    if is_image(baseline):
+        return subject.x, single_baseline(baseline, subject), rise_masks(subject, cells, keep), None
+    there = presence(passes, subject, baseline)
+    return (
+        there.whole,
+        there.absent,
+        _of_tokens(rise_masks(subject, cells, keep, mode="nearest-exact"), there),
+        there.scorer,
+    )
+
+
+def _of_tokens(masks: Callable[[slice], Tensor], there: Presence) -> Callable[[slice], Tensor]:
+    """Masks of 0 and 1 with the value at its centre for all of a token."""
+    players = there.masks.players
+    y, x = (
+        torch.arange(n) * side // n + side // (2 * n)
+        for n, side in zip(there.masks.tokens.size, players.labels.shape, strict=True)
+    )
+    rows, columns = y.repeat_interleave(len(x)), x.repeat(len(y))
+
+    def make(part: slice) -> Tensor:
+        return players.spread(masks(part)[:, 0, rows, columns])[:, None]
+
+    return make
+
+
+def rise_masks(subject: Subject, cells: int, keep: float, *, mode: str = "bilinear") -> Callable[[slice], Tensor]:
     """RISE's masks: a slice of draws → (m, 1, H, W) in 0..1, on the device of the subject."""
     height, width = subject.x.shape[-2:]
     cell = math.ceil(height / cells), math.ceil(width / cells)
@@ -198,7 +235,8 @@ def rise_masks(subject: Subject, cells: int, keep: float) -> Callable[[slice], T
         u = draws.rows(key, part.start, part.stop - part.start, cells**2 + 2)
         grid = torch.from_numpy((u[:, 2:] < keep).astype(np.float32)).to(subject.x)
         size = (cells + 1) * cell[0], (cells + 1) * cell[1]
-        grown = functional.interpolate(grid.reshape(-1, 1, cells, cells), size, mode="bilinear", align_corners=False)
+        straight = {"align_corners": False} if mode == "bilinear" else {}
+        grown = functional.interpolate(grid.reshape(-1, 1, cells, cells), size, mode=mode, **straight)
         shifts = (u[:, :2] * cell).astype(int).tolist()
         return torch.stack([m[:, i : i + height, j : j + width] for m, (i, j) in zip(grown, shifts, strict=True)])
 

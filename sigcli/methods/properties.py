@@ -42,7 +42,7 @@ MASK = {
     "passes": 300,
     "coarse": True,
 }
-SCORES = {**COARSE, "needs": "forward"}
+SCORES = {**COARSE, "needs": "forward", "drops": True}
 GAME = {
     **SCORES,
     "arrays": True,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from .. import draws
-from ..baselines.single import baseline as single_baseline
 from ..engine.passes import Passes
 from ..players import Players, parse
 from ..shapley.closed_forms import low_order_shap as low_order
@@ -18,6 +17,7 @@ from ..shapley.game import Estimate, table
 from ..shapley.kernel import kernel_shap
 from ..shapley.sampling import permutation
 from ..types import Attribution, Subject
+from .absence import game_of, score_of_none
 from .common import at_least, one_of
 from .references import references
 
@@ -48,7 +48,7 @@ def bshap(
     """
     at_least(2, budget=budget)
     partition = parse(players, subject.picture)
-    game, n = passes.game(subject, partition, baseline), partition.n
+    game, n = game_of(passes, subject, partition, baseline), partition.n
     if n <= 24 and 2**n <= budget:
         found = Estimate(exact(table(game, n)), 2**n)
     else:
@@ -80,7 +80,7 @@ def shapley_sampling(
     partition = parse(players, subject.picture)
     key = draws.stream(subject.seed, subject.key, "shapley-sampling")
     budget = 2 + (orders + orders % 2) * (partition.n - 1)
-    found = permutation(passes.game(subject, partition, baseline), partition.n, budget=budget, key=key)
+    found = permutation(game_of(passes, subject, partition, baseline), partition.n, budget=budget, key=key)
     return _spread(passes, subject, partition, found, baseline)
 
 
@@ -109,7 +109,7 @@ def kernelshap(
     """
     partition = parse(players, subject.picture)
     key = draws.stream(subject.seed, subject.key, "kernelshap")
-    found = kernel_shap(passes.game(subject, partition, baseline), partition.n, budget=budget, key=key)
+    found = kernel_shap(game_of(passes, subject, partition, baseline), partition.n, budget=budget, key=key)
     return _spread(passes, subject, partition, found, baseline)
 
 
@@ -128,7 +128,7 @@ def low_order_shap(
         UsageError: too many players, or unknown players or baseline.
     """
     partition = parse(players, subject.picture)
-    found = low_order(passes.game(subject, partition, baseline), partition.n)
+    found = low_order(game_of(passes, subject, partition, baseline), partition.n)
     return _spread(passes, subject, partition, found, baseline)
 
 
@@ -185,8 +185,7 @@ def _spread(
     x = subject.x
     score, total, gap, forwards = passes.score(subject), None, None, 1
     if baseline is not None:
-        reference = single_baseline(baseline, subject)
-        total = score - float(passes.scorer.scores(reference[None], torch.tensor([subject.target], device=x.device))[0])
+        total = score - score_of_none(passes, subject, partition, baseline)
         gap, forwards = abs(float(found.values.sum()) - total), 2
     return Attribution(
         values=per_pixel(found.values, partition, x),

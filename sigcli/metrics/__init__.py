@@ -15,6 +15,7 @@ Properties:
     range: least and greatest value that it can have, which no interval leaves.
     heights: the same of its curve.
     edition: counts how often the definition changed, so that no value of an older one is taken for a new one.
+    drops: takes the imputation "tokens": it removes pixels in the map's order, and not any at random.
     interval: "wilson" where each image is right or wrong, so its mean is a fraction of right answers among images.
 """
 
@@ -53,6 +54,7 @@ _OF_CLASSES = frozenset((
     "deletion", "insertion", "morf", "lerf", "iaccuracy", "irof", "random-logit", "accuracy", "top-5-accuracy",
     "calibration-error", "information-absence", "neutrality",
 ))  # fmt: skip
+_DROPPING = frozenset(["deletion", "insertion", "morf", "lerf", "iaccuracy", "irof"])
 _HEIGHTS = {"irof": _FREE}  # the curve is the probability over the first one, the value what it leaves of 1
 
 
@@ -67,6 +69,7 @@ def _entry(  # noqa: PLR0917
         "scope": scope, "takes": takes, "column": column, "interval": interval, "pixels": pixels, "unit": unit,
         "higher_is_better": higher, "needs": needs, "classes": name in _OF_CLASSES, "along": _ALONG.get(name, ""),
         "range": range_, "heights": _HEIGHTS.get(name, range_), "edition": _EDITIONS.get(name, 0),
+        "drops": name in _DROPPING,
     }  # fmt: skip
     return Entry(name, f"metrics.{target}", summary + direction, properties, aliases)
 

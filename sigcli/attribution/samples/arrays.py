@@ -180,6 +180,11 @@ class Arrays(Pictures):
             options["baseline"] = baseline(options["baseline"], shape)
         return replace(chosen, options=options)
 
+    def tokened(self, model: Model, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """The methods; an array has no tokens."""
+        del model
+        return list(chosen)
+
     def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:
         """The array and its players."""
         del model, source

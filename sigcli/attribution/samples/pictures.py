@@ -35,6 +35,7 @@ from ...scores.distance import DISTANCES
 from .. import readings
 from ..drawing import Drawing, Page, sheet
 from ..select import Chosen
+from ..tokens import tokened, tokens_note
 from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
 
 if TYPE_CHECKING:
@@ -208,11 +209,11 @@ class Pictures:
             )
         yield from readings.of_pictures(chosen, model.preprocess, tensors=bool(tensors))
         if (size := model.preprocess.size) is not None:
-            blank = Picture(Path(), np.zeros((*size, 3), np.uint8), 0)
-            fine = [one.name for one in chosen if Pictures.fitted(self, model, blank, one) is not one]
+            fine = [one.name for one in chosen if _fitted(size, one) is not one]
             if fine:
                 of = f"{size[0]}x{size[1]}"
                 yield f"{', '.join(fine)}: each pixel is a player, since patches do not fit into the input of {of}"
+            yield from tokens_note(model, chosen)
 
     def scorer(self, model: Model) -> Any:
         """The score that is explained; raises UsageError for an output that the model does not have."""
@@ -252,13 +253,17 @@ class Pictures:
 
     def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
         """A method with its options for one sample: default players are never finer than pixels."""
-        own = chosen.entry.options().get("players")
-        named = own is None or "players" in chosen.options
-        grid = None if own is None or named else re.fullmatch(r"grid:(\d+)x(\d+)", str(own.default))
-        height, width = model.preprocess.size or picture.size
-        if grid is None or (int(grid[1]) <= height and int(grid[2]) <= width):
-            return chosen
-        return replace(chosen, options={**chosen.options, "players": "pixels"})
+        size = model.preprocess.size or picture.size
+        return _fitted(size, tokened(model, size, chosen, pairs=self.pairs))
+
+    def tokened(self, model: Model, chosen: Sequence[Chosen]) -> list[Chosen]:
+        """The methods with tokens named as the network has them; of one that takes any size they are told by `fitted`.
+
+        Raises:
+            UsageError: a network without them, or a method that needs an image in their place.
+        """
+        size = model.preprocess.size
+        return list(chosen) if size is None else [tokened(model, size, one, pairs=self.pairs) for one in chosen]
 
     def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int]:  # noqa: ARG002
         """The targets of one sample: those that were named, or the classes of the highest score.
@@ -291,3 +296,13 @@ class Pictures:
     def seen(self, model: Model, picture: Picture, chosen: Sequence[Chosen], source: Source) -> Seen:  # noqa: ARG002
         """What the model sees of a sample."""
         return Seen(shown(model, picture.pixels))
+
+
+def _fitted(size: tuple[int, int], chosen: Chosen) -> Chosen:
+    """A method whose default players are not finer than the pixels of an image of that size."""
+    own = chosen.entry.options().get("players")
+    named = own is None or "players" in chosen.options
+    grid = None if own is None or named else re.fullmatch(r"grid:(\d+)x(\d+)", str(own.default))
+    if grid is None or (int(grid[1]) <= size[0] and int(grid[2]) <= size[1]):
+        return chosen
+    return replace(chosen, options={**chosen.options, "players": "pixels"})

@@ -1,0 +1,238 @@
+"""Absence by dropping tokens: against networks whose sequence is really sliced, and Shapley values by enumeration."""
+
+import itertools
+import math
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from sigcli.errors import AttributionError, UsageError
+from sigcli.methods import METHODS
+from sigcli.methods.perturbation import rise_masks
+from sigcli.methods.token_masks import token_masks
+
+from toys import TokenNet, attribute, subject
+
+
+class Net(TokenNet):
+    """2×4 tokens of 2×2 pixels, of which the network can be given a part: `keep` are the tokens of the image that stay."""
+
+    def __init__(self, pool="class"):
+        super().__init__()
+        self.position = nn.Parameter(self.position[:, :9], requires_grad=False)
+        self.pool = pool
+
+    def forward(self, x, keep=slice(None)):
+        x = self.patch(x).flatten(2).mT
+        x = torch.cat([self.start.expand(len(x), -1, -1), x], 1) + self.position
+        x = torch.cat([x[:, :1], x[:, 1:][:, keep]], 1)
+        x = x[:, 1:] if self.pool == "mean" else x
+        for block in self.blocks:
+            weights, values = self.weights(block, block["norm1"](x))
+            x = x + block["out"]((weights @ values).transpose(1, 2).flatten(2))
+            x = x + self.also(block["down"](nn.functional.gelu(block["up"](block["norm2"](x)))))
+        return self.head(self.pooled(self.norm(x)))
+
+    def also(self, x):
+        return x
+
+    def pooled(self, x):
+        if self.pool == "class":
+            return x[:, 0]
+        places = x if self.pool == "mean" else x[:, 1:]
+        mean = places.mean(1) if places.shape[1] else places.new_zeros(len(x), 8)
+        return mean if self.pool != "both" else x[:, 0] * mean
+
+
+class Mixing(Net):
+    """With something between tokens that is no attention."""
+
+    def also(self, x):
+        return x + x.roll(1, 1)
+
+
+class Summed(Net):
+    def pooled(self, x):
+        return x.sum(1)
+
+
+def presence(masks, x, rows):
+    """Images with the channel that says which tokens are there."""
+    channel = masks.players.spread(rows.to(x.dtype))[:, None]
+    return torch.cat([x, channel], 1)
+
+
+def wide(seed=0):
+    return torch.randn(1, 2, 4, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def rows(n, count=7):
+    found = torch.rand(count, n, generator=torch.Generator().manual_seed(1)) < 0.5
+    found[0], found[1] = True, False
+    return found
+
+
+@pytest.mark.parametrize("pool", ["class", "mean", "beside", "both"])
+def test_dropped_tokens_are_as_good_as_not_in_the_sequence(pool):
+    net = Net(pool)
+    masks = token_masks(net, wide())
+    there, x = rows(8), torch.cat([wide(seed) for seed in range(7)])  # images and masks of their own in one batch
+    found = masks(presence(masks, x, there))
+    if pool == "mean":  # nothing is left of an empty sequence: an average of no tokens is 0
+        expected = net.head(torch.zeros(8, dtype=torch.float64))
+        torch.testing.assert_close(found[1], expected, rtol=1e-12, atol=1e-12)
+    for one, image, mask in zip(found, x, there, strict=True):
+        if mask.any() or pool != "mean":
+            torch.testing.assert_close(one, net(image[None], mask)[0], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[0], net(x)[0], rtol=1e-12, atol=1e-12)
+    assert float((found[0] - masks(presence(masks, x[:1], there[3:4]))[0]).abs().max()) > 1e-3
+
+
+def test_torchvisions_transformer_in_single_precision():
+    torch.manual_seed(0)
+    net = torchvision.models.VisionTransformer(16, 4, 2, 2, 16, 32, num_classes=3).eval().requires_grad_(False)
+    nn.init.normal_(net.heads.head.weight)
+    x = torch.randn(6, 3, 16, 16)
+    masks, there = token_masks(net, x[:1]), rows(16, 6)
+
+    def sliced(image, mask):
+        tokens = torch.cat([net.class_token, net._process_input(image[None])], 1) + net.encoder.pos_embedding
+        tokens = torch.cat([tokens[:, :1], tokens[:, 1:][:, mask]], 1)
+        return net.heads(net.encoder.ln(net.encoder.layers(tokens))[:, 0])[0]
+
+    expected = torch.stack([sliced(image, mask) for image, mask in zip(x, there, strict=True)])
+    torch.testing.assert_close(masks(presence(masks, x, there)), expected, rtol=1e-5, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(masks(presence(masks, x, there)), expected, rtol=1e-5, atol=1e-5)
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in net.modules())
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"global_pool": "avg", "class_token": False},
+        {"global_pool": "avg", "reg_tokens": 2},
+        {"global_pool": "token", "reg_tokens": 2, "init_values": 0.5},
+        {"global_pool": "map", "class_token": False},
+    ],
+    ids=lambda form: form["global_pool"] + str(form.get("reg_tokens", "")),
+)
+def test_timms_transformers(form):
+    models = pytest.importorskip("timm.models.vision_transformer")
+    torch.manual_seed(0)
+    net = models.VisionTransformer(16, 4, embed_dim=16, depth=2, num_heads=2, num_classes=3, **form).eval()
+    net.requires_grad_(False)
+    for p in net.parameters():
+        nn.init.normal_(p, std=0.3)
+    x = torch.randn(5, 3, 16, 16)
+    masks, there = token_masks(net, x[:1]), rows(16, 5)
+    there[1, 3] = True
+    found = masks(presence(masks, x, there))
+    for one, image, mask in zip(found, x, there, strict=True):
+        tokens = net._pos_embed(net.patch_embed(image[None]))
+        first = net.num_prefix_tokens
+        tokens = torch.cat([tokens[:, :first], tokens[:, first:][:, mask]], 1)
+        expected = net.forward_head(net.norm(net.blocks(tokens)))[0]
+        torch.testing.assert_close(one, expected, rtol=1e-4, atol=1e-5)
+
+
+def convolutional():
+    return nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+
+
+@pytest.mark.parametrize(
+    ("net", "why"), [(Mixing, "in other ways"), (Summed, "in other ways"), (convolutional, "has no attention")]
+)
+def test_networks_of_which_no_token_can_be_dropped(net, why):
+    with pytest.raises(AttributionError, match=why):
+        token_masks(net(), wide())
+
+
+def enumerated(net, x, target):
+    """Shapley values of the tokens by their definition, and v of all and of none."""
+    n = 8
+    v = {}
+    for size in range(n + 1):
+        for members in itertools.combinations(range(n), size):
+            v[frozenset(members)] = float(net(x, torch.tensor(members, dtype=torch.long))[0, target])
+    values = []
+    for i in range(n):
+        total = 0.0
+        for members, score in v.items():
+            if i not in members:
+                weight = math.factorial(len(members)) * math.factorial(n - 1 - len(members)) / math.factorial(n)
+                total += weight * (v[members | {i}] - score)
+        values.append(total)
+    return torch.tensor(values, dtype=torch.float64), v[frozenset(range(n))], v[frozenset()]
+
+
+@pytest.fixture(scope="module")
+def game():
+    net, who = Net(), subject(wide()[0])
+    return net, who, *enumerated(net, who.x[None], who.target)
+
+
+@pytest.mark.parametrize("method", ["bshap", "kernelshap", "low-order-shap"])
+def test_exact_shapley_values_of_tokens_are_those_of_the_enumeration(method, game):
+    net, who, values, whole, none = game
+    options = {} if method == "low-order-shap" else {"budget": 256}
+    found = attribute(net, method, who, players="tokens:2x4", baseline="tokens", **options)
+    torch.testing.assert_close(found.player_values, values, rtol=0, atol=1e-9)
+    assert found.score == pytest.approx(whole, abs=1e-12)
+    assert found.total == pytest.approx(whole - none, abs=1e-12)
+    assert found.completeness_gap < 1e-9
+    assert float(found.values.sum()) == pytest.approx(whole - none, abs=1e-9)
+    assert found.stderr is None or not found.stderr.any()
+
+
+def test_other_methods_of_scores_play_the_same_game(game):
+    net, who, values, whole, _ = game
+    found = attribute(net, "shapley-sampling", who, players="tokens:2x4", baseline="tokens", orders=100)
+    assert found.stderr is not None
+    spread = found.stderr.sum(0)[::2, ::2].flatten() * 4
+    assert ((found.player_values - values).abs() < 4 * spread).all()
+    found = attribute(net, "occlusion", who, players="tokens:2x4", baseline="tokens")
+    others = [torch.tensor([j for j in range(8) if j != i]) for i in range(8)]
+    drops = [whole - float(net(who.x[None], keep)[0, who.target]) for keep in others]
+    torch.testing.assert_close(found.player_values, torch.tensor(drops, dtype=torch.float64), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("baseline", ["black", "tokens"])
+def test_players_may_hold_several_tokens(baseline, game):
+    net, who, _, whole, none = game
+    found = attribute(net, "bshap", who, players="grid:1x2", baseline=baseline)
+    left = torch.tensor([0, 1, 4, 5])
+    alone = [float(net(who.x[None], keep)[0, who.target]) for keep in (left, left + 2)]
+    expected = [(alone[i] - none + whole - alone[1 - i]) / 2 for i in range(2)]
+    same = torch.allclose(found.player_values, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-9)
+    assert same == (baseline == "tokens")  # not so where the image is black instead
+
+
+def test_rise_over_tokens_by_its_definition(game):
+    net, who, *_ = game
+    found = attribute(net, "rise", who, samples=60, cells=3, keep=0.4, baseline="tokens")
+    masks = rise_masks(who, 3, 0.4, mode="nearest-exact")(slice(0, 60))[:, 0, 1::2, 1::2].flatten(1)
+    assert set(masks.unique().tolist()) == {0.0, 1.0}
+    scores = torch.stack([net(who.x[None], mask > 0)[0, who.target] for mask in masks])
+    values = ((scores - scores.mean())[:, None] * masks).sum(0) / (60 * 0.4)
+    expected = values.view(2, 4).repeat_interleave(2, 0).repeat_interleave(2, 1)
+    torch.testing.assert_close(found.values.sum(0), expected, rtol=0, atol=1e-9)
+
+
+def test_what_is_refused(game):
+    net, who, *_ = game
+    with pytest.raises(UsageError, match="2x4 tokens, which can only be dropped whole"):
+        attribute(net, "bshap", who, players="grid:4x4", baseline="tokens")
+    with pytest.raises(UsageError, match="wrong argument"):
+        attribute(net, "rise", who, baseline="tokens:3")
+    with pytest.raises(UsageError, match="none is known here"):
+        attribute(net, "bshap", who, players="tokens")
+    with pytest.raises(AttributionError, match="layers of a classifier"):
+        attribute(net.forward, "bshap", who, players="grid:2x4", baseline="tokens")
+    for name, entry in METHODS.items():
+        if "baseline" in entry.options() and not entry.properties.get("drops") and entry.properties["kind"] == "path":
+            players = {"players": "grid:2x4"} if "players" in entry.options() else {}
+            with pytest.raises(UsageError, match="no image"):
+                attribute(net, name, who, baseline="tokens", **players)
