@@ -229,7 +229,7 @@ def test_what_is_refused(game):
         attribute(net, "rise", who, baseline="tokens:3")
     with pytest.raises(UsageError, match="none is known here"):
         attribute(net, "bshap", who, players="tokens")
-    with pytest.raises(AttributionError, match="layers of a classifier"):
+    with pytest.raises(AttributionError, match="a classifier's layers"):
         attribute(net.forward, "bshap", who, players="grid:2x4", baseline="tokens")
     for name, entry in METHODS.items():
         if "baseline" in entry.options() and not entry.properties.get("drops") and entry.properties["kind"] == "path":
