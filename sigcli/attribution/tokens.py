@@ -91,9 +91,8 @@ def module_of(model: Model) -> nn.Module:
 
 def _grid(model: Model, size: tuple[int, int], *, dropped: bool) -> tuple[int, int]:
     """The network's tokens, (rows, columns); raises AttributionError where there are none, or none can be dropped."""
-    from ..methods.attention import tokens  # what traces networks is imported where one is traced
-    from ..methods.token_masks import noise_image, token_masks
+    from ..methods.token_masks import noise_image, token_grid, token_masks  # it traces networks, for this alone
 
     module = module_of(model)
     image = noise_image(module, (model.preprocess.channels, *size))
-    return token_masks(module, image).tokens.size if dropped else tokens(module, image).size
+    return token_masks(module, image).tokens.size if dropped else token_grid(module, image)

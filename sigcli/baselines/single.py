@@ -199,7 +199,10 @@ def _array(path: Path, subject: Subject) -> Picture:
 
 
 def tokens(subject: Subject, _: str) -> Picture:
-    """No image; raises UsageError for whatever needs one."""
+    """A transformer's tokens are dropped from the attention of every block, so no image stands in their place.
+
+    Methods of scores alone take it, and metrics as an imputation. What needs an image raises UsageError.
+    """
     del subject
     raise UsageError(
         "the baseline 'tokens' is no image: a transformer's tokens are dropped from attention", allowed="another baseline",

@@ -101,6 +101,25 @@ def token_masks(module: nn.Module, images: Float[Tensor, "1 c h w"]) -> TokenMas
     return made
 
 
+def token_grid(module: nn.Module, images: Float[Tensor, "1 c h w"]) -> tuple[int, int]:
+    """How many tokens the image has, (rows, columns).
+
+    Raises:
+        AttributionError: attention other than between all tokens, or an image that is not a whole number of them.
+    """
+    found = tokens(module, images)
+    if why := _uneven(found, images):
+        raise AttributionError(why, hint="Choose another --image-size.")
+    return found.size
+
+
+def _uneven(found: Tokens, images: Tensor) -> str | None:
+    """That the image is not a whole number of tokens."""
+    (height, width), (rows, columns) = images.shape[-2:], found.size
+    whole = height % rows == 0 and width % columns == 0
+    return None if whole else f"an image of {height}x{width} pixels cannot be divided into its {rows}x{columns} tokens"
+
+
 def noise_image(module: nn.Module, shape: tuple[int, ...]) -> Float[Tensor, "1 c h w"]:
     """An image of the network's type, on its device, to look into it with."""
     some = next(module.parameters(), torch.empty(0))
@@ -109,6 +128,8 @@ def noise_image(module: nn.Module, shape: tuple[int, ...]) -> Float[Tensor, "1 c
 
 def _made(module: nn.Module, found: Tokens, images: Tensor) -> TokenMasks | str:
     """The network with tokens that can be dropped, or why they cannot be, as part of a sentence."""
+    if why := _uneven(found, images):
+        return why
     with torch.no_grad():
         made = TokenMasks(found, parse(f"grid:{found.size[0]}x{found.size[1]}", images[0]))
         made = TokenMasks(found, made.players, _pools(made, images))

@@ -11,7 +11,7 @@ from torch import nn
 from sigcli.errors import AttributionError, UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.perturbation import rise_masks
-from sigcli.methods.token_masks import token_masks
+from sigcli.methods.token_masks import token_grid, token_masks
 
 from toys import TokenNet, attribute, subject
 
@@ -148,6 +148,14 @@ def convolutional():
 def test_networks_of_which_no_token_can_be_dropped(net, why):
     with pytest.raises(AttributionError, match=why):
         token_masks(net(), wide())
+
+
+def test_an_image_that_is_no_whole_number_of_tokens():
+    x = torch.randn(1, 2, 5, 9, dtype=torch.float64)
+    for find in (token_masks, token_grid):
+        with pytest.raises(AttributionError, match="5x9 pixels cannot be divided into its 2x4 tokens"):
+            find(Net(), x)  # whose patches leave a row and a column out
+    assert token_grid(Net(), wide()) == (2, 4)
 
 
 def enumerated(net, x, target):
