@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
+from matrix_networks import FAMILIES, NETWORKS, SIDE, asked, built, settle
 from torch import nn
 
 from sigcli.attribution.explain import stream
@@ -42,43 +42,11 @@ from sigcli.models.wrappers.certainty import looked_into, takes_none
 from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
-FAMILIES = {
-    "Convolutional networks": (
-        "resnet18", "vgg11", "densenet121", "mobilenet_v2", "squeezenet1_1", "convnext_tiny", "timm/resnet10t",
-        "timm/convnextv2_atto", "hf/ConvNext",
-    ),
-    "Vision transformers": (
-        "vit_b_16", "timm/vit_tiny_patch16_224", "timm/deit_tiny_distilled_patch16_224", "hf/ViT", "hf/Dinov2", "hf/Beit",
-    ),
-    "Windows, other kinds of attention, and hybrids": (
-        "swin_t", "hf/Swin", "timm/xcit_nano_12_p16_224", "timm/levit_128s", "timm/mobilevit_xxs",
-        "timm/vit_tiny_r_s16_p8_224",
-    ),
-    "Segmentation and detection": (
-        "lraspp_mobilenet_v3_large", "ssdlite320_mobilenet_v3_large", "fasterrcnn_mobilenet_v3_large_320_fpn",
-    ),
-}  # fmt: skip
-NETWORKS = tuple(name for names in FAMILIES.values() for name in names)
-DETECTORS = {  # with random weights no box has a score above the usual threshold
-    "ssdlite320_mobilenet_v3_large": "score_thresh",
-    "fasterrcnn_mobilenet_v3_large_320_fpn": "box_score_thresh",
-}
-TOKENS = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-CONFIGURATIONS = {
-    "ViT": {**TOKENS, "patch_size": 8},
-    "Dinov2": {**TOKENS, "patch_size": 8},
-    "Beit": {**TOKENS, "patch_size": 8, "use_relative_position_bias": True},
-    "Swin": {"patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4},
-    "ConvNext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
-}
-OWN_SIZE = "_224"
-"""In the names of networks that take images of that size only; the others take them of `SIDE`."""
 CONSERVING = (
     "alexnet", "vgg11", "squeezenet1_1", "resnet18", "googlenet", "densenet121", "mobilenet_v2", "shufflenet_v2_x0_5",
     "mnasnet0_5", "regnet_x_400mf", "regnet_y_400mf", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vit_b_16",
     "swin_t",
 )  # fmt: skip
-SIDE = 64
 SMALL = {
     "samples": 4,
     "steps": 2,
@@ -110,58 +78,11 @@ class Others:
         return self.images.mean(0)
 
 
-def built(name: str) -> nn.Module:
-    """A torchvision network with random weights that `--weights none` would not give like this."""
-    torch.manual_seed(0)
-    options: dict[str, Any] = {}
-    if name.startswith("vit"):
-        options = {"image_size": SIDE}
-    elif name == "googlenet":
-        options = {"init_weights": True}
-    elif name in DETECTORS:
-        options = {"weights_backbone": None, DETECTORS[name]: 0.0}
-    net = torchvision.models.get_model(name, weights=None, **options).eval()
-    if name.startswith("vit"):
-        nn.init.normal_(net.heads.head.weight, std=0.05)  # torchvision starts it at zero
-    return net
-
-
-def network(name: str, *, settled: bool = False) -> nn.Module:
-    """A torchvision classifier with random weights, prepared as `sig` prepares it.
-
-    `settled` gives its batch norms the statistics of noise, as training would: else deep ones have outputs of 1e-13.
-    """
+def network(name: str) -> nn.Module:
+    """A torchvision classifier with random weights and the batch norms of noise, prepared as `sig` prepares it."""
     net = built(name)
-    if settled:
-        norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.train()
-            norm.momentum = None
-        with torch.no_grad():
-            net(torch.randn(8, 3, SIDE, SIDE))
-    return prepare(net.eval(), torch.randn(2, 3, SIDE, SIDE))
-
-
-def saved(kind: str, folder: Path) -> str:
-    """`--model` for a small network of Hugging Face's, saved in a folder as its users save theirs."""
-    import transformers
-
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(image_size=SIDE, num_labels=10, **CONFIGURATIONS[kind])
-    getattr(transformers, f"{kind}ForImageClassification")(config).save_pretrained(folder)
-    transformers.ViTImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
-    return f"hf/{folder}"
-
-
-def asked(name: str, folder: Path) -> dict[str, Any]:
-    """The options of `sig explain` that name a network of the matrix."""
-    if name.startswith("hf/"):
-        return {"model": saved(name.removeprefix("hf/"), folder)}
-    if name in DETECTORS:
-        return {"model": built(name)}
-    if name.startswith("vit"):
-        return {"model": built(name), "image_size": SIDE, "mean": (0.5,), "std": (0.25,)}
-    return {"model": name, "weights": "none", "image_size": None if OWN_SIZE in name else SIDE}
+    settle(net, torch.randn(8, 3, SIDE, SIDE))
+    return prepare(net, torch.randn(2, 3, SIDE, SIDE))
 
 
 def subject(net: nn.Module) -> Subject:
@@ -175,7 +96,7 @@ def subject(net: nn.Module) -> Subject:
 
 def conservation(name: str) -> str:
     """A row: what DeepLIFT's values and LRP's relevance miss of what they should sum to."""
-    net = network(name, settled=True)
+    net = network(name)
     who, cells = subject(net), [f"`{name}`"]
     for baseline in ("black", "blur", "random"):
         (found,) = attributions(METHODS["deeplift"], {"baseline": baseline}, ClassScore(net), [who])
@@ -377,9 +298,7 @@ def main() -> None:
     found = earlier(before)
     anew = not limited or not {"deeplift", "lrp"}.isdisjoint(only)
     rows = table_of_conservation() if anew else conserved(before)
-    for name in NETWORKS:
-        if networks and name not in networks:
-            continue
+    for name in networks or NETWORKS:
         again = [one for one in METHODS if (one, name) not in found or not only or one in only]
         if again:
             print(name, flush=True)
