@@ -1,42 +1,52 @@
 """Write docs/methods.md: what each method needs and satisfies, and which networks it runs on.
 
-    python scripts/method_matrix.py [--out docs/methods.md] [--only gradcam,rise]
+    python scripts/method_matrix.py [--out docs/methods.md] [--only gradcam,rise] [--networks resnet18,hf/ViT]
 
-Networks have random weights and take 64×64 images; methods have settings so small that only their running is tested. Every
-cell is the outcome of a run: "ok" for a finite map that is not zero everywhere, else the number of the reason below
-the table.
+Networks have random weights and small images; methods have settings so small that only their running is tested. Networks
+are loaded, pictures prepared and methods checked and run by the doors that `sig explain` uses. Every cell is the outcome of
+a run: "ok" for a finite map that is not zero everywhere, else the number of the reason below the tables. What the page
+holds is kept where a run is limited by `--only` or `--networks`, and the page is written after each network. timm and
+transformers must be installed; nothing is downloaded.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-import torchvision
+from matrix_networks import FAMILIES, NETWORKS, SIDE, asked, built, settle
 from torch import nn
 
+from sigcli.attribution.explain import stream
+from sigcli.attribution.options import ExplainOptions
+from sigcli.attribution.samples import Pictures
+from sigcli.attribution.select import Chosen
+from sigcli.attribution.session import prepare as session_of
+from sigcli.attribution.suited import check_suited
 from sigcli.catalog import Entry
 from sigcli.engine.passes import Passes
-from sigcli.errors import SigError
+from sigcli.errors import SigError, UsageError
 from sigcli.methods import AXIOMS, METHODS
+from sigcli.methods.places import last_layer
 from sigcli.methods.relevance import relevance
 from sigcli.methods.run import attributions
 from sigcli.models.fold import prepare
-from sigcli.models.wrappers.certainty import takes_certainty, takes_none
+from sigcli.models.model import Model
+from sigcli.models.wrappers.certainty import looked_into, takes_none
 from sigcli.scores.classifier import ClassScore
 from sigcli.types import Subject
 
-NETWORKS = (
-    "resnet18", "vgg11", "densenet121", "mobilenet_v2", "squeezenet1_1", "convnext_tiny", "vit_b_16", "swin_t",
-)  # fmt: skip
 CONSERVING = (
     "alexnet", "vgg11", "squeezenet1_1", "resnet18", "googlenet", "densenet121", "mobilenet_v2", "shufflenet_v2_x0_5",
     "mnasnet0_5", "regnet_x_400mf", "regnet_y_400mf", "mobilenet_v3_small", "efficientnet_b0", "convnext_tiny", "vit_b_16",
     "swin_t",
 )  # fmt: skip
-SIDE = 64
 SMALL = {
     "samples": 4,
     "steps": 2,
@@ -68,24 +78,11 @@ class Others:
         return self.images.mean(0)
 
 
-def network(name: str, *, settled: bool = False) -> nn.Module:
-    """A torchvision classifier with random weights, prepared as `sig` prepares it.
-
-    `settled` gives its batch norms the statistics of noise, as training would: else deep ones have outputs of 1e-13.
-    """
-    torch.manual_seed(0)
-    options = {"image_size": SIDE} if name.startswith("vit") else {"init_weights": True} if name == "googlenet" else {}
-    net = torchvision.models.get_model(name, weights=None, **options).eval()
-    if name.startswith("vit"):
-        nn.init.normal_(net.heads.head.weight, std=0.05)  # torchvision starts it at zero
-    if settled:
-        norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-        for norm in norms:
-            norm.train()
-            norm.momentum = None
-        with torch.no_grad():
-            net(torch.randn(8, 3, SIDE, SIDE))
-    return prepare(net.eval(), torch.randn(2, 3, SIDE, SIDE))
+def network(name: str) -> nn.Module:
+    """A torchvision classifier with random weights and the batch norms of noise, prepared as `sig` prepares it."""
+    net = built(name)
+    settle(net, torch.randn(8, 3, SIDE, SIDE))
+    return prepare(net, torch.randn(2, 3, SIDE, SIDE))
 
 
 def subject(net: nn.Module) -> Subject:
@@ -99,7 +96,7 @@ def subject(net: nn.Module) -> Subject:
 
 def conservation(name: str) -> str:
     """A row: what DeepLIFT's values and LRP's relevance miss of what they should sum to."""
-    net = network(name, settled=True)
+    net = network(name)
     who, cells = subject(net), [f"`{name}`"]
     for baseline in ("black", "blur", "random"):
         (found,) = attributions(METHODS["deeplift"], {"baseline": baseline}, ClassScore(net), [who])
@@ -116,28 +113,68 @@ def conservation(name: str) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table_of_conservation(kept: str) -> list[str]:
-    """The table, run anew unless a page has it."""
-    rows = kept.strip().splitlines() or [
+def table_of_conservation() -> list[str]:
+    """The table, run anew."""
+    return [
         "| network | black | blur | random image | ε: Σ | biases | gap | γ: Σ | biases | gap | α1β0: Σ | biases | gap |",
         "|---|" + "--:|" * 12,
         *(conservation(name) for name in CONSERVING),
     ]
-    return ["<!-- conservation -->", *rows, "<!-- end -->"]
 
 
-def outcome(method: str, net: nn.Module) -> str:
-    """Whether a method runs on a network: "ok", or why not."""
-    who = subject(net)
-    options = {name: value for name, value in SMALL.items() if name in METHODS[method].options()}
-    if METHODS[method].properties.get("certainty") and not takes_certainty(net):
-        return takes_none(f"the method {method}", type(net).__name__).what
+def outcomes(model: dict[str, Any], methods: Sequence[str]) -> dict[str, str]:
+    """Method → "ok", or why `sig explain` does not explain a picture with it; and "" → the layer of the CAM family.
+
+    Args:
+        model: the options that name the network.
+        methods: names.
+    """
+    found: dict[str, str] = {}
+
+    def suited(samples: Pictures, loaded: Model, chosen: list[Chosen]) -> list[Chosen]:
+        found[""] = default_layer(loaded)
+        found.update({name: str(takes_none(f"the method {name}", loaded.name).what) for name in aware})
+        for one in chosen:
+            try:
+                check_suited(loaded, [one], samples)
+            except UsageError as error:
+                found[one.name] = error.what
+        return [one for one in chosen if one.name not in found]
+
+    aware = [name for name in methods if METHODS[name].properties.get("certainty")]
+    tried = [name for name in methods if name not in aware]
+    settings = {
+        f"{name}.{key}": value for name in tried for key, value in SMALL.items() if key in METHODS[name].options()
+    }
+    noise = np.random.default_rng(1).integers(0, 256, (4, SIDE, SIDE, 3), dtype=np.uint8)
+    options = ExplainOptions(
+        noise[0],
+        method=tried,
+        settings=settings,
+        references=noise[1:],
+        device="cpu",
+        batch_size=8,
+        write=False,
+        **model,
+    )
+    for one in stream(session_of(options, suited=suited)):
+        error = getattr(one.cause, "what", one.error)
+        zero = one.values is not None and not one.values.any()
+        found[one.method] = one.note if zero else "ok" if one.status == "ok" else error
+        print(f"  {one.method}: {found[one.method]} ({one.seconds or 0:.1f} s)", flush=True)
+    return found
+
+
+def default_layer(model: Model) -> str:
+    """The layer that the CAM family takes of a network, with its shape, or why there is none."""
+    if model.task == "boxes":
+        return "none"
+    size = model.preprocess.size or (SIDE, SIDE)
     try:
-        (found,) = attributions(METHODS[method], options, ClassScore(net), [who], batch_size=8)
+        layer = last_layer(looked_into(model), (3, *size))
     except SigError as error:
         return error.what
-    values = found.values
-    return "ok" if bool(values.isfinite().all()) and bool(values.any()) else "the map is zero or not finite"
+    return f"`{layer.name}`, {'×'.join(map(str, layer.shape))}"
 
 
 def facts() -> list[str]:
@@ -152,44 +189,49 @@ def facts() -> list[str]:
 
 
 def earlier(page: str) -> dict[tuple[str, str], str]:
-    """The outcomes that a page holds: (method, network) → outcome."""
-    table = page.partition("## Which method runs")[2]
-    reasons = dict(re.findall(r"^- (\[\d+\]) (.+)$", table, re.MULTILINE))
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith(("| method", "| `"))]
-    networks = rows[0][1:] if rows else []
-    return {
-        (row[0].strip("`"), name): reasons.get(cell, cell)
-        for row in rows[1:]
-        for name, cell in zip(networks, row[1:], strict=True)
-    }
+    """The outcomes that a page holds: (method, network) → outcome; under the method "" the default layer."""
+    part = page.partition("## Which method runs")[2]
+    reasons = dict(re.findall(r"^- (\[\d+\]) (.+)$", part, re.MULTILINE))
+    found: dict[tuple[str, str], str] = {}
+    networks: list[str] = []
+    for line in part.splitlines():
+        first, *cells = line.strip("| ").split(" | ")
+        if line.startswith("| method"):
+            networks = cells
+        elif line.startswith("| `") and networks:
+            found |= {
+                (first.strip("`"), name): reasons.get(cell, cell) for name, cell in zip(networks, cells, strict=True)
+            }
+    return found | {("", name): layer for name, layer in re.findall(r"^\* (\S+): (.+)$", part, re.MULTILINE)}
 
 
-def conserved(page: str) -> str:
+def conserved(page: str) -> list[str]:
     """The rows of the table of conservation that a page holds."""
-    return page.partition("<!-- conservation -->\n")[2].partition("<!-- end -->")[0]
+    return page.partition("<!-- conservation -->\n")[2].partition("<!-- end -->")[0].splitlines()
 
 
-def matrix(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str]) -> list[str]:
-    """The table of which method runs on which network, with the reasons of those that do not below it."""
-    found = dict(known)
-    for name in networks:
-        missing = [method for method in methods if (method, name) not in known]
-        net = network(name) if missing else None
-        for method in missing:
-            found[method, name] = outcome(method, net)
-            print(f"{name} {method}: {found[method, name]}", flush=True)
+def matrix(networks: Sequence[str], methods: Sequence[str], found: dict[tuple[str, str], str]) -> list[str]:
+    """The tables of which method runs on which network, the reasons of those that do not, and the default layers."""
     inside = [found[method, name] for name in networks for method in methods]
     reasons = list(dict.fromkeys(reason for reason in inside if reason != "ok"))
-    lines = ["| method | " + " | ".join(networks) + " |", "|---|" + ":-:|" * len(networks)]
-    for method in methods:
-        cells = [found[method, name] for name in networks]
-        shown = ["ok" if cell == "ok" else f"[{reasons.index(cell) + 1}]" for cell in cells]
-        lines.append(f"| `{method}` | " + " | ".join(shown) + " |")
-    return [*lines, "", *(f"- [{i}] {reason}" for i, reason in enumerate(reasons, 1))]
+    lines: list[str] = []
+    for family, members in FAMILIES.items():
+        shown = [name for name in members if name in networks]
+        lines += [f"### {family}", "", "| method | " + " | ".join(shown) + " |", "|---|" + ":-:|" * len(shown)]
+        for method in methods:
+            cells = [found[method, name] for name in shown]
+            told = ["ok" if cell == "ok" else f"[{reasons.index(cell) + 1}]" for cell in cells]
+            lines.append(f"| `{method}` | " + " | ".join(told) + " |")
+        lines.append("")
+    lines += ["### Why not", "", *(f"- [{i}] {reason}" for i, reason in enumerate(reasons, 1)), ""]
+    layers = [f"* {name}: {found['', name]}" for name in networks]
+    return [*lines, "### The layer that Grad-CAM and its kin take", "", *layers]
 
 
-def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[str, str], str], kept: str = "") -> str:
-    """The whole page; outcomes that are known are not run again, nor the table of conservation where it is given."""
+def page(
+    networks: Sequence[str], methods: Sequence[str], found: dict[tuple[str, str], str], rows: Sequence[str]
+) -> str:
+    """The whole page, of outcomes and of the rows of the table of conservation."""
     axioms = [f"- *{name}*: {meaning}." for name, meaning in AXIOMS.items()]
     return "\n".join([
         "# Methods", "",
@@ -218,9 +260,12 @@ def page(networks: tuple[str, ...], methods: tuple[str, ...], known: dict[tuple[
         f"Random weights, batch norms with the statistics of noise, {SIDE}×{SIDE} images, float32. What `regnet_y_400mf`",
         "misses from black is rounding: its values add up to 1,068, their absolute values to 1.4e7. In float64: 9e-14.",
         "",
-        *table_of_conservation(kept), "", "## Which method runs on which network", "",
-        f"Random weights, {SIDE}×{SIDE} images. A number refers to the reason of the refusal.", "",
-        *matrix(networks, methods, known), "",
+        "<!-- conservation -->", *rows, "<!-- end -->", "", "## Which method runs on which network", "",
+        "Each cell is a run of what `sig explain` does, with random weights and a small picture. A number refers to what",
+        "the user is told. `timm/` are models of timm, `hf/` small configurations of Hugging Face's classifiers, saved in a",
+        "folder; the others are torchvision's. Which networks with attention [the methods of attention](transformers.md)",
+        "read, and how regions and boxes [are explained](segmentation-detection.md), have pages of their own.", "",
+        *matrix(networks, methods, found), "",
     ])  # fmt: skip
 
 
@@ -239,19 +284,28 @@ def _cost(entry: Entry) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "methods.md")
     parser.add_argument("--only", default="", help="methods to run, with commas; the others as the page has them")
+    parser.add_argument("--networks", default="", help="networks to run, with commas; the others as the page has them")
     arguments = parser.parse_args()
-    known: dict[tuple[str, str], str] = {}
-    kept = ""
-    if arguments.only:
-        before = arguments.out.read_text(encoding="utf-8")
-        known, kept = earlier(before), conserved(before)
-        if not {"deeplift", "lrp"}.isdisjoint(arguments.only.split(",")):
-            kept = ""
-        known = {key: value for key, value in known.items() if key[0] not in arguments.only.split(",")}
-    arguments.out.write_text(page(NETWORKS, tuple(METHODS), known, kept), encoding="utf-8")
+    only, networks = ([one for one in text.split(",") if one] for text in (arguments.only, arguments.networks))
+    for one, choices in [*((one, METHODS) for one in only), *((one, NETWORKS) for one in networks)]:
+        if one not in choices:
+            parser.error(f"unknown: {one} (known: {', '.join(choices)})")
+    limited = bool(only or networks)
+    before = arguments.out.read_text(encoding="utf-8") if limited else ""
+    found = earlier(before)
+    anew = not limited or not {"deeplift", "lrp"}.isdisjoint(only)
+    rows = table_of_conservation() if anew else conserved(before)
+    for name in networks or NETWORKS:
+        again = [one for one in METHODS if (one, name) not in found or not only or one in only]
+        if again:
+            print(name, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                found |= {(method, name): told for method, told in outcomes(asked(name, Path(folder)), again).items()}
+        ready = [one for one in NETWORKS if all((method, one) in found for method in METHODS)]
+        arguments.out.write_text(page(ready, tuple(METHODS), found, rows), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ class _Carried(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, back: Back, *inputs: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
         ctx.back = back
-        return value.view_as(value)
+        # Not view_as: it changes the strides of one image in channels-last order, where torch's batch norm then has a
+        # wrong gradient.
+        return value.detach()
 
     @staticmethod
     def backward(ctx: Any, arriving: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]

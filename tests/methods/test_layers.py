@@ -100,6 +100,31 @@ def test_cam_of_pooled_class_maps_and_what_it_refuses():
         attribute(smooth_net(), "cam", subject())
 
 
+class _BothRead(nn.Module):
+    """Patches and a class token, and a linear layer that reads the patches' average and, where asked for, the token."""
+
+    def __init__(self, both: bool):
+        super().__init__()
+        self.both, self.patches, self.head = both, nn.Conv2d(3, 6, 4, 4), nn.Linear(12 if both else 6, 5)
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x):
+        patches = self.patches(x).flatten(2).transpose(1, 2)
+        tokens = self.norm(torch.cat([patches.mean(1, keepdim=True), patches], 1))
+        average = tokens[:, 1:].mean(1)
+        return self.head(torch.cat([tokens[:, 0], average], 1) if self.both else average)
+
+
+def test_cam_is_refused_where_a_class_token_is_read_beside_the_average():
+    torch.manual_seed(0)
+    who = subject(torch.randn(3, 16, 16), target=1)
+    net = _BothRead(both=False).eval().requires_grad_(False)
+    found = attribute(net, "cam", who)
+    assert float(found.values.sum()) == pytest.approx(found.score - float(net.head.bias[1]), abs=1e-4)
+    with pytest.raises(AttributionError, match="ends in average pooling"):
+        attribute(_BothRead(both=True).eval(), "cam", who)
+
+
 def test_a_network_without_convolutions_is_told():
     net = nn.Sequential(nn.Flatten(), nn.Linear(72, 3)).double()
     with pytest.raises(AttributionError, match="no layer with places"):

@@ -292,3 +292,26 @@ def test_lrp_epsilon_is_deeplift_from_zeros_without_biases_and_conserves():
     found = attribute(net, "lrp", who).values
     assert torch.allclose(found, checked(net, who, torch.zeros_like(who.x)), rtol=1e-6, atol=1e-10)
     assert float(found.sum()) == pytest.approx(float(net(who.x[None])[0, who.target]), rel=1e-7)
+
+
+@pytest.mark.parametrize("name", ["lrp", "deeplift", "guided-backprop", "deconvolution", "libra"])
+def test_the_order_of_values_in_memory_changes_no_map(name):
+    """torch's batch norm has a wrong gradient at one image in channels-last order with strides as `view_as` gives them."""
+    norms = [nn.BatchNorm2d(8), nn.BatchNorm2d(8)]
+    layers = [
+        nn.Conv2d(3, 8, 3, padding=1),
+        norms[0],
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        norms[1],
+        nn.ReLU(),
+    ]
+    net = filled(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)))
+    for norm in norms:
+        norm.running_mean.normal_(generator=torch.Generator().manual_seed(5))
+    who = subject(torch.randn(3, 12, 12, generator=torch.Generator().manual_seed(4)).double(), target=1)
+    method, options = ("input-x-gradient", {"libragrad": True}) if name == "libra" else (name, {})
+    plain = attribute(net, method, who, **options).values
+    last = attribute(net.to(memory_format=torch.channels_last), method, who, **options).values
+    assert float(plain.abs().max()) > 1e-3
+    assert torch.allclose(plain, last, rtol=1e-6, atol=1e-8)
