@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torchvision
+from safetensors.torch import save_file
 from torch import nn
 
 SIDE = 64
@@ -44,8 +45,12 @@ OWN_SIZE = ("_224", "levit")
 
 
 def built(name: str) -> nn.Module:
-    """A torchvision network with random weights that `--weights none` would not give like this."""
+    """A network of torchvision or timm with random weights, the same every time."""
     torch.manual_seed(0)
+    if name.startswith("timm/"):
+        import timm
+
+        return timm.create_model(name.removeprefix("timm/"), pretrained=False).eval()
     options: dict[str, Any] = {}
     if name.startswith("vit"):
         options = {"image_size": SIDE}
@@ -53,9 +58,9 @@ def built(name: str) -> nn.Module:
         options = {"init_weights": True}
     elif name in DETECTORS:
         options = {"weights_backbone": None, DETECTORS[name]: 0.0}
+    elif name in FAMILIES["Segmentation and detection"]:
+        options = {"weights_backbone": None}
     net = torchvision.models.get_model(name, weights=None, **options).eval()
-    if name in DETECTORS:
-        settle(net, list(torch.rand(4, 3, SIDE, SIDE)))
     if name.startswith("vit"):
         nn.init.normal_(net.heads.head.weight, std=0.05)  # torchvision starts it at zero
     return net
@@ -84,11 +89,16 @@ def saved(kind: str, folder: Path) -> str:
 
 
 def asked(name: str, folder: Path) -> dict[str, Any]:
-    """The options of `sig explain` that name a network of the matrix."""
+    """The options of `sig explain` that name a network of the matrix, whose weights are written to a folder."""
     if name.startswith("hf/"):
         return {"model": saved(name.removeprefix("hf/"), folder)}
+    net = built(name)
     if name in DETECTORS:
-        return {"model": built(name)}
+        settle(net, list(torch.rand(4, 3, SIDE, SIDE)))
+        return {"model": net}
     if name.startswith("vit"):
-        return {"model": built(name), "image_size": SIDE, "mean": (0.5,), "std": (0.25,)}
-    return {"model": name, "weights": "none", "image_size": None if any(mark in name for mark in OWN_SIZE) else SIDE}
+        return {"model": net, "image_size": SIDE, "mean": (0.5,), "std": (0.25,)}
+    side = 224 if any(mark in name for mark in OWN_SIZE) else SIDE
+    settle(net, torch.randn(8, 3, side, side))
+    save_file(net.state_dict(), folder / "weights.safetensors")
+    return {"model": name, "weights": str(folder / "weights.safetensors"), "image_size": side}

@@ -133,12 +133,12 @@ def outcomes(model: dict[str, Any], methods: Sequence[str]) -> dict[str, str]:
 
     def suited(samples: Pictures, loaded: Model, chosen: list[Chosen]) -> list[Chosen]:
         found[""] = default_layer(loaded)
-        found.update({name: str(takes_none(f"the method {name}", loaded.name).what) for name in aware})
+        found.update(dict.fromkeys(aware, takes_none("the method", loaded.name).what))
         for one in chosen:
             try:
                 check_suited(loaded, [one], samples)
             except UsageError as error:
-                found[one.name] = error.what
+                found[one.name] = error.what.replace(f"the method {one.name}", "the method")
         return [one for one in chosen if one.name not in found]
 
     aware = [name for name in methods if METHODS[name].properties.get("certainty")]

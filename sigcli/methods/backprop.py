@@ -19,6 +19,7 @@ from .operators import COMPOSED, ELEMENTWISE, MAXIMA, PRODUCTS, check, is_linear
 from .tracing import Step, agreed, replay, traced
 
 _GUIDED, _DECONVOLUTION = "guided backpropagation", "deconvolution"
+_OTHERS = "Methods without a rule for ReLU work: gradcam, input-x-gradient, ig, sig and others."
 _GATES = frozenset(
     ["sigmoid", "hardsigmoid", "tanh", "exp", "expm1", "log", "log1p", "erf", "sqrt", "rsqrt", "reciprocal", "pow"]
 )
@@ -84,10 +85,12 @@ def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,)), subject)[0]
         if not rules.rectifiers:
-            raise AttributionError(f"{method} changes the gradient at ReLUs, and the network has none")
+            raise AttributionError(f"{method} changes the gradient at ReLUs, and the network has none", hint=_OTHERS)
         if rules.others:
             others = ", ".join(dict.fromkeys(rules.others))
-            raise AttributionError(f"{method} has a rule for ReLU only, and the network also uses {others}")
+            raise AttributionError(
+                f"{method} has a rule for ReLU only, and the network also uses {others}", hint=_OTHERS
+            )
         (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     return values[0].detach(), agreed(passes, subject, score.detach())

@@ -89,7 +89,7 @@ COMPOSED = frozenset([
 _TITLES = {
     "native_layer_norm": "LayerNorm", "native_group_norm": "GroupNorm", "_softmax": "softmax", "_safe_softmax": "softmax",
     "_log_softmax": "log-softmax", "_prelu_kernel": "prelu", "max_pool2d_with_indices": "max_pool2d",
-    "log_sigmoid_forward": "log-sigmoid",
+    "log_sigmoid_forward": "log-sigmoid", "linalg_vector_norm": "a vector's norm",
 }  # fmt: skip
 
 
@@ -140,7 +140,8 @@ def check(tape: Tape, method: str, reason: Callable[[Step], str | None]) -> None
     """
     foreign = dict.fromkeys(name for step in tape.steps if (name := flaw(step) or reason(step)))
     if foreign:
-        raise AttributionError(f"{method} has no rule for {', '.join(foreign)}")
+        hint = "Methods without rules for operators work: gradcam, input-x-gradient, ig, sig and others."
+        raise AttributionError(f"{method} has no rule for {', '.join(foreign)}", hint=hint)
 
 
 def single(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:

@@ -82,7 +82,7 @@ def test_outcomes_are_those_of_runs(made):
     assert found == {
         "": "the network has no layer with places in the image that everything passes",
         "gradcam": "the network has no layer with places in the image that everything passes",
-        "icg": "the method icg needs a certainty-aware model, and this one is not",
+        "icg": "the method needs a certainty-aware model, and this one is not",
         "ig": "ok",
         "linear-shap": "ok",
     }
