@@ -63,7 +63,7 @@ def test_every_method_that_fits_takes_part():
         "attention-gradient",
         "generic-attention",
         "transformer-attribution",
-    }  # other networks (with attention), few players, ratios only, sampled twice over, another's map turned, or hundreds of passes
+    }  # other networks, few players, ratios only, sampled twice over, another's map turned, hundreds of passes, attention
     assert taken | left_out == set(CATALOGUE)
     assert {key.partition(".")[0] for key in Shapes.defaults} <= {one.partition("=")[0] for one in METHODS.split(",")}
 
