@@ -79,7 +79,7 @@ class Mnist(OnDigits, RunComparison[MnistOptions]):
         """`removal` of a map, nothing where it failed, and what failed: the network may raise for a damaged digit alone."""
         if values is None or item.target is None:
             return {}, item.error
-        target, session = item.target, self.session
+        target, session = int(item.target), self.session  # a digit, never a comparison
         x = tensors(self.shown.rows(np.array([row])))[0].to(session.model.device)
         found = attempted(lambda: removal(session.classifier, values, x, target))
         return ({}, str(found)) if isinstance(found, SigError) else (found, item.error)
