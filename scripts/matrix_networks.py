@@ -40,7 +40,7 @@ CONFIGURATIONS = {
     "Swin": {"patch_size": 4, "embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4},
     "ConvNext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
 }
-OWN_SIZE = ("_224", "levit")
+OWN_SIZE = ("_224", "/levit")
 """In the names of networks that take images of 224×224 only; the others take them of `SIDE`."""
 
 

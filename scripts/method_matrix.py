@@ -49,13 +49,14 @@ CONSERVING = (
 )  # fmt: skip
 SMALL = {
     "samples": 4,
-    "steps": 2,
+    "steps": 5,
     "orders": 4,
     "budget": 16,
     "players": "grid:2x2",
     "cells": 3,
     "relu": False,
     "iterations": 2,
+    "sparsity": 1e-4,
 }
 
 
@@ -157,7 +158,11 @@ def outcomes(model: dict[str, Any], methods: Sequence[str]) -> dict[str, str]:
         write=False,
         **model,
     )
-    for one in stream(session_of(options, suited=suited)):
+    try:
+        session = session_of(options, suited=suited)
+    except SigError as refusal:  # of the network as a whole
+        return dict.fromkeys(("", *methods), refusal.what)
+    for one in stream(session):
         error = getattr(one.cause, "what", one.error)
         zero = one.values is not None and not one.values.any()
         found[one.method] = one.note if zero else "ok" if one.status == "ok" else error
@@ -296,7 +301,7 @@ def main() -> None:
     limited = bool(only or networks)
     before = arguments.out.read_text(encoding="utf-8") if limited else ""
     found = earlier(before)
-    anew = not limited or not {"deeplift", "lrp"}.isdisjoint(only)
+    anew = not networks and (not only or not {"deeplift", "lrp"}.isdisjoint(only))
     rows = table_of_conservation() if anew else conserved(before)
     for name in networks or NETWORKS:
         again = [one for one in METHODS if (one, name) not in found or not only or one in only]

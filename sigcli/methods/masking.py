@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ _FINE = 64
 """The shorter side from which extremal masks are worked out for every second pixel."""
 _MOMENTS = 0.9, 0.999
 """Of Adam (Kingma, Ba 2015): how much of the means of gradients and of their squares stays in a step."""
+_NOTHING = "nothing is deleted: no part lowers the score by more than its size costs (--set sparsity={:g} is too much)"
 Size = tuple[int, int]
 
 
@@ -89,7 +91,8 @@ def meaningful_perturbation(
         iterations=iterations,
         sign=1.0,
     )
-    return _attribution(passes, subject, 1 - found, score)
+    made = _attribution(passes, subject, 1 - found, score)
+    return made if float(found.min()) < 1 - 1e-6 else replace(made, note=_NOTHING.format(sparsity))
 
 
 def extremal_perturbation(

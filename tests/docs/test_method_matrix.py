@@ -87,6 +87,8 @@ def test_outcomes_are_those_of_runs(made):
         "linear-shap": "ok",
     }
     assert made.outcomes(asked, ["gradient"])["gradient"] == "the map is 0 everywhere"
+    refused = made.outcomes({"model": "resnet81"}, ["gradient", "rise"])
+    assert refused == {"": "unknown model", "gradient": "unknown model", "rise": "unknown model"}
 
 
 def test_a_limited_run_keeps_the_rest(made, tmp_path, monkeypatch):

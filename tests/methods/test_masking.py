@@ -124,6 +124,8 @@ def test_a_dear_mask_stays_empty():
     options = {"iterations": 20, "sparsity": 100.0, "baseline": "black"}
     found = attribute(smooth_net(), "meaningful-perturbation", subject(), **options)
     assert float(found.values.abs().max()) < 1e-12
+    assert found.note.startswith("nothing is deleted")
+    assert not attribute(smooth_net(), "meaningful-perturbation", subject(), **{**options, "sparsity": 0.0}).note
 
 
 @pytest.mark.parametrize("method", ["meaningful-perturbation", "extremal-perturbation"])
