@@ -173,7 +173,7 @@ def outcomes(model: dict[str, Any], methods: Sequence[str]) -> dict[str, str]:
 def default_layer(model: Model) -> str:
     """The layer that the CAM family takes of a network, with its shape, or why there is none."""
     if model.task == "boxes":
-        return "none"
+        return "none, since a detector's layers are not looked into"
     size = model.preprocess.size or (SIDE, SIDE)
     try:
         layer = last_layer(looked_into(model), (3, *size))
