@@ -21,6 +21,7 @@ from ..errors import ModelError, UsageError
 from ..methods.sig import sig
 from ..models.checks import one_line
 from ..models.steadiness import check_steady
+from ..options import short
 from ..types import Attribution, Subject
 
 _CAPTUM_RULES = {
@@ -265,7 +266,11 @@ def _references(baselines: Any, parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]
         raise UsageError("each input needs one baseline", given=len(given), allowed=str(len(parts)))
     result = []
     for part, baseline in zip(parts, given, strict=True):
-        value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)
+        try:
+            value = torch.as_tensor(0.0 if baseline is None else baseline, dtype=part.dtype, device=part.device)
+        except (TypeError, ValueError, RuntimeError):
+            allowed = "a tensor or a number; names of baselines are for sigcli.explain"
+            raise UsageError("a baseline is no tensor", given=short(baseline), allowed=allowed) from None
         value = value.clone() if value.is_inference() else value
         try:
             result.append(value.expand_as(part))

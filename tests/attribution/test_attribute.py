@@ -145,6 +145,7 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
     [
         ({"inputs": torch.zeros(2, 3, dtype=torch.long)}, "floating-point"),
         ({"inputs": torch.rand(2, 3), "baselines": torch.rand(5, 5)}, "does not broadcast"),
+        ({"inputs": torch.rand(2, 3), "baselines": "black"}, "a baseline is no tensor"),
         ({"inputs": torch.rand(2, 3)}, "needs a target"),
         ({"inputs": torch.rand(2, 3), "target": 0, "n_steps": 0}, "at least 1"),
         ({"inputs": torch.rand(2, 3), "target": 0, "method": "rieman_left"}, "Did you mean"),
