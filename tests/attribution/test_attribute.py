@@ -14,6 +14,7 @@ from captum.attr import visualization as viz
 from captum.metrics import infidelity, sensitivity_max
 
 from sigcli import ShapleyIntegratedGradients
+from sigcli.attribution.captum import _references
 from sigcli.errors import ModelError, UsageError
 
 from toys import smooth_net
@@ -145,7 +146,6 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
     [
         ({"inputs": torch.zeros(2, 3, dtype=torch.long)}, "floating-point"),
         ({"inputs": torch.rand(2, 3), "baselines": torch.rand(5, 5)}, "does not broadcast"),
-        ({"inputs": torch.rand(2, 3), "baselines": "black"}, "a baseline is no tensor"),
         ({"inputs": torch.rand(2, 3)}, "needs a target"),
         ({"inputs": torch.rand(2, 3), "target": 0, "n_steps": 0}, "at least 1"),
         ({"inputs": torch.rand(2, 3), "target": 0, "method": "rieman_left"}, "Did you mean"),
@@ -154,6 +154,11 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
 def test_faults_are_told(arguments, message):
     with pytest.raises(UsageError, match=message):
         ShapleyIntegratedGradients(torch.nn.Linear(3, 2)).attribute(**arguments)
+
+
+def test_a_baseline_by_name_is_refused():
+    with pytest.raises(UsageError, match="a baseline is no tensor"):  # past the types that the tests hold every call to
+        _references("black", (torch.rand(2, 3),))
 
 
 def test_multiply_by_inputs_false_is_refused():
