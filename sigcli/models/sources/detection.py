@@ -13,7 +13,7 @@ from torchvision.models.detection._utils import overwrite_eps
 from ..model import Source
 from .checkpoint import State
 from .matching import choose, load_into
-from .torchvision import NO_WEIGHTS, RANDOM, downloaded, entries, member_of, recognised, resized, seeded
+from .torchvision import ANY_CLASSES, NO_WEIGHTS, RANDOM, downloaded, entries, member_of, recognised, resized, seeded
 from .weights import hash_network, hash_state, place_of_weights, read_checkpoint
 
 _CLASSES = 91
@@ -65,11 +65,7 @@ def details(name: str) -> str:
         mark = " (DEFAULT)" if weights == every.DEFAULT else ""
         lines.append(f"  {weights.name}{mark}: {len(weights.meta['categories'])} classes; images in 0..1 of any size")
     size = f"{every.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
-    more = [
-        "  none: random weights, the same every time",
-        "  FILE: a state dict or safetensors, with any number of classes",
-    ]
-    return "\n".join([f"{name}: torchvision detector, {size}", "", "--weights:", *lines, *more])
+    return "\n".join([f"{name}: torchvision detector, {size}", "", "--weights:", *lines, *ANY_CLASSES])
 
 
 def _usual(name: str) -> int:

@@ -13,7 +13,7 @@ from ..preprocess import Preprocess, describe
 from ..wrappers.dense import Dense
 from .checkpoint import State
 from .matching import choose, load_into, outputs
-from .torchvision import NO_WEIGHTS, RANDOM, downloaded, entries, member_of, recognised, resized, seeded
+from .torchvision import ANY_CLASSES, NO_WEIGHTS, RANDOM, downloaded, entries, member_of, recognised, resized, seeded
 from .weights import hash_network, hash_state, place_of_weights, read_checkpoint
 
 _CLASSES = 21
@@ -64,11 +64,7 @@ def details(name: str) -> str:
         known = f"{describe(_preset(weights))}; {len(weights.meta['categories'])} classes"
         lines.append(f"  {weights.name}{mark}: {known}")
     size = f"{every.DEFAULT.meta['num_params'] / 1e6:.1f} million parameters"
-    more = [
-        "  none: random weights, the same every time",
-        "  FILE: a state dict or safetensors, with any number of classes",
-    ]
-    return "\n".join([f"{name}: torchvision segmentation network, {size}", "", "--weights:", *lines, *more])
+    return "\n".join([f"{name}: torchvision segmentation network, {size}", "", "--weights:", *lines, *ANY_CLASSES])
 
 
 def _preset(weights: Any) -> Preprocess:

@@ -29,6 +29,11 @@ NO_WEIGHTS = "none"
 _CLASSES = 1000
 RANDOM = "the weights are random (--weights none, always the same): maps of this network mean nothing"
 IMAGENET_ASSUMED = "1000 classes: ImageNet's names are assumed (--class-names FILE for others)"
+ANY_CLASSES = (
+    "  none: random weights, the same every time",
+    "  FILE: a state dict or safetensors, with any number of classes",
+)
+"""What else may follow --weights, in the details of networks for regions and boxes."""
 
 
 def architectures() -> list[str]:
