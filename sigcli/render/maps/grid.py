@@ -26,6 +26,7 @@ def grid_image(
     extra: Mapping[str, np.ndarray] | None = None,
     heading: str = "",
     caption: str = "",
+    cell: int = _CELL,
 ) -> Image.Image:
     """Pictures across the top, and below them the maps of each method, each map on a scale of its own.
 
@@ -39,11 +40,12 @@ def grid_image(
         extra: name → a picture that is shown under all inputs alike.
         heading: across the top.
         caption: small grey lines below.
+        cell: pixels of a picture's side, or of the square of its area.
     """
     first_picture = pictures[0]
     if first_picture is None:
         raise ValueError("the first column needs a picture")
-    size = _cell(first_picture.shape[:2])
+    size = _cell(first_picture.shape[:2], cell)
     blocky = size[0] >= _SMALL * first_picture.shape[1]
     width = _NAMES + len(pictures) * (size[0] + _GAP)
     above = wrapped([Line(heading, TITLE, INK)], width, 2)
@@ -66,10 +68,10 @@ def grid_image(
                 cells.append(None if values is None else as_rgb(values).resize(size, resample))
             else:
                 cells.append(paint(values, symmetric_limit(values), size, blocky=blocky))
-        for row, cell in enumerate(cells):
-            if cell is None:
+        for row, image in enumerate(cells):
+            if image is None:
                 continue
-            page.paste(framed(cell), (x, first + row * (size[1] + _GAP)))
+            page.paste(framed(image), (x, first + row * (size[1] + _GAP)))
     for row, name in enumerate(names):
         told = wrapped([Line((notes or {}).get(name, ""), BODY, GREY)], _NAMES - 10, 4)
         lines = [Line(name, TITLE, INK), *told]
@@ -78,9 +80,9 @@ def grid_image(
     return page
 
 
-def _cell(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(width, height) of a cell for pictures (h, w): of the area of 150×150, small pixels enlarged by a whole number."""
-    factor = _CELL / (shape[0] * shape[1]) ** 0.5
+def _cell(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """(width, height) of a cell for pictures (h, w): of the area side×side, small pixels enlarged by a whole number."""
+    factor = side / (shape[0] * shape[1]) ** 0.5
     factor = round(factor) if factor >= _SMALL else factor
     return round(shape[1] * factor), round(shape[0] * factor)
 

@@ -151,11 +151,12 @@ def as_rgb(picture: np.ndarray) -> Image.Image:
     return Image.fromarray(array).convert("RGB")
 
 
-# The photograph recedes to a pale grey in which shapes stay readable and both hues stand out.
-_TINT = 0.12  # of the photograph's own colour that is left
-_FLOOR, _CEILING = 84, 236  # darkest and lightest grey
-_STRENGTH, _GAMMA = 0.95, 0.9  # opacity at the limit, and how early it rises
-_PURE, _DEEP = 0.62, 0.81  # part of the colour table that tints: from its purest hue to the darker one of the limit
+# The photograph stays as it is where the map is near 0, a little paler so that both hues stand out on it. A map of several
+# scales is above 0 nearly everywhere: an opacity in proportion to the value would lay a veil over the whole picture.
+_TINT = 0.5  # of the photograph's own colour that is left
+_FLOOR, _CEILING = 40, 245  # where its black and white go
+_STRENGTH, _GAMMA = 0.92, 2.0  # opacity at the limit, and how late it rises
+_RED, _BLUE = (218, 10, 36), (18, 66, 222)  # purer than the ends of the colour table, which darken what they cover
 _BESIDE = (190, 190, 190)  # what the colour bar of an overlay is laid on
 
 
@@ -163,8 +164,7 @@ _BESIDE = (190, 190, 190)  # what the colour bar of an overlay is laid on
 def _tints() -> tuple[np.ndarray, np.ndarray]:
     """Colour (2 * HALF + 1, 3) and opacity (2 * HALF + 1,), in bytes, of each share of the limit over a picture."""
     share = np.linspace(-1, 1, 2 * HALF + 1)
-    reach = np.sign(share) * (_PURE + (_DEEP - _PURE) * np.abs(share))
-    colours = diverging()[np.rint((reach + 1) * HALF).astype(np.int32)]
+    colours = np.where(share[:, None] < 0, _BLUE, _RED).astype(np.uint8)
     return colours, np.rint(255 * _STRENGTH * np.abs(share) ** _GAMMA).astype(np.uint8)
 
 
