@@ -24,8 +24,10 @@ class Explanation:
     Args:
         image: its name in the run.
         method: what the user calls it: its name in the catalogue, or an alias.
-        target: class index, "a-b" where class a is compared with class b, or None where the image could not be read.
+        target: class index, "a-b" where class a is compared with class b, or None where the image could not be read; of a
+            detector the box's place among all that it finds, by score, from 0.
         label: label of the target, empty where the model has none.
+        region: the region or box that the score is of, in a few words; empty where it is of the whole image.
         score: F(x).
         output: kind of score: logit, prob or logprob; minus distance or minus cosine-distance for pairs.
         seconds: wall time; explanations in the same batches divide it.
@@ -62,6 +64,7 @@ class Explanation:
     method: str
     target: int | str | None = None
     label: str = ""
+    region: str = ""
     score: float | None = None
     output: str = "logit"
     seconds: float | None = None
@@ -253,7 +256,7 @@ def _lightened(seen: Seen) -> Seen:
 
 def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the values of then; its arrays stay on disk."""
-    found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS}
+    found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS if name != "region"}  # it is what it is now
     found |= {name: str(found[name] or "") for name in ("error", "stopped")}  # what was left unchecked; of older runs
     if found["view"] != item.view:  # it was shown in another way then
         found |= {"view": item.view, "shown_standard_error": None}

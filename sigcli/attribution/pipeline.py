@@ -24,6 +24,7 @@ from ..types import Attribution, Subject
 from ..views import RAW, Lens, shown_error
 from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
+from .samples.pictures import Missing
 from .select import Chosen
 from .session import Session
 from .wanted import count_of
@@ -98,6 +99,8 @@ class Work:
         if isinstance(targets, SigError):
             yield from self._fail_all(blank, targets)
             return
+        missing = [one for one in targets if isinstance(one, Missing)]
+        numbers = [one for one in targets if not isinstance(one, Missing)]
         try:
             seen = samples.seen(session.model, loaded.picture, session.methods, loaded.path)
             methods = [samples.fitted(session.model, loaded.picture, chosen) for chosen in session.methods]
@@ -105,9 +108,11 @@ class Work:
             yield from self._fail_all(blank, error)
             return
         if session.run is not None:
-            session.run.see(loaded.name, content, (str(samples.told(target)) for target in targets))
-        blank = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
-        yield from self._of_targets(blank, x, loaded.picture.key, targets, methods)
+            session.run.see(loaded.name, content, (str(samples.told(target)) for target in numbers))
+        ready = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
+        yield from self._of_targets(ready, x, loaded.picture.key, numbers, methods)
+        for one in missing:
+            yield from self._fail_all(replace(blank, target=one.target, label=one.label), one.error)
 
     def _of_targets(self, blank: Explanation, x: Tensor, key: int, targets: list[int], methods: list[Chosen]) -> _Jobs:
         session = self.session
@@ -116,7 +121,8 @@ class Work:
         for target in targets:
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
             told, label = session.samples.told(target), session.samples.label(session.model, target)
-            named = replace(blank, target=told, label=label, seen=session.samples.of_target(blank.seen, target))
+            region, seen = session.samples.told_region(target), session.samples.of_target(blank.seen, target)
+            named = replace(blank, target=told, label=label, region=region, seen=seen)
             for number, chosen in enumerate(methods, 1):
                 last = number == len(methods)
                 item = self._of_method(named, chosen, told)

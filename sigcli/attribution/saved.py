@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..comparisons import pair_of, target_of, told
-from ..errors import ImageError, UsageError, unknown
+from ..errors import AttributionError, ImageError, UsageError, unknown
 from ..files import holds
 from ..inputs.given import Source
 from ..inputs.images import read_image
@@ -19,10 +19,15 @@ from ..runs.filenames import earlier_folders, methods_of
 from ..runs.folder import read_manifest, read_rows, run_names, safe_cell
 from ..runs.ledger import Ledger
 from .explanation import Explanation
+from .samples.pictures import Missing
 from .session import Session
 
 _CLASS = re.compile(r"[.]class([0-9]+(?:-[0-9]+)?)$")
 _TARGET = re.compile(r"[0-9]+(-[0-9]+)?")
+_UNKNOWN = {
+    "classes": ("class", "the predicted one"), "regions": ("class and region", None), "boxes": ("box", None),
+}  # fmt: skip
+"""What is not known of an array, and what is taken then; None for what --target names."""
 ONE = "map"
 """What a method is called whose array stands beside the image's name without a name of its own."""
 
@@ -53,14 +58,16 @@ def count(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
 def assumed(session: Session, folder: Path, only: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """What the user must know of the classes that the arrays of a folder are measured for."""
     there = _Arrays(folder)
-    targets, named = _targets(folder, there.ledger), _named(session)
+    targets, named = ({} if _placed(session, folder) else _targets(folder, there.ledger)), _named(session)
     known: list[int | str | None] = []
     for (name, stem), of in zip(there.names(session), _each(session, there, only), strict=True):
         for method, files in of.items():
             known += [_told(targets.get(there.key(name, stem, method), {}), file)[0] for file in files]
     if named is None:
         unknown, all_of = sum(one is None for one in known), len(known)
-        text = f"nothing says which class {unknown} of {all_of} arrays explain: the predicted one is taken"
+        what, taken = _UNKNOWN[session.model.task]
+        taken = f"--target {session.samples.spelled(session.model)}" if taken is None else taken
+        text = f"nothing says which {what} {unknown} of {all_of} arrays explain: {taken} is taken"
         return (f"{text} (--target names another)",) if unknown else ()
     other = sum(one not in (None, named) for one in known)
     what = session.samples.label(session.model, target_of(named, session.model.classes)) or f"class {named}"
@@ -69,8 +76,16 @@ def assumed(session: Session, folder: Path, only: tuple[str, ...] | None = None)
 
 
 def _named(session: Session) -> int | str | None:
-    """The one target that the user named, or None."""
+    """The one class that the user named, or None; a region or a box is found in each image, see `_Top`."""
+    if session.model.task != "classes":
+        return None
     return told(session.target, session.model.classes) if isinstance(session.target, int) else None
+
+
+def _placed(session: Session, folder: Path) -> bool:
+    """Whether the regions or boxes of all arrays are found anew, since the user names others than the run has."""
+    stated = (read_manifest(folder) or {}).get("spec", {}).get("target")
+    return session.model.task != "classes" and stated != session.samples.spelled(session.model)
 
 
 def _each(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[dict[str, list[Path]]]:
@@ -98,7 +113,8 @@ def saved(session: Session, folder: Path, only: tuple[str, ...] | None = None) -
     """
     named = _named(session)
     there = _Arrays(folder)
-    targets, methods = _targets(folder, there.ledger), _methods(session, there, only)
+    targets = {} if _placed(session, folder) else _targets(folder, there.ledger)
+    methods = _methods(session, there, only)
     for (name, stem), path in zip(there.names(session), session.paths, strict=True):
         of = there.by_method(name, stem, only)
         top = _Top(session, path)
@@ -140,8 +156,9 @@ def _read(name: str, method: str, file: Path, target: int | str | None, top: _To
             raise ValueError(f"its type is {values.dtype}, not numbers")
         if target is None:
             target = top()
-        _check_target(target, top.session.model.classes)
-    except (OSError, ValueError, ImageError) as error:
+        if top.session.model.task != "boxes":  # whose places are counted in the image
+            _check_target(target, top.session.model.classes)
+    except (OSError, ValueError, ImageError, AttributionError) as error:
         text = " ".join(str(error).split())
         if "pickle" in text:
             text = "it is damaged, or holds Python objects instead of numbers"
@@ -152,15 +169,23 @@ def _read(name: str, method: str, file: Path, target: int | str | None, top: _To
 
 
 class _Top:
-    """The predicted class of an image, found when it is asked for."""
+    """The target of an image for arrays of which nothing tells it, found when it is asked for.
+
+    It is the predicted class; of a segmentation network or a detector what the run's target names in the image.
+    """
 
     def __init__(self, session: Session, path: Source):
         self.session, self.path = session, path
 
-    def __call__(self) -> int:
-        model = self.session.model
+    def __call__(self) -> int | str:
+        session, model = self.session, self.session.model
         x = model.preprocess(read_image(self.path).pixels).to(model.device)
-        return int(self.session.classifier.outputs(x[None])[0].argmax())
+        if model.task == "classes":
+            return int(session.classifier.outputs(x[None])[0].argmax())
+        (found,) = session.samples.targets(session.scorer, x, self.path, session.target)
+        if isinstance(found, Missing):
+            raise found.error
+        return session.samples.told(found)
 
 
 class _Arrays:

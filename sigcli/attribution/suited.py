@@ -51,6 +51,9 @@ def check_compared(methods: Sequence[Chosen]) -> None:
 def _check_task(one: Chosen, baseline: str | None, model: Model) -> None:
     """Raise UsageError for what needs a score for each class of the whole image, and a network that has none."""
     given = f"--model {model.name}, {KINDS[model.task]}"
+    if isinstance(one.entry, GivenMethod):
+        what = f"{one.name} takes the index of a class of the whole image, and this network has none"
+        raise UsageError(what, given=given, hint="Name methods of the catalogue: sig list methods.")
     if baseline is not None:
         what = f"the baseline {baseline} of {one.name} is learned from the probabilities of classes of an image"
         raise UsageError(what, given=given, allowed="another --baseline")

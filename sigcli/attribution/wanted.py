@@ -7,13 +7,15 @@ in two ways it is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from typing import TypeVar
 
 from ..comparisons import against, pair_of
 from ..errors import UsageError
 from .targets import Target, class_names, parse_target, spelled
 
+T = TypeVar("T")
 Wanted = Target | tuple[int, ...]
 """A class index, ("top", K), or several targets; those from the number of classes on are comparisons."""
 _MINUS = re.compile(r"\s[-−]\s|(?<=\d)-(?=\d)")
@@ -86,29 +88,41 @@ def spelling(targets: Sequence[int], classes: int) -> str:
 
 
 def _readings(text: str, labels: tuple[str, ...] | None, classes: int) -> list[tuple[int, ...]]:
-    """The ways in which a text is a list of targets, at most three of them: its commas may be of names."""
+    return readings(text, lambda part: _targets(part, labels, classes))
+
+
+def readings(text: str, one: Callable[[str], Iterable[T]]) -> list[tuple[T, ...]]:
+    """The ways in which a text is a list of targets, at most three of them: its commas may be of names.
+
+    Args:
+        text: as a user typed it.
+        one: what a part of it may be as one target.
+
+    Raises:
+        UsageError: more than 100 parts.
+    """
     pieces = text.split(",")
     if len(pieces) > _MOST:
         raise UsageError("too many targets", given=len(pieces), allowed=f"up to {_MOST}")
 
     @cache
-    def group(start: int, end: int) -> tuple[int, ...]:
-        return tuple(_targets(",".join(pieces[start:end]).strip(), labels, classes))
+    def group(start: int, end: int) -> tuple[T, ...]:
+        return tuple(one(",".join(pieces[start:end]).strip()))
 
     @cache
-    def rest(start: int) -> tuple[tuple[int, ...], ...]:
+    def rest(start: int) -> tuple[tuple[T, ...], ...]:
         if start == len(pieces):
             return ((),)
-        found: dict[tuple[int, ...], None] = {}
+        found: dict[tuple[T, ...], None] = {}
         for end in range(start + 1, len(pieces) + 1):
-            for one in group(start, end):
+            for first in group(start, end):
                 for more in rest(end):
-                    found.setdefault((one, *more))
+                    found.setdefault((first, *more))
                     if len(found) > 2:
                         return tuple(found)
         return tuple(found)
 
-    return list(dict.fromkeys(tuple(dict.fromkeys(one)) for one in rest(0)))
+    return list(dict.fromkeys(tuple(dict.fromkeys(way)) for way in rest(0)))
 
 
 def _targets(text: str, labels: tuple[str, ...] | None, classes: int) -> Iterator[int]:
@@ -118,13 +132,14 @@ def _targets(text: str, labels: tuple[str, ...] | None, classes: int) -> Iterato
         yield whole
         if labels and class_names(labels).called(text):
             return
-    for left, right in _halves(text):
+    for left, right in halves(text):
         a, b = _class(left, labels, classes), _class(right, labels, classes)
         if a is not None and b is not None and a != b:
             yield against(a, b, classes)
 
 
-def _halves(text: str) -> Iterator[tuple[str, str]]:
+def halves(text: str) -> Iterator[tuple[str, str]]:
+    """The two sides of a difference, as often as a text can be one."""
     for cut in _MINUS.finditer(text):
         yield text[: cut.start()].strip(), text[cut.end() :].strip()
 
@@ -150,7 +165,7 @@ def _unread(text: str, labels: Sequence[str] | None, classes: int) -> UsageError
         part = piece.strip()
         if part and next(_targets(part, known, classes), None) is not None:
             continue
-        for one in next(_halves(part), (part,)):
+        for one in next(halves(part), (part,)):
             try:
                 alone = parse_target(one, labels, classes)
             except UsageError as error:

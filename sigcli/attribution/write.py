@@ -38,7 +38,7 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
 def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Draw what an earlier run left undrawn, or drew otherwise, of an explanation whose arrays stand."""
     entry, of = run.ledger.entries[item.image, item.method, str(item.target)], _drawn(item, drawing)
-    facts = {**entry.facts, "view": item.view, "shown_standard_error": item.shown_standard_error}
+    facts = {**entry.facts, "region": item.region, "view": item.view, "shown_standard_error": item.shown_standard_error}
     now = replace(entry, label=item.label, facts=facts)
     if not drawing.pictures or run.drawn(entry, of):
         if now != entry:

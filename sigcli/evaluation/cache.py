@@ -15,7 +15,7 @@ from ..attribution.decoding import ImageSet
 from ..attribution.select import Chosen
 from ..attribution.session import Session
 from ..baselines import uses_peers
-from ..metrics.case import Case
+from ..metrics.case import Case, Judge
 from ..runs.folder import append_whole, going_on, save_text
 from .value import MetricValue
 
@@ -38,8 +38,9 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
         if array is not None:
             found.update(np.ascontiguousarray(array.cpu().numpy()).tobytes())
     model, score, subject = session.model, session.scorer, case.subject
+    target = session.scorer.identity(subject.target) if isinstance(session.scorer, Judge) else subject.target
     facts: list[Any] = [
-        metric.entry.name, metric.resolved(), method and [method.entry.name, method.resolved()], subject.target,
+        metric.entry.name, metric.resolved(), method and [method.entry.name, method.resolved()], target,
         subject.key, session.seed, model.weights_hash, score.output, score.precision,
     ]  # fmt: skip
     if metric.entry.properties["edition"]:

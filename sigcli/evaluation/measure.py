@@ -16,14 +16,14 @@ from ..attribution.decoding import run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
-from ..comparisons import target_of
 from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError
 from ..inputs.picture import Picture
 from ..methods.run import attributions
-from ..metrics.case import Case, Measurement
+from ..metrics.case import Case, Judge, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, Steps, follow
+from ..metrics.sanity import ASKED
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from ..views import RAW, Lens, View
@@ -51,7 +51,8 @@ class Measuring:
     Args:
         session: the session whose explanations are measured.
         metrics: with their options.
-        masks: where the objects are, fitted to the session's images; None where no metric needs them.
+        masks: where the objects are, fitted to the session's images; None where no metric needs them, or where localisation
+            is measured against the region or box that is explained.
         view: how maps are looked at before they are measured, see `view_of`.
         kept: metric values of an earlier measurement.
         coarse: names of the methods whose maps are coarse, see `sigcli.views.View.of`.
@@ -66,6 +67,7 @@ class Measuring:
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
     _cases: tuple[Explanation, dict[bool, Case]] | None = None
+    _numbers: tuple[str, dict[Any, int]] | None = None
 
     def __post_init__(self) -> None:
         session = self.session
@@ -74,11 +76,14 @@ class Measuring:
 
     def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:
         """Measure explanations as they come; yields metric values in their order."""
-        scorer = self.session.classifier
-        removals = self._perturbations(explanations)
-        size = self.session.passed(BATCH)
-        asked = Dropping(scorer, self.session.model) if any(drops(metric) for metric in self.metrics) else scorer
-        for steps in follow(asked, removals, batch_size=size, head=scorer.head, filled=True, contain=True):
+        session = self.session
+        removals, size = self._perturbations(explanations), session.passed(BATCH)
+        if session.model.task != "classes":  # outputs for every pixel, or candidates for every place
+            size = min(size, session.batch_size)
+        asked: Any = session.scorer
+        if any(drops(metric) for metric in self.metrics):
+            asked = Dropping(session.classifier, session.model)
+        for steps in follow(asked, removals, batch_size=size, head=session.model.head, filled=True, contain=True):
             yield from self._ready()
             yield _filled(self._waiting.popleft(), steps)
         yield from self._ready()
@@ -134,10 +139,10 @@ class Measuring:
         """What a metric takes that runs the method again, as its entry in the catalogue states."""
         if method is None:
             return []
-        model = self.session.model
+        model, scorer = self.session.model, self.session.scorer
         there = {
             "explain": self._explainer(method, case.subject), "drawn": method.drawn, "module": model.module,
-            "classes": model.classes,
+            "classes": model.classes, "asked": scorer if isinstance(scorer, Judge) else ASKED,
         }  # fmt: skip
         return [there[name] for name in metric.entry.properties["takes"]]
 
@@ -149,7 +154,7 @@ class Measuring:
         _, subject, picture = self._image
         if item.content and item.content != f"{picture.key:016x}":
             raise AttributionError("the image changed since it was explained")
-        target = target_of(item.target, self.session.model.classes)
+        target = self._target(item, subject.x)
         if subject.target != target:
             subject = replace(subject, target=target)
             self._image = (item.image, subject, picture)  # the same object for all metrics, which keep what it gives
@@ -158,9 +163,19 @@ class Measuring:
             self._cases = item, {}
         known = self._cases[1]
         if needs not in known:  # one for all metrics of a map, since it keeps the order of the pixels
-            areas = self._areas(item.image) if needs else (None, None)
+            areas = self._areas(item.image, subject) if needs else (None, None)
             known[needs] = Case(subject, torch.from_numpy(self._smoothed(item)), *areas)
         return known[needs]
+
+    def _target(self, item: Explanation, x: Tensor) -> int:
+        """The target of an explanation, as the score numbers targets: of a region or a box it is found in the image."""
+        if self._numbers is None or self._numbers[0] != item.image:
+            self._numbers = item.image, {}
+        known = self._numbers[1]
+        if item.target not in known:
+            session = self.session
+            known[item.target] = session.samples.number(session.scorer, x, self._paths[item.image], item.target or 0)
+        return known[item.target]
 
     def _smoothed(self, item: Explanation) -> np.ndarray:
         values = self._array(item)
@@ -199,17 +214,21 @@ class Measuring:
         of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
         return Subject(x, -1, low, high, picture.key, session.seed, self._peers, *of_model), picture
 
-    def _areas(self, image: str) -> tuple[Tensor, Tensor | None]:
-        """Object and void of the image, brought through the same resizing and crop."""
+    def _areas(self, image: str, subject: Subject) -> tuple[Tensor, Tensor | None]:
+        """Object and void of the image, brought through the same resizing and crop; without masks what the score is of."""
         if self.masks is None:
-            raise AttributionError("the image has no mask", given=image)
+            size = (int(subject.x.shape[-2]), int(subject.x.shape[-1]))
+            own = self.session.samples.region(subject.target, size)
+            if own is None:
+                raise AttributionError("the image has no mask", given=image)
+            return torch.from_numpy(own), None
         return self.masks.of(image, self._paths[image], self.session.model.preprocess)
 
     def _explainer(self, method: Chosen, subject: Subject) -> Callable[..., Tensor]:
         session = self.session
 
         def explain(images: Tensor, target: int, model: nn.Module | None = None, seed: int | None = None) -> Tensor:
-            scorer = session.classifier
+            scorer = session.scorer
             if model is not None:
                 scorer = replace(scorer, model=model)
             changes = {} if model is None else {"model": model}

@@ -29,6 +29,7 @@ from ..scores.classifier import ClassScore
 from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
+from .dropped import drops
 from .label_table import Wanted
 from .labelled import MODEL_FILE
 from .masks.located import Masks, open_masks
@@ -88,8 +89,21 @@ class Prepared:
         masks = self.measuring.masks.notes if self.measuring.masks is not None else ()
         some = [f"{self.checks[0].name} looks at the first {MOST} images"] if self._more_than_checked else []
         return [
-            *typed, *self.left_out, *self.session.notes, *truth, *masks, *fitted, *some, *self._looked_at, *self.kept.notes
+            *typed, *self.left_out, *self.session.notes, *truth, *masks, *self._followed, *fitted, *some, *self._looked_at,
+            *self.kept.notes,
         ]  # fmt: skip
+
+    @property
+    def _followed(self) -> list[str]:
+        """What metrics are of, where that is a part of the image."""
+        task, metrics = self.session.model.task, self.measuring.metrics
+        if task == "classes" or not metrics:
+            return []
+        part = {"regions": "region", "boxes": "box"}[task]
+        own = self.measuring.masks is None and any(one.entry.properties["needs"] == "mask" for one in metrics)
+        fixed = f"the {part} is that of the whole image, whatever is removed"
+        told = f"no --masks: localisation is measured against the {part} that is explained"
+        return [f"metrics follow the score that is explained: {fixed}", *([told] if own else [])]
 
     @property
     def _looked_at(self) -> list[str]:
@@ -132,7 +146,7 @@ def prepare_evaluation(
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
     metrics = choose_metrics(options.metric, options.imputation, for_metrics)
     masks = _masks(options)
-    _refuse(options, metrics, arrays=foreign)
+    _refuse(options, arrays=foreign)
     if options.out is not None:
         refuse_strangers(output_folder(options.out), OWN, overwrite=options.overwrite)
     preparing = {"facts": also, "suited": suited}
@@ -224,13 +238,8 @@ def _folder(options: MeasureOptions, session: Session, arrays: Path | None, run:
     return session.run.path
 
 
-def _refuse(options: MeasureOptions, metrics: list[Chosen], *, arrays: bool) -> None:
+def _refuse(options: MeasureOptions, *, arrays: bool) -> None:
     """Raise UsageError for what the command alone shows."""
-    masks = options.masks is not None
-    lacking = [chosen.name for chosen in metrics if chosen.entry.properties["needs"] == "mask" and not masks]
-    if lacking:
-        verb = "needs" if len(lacking) == 1 else "need"
-        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Give their folder with --masks.")
     named = [] if options.images is None else listed(options.images)
     if any(map(is_array_path, named)):
         raise UsageError("metrics are for image classifiers", given=named[0], hint="Use sig explain for arrays.")
@@ -254,9 +263,8 @@ def _verified(
 
     Before any folder is touched.
     """
-    if model.task != "classes":
-        what = "metrics follow the score of a class of the whole image, and this network has none"
-        raise UsageError(what, given=f"--model {model.name}, {KINDS[model.task]}", hint="sig explain draws its maps.")
+    _check_masks(metrics, model, given=masks is not None)
+    _check_task(metrics, options, model)
     _check_classes(metrics, options, model)
     rehearse(metrics, model)
     _readings(metrics, model, images)
@@ -266,6 +274,28 @@ def _verified(
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
+
+
+def _check_masks(metrics: Sequence[Chosen], model: Model, *, given: bool) -> None:
+    """Raise UsageError for metrics of a given object, where none is given and the score is not of a part of the image."""
+    lacking = [one.name for one in metrics if one.entry.properties["needs"] == "mask" and not given]
+    if lacking and model.task == "classes":
+        verb = "needs" if len(lacking) == 1 else "need"
+        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Give their folder with --masks.")
+
+
+def _check_task(metrics: Sequence[Chosen], options: MeasureOptions, model: Model) -> None:
+    """Raise UsageError for what is of classes of the whole image where the score is of a region or a box."""
+    if model.task == "classes":
+        return
+    given = f"--model {model.name}, {KINDS[model.task]}"
+    if options.labels is not None:
+        what = "--labels are classes of whole images, and this network has none"
+        hint = "Masks of the objects may be given with --masks."
+        raise UsageError(what, given=given, hint=hint)
+    dropping = next((one.name for one in metrics if drops(one)), None)
+    if dropping is not None:
+        raise UsageError(f"{dropping} cannot drop tokens: that is for classifiers", given=given)
 
 
 def _check_compared(metrics: Sequence[Chosen], samples: Pictures, model: Model) -> None:

@@ -13,6 +13,7 @@ from ..attribution.rehearsal import made_up
 from ..attribution.select import Chosen
 from ..errors import AttributionError
 from ..metrics.case import Case
+from ..metrics.sanity import ASKED
 from ..models.model import Model
 from ..types import Subject
 from .dropped import check_drops, drops, with_presence
@@ -71,7 +72,7 @@ def rehearse(metrics: Sequence[Chosen], model: Model) -> None:
     def explain(images: Tensor, target: int, model: nn.Module | None = None, seed: int | None = None) -> Tensor:  # noqa: ARG001
         return images
 
-    there = {"explain": explain, "drawn": True, "module": nn.Linear(1, 1), "classes": model.classes}
+    there = {"explain": explain, "drawn": True, "module": nn.Linear(1, 1), "classes": model.classes, "asked": ASKED}
     for metric in metrics:
         known = metric.entry.properties
         if known["column"] or known["scope"] == "model":  # it needs the model itself

@@ -3,7 +3,8 @@
 Properties:
     scope: what is measured. "map": a `Case`; the function returns a value, or a plan for the shared loop of removals.
         "method": a `Case`, and the method, which is run again. "model": the model, on all images.
-    takes: what else the function is given, by name and in this order. Of a method: "explain", "drawn", "module", "classes".
+    takes: what else the function is given, by name and in this order. Of a method: "explain", "drawn", "module", "classes",
+        "asked".
         Of a model: `sigcli.evaluation.labelled` and `sigcli.evaluation.certainty` say what there is.
     pixels: its option that counts pixels, which is more than small images have.
     column: the metric is a column of `results.csv` of this name, which the explanation itself reports.
@@ -135,7 +136,7 @@ METRICS = Catalog(
                aliases=("mprt", "parameter-randomization",), takes=("explain", "module")),
         _entry("random-logit", "sanity:random_logit",
                "similarity to the map of another class [Sixt 2020]", "method", "correlation", False,
-               takes=("explain", "classes")),
+               takes=("explain", "classes", "asked")),
         _entry("accuracy", "classifier:accuracy",
                "fraction of the images that the model classifies correctly; reported with --labels",
                "model", "share", True, takes=("predicted", "labels"), interval="wilson"),

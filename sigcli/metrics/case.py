@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,21 @@ class Outputs(Protocol):
 
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The network's outputs as they are, (N, C, H, W) → (N, classes)."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A score that tells itself what metrics follow: of a region of an image, of a box in it."""
+
+    def judged(
+        self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Int64[Tensor, " n"]]:
+        """The score of each image at its target, a probability of it (NaN where there is none), and what is predicted."""
+        ...
+
+    def identity(self, target: int) -> list[Any]:
+        """What a target is, whatever number it has in a run: the same for the same class and place."""
         ...
 
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..engine.batches import Batcher, Batches, Request
+from ..engine.batches import Batcher, Batches, Call, Request
 from ..errors import SigError
 from ..heads import LOGITS, Head
-from .case import Outputs
+from .case import Judge, Outputs
 
 Fill = Callable[[Bool[Tensor, "m h w"]], Float[Tensor, "m c h w"]]
 """Replacement that depends on what is replaced: (m, H, W) removed pixels → (m, C, H, W) images to take their values from."""
@@ -113,12 +113,13 @@ def _replaced(
 
 @dataclass(eq=False)
 class Steps:
-    """The model's outputs for each altered image.
+    """What the model says of each altered image.
 
     Args:
-        score: (k,) the target's output as the network gives it, float64.
+        score: (k,) the target's output as the network gives it, float64; of a region or a box the score that is explained.
         probability: (k,) its probability.
-        predicted: (k,) the class of the highest probability; of a single output 1 above one half and 0 below.
+        predicted: (k,) the class of the highest probability; of a single output 1 above one half and 0 below; of a box 1
+            where it is still found and 0 where not.
         error: what was raised instead, where errors are contained.
     """
 
@@ -129,7 +130,7 @@ class Steps:
 
 
 def follow(
-    model: Outputs,
+    model: Outputs | Judge,
     removals: Iterable[Perturbation],
     *,
     batch_size: int = 64,
@@ -140,19 +141,30 @@ def follow(
     """Run the model on all steps of all removals; yields their results in order.
 
     Args:
-        model: outputs of images.
+        model: outputs of images; or a score that judges them itself.
         removals: read lazily; a change of image size ends a batch early.
         batch_size: images per forward pass; halved for good where memory runs out.
-        head: what the outputs are.
+        head: what the outputs are; of no account where the score judges them.
         filled: fill up a short batch; see `sigcli.engine.batches.Batcher`.
         contain: whatever is raised for one removal is in its `Steps.error`, and the others continue; see there.
     """
-    batcher = Batcher(
-        lambda images, _: (model.outputs(images).double(),), Batches(batch_size), filled=filled, contain=contain
-    )
+    call = _judged(model) if isinstance(model, Judge) else _outputs(model)
+    batcher = Batcher(call, Batches(batch_size), filled=filled, contain=contain)
     for done in batcher.run(_Followed(removal, head) for removal in removals):
         done.steps.error = done.error
         yield done.steps
+
+
+def _outputs(model: Outputs) -> Call:
+    return lambda images, _: (model.outputs(images).double(),)
+
+
+def _judged(model: Judge) -> Call:
+    def call(images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        score, probability, predicted = model.judged(images, targets)
+        return score.double(), probability.double(), predicted
+
+    return call
 
 
 @dataclass(eq=False)
@@ -183,7 +195,10 @@ class _Followed(Request):
         place.copy_(self.removal.images(items))
 
     def take(self, items: slice, *answers: Tensor) -> None:
-        (outputs,) = answers
+        if len(answers) > 1:  # a judge's
+            self.steps.score[items], self.steps.probability[items], self.steps.predicted[items] = answers
+            return
+        outputs = answers[0]
         self.steps.score[items] = self.head.value(outputs, self.target)
         if self.head.asks:
             self.steps.probability[items] = self.head.chance(outputs, self.target)

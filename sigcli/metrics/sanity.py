@@ -73,24 +73,49 @@ def _reset(module: nn.Module) -> None:
             parameter.normal_(0.0, spread or 0.02)
 
 
-def random_logit(case: Case, explain: Explain, classes: int, *, similarity: str = "spearman") -> Measurement:
+class Asked:
+    """What a target asks about: the class itself, of the whole image. Scores of regions and boxes tell their own."""
+
+    def class_of(self, target: int) -> int:
+        """The class of a target; a number beyond the classes where it compares two."""
+        return target
+
+    def rivals(self, target: int, classes: int) -> list[int]:
+        """The other classes that could be asked about in its place."""
+        return [other for other in range(classes) if other != target]
+
+    def instead(self, target: int, other: int) -> int:  # noqa: ARG002  regions and boxes keep their place
+        """The target that asks about another class at the same place."""
+        return other
+
+
+ASKED = Asked()
+
+
+def random_logit(
+    case: Case, explain: Explain, classes: int, asked: Asked = ASKED, *, similarity: str = "spearman"
+) -> Measurement:
     """Random logit, Sixt, Granz, Landgraf 2020, section 4: similarity to the map of another class; lower is better.
 
     Args:
         case: what is measured.
         explain: the method.
         classes: number of classes of the model.
+        asked: what targets ask about; of a region or a box another class is asked about at the same place.
         similarity: spearman or ssim, of the maps' absolute values.
     """
     compare = _similarity(similarity)
     subject = case.subject
     if classes < 2:
         raise AttributionError("the model has a single output, so there is no other class")
-    if subject.target >= classes:
+    if asked.class_of(subject.target) >= classes:
         raise AttributionError("random-logit looks at the map of another class, and the target compares two")
+    rivals = asked.rivals(subject.target, classes)
+    if not rivals:
+        raise AttributionError("there is no other class")
     key = draws.stream(subject.seed, subject.key, "random-logit")
-    other = int(draws.integers(key, torch.zeros(1, dtype=torch.long), classes - 1))
-    other += other >= subject.target
+    drawn = int(draws.integers(key, torch.zeros(1, dtype=torch.long), len(rivals)))
+    other = asked.instead(subject.target, rivals[drawn])
     first, second = (explain(subject.x[None], target)[0] for target in (subject.target, other))
     return Measurement(compare(first, second))
 

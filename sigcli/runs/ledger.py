@@ -245,7 +245,7 @@ def _entry(line: dict[str, Any]) -> Entry:
     if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(fields(Entry)):
         raise ValueError("the line is of another kind")
     facts = {str(name): value for name, value in line["facts"].items()}
-    numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view")]
+    numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view", "region")]
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError("a value is not a number")
     files = {_inside(name): _stamp(known) for name, known in line["files"].items()}

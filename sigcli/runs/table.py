@@ -25,7 +25,7 @@ def _seconds(value: float | None) -> str:
 
 
 COLUMNS: Mapping[str, _Reader] = {
-    "image": _text, "method": _text, "target": _text, "label": _text, "score": figure, "output": _text,
+    "image": _text, "method": _text, "target": _text, "label": _text, "region": _text, "score": figure, "output": _text,
     "seconds": _seconds, "gradient_evaluations": _text, "forward_evaluations": _text, "completeness_gap": figure,
     "relative_gap": figure, "standard_error": figure, "relative_standard_error": figure,
     "shown_standard_error": figure, "view": _text, "stopped": _text, "status": _text, "error": _text, "content": _text,
@@ -33,7 +33,7 @@ COLUMNS: Mapping[str, _Reader] = {
 """The columns of the table, and how each value is written: the one list of what is kept of an item."""
 _COUNTS = ("gradient_evaluations", "forward_evaluations")
 FACTS = tuple(
-    name for name, write in COLUMNS.items() if write is figure or name in (*_COUNTS, "view", "stopped", "error")
+    name for name, write in COLUMNS.items() if write is figure or name in (*_COUNTS, "view", "stopped", "error", "region")
 )
 """What the ledger keeps of an item that is done, in full precision."""
 
@@ -43,7 +43,7 @@ def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: write(values.get(name)) for name, write in COLUMNS.items()}
 
 
-_TEXTS = ("image", "label", "error")
+_TEXTS = ("image", "label", "region", "error")
 
 
 def row_key(row: Mapping[str, str]) -> Key:

@@ -13,7 +13,7 @@ so F changes continuously where the boxes do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -25,6 +25,8 @@ from .score import autocast, differentiated
 
 OUTPUT = "box score"
 _LEAST_AREA = 1e-6
+_SAME = 0.5
+"""Overlap from which on a box that is found counts as the one that was there: that of PASCAL VOC and of COCO's AP50."""
 _PRECISIONS = ("fp32", "tf32")
 
 
@@ -45,6 +47,9 @@ class Box:
     place: int = 0
     rank: int = 1
     score: float = 0.0
+
+
+_TRIAL = Box(1, (0.0, 0.0, 1.0, 1.0))
 
 
 @runtime_checkable
@@ -75,7 +80,10 @@ class BoxScore:
 
     model: Finder
     precision: str = "fp32"
-    boxes: list[Box] = field(default_factory=lambda: [Box(1, (0.0, 0.0, 1.0, 1.0))])
+    boxes: list[Box] = field(default_factory=lambda: [_TRIAL])
+
+    numbers: dict[Box, int] = field(default_factory=dict, init=False)
+    """Box → its number, of those that were kept by `add`."""
 
     output = OUTPUT
 
@@ -84,9 +92,15 @@ class BoxScore:
             raise UsageError("a detector runs in fp32 or tf32", given=self.precision, allowed=", ".join(_PRECISIONS))
 
     def add(self, box: Box) -> int:
-        """Keep a box; returns its number."""
-        self.boxes.append(box)
-        return len(self.boxes) - 1
+        """Keep a box; returns its number, which is the same for the same box."""
+        number = self.numbers.setdefault(box, len(self.boxes))
+        if number == len(self.boxes):
+            self.boxes.append(box)
+        return number
+
+    def identity(self, target: int) -> list[Any]:
+        """What a box is, whatever number it has in this run."""
+        return [self.boxes[target].label, *self.boxes[target].box]
 
     def found(self, image: Float[Tensor, "c h w"]) -> Any:
         """What the detector itself finds in one image, by score."""
@@ -104,20 +118,48 @@ class BoxScore:
         """F of each image and ∂F/∂image, through the score and the box of the candidate that matches best."""
         return differentiated(lambda leaf: self._scores(leaf, targets), images, self.precision)
 
+    def judged(
+        self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
+    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Int64[Tensor, " n"]]:
+        """What metrics follow: F, which is in 0..1, twice; and 1 where the box is still found, else 0.
+
+        It is found while a candidate of its class overlaps it by one half or more and has a score that the detector reports.
+        """
+        least = float(getattr(self.model, "least", 0.0))
+        with torch.no_grad(), autocast(self.precision, images.device):
+            each = self._matched(images, targets)
+            score = torch.stack([images.new_zeros(()) if not len(p) else (iou * p).max() for iou, p in each])
+            there = [bool(((iou >= _SAME) & (p >= least)).any()) for iou, p in each]
+        return score, score, torch.tensor(there, device=images.device).long()
+
+    def class_of(self, target: int) -> int:
+        """The class of a box."""
+        return self.boxes[target].label
+
+    def rivals(self, target: int, classes: int) -> list[int]:
+        """The other classes, but for the background."""
+        without = (self.boxes[target].label, getattr(self.model, "background", 0))
+        return [other for other in range(classes) if other not in without]
+
+    def instead(self, target: int, other: int) -> int:
+        """The same box, of another class."""
+        return self.add(replace(self.boxes[target], label=other))
+
     def _scores(self, images: Tensor, targets: Tensor) -> Tensor:
-        wanted = [self.boxes[number] for number in targets.tolist()]
-        every = self.model.candidates(images, [box.label for box in wanted])
-        found = [self._best(one, box) for one, box in zip(every, wanted, strict=True)]
+        found = [(iou * p).max() if len(p) else None for iou, p in self._matched(images, targets)]
         # What is found nowhere depends on the image with a gradient of 0.
         return torch.stack([images[i].flatten()[0] * 0 if one is None else one for i, one in enumerate(found)])
 
+    def _matched(self, images: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Of the candidates of each image's class: overlap with its box, and score; (m,) each."""
+        wanted = [self.boxes[number] for number in targets.tolist()]
+        every = self.model.candidates(images, [box.label for box in wanted])
+        return [self._of_box(found, box) for found, box in zip(every, wanted, strict=True)]
+
     @staticmethod
-    def _best(found: Any, box: Box) -> Tensor | None:
+    def _of_box(found: Any, box: Box) -> tuple[Tensor, Tensor]:
         own = torch.nonzero(found.labels == box.label)[:, 0]
-        if not len(own):
-            return None
-        target = found.boxes.new_tensor([box.box])
-        return (overlaps(found.boxes[own], target) * found.scores[own]).max()
+        return overlaps(found.boxes[own], found.boxes.new_tensor([box.box])), found.scores[own]
 
 
 def overlaps(boxes: Float[Tensor, "m 4"], target: Float[Tensor, "1 4"]) -> Float[Tensor, " m"]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ... import render
 from ...catalog import Entry
-from ...comparisons import pair_of, told
+from ...comparisons import pair_of, target_of, told
 from ...errors import AttributionError, UsageError
 from ...files import file_digest
 from ...inputs.assumed import Assumed
@@ -90,6 +90,21 @@ class Seen:
     def draw_sheet(self, ready: Sequence[Explanation], drawing: Drawing, heading: str, path: Path) -> None:
         """Draw all methods of one sample and target side by side."""
         render.save_png(sheet(ready, drawing, heading), path)
+
+
+@dataclass(frozen=True, eq=False)
+class Missing:
+    """A target that a sample does not have.
+
+    Args:
+        error: why.
+        target: as results name it, or None where it has no name.
+        label: in words.
+    """
+
+    error: AttributionError
+    target: int | str | None
+    label: str
 
 
 UNSEEN = Seen()
@@ -265,8 +280,10 @@ class Pictures:
         size = model.preprocess.size
         return list(chosen) if size is None else [tokened(model, size, one, pairs=self.pairs) for one in chosen]
 
-    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int]:  # noqa: ARG002
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> Sequence[int | Missing]:  # noqa: ARG002
         """The targets of one sample: those that were named, or the classes of the highest score.
+
+        A target that is named and that the sample does not have is `Missing`.
 
         Raises:
             AttributionError: the model gives NaN or infinity.
@@ -281,6 +298,22 @@ class Pictures:
     def told(self, target: int) -> int | str:
         """The target as results name it, where the score numbers targets in another way."""
         return told(target, self.classes)
+
+    def number(self, scorer: Any, x: Tensor, source: Source, target: int | str) -> int:  # noqa: ARG002  regions look
+        """A target as the score numbers it, from how results name it.
+
+        Raises:
+            AttributionError: the sample has no such region or box.
+        """
+        return target_of(target, self.classes)
+
+    def told_region(self, target: int) -> str:  # noqa: ARG002  regions and boxes have one
+        """The part of the sample that the score is of, in a few words; empty where it is of the whole."""
+        return ""
+
+    def region(self, target: int, size: tuple[int, int]) -> np.ndarray | None:  # noqa: ARG002
+        """The part of an image of size (H, W) that the score is of, bool (H, W); None where it is of the whole."""
+        return None
 
     def of_target(self, seen: Seen, target: int) -> Seen:  # noqa: ARG002  regions belong to targets
         """What is seen of a sample, for one of its targets."""

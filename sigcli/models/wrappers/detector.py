@@ -44,12 +44,17 @@ class Detector(nn.Module):
     Args:
         inner: a list of (3, H, W) → for each a dict of boxes (m, 4), labels (m,) and scores (m,); or a pair whose second is
             that, as a detector in TorchScript gives.
+
+    `least` is the score from which on it reports a box, as far as that is known; `background` the class that no box has:
+    0 unless the network says otherwise.
     """
 
     def __init__(self, inner: nn.Module):
         super().__init__()
         self.inner = inner
         self.open, self.opened = opened(inner)
+        self.least = _reported(inner) if self.opened else 0.0
+        self.background: int | None = getattr(inner, "background", 0)
         self._focus = _Focus()
         if self.opened and isinstance(inner, (RetinaNet, FCOS)):
             self.open.postprocess_detections = partial(self._focus, self.open)  # type: ignore[assignment]
@@ -96,12 +101,11 @@ def opened(inner: nn.Module) -> tuple[nn.Module, bool]:
     """
     if isinstance(inner, torch.jit.ScriptModule):
         return inner, False
-    heads = getattr(inner, "roi_heads", None)
-    owner = heads if isinstance(heads, nn.Module) else inner
+    owner = _owner(inner)
     if not all(hasattr(owner, name) for name in _THRESHOLDS):
         return inner, False
     network, changed = _sharing(inner), _sharing(owner)
-    if owner is heads:
+    if owner is not inner:
         network.roi_heads = changed
     else:
         changed = network
@@ -110,6 +114,16 @@ def opened(inner: nn.Module) -> tuple[nn.Module, bool]:
         if getattr(changed, name, None) is not None:
             setattr(changed, name, None)
     return network, True
+
+
+def _owner(inner: nn.Module) -> nn.Module:
+    """The part of a detector that has its thresholds."""
+    heads = getattr(inner, "roi_heads", None)
+    return heads if isinstance(heads, nn.Module) else inner
+
+
+def _reported(inner: nn.Module) -> float:
+    return float(_owner(inner).score_thresh)  # type: ignore[arg-type]
 
 
 def detects(module: nn.Module, place: torch.device) -> bool:
