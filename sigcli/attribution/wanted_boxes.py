@@ -36,9 +36,7 @@ class WantedBoxes:
         return list(zip((one for one in classes if isinstance(one, int)), self.ranks, strict=bool(self.ranks)))
 
 
-def parse_boxes(
-    target: str | int, labels: Sequence[str] | None, classes: int, *, default: bool = False
-) -> WantedBoxes:
+def parse_boxes(target: str | int, labels: Sequence[str] | None, classes: int, *, default: bool = False) -> WantedBoxes:
     """The boxes that are explained.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ..errors import UsageError
 from ..inputs.images import decode
 from ..inputs.picture import upright
 from ..models.wrappers.certainty import white
+from ..names import portable
 from .targets import class_names
 from .wanted import Wanted, parse_wanted, readings, spelled_wanted, spelling
 
@@ -50,12 +52,14 @@ class WantedRegions:
         wanted: the classes, see `sigcli.attribution.wanted`.
         places: one for each class, or one for all.
         spelled: for a manifest: other targets have another text.
+        lasting: the same as it holds from any folder.
         notes: what was assumed of masks.
     """
 
     wanted: Wanted
     places: tuple[Place, ...]
     spelled: str
+    lasting: str
     notes: tuple[str, ...] = ()
 
     def place_of(self, target: int) -> Place:
@@ -83,7 +87,8 @@ def parse_regions(
     known = None if labels is None else tuple(labels)
     if not isinstance(target, str) or "@" not in text or (known and class_names(known).find(text)):
         found = parse_wanted(target, labels, classes, default=default)
-        return WantedRegions(found, (Place(),), spelled_wanted(target, labels, classes))
+        told = spelled_wanted(target, labels, classes)
+        return WantedRegions(found, (Place(),), told, told)
     every = readings(text, lambda part: _read(part, known, classes))
     if len(every) > 1:
         raise UsageError("target can be read in several ways", given=text, hint="Name classes by index: 8@12,20.")
@@ -100,17 +105,24 @@ def _several(found: Sequence[Typed], labels: tuple[str, ...] | None, classes: in
     places, notes = zip(*(_place(where) for _, where in found), strict=True)
     told = tuple(dict.fromkeys(note for each in notes for note in each))
     wanted = [parse_wanted(name, labels, classes) for name, _ in found]
+    lasting = [
+        where if place.pixel else portable(os.path.abspath(where))
+        for (_, where), place in zip(found, places, strict=True)
+    ]
     if len(wanted) == 1:
-        name, where = found[0]
-        return WantedRegions(wanted[0], places, f"{spelled_wanted(name, labels, classes)}@{where}", told)
+        (_, where), once = found[0], spelled_wanted(found[0][0], labels, classes)
+        return WantedRegions(wanted[0], places, f"{once}@{where}", f"{once}@{lasting[0]}", told)
     numbers = [one for one in wanted if isinstance(one, int)]
     if len(numbers) < len(wanted):
         raise UsageError("top and top:K stand alone", given=text, allowed="top:K@X,Y, or names of classes")
     if len(set(numbers)) < len(numbers):
         what = "a class can be explained at one place in a run"
         raise UsageError(what, given=text, hint="Explain the other place in a run of its own: --out FOLDER.")
-    spelled = ",".join(f"{spelling((one,), classes)}@{where}" for one, (_, where) in zip(numbers, found, strict=True))
-    return WantedRegions(tuple(numbers), places, spelled, told)
+
+    def text_of(names: Sequence[str]) -> str:
+        return ",".join(f"{spelling((one,), classes)}@{where}" for one, where in zip(numbers, names, strict=True))
+
+    return WantedRegions(tuple(numbers), places, text_of([where for _, where in found]), text_of(lasting), told)
 
 
 def _read(part: str, labels: tuple[str, ...] | None, classes: int) -> Iterator[Typed]:

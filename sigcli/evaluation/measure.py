@@ -20,10 +20,10 @@ from ..engine.failures import attempted, contained
 from ..errors import AttributionError, SigError
 from ..inputs.picture import Picture
 from ..methods.run import attributions
-from ..metrics.case import Case, Judge, Measurement
+from ..metrics.case import Case, Measurement
 from ..metrics.faithfulness import Plan
 from ..metrics.removal import Perturbation, Steps, follow
-from ..metrics.sanity import ASKED
+from ..metrics.sanity import ASKED, Asked
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from ..views import RAW, Lens, View
@@ -142,7 +142,7 @@ class Measuring:
         model, scorer = self.session.model, self.session.scorer
         there = {
             "explain": self._explainer(method, case.subject), "drawn": method.drawn, "module": model.module,
-            "classes": model.classes, "asked": scorer if isinstance(scorer, Judge) else ASKED,
+            "classes": model.classes, "asked": scorer if isinstance(scorer, Asked) else ASKED,
         }  # fmt: skip
         return [there[name] for name in metric.entry.properties["takes"]]
 

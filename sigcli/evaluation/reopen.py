@@ -59,7 +59,8 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "images of the run are missing", given=f"{lost[0]}{more}",
             hint=f"Name them: sig evaluate IMAGES --attributions {folder}.",
         )  # fmt: skip
-    return images, {key: _given(value) for key, value in options.items()}
+    stated = {"target": manifest["target"]} if "target" in manifest else {}  # of regions and boxes
+    return images, {key: _given(value) for key, value in {**options, **stated}.items()}
 
 
 def _given(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -73,23 +73,37 @@ def _reset(module: nn.Module) -> None:
             parameter.normal_(0.0, spread or 0.02)
 
 
-class Asked:
-    """What a target asks about: the class itself, of the whole image. Scores of regions and boxes tell their own."""
+@runtime_checkable
+class Asked(Protocol):
+    """What targets ask about."""
 
     def class_of(self, target: int) -> int:
         """The class of a target; a number beyond the classes where it compares two."""
-        return target
+        ...
 
     def rivals(self, target: int, classes: int) -> list[int]:
         """The other classes that could be asked about in its place."""
+        ...
+
+    def instead(self, target: int, other: int) -> int:
+        """The target that asks about another class at the same place."""
+        ...
+
+
+class _OfClasses:
+    """Targets are classes of the whole image."""
+
+    def class_of(self, target: int) -> int:
+        return target
+
+    def rivals(self, target: int, classes: int) -> list[int]:
         return [other for other in range(classes) if other != target]
 
     def instead(self, target: int, other: int) -> int:  # noqa: ARG002  regions and boxes keep their place
-        """The target that asks about another class at the same place."""
         return other
 
 
-ASKED = Asked()
+ASKED: Asked = _OfClasses()
 
 
 def random_logit(

@@ -275,13 +275,26 @@ def parse_size(size: str | Size | None) -> Size | None:
 
 
 def describe(preset: Preprocess) -> str:
-    """One line for notes: `resize 256, crop 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`."""
+    """One line for notes.
+
+    >>> describe(Preprocess()), describe(Preprocess(520, None)).partition(", mean")[0]
+    ('resize 256, crop 224, mean 0.485 0.456 0.406, std 0.229 0.224 0.225', 'resize 520, no crop')
+    """
     mean, std = (" ".join(f"{value:g}" for value in values) for values in (preset.mean, preset.std))
-    geometry = f"resize {preset.resize}, crop {preset.crop}"
+    return f"{_geometry(preset)}, mean {mean}, std {std}"
+
+
+def _geometry(preset: Preprocess) -> str:
+    """Size and crop in words."""
     if preset.resize == COVER:
         filled = "" if preset.cover is None else f" of a picture that fills {preset.cover[0]}x{preset.cover[1]}"
-        geometry = f"size {preset.text}{filled}"
-    return f"{geometry}, mean {mean}, std {std}"
+        return f"size {preset.text}{filled}"
+    resize, crop = (
+        "x".join(map(str, size)) if isinstance(size, tuple) else size for size in (preset.resize, preset.crop)
+    )
+    if resize is None:
+        return "any size" if crop is None else f"no resize, crop {crop}"
+    return f"resize {resize}, {'no crop' if crop is None else f'crop {crop}'}"
 
 
 def _per_channel(option: str, asked: tuple[float, ...] | None, preset: tuple[float, ...]) -> tuple[float, ...]:

@@ -33,7 +33,9 @@ COLUMNS: Mapping[str, _Reader] = {
 """The columns of the table, and how each value is written: the one list of what is kept of an item."""
 _COUNTS = ("gradient_evaluations", "forward_evaluations")
 FACTS = tuple(
-    name for name, write in COLUMNS.items() if write is figure or name in (*_COUNTS, "view", "stopped", "error", "region")
+    name
+    for name, write in COLUMNS.items()
+    if write is figure or name in (*_COUNTS, "view", "stopped", "error", "region")
 )
 """What the ledger keeps of an item that is done, in full precision."""
 

@@ -12,7 +12,7 @@ from torchvision.models.detection import FCOS, FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 
-from sigcli import evaluate, explain
+from sigcli import explain
 from sigcli.errors import ModelError, UsageError
 from sigcli.models.loading import load_model
 from sigcli.models.sources import detection
@@ -324,7 +324,7 @@ def test_what_has_no_meaning_for_a_detector_is_refused_before_work(here, options
         found(**{"target": "top", **options})
 
 
-def test_a_run_is_written_and_resumed_and_evaluation_refuses(here):
+def test_a_run_is_written_and_resumed(here):
     run = {"model": Toy(), "target": "top:2", "method": "gradient,rise", "settings": {"samples": 32}, "out": "out"}
     first = explain("pets.png", class_names="names.txt", **run)
     assert [item.status for item in first] == ["ok"] * 4
@@ -333,6 +333,3 @@ def test_a_run_is_written_and_resumed_and_evaluation_refuses(here):
     ]  # fmt: skip
     again = explain("pets.png", class_names="names.txt", resume=True, **run)
     assert all(item.resumed for item in again)
-    with pytest.raises(UsageError, match="this network has none"):
-        evaluate("pets.png", model=Toy(), class_names="names.txt", method="gradient", metric="deletion", out="other")
-    assert not Path("other").exists()

@@ -10,7 +10,7 @@ import torchvision
 from PIL import Image
 from torch import nn
 
-from sigcli import evaluate, explain
+from sigcli import explain
 from sigcli.attribution.samples.regions import seen_classes
 from sigcli.errors import ModelError, UsageError
 from sigcli.heads import Head
@@ -262,8 +262,6 @@ def test_the_region_is_outlined(here):
 
 
 def test_what_needs_classes_of_an_image_is_refused_before_work(here):
-    with pytest.raises(UsageError, match=r"this network has none(.|\n)*segmentation network"):
-        evaluate("two.png", model=Colours(), method="gradient", metric="deletion", image_size=32, out="out", **FED)
     with pytest.raises(UsageError, match="baseline max-entropy of ig is learned"):
         explain("two.png", model=Colours(), method="ig", baseline="max-entropy", image_size=32, **FED)
     with pytest.raises(UsageError, match=r"method lrp needs a network that ends in one score(.|\n)*gradcam"):

@@ -72,6 +72,10 @@ class BoxPictures(Pictures):
         """The classes and the ranks of their boxes."""
         return self.asked.spelled
 
+    def manifest(self) -> dict[str, Any]:
+        """Which boxes, so that the run can be measured later."""
+        return {"target": self.asked.spelled}
+
     def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> list[int | Missing]:  # noqa: ARG002
         """The boxes of one picture: those that were named, or those of the highest scores; what is not there comes last.
 
@@ -120,7 +124,11 @@ class BoxPictures(Pictures):
 
         def why(label: int, rank: int) -> str:
             name = self.network.label(label)
-            return f"{ranks[label]} of '{name}' in this image, not {rank}" if ranks[label] else f"no '{name}' in this image"
+            return (
+                f"{ranks[label]} of '{name}' in this image, not {rank}"
+                if ranks[label]
+                else f"no '{name}' in this image"
+            )
 
         what = " and ".join(why(*one) for one in lost)
         label = ", ".join(f"{printable(self.network.label(one))} {rank}" for one, rank in lost)

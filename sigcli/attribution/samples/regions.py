@@ -75,6 +75,10 @@ class RegionPictures(Pictures):
         masks = [file_digest(place.text) for place in self.asked.places if place.mask is not None]
         return {**super().spec(), **({"region": masks[0] if len(masks) == 1 else masks} if masks else {})}
 
+    def manifest(self) -> dict[str, Any]:
+        """Which regions, so that the run can be measured later from any folder."""
+        return {"target": self.asked.lasting}
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed of masks, besides what is told of all pictures."""
@@ -89,7 +93,9 @@ class RegionPictures(Pictures):
         there = self._there(scorer, x)
         if isinstance(wanted, tuple) and isinstance(wanted[0], str):
             fixed = self._fixed(self.asked.places[0], source, there.shape[1:])
-            return [self.known.add(k, there[k] if fixed is None else fixed) for k in self._most(there, fixed, wanted[1])]
+            return [
+                self.known.add(k, there[k] if fixed is None else fixed) for k in self._most(there, fixed, wanted[1])
+            ]
         named = [one for one in (wanted if isinstance(wanted, tuple) else (wanted,)) if isinstance(one, int)]
         return [self._found(there, source, one) for one in named]
 
