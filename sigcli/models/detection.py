@@ -16,6 +16,7 @@ from .labels import read_names
 from .model import Model, Source
 from .preprocess import Preprocess, Wishes, adapt
 from .wrappers.detector import Detector, detects
+from .wrappers.queries import Queries
 
 FED = Preprocess(None, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 """Detectors take images in 0..1 at any size, and normalise and resize them."""
@@ -28,7 +29,11 @@ _OWN_LIMITS = (
 
 def is_detector(source: Source, module: nn.Module, place: torch.device) -> bool:
     """Whether a network is a detector; one whose preprocessing is known, and that is none, is not tried."""
-    return source.kind == "detection" or (source.preprocess is None and detects(module, place))
+    return (
+        source.kind == "detection"
+        or isinstance(module, Queries)
+        or (source.preprocess is None and detects(module, place))
+    )
 
 
 def detector_model(
@@ -49,7 +54,7 @@ def detector_model(
     classes = _classes(module, source.labels)
     names, named = (source.labels, ()) if class_names is None else read_names(class_names, classes)
     limits = () if detector.opened else (_OWN_LIMITS,)
-    told = () if source.kind == "detection" else (_GIVEN,)
+    told = () if source.kind in ("detection", "hf") else (_GIVEN,)
     return Model(
         name, detector, preprocess, names, classes, source.weights_hash, source.kind, source.weights, place,
         (*source.notes, *notes, *told, *limits, *named), lacks=lacks, task="boxes",

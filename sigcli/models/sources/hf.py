@@ -1,4 +1,4 @@
-"""Classifiers of Hugging Face's transformers: a folder as `save_pretrained` writes it, or a name on the hub."""
+"""Networks of Hugging Face's transformers that classify, label pixels or find boxes: a folder of `save_pretrained`, or a name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from sigcli.heads import LOGITS, Head
 
 from ..checks import one_line
 from ..model import Source
+from ..wrappers.dense import Dense
 from .checkpoint import State
+from .hf_tasks import BOXES, REGIONS, kind_of
 from .hub import CONFIG, PICKLED, SAFE, fetched, holds_weights, is_name
 from .torchvision import seeded
 from .weights import hash_state, is_there, read_checkpoint, read_state_dict
@@ -53,7 +55,7 @@ def matches(spec: str) -> bool:
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
-    """Load a classifier with its image processor's steps and its class names. Nothing of a file is run.
+    """Load a network with its image processor's steps and its class names. Nothing of a file is run.
 
     Args:
         spec: a folder, `hf/FOLDER`, or `hf/OWNER/NAME` on the hub (`@REVISION` behind it).
@@ -64,33 +66,47 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         ModelError: transformers is not installed, no such folder or name, a configuration of code or of another task,
             weights that lack a part of the network, or an image processor that does more than `Preprocess` can.
     """
-    from .image_processor import read_processor
-
     package = transformers()
     random = weights is not None and weights.lower() == "none"
     own = weights is None or weights.upper() == "DEFAULT"
     folder, told = folder_of(spec, weights=own)
     config = read_config(package, folder)
-    kind = _class(package, config, folder)
+    kind, task = kind_of(package, config, folder)
     state = None if random else read_state(folder) if own else read_state_dict(weights or "")
     network, notes = built(kind, config, state, folder)
-    processor = read_processor(folder, package)
     if random:
         notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
     labels, named = _labels(config)
-    head, read = _head(config)
+    made, own_notes, known = _made(network, task, config, folder, package)
     return Source(
-        Pixels(network, flipped=processor.flipped),
+        made,
         kind="hf",
         weights=told if own else weights or "",
         weights_hash=hash_state(network.state_dict()),
-        preprocess=processor.preprocess,
         labels=labels,
         shape=shape_of(config),
-        notes=(*told_of(spec, kind), *processor.notes, *notes, *named, *read),
-        head=head,
-        part="logits",
+        notes=(*told_of(spec, kind), *own_notes, *notes, *named),
+        **known,
     )
+
+
+def _made(
+    network: nn.Module, task: str, config: Any, folder: Path, package: ModuleType
+) -> tuple[nn.Module, tuple[str, ...], dict[str, Any]]:
+    """A network as a module of images, notes on what it is fed, and what else is known of it."""
+    from .hf_boxes import detector_of
+    from .image_processor import read_processor
+
+    if task == BOXES:
+        return detector_of(network, config.num_labels, folder, package), (), {}
+    processor = read_processor(folder, package)
+    pixels = Pixels(network, flipped=processor.flipped)
+    if task == REGIONS:
+        head = LOGITS if config.num_labels > 1 else Head("logit")
+        return Dense(pixels, "logits"), processor.notes, {"preprocess": processor.preprocess, "head": head}
+    head, read = _head(config)
+    known = {"preprocess": processor.preprocess, "head": head, "part": "logits"}
+    return pixels, (*processor.notes, *read), known
 
 
 def lasting(spec: str) -> str:
@@ -243,23 +259,6 @@ def _files(folder: Path) -> Iterator[Path]:
                 raise ModelError("the index of the weights does not name files beside it", given=index)
             yield from (folder / one for one in names)
             return
-
-
-def _class(package: ModuleType, config: Any, folder: Path) -> Any:
-    """The class of classifiers for a configuration."""
-    found = package.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
-    stated = list(getattr(config, "architectures", None) or ())
-    texts = package.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
-    if texts is not None and (found is None or texts.__name__ in stated):
-        hint = 'Name what it is to tell apart: --prompts "a photo of a cat;a photo of a dog".'
-        raise ModelError(
-            "the network compares pictures with texts, and has no classes of its own", given=folder, hint=hint
-        )
-    if found is None:
-        what = f"transformers has no image classifier of the kind '{config.model_type}'"
-        raise ModelError(what, given=f"{folder} ({', '.join(stated) or 'no architecture'})")
-    kinds = found if isinstance(found, (tuple, list)) else (found,)
-    return next((one for one in kinds if one.__name__ in stated), kinds[0])
 
 
 def _labels(config: Any) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
