@@ -8,11 +8,12 @@ import torch
 import torchvision
 from PIL import Image
 from torch import nn
-from torchvision.models.detection import FCOS, FasterRCNN
+from torchvision.models.detection import FCOS, FasterRCNN, KeypointRCNN, MaskRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOSHead
 
 from sigcli import explain
+from sigcli.attribution.wanted_boxes import parse_boxes
 from sigcli.errors import ModelError, UsageError
 from sigcli.models.loading import load_model
 from sigcli.models.sources import detection
@@ -154,13 +155,21 @@ def fcos(classes=4):
     return net.eval()
 
 
-def faster():
+def faster(kind=FasterRCNN, **options):
     torch.manual_seed(0)
-    return FasterRCNN(
+    return kind(
         Tiny(), 4, min_size=64, max_size=64, box_score_thresh=0.2, box_detections_per_img=5,
         rpn_anchor_generator=AnchorGenerator(sizes=((16, 32),), aspect_ratios=((1.0,),)),
-        box_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 4, 2), rpn_post_nms_top_n_test=20,
+        box_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 4, 2), rpn_post_nms_top_n_test=20, **options,
     ).eval()  # fmt: skip
+
+
+def mask():
+    return faster(MaskRCNN, mask_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 8, 2))
+
+
+def keypoint():
+    return faster(KeypointRCNN, keypoint_roi_pool=torchvision.ops.MultiScaleRoIAlign(["0"], 8, 2), num_keypoints=3)
 
 
 def overlap(one, other):
@@ -171,7 +180,7 @@ def overlap(one, other):
     return width * height / (sum(areas) - width * height)
 
 
-@pytest.mark.parametrize("build", [fcos, faster])
+@pytest.mark.parametrize("build", [fcos, faster, mask, keypoint])
 def test_the_score_is_the_best_overlap_times_score_over_all_candidates(build):
     net = build()
     detector, images = Detector(net), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3))
@@ -195,6 +204,8 @@ def test_the_score_is_the_best_overlap_times_score_over_all_candidates(build):
         assert float(scores[row]) == pytest.approx(best, rel=1e-4)
     assert float(scores[0]) >= float(first.scores[0]) - 1e-5  # the box itself is a candidate
     assert gradients[0].any()
+    model = load_model(net)
+    assert (model.task, model.classes) == ("boxes", 4)
 
 
 def test_candidates_of_the_class_are_not_crowded_out():
@@ -333,3 +344,36 @@ def test_a_run_is_written_and_resumed(here):
     ]  # fmt: skip
     again = explain("pets.png", class_names="names.txt", resume=True, **run)
     assert all(item.resumed for item in again)
+
+
+def test_several_boxes_are_named_and_what_is_not_there_fails_alone(here):
+    items = found("dog:1,cat:2")
+    assert [(item.label, item.target, item.status) for item in items] == [("dog 1", 1, "ok"), ("cat 2", 2, "ok")]
+    assert items[0].region == "box 4.0,20.0,10.0,28.0 of 0.784"
+    items = found("cat:1,cat:3,dog:2")
+    assert [(item.label, item.status) for item in items] == [("cat 1", "ok"), ("cat 3, dog 2", "failed")]
+    assert "finds 2 of 'cat' in this image, not 3 and 1 of 'dog' in this image, not 2" in items[1].error
+    assert len(found("cat:1,cat")) == 1  # one box twice
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("cat:1 - dog:1", r"two boxes are in two places(.|\n)*--target cat:1,dog:1"),
+        ("cat,dog - cat:2", "two boxes are in two places"),
+        ("cat:1,top", "top and top:K stand alone"),
+        ("cat:1,bird", "unknown target"),
+        ("cat:1,dog:0", "counted from 1"),
+    ],
+)
+def test_texts_that_name_no_boxes(here, target, message):
+    with pytest.raises(UsageError, match=message):
+        found(target)
+
+
+def test_a_name_with_a_comma_is_one_class():
+    assert parse_boxes("cat, tom:2,dog", ["a", "cat, tom", "dog"], 3).boxes == [(1, 2), (2, 1)]
+    with pytest.raises(UsageError, match="read in several ways"):
+        parse_boxes("cat,tom", ["cat", "tom", "cat,tom", "cat, tom"], 4)
+    assert parse_boxes("index:2:1,1:3", None, 4).boxes == [(2, 1), (1, 3)]
+    assert parse_boxes(parse_boxes("dog:2,1", ["a", "b", "dog"], 3).spelled, None, 3).boxes == [(2, 2), (1, 1)]

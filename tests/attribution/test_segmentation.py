@@ -288,3 +288,78 @@ def test_grad_cam_takes_the_region_as_seg_grad_cam_does(here):
     cam = (weights[:, None, None] * activations).sum(0).clamp(min=0)
     found = torch.from_numpy(item.values.sum(0))
     assert float(torch.nn.functional.cosine_similarity(found.flatten(), cam.flatten(), dim=0)) > 0.999
+
+
+# --- several targets --------------------------------------------------------------------------------------------------
+
+
+def several(target, **options):
+    return explain(
+        "two.png",
+        model=Colours(),
+        method="gradient",
+        target=target,
+        write=False,
+        **{**FED, "image_size": 32, **options},
+    )
+
+
+def test_several_classes_and_places_are_side_by_side(here):
+    assert [(item.label, item.target) for item in several("green,red")] == [("green", 2), ("red", 1)]
+    both = several("red@5,6,green@22,23")
+    assert [(item.label, item.region) for item in both] == [
+        ("red at 5,6", "pixel 5,6"),
+        ("green at 22,23", "pixel 22,23"),
+    ]
+    assert [np.argwhere(item.values.any(0)).tolist() for item in both] == [[[6, 5]], [[23, 22]]]
+    mask = np.zeros((32, 32), np.uint8)
+    mask[8:10, :16] = 255
+    Image.fromarray(mask).save("a,b.png")  # a comma in its name
+    first, second = several("red@a,b.png,green@22,23")
+    assert (first.region, second.region) == ("32 pixels, in a,b.png", "pixel 22,23")
+
+
+def test_a_class_that_is_not_seen_fails_alone(here):
+    Image.fromarray(here * np.array([1, 0, 0], np.uint8)).save("two.png")
+    red, green = several("red,green")
+    assert (red.status, green.status, green.target, green.label) == ("ok", "failed", 2, "green")
+    assert "sees no 'green'" in green.error
+
+
+def test_a_difference_is_taken_over_the_region_of_the_first(here):
+    (item,) = several("red - green")
+    assert (item.label, item.target) == ("red − green", "1-2")
+    red, green = here[..., 0] > 0, here[..., 1] > 0
+    assert np.array_equal(item.seen.region, red)
+    assert item.score == pytest.approx(1.5)  # 1 of red, and -1/2 of green
+    assert np.allclose(item.values[0][red], 1.5 / red.sum())
+    assert np.allclose(item.values[1][red], -1.5 / red.sum())
+    assert not item.values[:, green].any()
+    (at,) = several("red - green@22,23", output="logprob")
+    assert at.score == pytest.approx(-1.5)  # log p_red - log p_green is the difference of the logits
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("red@3,3,green", "read in several ways|each must"),
+        ("red,green@3,3", "where one of several targets names a place, each must"),
+        ("red@3,3,red@5,5", "at one place in a run"),
+        ("top@3,3,red@5,5", "top and top:K stand alone"),
+        ("red@3,3,blue@5,5", "unknown target"),
+        ("red - red@3,3", "minus itself"),
+    ],
+)
+def test_lists_of_places_that_are_none(here, target, message):
+    with pytest.raises(UsageError, match=message):
+        several(target)
+
+
+def test_a_run_of_several_is_written_and_resumed(here):
+    run = {"model": Colours(), "method": "gradient", "image_size": 32, "out": "out", **FED}
+    explain("two.png", target="red@5,6,green@22,23", **run)
+    assert sorted(path.name for path in Path("out/two").glob("*.npy")) == ["gradient.class1.npy", "gradient.class2.npy"]
+    again = explain("two.png", target="red@5,6,green@22,23", resume=True, **run)
+    assert all(item.resumed for item in again)
+    with pytest.raises(Exception, match="target"):
+        explain("two.png", target="red@5,6,green@22,24", resume=True, **run)

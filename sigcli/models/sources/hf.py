@@ -1,4 +1,4 @@
-"""Networks of Hugging Face's transformers that classify, label pixels or find boxes: a folder of `save_pretrained`, or a name."""
+"""Networks of Hugging Face's transformers that classify, label pixels or find boxes: a folder of theirs, or a name."""
 
 from __future__ import annotations
 
