@@ -138,10 +138,19 @@ def _read(part: str, labels: tuple[str, ...] | None, classes: int) -> Iterator[T
         yield name, where
 
 
+def _alone(part: str, labels: tuple[str, ...] | None, classes: int) -> Iterator[Typed]:
+    """A class without a place."""
+    try:
+        if isinstance(parse_wanted(part, labels, classes), int):
+            yield part, ""
+    except UsageError:
+        return
+
+
 def _unread(text: str, labels: tuple[str, ...] | None, classes: int) -> UsageError:
     """Why a text names no regions: the first part of it that names none."""
     parts = [part.strip() for part in _NEXT.split(text)]
-    if any("@" not in part for part in parts):
+    if readings(text, lambda part: [*_read(part, labels, classes), *_alone(part, labels, classes)]):
         what = "where one of several targets names a place, each must"
         return UsageError(what, given=text, allowed="CLASS@X,Y,CLASS@X,Y, or classes alone")
     for part in parts:

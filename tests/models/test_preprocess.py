@@ -7,7 +7,7 @@ import torchvision
 from PIL import Image
 
 from sigcli.errors import ImageError, UsageError
-from sigcli.models.preprocess import Preprocess, Wishes, adapt
+from sigcli.models.preprocess import Preprocess, Wishes, adapt, describe
 from sigcli.models.sources.torchvision import preset
 
 
@@ -83,3 +83,17 @@ def test_a_picture_that_would_become_too_large_is_refused_before_it_is_scaled():
     with pytest.raises(ImageError, match=r"too long for its width(.|\n)*256×15360000"):
         Preprocess()(np.zeros((60000, 1, 3), np.uint8))
     assert Preprocess(resize=(8, 8), crop=8)(np.zeros((60000, 1, 3), np.uint8)).shape == (3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("preset", "told"),
+    [
+        (Preprocess(), "resize 256, crop 224"),
+        (Preprocess(520, None), "resize 520, no crop"),
+        (Preprocess((48, 64), None), "resize 48x64, no crop"),
+        (Preprocess(None, (48, 64)), "no resize, crop 48x64"),
+        (Preprocess(None, None), "any size"),
+    ],
+)
+def test_size_and_crop_are_told_in_words(preset, told):
+    assert describe(preset).partition(", mean")[0] == told
