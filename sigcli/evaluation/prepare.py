@@ -13,14 +13,12 @@ from ..attribution.samples import Pictures
 from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
-from ..attribution.wanted import compares
 from ..errors import UsageError
-from ..heads import NO_CLASSES, OTHER_HEAD
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
-from ..models.model import KINDS, Model
+from ..models.model import Model
 from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
 from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
@@ -29,7 +27,7 @@ from ..scores.classifier import ClassScore
 from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
-from .dropped import drops
+from .checks import check_classes, check_compared, check_masks, check_task
 from .label_table import Wanted
 from .labelled import MODEL_FILE
 from .masks.located import Masks, open_masks
@@ -214,7 +212,7 @@ def _session(
         truth: list[TrueClasses | None] = []
 
         def verify(model: Model, samples: Pictures) -> None:
-            _check_compared(metrics, samples, model)
+            check_compared(metrics, samples, model)
             truth.append(_verified(model, metrics, options, samples.sources, masks))
 
         session = prepare(wanted, verify=verify, **preparing)
@@ -263,9 +261,9 @@ def _verified(
 
     Before any folder is touched.
     """
-    _check_masks(metrics, model, given=masks is not None)
-    _check_task(metrics, options, model)
-    _check_classes(metrics, options, model)
+    check_masks(metrics, model, given=masks is not None)
+    check_task(metrics, options, model)
+    check_classes(metrics, options, model)
     rehearse(metrics, model)
     _readings(metrics, model, images)
     _, checks = split_checks(model, metrics)
@@ -274,49 +272,6 @@ def _verified(
     if masks is not None:
         masks.fit(images, model.preprocess, used=any(one.entry.properties["needs"] == "mask" for one in metrics))
     return _truth(options, model, images)
-
-
-def _check_masks(metrics: Sequence[Chosen], model: Model, *, given: bool) -> None:
-    """Raise UsageError for metrics of a given object, where none is given and the score is not of a part of the image."""
-    lacking = [one.name for one in metrics if one.entry.properties["needs"] == "mask" and not given]
-    if lacking and model.task == "classes":
-        verb = "needs" if len(lacking) == 1 else "need"
-        raise UsageError(f"{', '.join(lacking)} {verb} masks of the objects", hint="Give their folder with --masks.")
-
-
-def _check_task(metrics: Sequence[Chosen], options: MeasureOptions, model: Model) -> None:
-    """Raise UsageError for what is of classes of the whole image where the score is of a region or a box."""
-    if model.task == "classes":
-        return
-    given = f"--model {model.name}, {KINDS[model.task]}"
-    if options.labels is not None:
-        what = "--labels are classes of whole images, and this network has none"
-        hint = "Masks of the objects may be given with --masks."
-        raise UsageError(what, given=given, hint=hint)
-    dropping = next((one.name for one in metrics if drops(one)), None)
-    if dropping is not None:
-        raise UsageError(f"{dropping} cannot drop tokens: that is for classifiers", given=given)
-
-
-def _check_compared(metrics: Sequence[Chosen], samples: Pictures, model: Model) -> None:
-    """Raise UsageError for a metric of the other classes, where the target compares two."""
-    lacking = next((one.name for one in metrics if one.entry.name == "random-logit"), None)
-    if lacking is not None and not samples.pairs and compares(samples.target(model), model.classes):
-        hint = "Leave it out, or explain one class."
-        raise UsageError(f"{lacking} looks at the map of another class, and the target compares two", hint=hint)
-
-
-def _check_classes(metrics: Sequence[Chosen], options: MeasureOptions, model: Model) -> None:
-    """Raise UsageError for what is of probabilities and classes where the model's outputs are values."""
-    if model.head.asks:
-        return
-    if options.labels is not None:
-        raise UsageError(f"--labels are of classes, and {NO_CLASSES}", given=options.labels, hint=f"{OTHER_HEAD}.")
-    lacking = [one.name for one in metrics if one.entry.properties["classes"]]
-    if lacking:
-        kept = ",".join(one.name for one in metrics if one.name not in lacking) or "faithfulness-correlation"
-        hint = f"Measure what needs none: --metric {kept}. {OTHER_HEAD}."
-        raise UsageError(f"{', '.join(lacking)} cannot be measured: {NO_CLASSES}", hint=hint)
 
 
 def _readings(metrics: Sequence[Chosen], model: Model, images: Sequence[Source]) -> list[str]:

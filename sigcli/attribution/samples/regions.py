@@ -31,7 +31,7 @@ class RegionSeen(Seen):
     def reading(self, output: str) -> str:
         """How the colours are read, in a sentence."""
         del output
-        return "Red speaks for the class in the outlined region, blue against it."
+        return "Red speaks for the target in the outlined region, blue against it."
 
 
 class RegionPictures(Pictures):
