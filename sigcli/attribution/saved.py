@@ -84,8 +84,9 @@ def _named(session: Session) -> int | str | None:
 
 def _placed(session: Session, folder: Path) -> bool:
     """Whether the regions or boxes of all arrays are found anew, since the user names others than the run has."""
-    stated = (read_manifest(folder) or {}).get("spec", {}).get("target")
-    return session.model.task != "classes" and stated != session.samples.spelled(session.model)
+    if session.model.task == "classes":
+        return False
+    return (read_manifest(folder) or {}).get("target") != session.samples.manifest()["target"]
 
 
 def _each(session: Session, there: _Arrays, only: tuple[str, ...] | None) -> list[dict[str, list[Path]]]:
@@ -182,10 +183,12 @@ class _Top:
         x = model.preprocess(read_image(self.path).pixels).to(model.device)
         if model.task == "classes":
             return int(session.classifier.outputs(x[None])[0].argmax())
-        (found,) = session.samples.targets(session.scorer, x, self.path, session.target)
-        if isinstance(found, Missing):
-            raise found.error
-        return session.samples.told(found)
+        every = session.samples.targets(session.scorer, x, self.path, session.target)
+        if len(every) != 1:
+            raise AttributionError("an array was made for one target", given=f"{len(every)} targets")
+        if isinstance(every[0], Missing):
+            raise every[0].error
+        return session.samples.told(every[0])
 
 
 class _Arrays:

@@ -76,7 +76,7 @@ MODELS = Catalog(
         ),
         _source(
             "hf", "hf:load",
-            "a classifier of Hugging Face's transformers: a folder of save_pretrained, or a name on the hub "
+            "a classifier, segmentation network or detector of Hugging Face's transformers: a folder, or a name on the hub "
             "(pip install '.[hf]')",
             known=True, prompts="clip:load", form="hf/NAME or FOLDER", example="hf/google/vit-base-patch16-224",
         ),

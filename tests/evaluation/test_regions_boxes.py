@@ -64,6 +64,7 @@ def here(tmp_path, monkeypatch):
             pixels[y0:y1, x0:x1, channel] = draws.integers(150, 256, dtype=np.uint8)
         Image.fromarray(pixels).save(f"in/{name}.png")
     Path("names.txt").write_text("background\ncat\ndog\n")
+    Image.fromarray(np.eye(SIDE, dtype=np.uint8) * 255).save("mask.png")
 
 
 def measured(model, metric, target, method="gradient", **options):
@@ -376,7 +377,7 @@ def test_what_metrics_are_of_is_told(here):
 
 @pytest.mark.parametrize(
     ("net", "target"),
-    [(Segments, "dog"), (Segments, "cat@3,4"), (Segments, "cat,dog"), (Finds, "dog:1"), (Finds, "top:2")],
+    [(Segments, "dog"), (Segments, "cat@mask.png"), (Segments, "cat,dog"), (Finds, "dog:1"), (Finds, "top:2")],
 )
 def test_a_run_is_measured_as_if_it_was_made_anew(here, net, target):
     own = {key: value for key, value in FED.items() if net is Segments or key in ("class_names", "device")}
