@@ -337,7 +337,7 @@ def change(folder, **changes):
     [
         (lambda f: change(f, auto_map={"AutoModelForImageClassification": "code.Net"}), "brings its own code"),
         (lambda f: change(f, _attn_implementation="someone/kernel"), "brings its own code"),
-        (lambda f: change(f, model_type="bert"), "no image classifier of the kind 'bert'"),
+        (lambda f: change(f, model_type="bert"), "no image classifier, segmentation network or detector of the kind 'bert'"),
         (lambda f: change(f, model_type="no-such"), "cannot read the configuration"),
         (lambda f: change(f, model_type=None), "cannot read the configuration"),
         (lambda f: change(f, hidden_size=64), "have another shape|cannot load"),
