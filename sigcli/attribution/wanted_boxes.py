@@ -58,9 +58,9 @@ def parse_boxes(target: str | int, labels: Sequence[str] | None, classes: int, *
                 raise UsageError("target can be read in several ways", given=text, hint="Name classes by index: 8:1.")
             if not every:
                 raise _unread(text, known, classes)
-            of, ranks = zip(*every[0], strict=True)
+            of, ranks = tuple(one for one, _ in every[0]), tuple(rank for _, rank in every[0])
             told = ",".join(f"index:{one}:{rank}" for one, rank in every[0])
-            return WantedBoxes(of if len(of) > 1 else of[0], ranks, told)
+            return WantedBoxes(of if len(of) > 1 else every[0][0][0], ranks, told)
     name, rank = _split(target, known)
     count = _MOST if re.fullmatch(r"top(:\d+)?", str(name)) else classes
     found: Target = parse_target(name, labels, count, default=default)

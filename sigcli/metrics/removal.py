@@ -195,10 +195,10 @@ class _Followed(Request):
         place.copy_(self.removal.images(items))
 
     def take(self, items: slice, *answers: Tensor) -> None:
-        if len(answers) > 1:  # a judge's
-            self.steps.score[items], self.steps.probability[items], self.steps.predicted[items] = answers
+        outputs, *more = answers
+        if more:  # a judge's
+            self.steps.score[items], self.steps.probability[items], self.steps.predicted[items] = outputs, *more
             return
-        outputs = answers[0]
         self.steps.score[items] = self.head.value(outputs, self.target)
         if self.head.asks:
             self.steps.probability[items] = self.head.chance(outputs, self.target)

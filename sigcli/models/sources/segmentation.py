@@ -74,7 +74,7 @@ def _assumed(name: str) -> tuple[str, ...]:
 def _made(name: str, module: nn.Module, weights: str, digest: str, *, member: Any = None, **known: Any) -> Source:
     """The network without its second head, as `Dense`."""
     if getattr(module, "aux_classifier", None) is not None:
-        module.aux_classifier = None
+        setattr(module, "aux_classifier", None)  # noqa: B010 (a module's attributes are typed as modules)
     preprocess = _preset(member or entries(name).DEFAULT)
     return Source(Dense(module, "out"), "segmentation", weights, digest, preprocess, **known)
 

@@ -58,6 +58,8 @@ class Queries(nn.Module):
     """
 
     background = None  # class 0 is one like the others
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self, inner: nn.Module, classes: int, sides: Sides, mean: tuple[float, ...], std: tuple[float, ...]
