@@ -14,6 +14,7 @@ import torch
 from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
 from ..models.model import Model
+from ..models.sources import hf, openclip_names
 from ..names import portable
 from ..options import VIEW
 from ..runs.ledger import digest_of_text

@@ -99,7 +99,7 @@ def test_methods_of_attention_and_tokens(folders):
     every = explain(
         Image.fromarray(picture()), model=f"openclip/{folders / 'siglip'}", prompts=PROMPTS, method=",".join(names),
         settings={"sig.samples": 16, "sig.players": "tokens", "kernelshap.players": "tokens",
-                  "kernelshap.baseline": "tokens", "kernelshap.samples": 64}, write=False,
+                  "kernelshap.baseline": "tokens", "kernelshap.budget": 64}, write=False,
     )  # fmt: skip
     assert [(one.method, one.error) for one in every] == [(name, "") for name in names]
     assert all(np.abs(one.values).max() > 0 for one in every)

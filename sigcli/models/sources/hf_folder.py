@@ -29,6 +29,8 @@ _ADAPTER = "adapter_config.json"
 _LARGEST = 1 << 24
 """Bytes of a configuration, at most."""
 _SHOWN = 3
+OLDEST = 5
+_INSTALL = "Install it: pip install '.[hf]' in the clone of sig."
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +74,24 @@ def opened(spec: str, weights: str | None) -> Opened:
     own = weights is None or weights.upper() == "DEFAULT"
     folder, told = folder_of(spec, weights=own)
     asked = None if own else NONE if str(weights).lower() == NONE else weights
-    return Opened(package, folder, read_config(package, folder), asked, told if own else weights or "")
+    config = read_config(package, folder)
+    if config.model_type.startswith("siglip2"):
+        hint = "SigLIP 2 of a fixed size, such as google/siglip2-base-patch16-224, is of the kind 'siglip' and works."
+        raise ModelError(f"a '{config.model_type}' takes sequences of patches and no pictures", given=spec, hint=hint)
+    return Opened(package, folder, config, asked, told if own else weights or "")
 
 
 def transformers() -> ModuleType:
-    """The package; raises ModelError where it is not installed."""
+    """The package; raises ModelError where it is not installed, or too old."""
     try:
-        return importlib.import_module("transformers")
+        found = importlib.import_module("transformers")
     except ImportError as error:
-        hint = "Install it: pip install '.[hf]' in the clone of sig."
-        raise ModelError(f"transformers cannot be imported: {one_line(error)}", hint=hint) from error
+        raise ModelError(f"transformers cannot be imported: {one_line(error)}", hint=_INSTALL) from error
+    major = found.__version__.partition(".")[0]
+    if major.isdigit() and int(major) < OLDEST:  # its image processors and loading differ
+        allowed = f"transformers {OLDEST} or newer"
+        raise ModelError("transformers is too old", given=found.__version__, allowed=allowed, hint=_INSTALL)
+    return found
 
 
 def folder_of(spec: str, *, weights: bool = True) -> tuple[Path, str]:

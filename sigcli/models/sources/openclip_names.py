@@ -63,7 +63,7 @@ def asked_for(package: ModuleType, spec: str, weights: str | None) -> Asked:
         return _of_folder(Path(text), None if own else weights)
     name, _, tag = text.partition(":")
     if name not in package.list_models():
-        if "/" in name or is_there(name):
+        if name and ("/" in name or is_there(name)):
             raise ModelError("no such folder, nor a network of open_clip", given=spec, allowed=_FORMS)
         raise unknown("network of open_clip", name, package.list_models(), ModelError)
     if tag and not own:
