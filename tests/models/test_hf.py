@@ -5,6 +5,7 @@ import os
 import pickle
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -406,7 +407,7 @@ def test_transformers_that_is_not_installed(folders, monkeypatch):
 
 
 def test_an_older_transformers_is_refused_at_once(folders, monkeypatch):
-    monkeypatch.setattr(transformers, "__version__", "4.57.6")
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(__version__="4.57.6"))
     with pytest.raises(ModelError, match=r"too old \(given: 4.57.6\)(.|\n)*transformers 5 or newer(.|\n)*\[hf\]"):
         load_model(f"hf/{folders / 'vit'}")
 
