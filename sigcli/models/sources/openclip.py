@@ -173,7 +173,7 @@ def _preprocess(package: ModuleType, network: Any) -> Preprocess:
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     stated = PreprocessCfg(**package.get_model_preprocess_cfg(network))
-    theirs = image_transform_v2(stated, is_train=False)
+    theirs: Any = image_transform_v2(stated, is_train=False)
     high, wide = stated.size if isinstance(stated.size, (tuple, list)) else (stated.size, stated.size)
     squash = stated.resize_mode == "squash"
     mean, std = ([one] * 3 if isinstance(one, (int, float)) else one for one in (stated.mean, stated.std))
@@ -229,7 +229,8 @@ def _similarity(network: Any, texts: Tensor, preprocess: Preprocess) -> Similari
         ModelError: it does not give the similarity of features of pictures and of texts.
     """
     kind = type(network).__name__
-    images = probe_images((3, *(preprocess.size or (224, 224))), torch.device("cpu"))
+    high, wide = preprocess.size or (224, 224)
+    images = probe_images((3, high, wide), torch.device("cpu"))
     try:
         with torch.no_grad():
             module = Similarity(network, network.encode_text(texts, normalize=True))
