@@ -299,6 +299,10 @@ def main() -> None:
         if one not in choices:
             parser.error(f"unknown: {one} (known: {', '.join(choices)})")
     limited = bool(only or networks)
+    if limited and not arguments.out.is_file():
+        parser.error(
+            f"--only and --networks renew a part of a page, and {arguments.out} does not exist: leave them out"
+        )
     before = arguments.out.read_text(encoding="utf-8") if limited else ""
     found = earlier(before)
     anew = not networks and (not only or not {"deeplift", "lrp"}.isdisjoint(only))

@@ -14,7 +14,7 @@ import torch
 from ..files import file_digest
 from ..inputs.given import Given, Source, state_of
 from ..models.model import Model
-from ..models.sources.hf import lasting
+from ..models.sources import hf, openclip_names
 from ..names import portable
 from ..options import VIEW
 from ..runs.ledger import digest_of_text
@@ -89,8 +89,9 @@ def _named(sources: Sequence[Source]) -> list[str]:
 
 
 def _named_model(options: RunOptions, model: Model) -> dict[str, str]:
-    """A model that is a folder by its whole name; nothing of any other."""
-    return {"model": portable(lasting(str(options.model)))} if model.kind == "hf" else {}
+    """A model that is a folder, or has one in its name, by the whole name; nothing of any other."""
+    lasting = {"hf": hf.lasting, "openclip": openclip_names.lasting}.get(model.kind)
+    return {} if lasting is None else {"model": portable(lasting(str(options.model)))}
 
 
 def _lasting(value: Any) -> Any:

@@ -39,8 +39,8 @@ class NetworkOptions(Options):
 
     model: "str | nn.Module" = option(
         "shapes",
-        "shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME, hf/NAME, hf/FOLDER or "
-        "package.module:factory.",
+        "shapes (bundled), a torchvision name, a TorchScript or .pt2 file, timm/NAME, hf/NAME, hf/FOLDER, "
+        "openclip/NAME:PRETRAINED or package.module:factory.",
         panel=MODEL, flags=("--model", "-m"), kind=str, kept=True,
     )  # fmt: skip
     weights: str | None = option(
@@ -82,7 +82,7 @@ class ModelOptions(NetworkOptions, ComputeOptions):
         panel=MODEL, kind=str, read=numbers("std"), kept=True,
     )  # fmt: skip
     prompts: str | Sequence[str] | None = option(
-        None, "Texts that are the classes, for a CLIP model (hf/NAME), with ; between them: 'a cat;a dog'.",
+        None, "Texts that are the classes, for a CLIP model (hf/ or openclip/), with ; between them: 'a cat;a dog'.",
         panel=MODEL, kind=str, shown=False, metavar="TEXT;TEXT", kept=True,
     )  # fmt: skip
     head: str = option(

@@ -105,6 +105,8 @@ class Plan:
         libragrad: the gradients are to be LibraGrad's, see `sigcli.methods.libragrad`; whoever follows the plan sees to it.
         multiply: False for plain gradients, which are not multiplied by x - x'.
         scale: (n,) factor per player applied at the end (per-player normalisation), or None.
+        tokens: the path is one in the presence of a transformer's tokens, which is told in the place of certainty; whoever
+            follows the plan sees to it, see `sigcli.methods.token_masks`.
         certainty: the path is one in certainty: points are images with one more channel, (C+1, H, W), whose first C stay
             as they are in the reference while the last goes from 0 to 1. The values are that channel's.
         marginals: where given, points are corners: they stand at the start of their segment, and their gradient serves every
@@ -129,6 +131,7 @@ class Plan:
     paired: bool = False
     spent: int = 0
     libragrad: bool = False
+    tokens: bool = False
     segments: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,8 +144,10 @@ class Plan:
             raise ValueError("paired units come in twos")
         if self.players is None and not (self.start is None and self.end is None):
             raise ValueError("coalitions need players")
-        if self.certainty and (self.players is not None or not self.multiply):
+        if self.certainty and ((self.players is not None and not self.tokens) or not self.multiply):
             raise ValueError("a path in certainty has no players and is complete")
+        if self.tokens and not self.certainty:
+            raise ValueError("the presence of tokens is told in the place of certainty")
         object.__setattr__(self, "segments", int(self.segment.max()) + 1)
 
     def __len__(self) -> int:

@@ -64,6 +64,7 @@ METHODS = Catalog(
                 "grows": "2 orders",
                 "passes": 392,
                 "quantity": "Shapley value",
+                "drops": True,
             },
         ),
         Entry(

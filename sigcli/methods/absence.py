@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..baselines import is_image
 from ..engine.passes import Passes
+from ..engine.plan import Plan
 from ..errors import UsageError
 from ..players import TOKENS, Players
 from ..scores.classifier import ClassScore
+from ..scores.score import Score
 from ..shapley.game import Game
 from ..types import Subject
 from .token_masks import TokenMasks, token_masks
@@ -43,13 +45,61 @@ def presence(passes: Passes, subject: Subject, baseline: str | Tensor = TOKENS) 
         UsageError: a baseline with an argument.
         AttributionError: a network of which no tokens can be dropped, or a score of no classifier.
     """
-    if baseline != TOKENS:
-        raise UsageError("baseline 'tokens' has the wrong argument", given=baseline, allowed=TOKENS)
+    _check_plain(baseline)
     masks = token_masks(passes.module, subject.x[None])
     assert isinstance(passes.scorer, ClassScore)  # or it had no module
     channel = torch.ones_like(subject.x[:1])
     whole, absent = torch.cat([subject.x, channel]), torch.cat([subject.x, 0 * channel])
     return Presence(masks, replace(passes.scorer, model=masks), whole, absent)
+
+
+def in_presence(plan: Plan, baseline: str | Tensor) -> Plan:
+    """A plan from `certainty_reference` as one along the presence of tokens; raises UsageError as `presence` does."""
+    _check_plain(baseline)
+    return replace(plan, certainty=True, tokens=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Present:
+    """A network as a function of images with a channel more, which tells how far each of its tokens is there.
+
+    Args:
+        module: the network.
+    """
+
+    module: nn.Module
+
+    def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
+        """(N, C + 1, H, W) → (N, classes)."""
+        return token_masks(self.module, images[:1, :-1].detach()).partly(images)
+
+
+def along_presence(score: Score) -> Score:
+    """The score of images with a channel more, differentiable by it: for plans along the presence of tokens.
+
+    Raises:
+        AttributionError: it is not of a classifier whose layers are at hand.
+    """
+    module = Passes(score).module
+    assert isinstance(score, ClassScore)  # or it had no module
+    return replace(score, model=Present(module))
+
+
+def check_presence(score: Score, subject: Subject, plan: Plan) -> None:
+    """Raise what stands against a plan along the presence of tokens.
+
+    Raises:
+        UsageError: players that divide a token, or LibraGrad's gradients, which hold attention weights constant.
+        AttributionError: a network of which no tokens can be dropped.
+    """
+    if plan.libragrad:
+        raise UsageError(
+            "libragrad=true holds attention weights constant, and with the baseline tokens these are what changes",
+            hint="Leave one of them out.",
+        )
+    masks = token_masks(Passes(score).module, subject.x[None])
+    if plan.players is not None:
+        check_undivided(plan.players, masks)
 
 
 def game_of(passes: Passes, subject: Subject, players: Players, baseline: str | Tensor) -> Game:
@@ -70,6 +120,11 @@ def score_of_none(passes: Passes, subject: Subject, players: Players, baseline: 
     """The value v(∅) of no players; not counted."""
     aside = Passes(passes.scorer, passes.batches)
     return float(game_of(aside, subject, players, baseline)(np.zeros((1, players.n), bool))[0])
+
+
+def _check_plain(baseline: str | Tensor) -> None:
+    if baseline != TOKENS:
+        raise UsageError("baseline 'tokens' has the wrong argument", given=baseline, allowed=TOKENS)
 
 
 def check_undivided(players: Players, masks: TokenMasks) -> None:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..engine.passes import Passes
 from ..types import Attribution, Subject
+from ..wrapping import own_layers
 from .cam import on_pixels
 from .coordinates import Grid
 from .network_layers import kept
@@ -117,7 +118,7 @@ def full_gradients(passes: Passes, subject: Subject) -> FullGradients:
 
 def _with_biases(module: nn.Module, shape: tuple[int, ...]) -> list[tuple[Key, Tensor, Grid | None]]:
     """(which result, the bias that its layer adds, broadcastable to it, its grid) of the layers that add one."""
-    parts, found = dict(module.named_modules()), []
+    parts, found = own_layers(module), []
     for result in recorded(module, shape):
         bias = None if result.function else _bias(parts[result.name])
         if bias is None:

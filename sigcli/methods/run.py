@@ -20,6 +20,7 @@ from ..engine.passes import Passes
 from ..errors import AttributionError, SigError
 from ..scores.score import Score
 from ..types import Attribution, Subject
+from .absence import along_presence, check_presence
 from .deferred import task
 from .growing import Aim, Remembered, growing_task, grown, grows
 from .libragrad import corrected
@@ -90,18 +91,23 @@ def explain_all(
     queue: deque[_Place[T]] = deque()
     run = outcomes if contain else integrate
     made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain)
-    for kind, tasks in groupby(made, key=lambda one: None if one is None else one.plan.libragrad):
+    for kind, tasks in groupby(made, key=lambda one: None if one is None else (one.plan.libragrad, one.plan.tokens)):
         if kind is None:
             for _ in tasks:
                 yield from _ready(queue)
             continue
         wanted = (one for one in tasks if one is not None)
-        score = corrected(scorer) if kind else scorer
+        score = _followed(scorer, *kind)
         for together, size in _streams(wanted, batch_size, alone=alone, all_at_once=not check):
             for found in run(score, together, batch_size=size, check=check, progress=progress):
                 yield from _ready(queue)
                 yield queue.popleft().tag, found
     yield from _ready(queue)
+
+
+def _followed(scorer: Score, libragrad: bool, tokens: bool) -> Score:
+    """The score whose gradients a plan is about."""
+    return corrected(scorer) if libragrad else along_presence(scorer) if tokens else scorer
 
 
 @dataclass(eq=False)
@@ -162,7 +168,9 @@ def _made(
         made = growing_task(job.entry, job.options, job.subject, aim)
     else:
         made = task(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
-    if made.plan.libragrad:
+    if made.plan.tokens:
+        check_presence(scorer, job.subject, made.plan)
+    elif made.plan.libragrad:
         corrected(scorer)  # where it cannot be, this job is refused, and not all that share its stream
     return made
 

@@ -7,6 +7,11 @@ without the dropped tokens. Class, register and distillation tokens always stay.
 Which tokens are there is told in one more channel of an image: 1 where it is there, 0 where it is not. So a network with
 dropped tokens is a function of images like any other, and what replaces pixels by a baseline drops tokens where the
 baseline's channel is 0.
+
+Between 0 and 1 a token is there in part, so there are paths from absence to presence and gradients along them: of a token
+with the presence m its weights are m·exp(logit) over the sum of these, an attention bias of log m, and averages over tokens
+weigh it by m. At 0 and 1 this is what was said above. Where less than one token is there in all, which happens only in
+networks without tokens that always stay, attention is scaled down by that sum, so it is continuous at ∅, where it is 0.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from ..errors import AttributionError
@@ -27,6 +32,8 @@ from .tracing import UNTRACED, Rule, Step, plain, replay
 
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 _ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
+_STEEP = 30.0
+"""Beyond it the logit of an absent key no longer grows: else its gradient, of a key that would take over, overflows."""
 Pools = Mapping[int, tuple[int, ...]]
 """Averages over tokens, by the step's id: the tokens that each is over."""
 
@@ -47,25 +54,33 @@ class TokenMasks:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """Outputs for images with a channel more; a token is there if that is 1 for more than half of its pixels."""
-        with torch.autocast(images.device.type, enabled=False):  # operators are recorded in the images' type
-            return torch.vmap(lambda x, there: self.run(x[None], there)[0])(images[:, :-1], self._there(images[:, -1]))
+        return self._run(images, self.told(self._shares(images[:, -1]) > 0.5))
 
-    def _there(self, channel: Float[Tensor, "n h w"]) -> Bool[Tensor, "n t"]:
+    def partly(self, images: Float[Tensor, "n d h w"]) -> Float[Tensor, "n k"]:
+        """The same where a token is there as far as its pixels of that channel say in the mean, with gradients by it."""
+        return self._run(images, self.told(self._shares(images[:, -1])))
+
+    def _run(self, images: Float[Tensor, "n d h w"], there: Shaped[Tensor, "n t"]) -> Float[Tensor, "n k"]:
+        with torch.autocast(images.device.type, enabled=False):  # operators are recorded in the images' type
+            return torch.vmap(lambda x, told: self.run(x[None], told)[0])(images[:, :-1], there)
+
+    def _shares(self, channel: Float[Tensor, "n h w"]) -> Float[Tensor, "n p"]:
+        """The mean of a channel over each token's pixels."""
         labels = self.players.labels.to(channel.device).flatten()
         sums = channel.new_zeros(len(channel), self.players.n).index_add_(1, labels, channel.flatten(1))
         sizes = torch.bincount(self.players.labels.flatten()).to(
             channel.device
         )  # on the host, where it is deterministic
-        return self.told(2 * sums > sizes)
+        return sums / sizes.to(sums)
 
-    def told(self, there: Bool[Tensor, "*n p"]) -> Bool[Tensor, "*n t"]:
-        """Which of the image's tokens are there → which of all tokens are."""
+    def told(self, there: Shaped[Tensor, "*n p"]) -> Shaped[Tensor, "*n t"]:
+        """Which of the image's tokens are there, or how far → the same of all tokens."""
         found = there.new_ones(*there.shape[:-1], self.tokens.count)
         found[..., list(self.tokens.places)] = there
         return found
 
     def run(
-        self, images: Float[Tensor, "1 c h w"], there: Bool[Tensor, " t"], rule: Rule = plain
+        self, images: Float[Tensor, "1 c h w"], there: Shaped[Tensor, " t"], rule: Rule = plain
     ) -> Float[Tensor, "1 k"]:
         """Outputs for one image with some of all tokens; the rule is for what neither attends nor averages tokens."""
         weights = {id(step) for step in self.tokens.weights}
@@ -170,8 +185,20 @@ def _attending(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], there:
     """A softmax over the keys that are there; the others' weights are 0, and all are where there is none."""
     shape = [1] * args[0].ndim
     shape[args[1]] = len(there)
+    if there.is_floating_point():
+        return _attending_partly(args[0], args[1], there.view(shape))
     absent = ~there.view(shape)
     return step.operator(args[0].masked_fill(absent, -torch.inf), *args[1:], **kwargs).masked_fill(absent, 0)
+
+
+def _attending_partly(logits: Tensor, axis: int, there: Tensor) -> Tensor:
+    """A softmax over keys that are there in part: m exp(logit) over its sum, and no less than one key in all."""
+    with torch.no_grad():
+        top = logits.masked_fill(there <= 0, -torch.inf).amax(axis, keepdim=True)
+        top = top.masked_fill(top.isinf(), 0)  # no key at all
+    weights = (logits - top).clamp(max=_STEEP).exp() * there
+    sums = weights.sum(axis, keepdim=True)
+    return weights / sums.masked_fill(sums == 0, 1) * there.sum().clamp(max=1)
 
 
 def _averaged(args: tuple[Any, ...], kwargs: dict[str, Any], there: Tensor) -> Tensor:

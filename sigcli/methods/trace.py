@@ -20,6 +20,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
 from ..scores.evened import Evened
+from ..wrapping import own_layers
 from .coordinates import Call, Coordinates, Edge, Grid, grid
 
 Key = tuple[str, int]
@@ -89,8 +90,10 @@ class Trace(TorchFunctionMode):
         self.edges: dict[Key, GradientEdge] = {}
         self.results: list[Result] = []
         self._module, self._keep, self._hold, self._record = module, frozenset(keep), hold or {}, record
-        self._names = {part: name for name, part in module.named_modules()}
-        self._running: list[tuple[str, Counter[str]]] = []
+        own = own_layers(module)
+        self._names: dict[nn.Module, str | None] = dict.fromkeys(module.modules())  # wrappers have no name
+        self._names.update({part: name for name, part in own.items()})
+        self._running: list[tuple[str | None, Counter[str]]] = []
         self._runs: Counter[str] = Counter()
         self._coordinates = Coordinates()
         self._busy = False
@@ -116,13 +119,14 @@ class Trace(TorchFunctionMode):
 
     def _left(self, part: nn.Module, given: Any, __: Any, output: Any) -> None:
         self._running.pop()
-        if not isinstance(output, Tensor) or not self._names[part]:
+        name = self._names[part]
+        if not isinstance(output, Tensor) or not name:
             return
         if self._record and not list(part.children()) and given and isinstance(given[0], Tensor):
             known = self._coordinates.get(edge_of(given[0])) if given[0].shape == output.shape else None
             if known is not None and (edge := edge_of(output)):  # of what could not be followed
                 self._coordinates.setdefault(edge, known)
-        self._given(self._names[part], type(part).__name__, output)
+        self._given(name, type(part).__name__, output)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -151,6 +155,8 @@ class Trace(TorchFunctionMode):
     def _called(self, called: str, found: Tensor, written: Tensor | None) -> None:
         """Note what a function gave, and the tensor into a view of which it wrote."""
         where, times = self._running[-1] if self._running else ("", Counter())
+        if where is None:
+            return
         times[called] += 1
         number = f".{times[called]}" if times[called] > 1 else ""
         name = f"{where or 'forward'}:{called}{number}"

@@ -10,14 +10,16 @@ import numpy as np
 from torch import Tensor
 
 from .. import draws
+from ..baselines import is_image
 from ..baselines.single import baseline as single_baseline
 from ..engine import quadrature
-from ..engine.plan import Plan, Reference
+from ..engine.plan import Plan, Reference, certainty_reference
 from ..errors import UsageError
 from ..players import Players, parse
 from ..shapley.coalitions import Coalitions
 from ..shapley.coalitions import orders as random_orders
 from ..types import Subject
+from .absence import in_presence
 from .common import at_least, line_nodes, one_of
 from .corners import all_corners, sampled_corners
 from .libragrad import corrigible
@@ -50,7 +52,7 @@ def sig_walk(
     Args:
         subject: what is explained.
         players: the partition, see `sigcli.players.FORMS`.
-        baseline: x' of absent players.
+        baseline: x' of absent players; "tokens" for none: their tokens are dropped, and moves go along their presence.
         orders: number of orders, rounded up to pairs; gradient evaluations are orders × players. One order without its
             reverse would add more error than it takes away.
         gradients: "corners" of the walk, where one evaluation gives a score and a gradient for the moves on both sides; or
@@ -74,12 +76,15 @@ def sig_walk(
     placed = steps > 1 or segments is not None or rule != "auto"
     groups = min(partition.n, segments or partition.n)
     _check(partition.n, groups, coalitions, contradictory=gradients == "corners" and placed)
-    reference = Reference.fixed(single_baseline(baseline, subject))
+    dropped = not is_image(baseline)
+    reference = certainty_reference(subject.x) if dropped else Reference.fixed(single_baseline(baseline, subject))
     if gradients == "corners" or (gradients == "auto" and not placed):
-        return _at_corners(partition, reference, subject, orders, coalitions)
-    return _inside(
-        partition, reference, subject, orders=orders, groups=groups, steps=steps, coalitions=coalitions, rule=rule
-    )
+        plan = _at_corners(partition, reference, subject, orders, coalitions)
+    else:
+        plan = _inside(
+            partition, reference, subject, orders=orders, groups=groups, steps=steps, coalitions=coalitions, rule=rule
+        )
+    return in_presence(plan, baseline) if dropped else plan
 
 
 def _check(n: int, groups: int, coalitions: str, *, contradictory: bool) -> None:

@@ -81,6 +81,12 @@ MODELS = Catalog(
             known=True, prompts="clip:load", form="hf/NAME or FOLDER", example="hf/google/vit-base-patch16-224",
         ),
         _source(
+            "openclip", "openclip:load",
+            "a network of open_clip by name and weights, or a folder of its own (pip install '.[openclip]')",
+            known=True, prompts="openclip:load_for_prompts", form="openclip/NAME:PRETRAINED",
+            example="openclip/ViT-B-32:laion2b_s34b_b79k --prompts 'a cat;a dog'",
+        ),
+        _source(
             "torchscript", "torchscript:load", "a TorchScript program, as saved by torch.jit.save",
             arrays="load", form="FILE.pt", example="net.pt",
         ),

@@ -66,7 +66,8 @@ def load_model(
 
     Args:
         spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`,
-            `hf/NAME` or a folder, or `package.module:function`; or a network, of which a copy is taken.
+            `hf/NAME` or a folder, `openclip/NAME:PRETRAINED`, or `package.module:function`; or a network, of which a copy
+            is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
@@ -256,7 +257,7 @@ def _source(
 
 
 def _no_texts(spec: str | nn.Module) -> UsageError:
-    hint = "Leave --prompts out, or name a CLIP model: --model hf/NAME."
+    hint = "Leave --prompts out, or name a CLIP model: --model hf/NAME or openclip/NAME:PRETRAINED."
     what = "--prompts are for networks of pictures and texts"
     return UsageError(what, given=f"--model {name_of(spec)}", hint=hint)
 

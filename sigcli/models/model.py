@@ -42,7 +42,8 @@ class Source:
 
     Args:
         module: images (N, C, H, W) → scores.
-        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf`, `openclip`
+            or `factory`.
         weights: where the weights came from, in words.
         weights_hash: hex digest of the weights' file, or of the state dict.
         preprocess: how the weights want their input, where that is known.
@@ -80,7 +81,8 @@ class Model:
         labels: class names, or None if not given.
         classes: how many classes it tells apart.
         weights_hash: hex digest of the weights' file, or of the state dict.
-        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf` or `factory`.
+        kind: `bundled`, `torchvision`, `segmentation`, `detection`, `torchscript`, `export`, `timm`, `hf`, `openclip`
+            or `factory`.
         weights: where the weights came from, in words.
         device: where the module is.
         notes: what was assumed, in one sentence each, shown to the user.
@@ -112,7 +114,11 @@ class Model:
     @property
     def title(self) -> str:
         """Its name over pictures: of a model file the file's, without the folder."""
-        return PurePath(self.name).name if self.kind in ("torchscript", "export", "trained", "hf") else self.name
+        return (
+            PurePath(self.name).name
+            if self.kind in ("torchscript", "export", "trained", "hf", "openclip")
+            else self.name
+        )
 
     @property
     def answers(self) -> tuple[str, ...] | None:

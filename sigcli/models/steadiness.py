@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError
+from sigcli.wrapping import own_layers
 
 _ROUNDING, _ROUNDING_ELSEWHERE = 1e-6, 1e-5
 """Of the largest score, between two calls with the same batch: on a CPU, and on devices that add in any order."""
@@ -83,7 +84,7 @@ def _same(scores: Tensor, others: Tensor, tolerance: float) -> bool:
 def _mixing(parts: nn.Module, changed: list[str]) -> str:
     norms = [
         name or type(part).__name__
-        for name, part in parts.named_modules()
+        for name, part in own_layers(parts).items()
         if "BatchNorm" in str(getattr(part, "original_name", type(part).__name__))
         and getattr(part, "running_mean", None) is None
     ]

@@ -276,7 +276,7 @@ def test_grad_cam_takes_the_region_as_seg_grad_cam_does(here):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1)).eval()
     (item,) = explain(
-        "two.png", model=net, method="gradcam", settings={"layer": "inner.1"}, target="red@6,6", write=False,
+        "two.png", model=net, method="gradcam", settings={"layer": "1"}, target="red@6,6", write=False,
         image_size=32, **FED,
     )  # fmt: skip
     assert item.status == "ok", item.error

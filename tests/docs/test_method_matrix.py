@@ -113,3 +113,11 @@ def test_a_limited_run_keeps_the_rest(made, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["", "--out", str(page), "--networks", "resnet81"])
     with pytest.raises(SystemExit):
         made.main()
+
+
+def test_a_part_of_a_page_that_does_not_exist_is_refused(made, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["method_matrix.py", "--only", "gradcam", "--out", str(tmp_path / "none.md")])
+    with pytest.raises(SystemExit) as refused:
+        made.main()
+    assert refused.value.code == 2
+    assert "none.md does not exist: leave them out" in capsys.readouterr().err

@@ -244,3 +244,98 @@ def test_what_is_refused(game):
             players = {"players": "grid:2x4"} if "players" in entry.options() else {}
             with pytest.raises(UsageError, match="no image"):
                 attribute(net, name, who, baseline="tokens", **players)
+
+
+class Biased(Net):
+    """The same with the presence of each token as a bias on attention, and as its weight in averages."""
+
+    def forward(self, x, m):
+        x = self.patch(x).flatten(2).mT
+        x = torch.cat([self.start.expand(len(x), -1, -1), x], 1) + self.position
+        bias = torch.cat([torch.ones(1).to(m), m]).log()
+        x, bias = (x[:, 1:], bias[1:]) if self.pool == "mean" else (x, bias)
+        for block in self.blocks:
+            q, k, v = block["qkv"](block["norm1"](x)).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+            x = x + block["out"](((q @ k.mT / 2 + bias).softmax(-1) @ v).transpose(1, 2).flatten(2))
+            x = x + block["down"](nn.functional.gelu(block["up"](block["norm2"](x))))
+        x = self.norm(x)
+        return self.head(x[:, 0] if self.pool == "class" else (x * m[:, None]).sum(1) / m.sum())
+
+
+def partly(net, x, m):
+    """Outputs and the gradient of their first by the presence of the tokens."""
+    m = m.clone().requires_grad_()
+    found = token_masks(net, x).partly(
+        torch.cat([x, m.view(1, 1, 2, 4).repeat_interleave(2, 2).repeat_interleave(2, 3)], 1)
+    )
+    return found, torch.autograd.grad(found[0, 0], m)[0]
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+def test_a_token_that_is_there_in_part_has_a_bias_on_attention(pool):
+    net, biased = Net(pool), Biased(pool)
+    m = torch.rand(8, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    found, gradient = partly(net, wide(), m)
+    m.requires_grad_()
+    expected = biased(wide(), m)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected[0, 0], m)[0], rtol=1e-9, atol=1e-12)
+    assert float(gradient.abs().min()) > 1e-6
+
+
+@pytest.mark.parametrize("pool", ["class", "mean", "beside", "both"])
+def test_presence_is_continuous_down_to_absence(pool):
+    net, x = Net(pool), wide()
+    masks = token_masks(net, x)
+    for there in rows(8, 5).double():
+        expected = masks(presence(masks, x, there[None] > 0))
+        found, gradient = partly(net, x, there)
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        assert bool(gradient.isfinite().all())
+        near, _ = partly(net, x, (there + torch.where(there > 0, -1e-9, 1e-9)).double())
+        torch.testing.assert_close(near, expected, rtol=0, atol=1e-6)
+        if pool in ("class", "beside"):  # elsewhere a kink at ∅
+            other, _ = partly(net, x, (there + 1e-9 * (there == 0)).double())
+            torch.testing.assert_close(
+                (other - found)[0, 0] / 1e-9, (gradient * (there == 0)).sum(), rtol=1e-3, atol=1e-5
+            )
+
+
+def test_sig_walk_along_presence_has_the_shapley_values_of_tokens(game):
+    net, who, values, whole, none = game
+    found = attribute(net, "sig-walk", who, players="tokens:2x4", baseline="tokens", coalitions="all")
+    assert found.values.shape == (1, 4, 8)
+    torch.testing.assert_close(found.player_values, values, rtol=0, atol=1e-9)
+    assert (found.score, found.total) == pytest.approx((whole, whole - none), abs=1e-12)
+    assert found.completeness_gap < 1e-9
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+def test_sig_walk_along_presence_sums_to_the_difference_of_scores(pool):
+    net, who = Net(pool), subject(wide()[0])
+    none = token_masks(net, who.x[None])(torch.cat([who.x, 0 * who.x[:1]])[None])[0, who.target]
+    total = float(net(who.x[None])[0, who.target] - none)
+
+    def values(**options):
+        both = {"players": "grid:1x2", "baseline": "tokens", "coalitions": "sampled", "orders": 2}
+        return attribute(net, "sig-walk", who, **both, **options).values[0]
+
+    corners = values()
+    assert float(corners.sum()) == pytest.approx(total, abs=1e-9)
+    inside = corners.unflatten(0, (2, 2)).unflatten(2, (4, 2))
+    assert bool((inside == inside[:, :1, :, :1]).all())  # the pixels of a token have the same
+    assert len(inside[:, 0, :, 0].unique()) == 8  # the tokens of a player have not
+    few, many = (abs(float(values(steps=steps, rule="gauss-legendre").sum()) - total) for steps in (4, 64))
+    assert many < min(few / 3, 0.05)  # steep near absence, and with a kink where there are no other tokens
+
+
+def test_what_sig_walk_refuses_along_presence(game):
+    net, who, *_ = game
+    with pytest.raises(UsageError, match="2x4 tokens, which can only be dropped whole"):
+        attribute(net, "sig-walk", who, players="grid:4x4", baseline="tokens")
+    with pytest.raises(UsageError, match="wrong argument"):
+        attribute(net, "sig-walk", who, players="grid:2x4", baseline="tokens:3")
+    with pytest.raises(UsageError, match="holds attention weights constant"):
+        attribute(net, "sig-walk", who, players="grid:2x4", baseline="tokens", libragrad=True)
+    with pytest.raises(AttributionError, match="no attention"):
+        attribute(convolutional(), "sig-walk", who, players="grid:2x4", baseline="tokens")

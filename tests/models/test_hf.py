@@ -5,17 +5,19 @@ import os
 import pickle
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from sigcli import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError
+from sigcli.models.layers import model_layers
 from sigcli.models.loading import load_model
 from sigcli.models.model import Reading
 
@@ -402,6 +404,81 @@ def test_transformers_that_is_not_installed(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ModelError, match=r"transformers cannot be imported(.|\n)*pip install '\.\[hf\]'"):
         load_model(f"hf/{folders / 'vit'}")
+
+
+def test_an_older_transformers_is_refused_at_once(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(__version__="4.57.6"))
+    with pytest.raises(ModelError, match=r"too old \(given: 4.57.6\)(.|\n)*transformers 5 or newer(.|\n)*\[hf\]"):
+        load_model(f"hf/{folders / 'vit'}")
+
+
+def test_a_folder_asks_no_network(folders, tmp_path, monkeypatch):
+    """Three methods by the command, with every connection refused and nothing said of being offline."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    tried = []
+
+    def refuse(*given, **_):
+        tried.append(given)
+        raise OSError("no network")
+
+    for name in ("socket.socket.connect", "socket.socket.connect_ex", "socket.getaddrinfo", "socket.create_connection"):
+        monkeypatch.setattr(name, refuse)
+    Image.fromarray(picture()).save(tmp_path / "photo.png")
+    given = ["explain", str(tmp_path / "photo.png"), "--model", f"hf/{folders / 'vit'}", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(
+        app, [*given, "--method", "sig,transformer-attribution,gradcam", "--set", "sig.samples=16"]
+    )
+    assert done.exit_code == 0, done.stderr
+    assert not tried
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "changes"),
+    [
+        ("Dinov2WithRegistersForImageClassification", "Dinov2WithRegistersConfig", {"num_register_tokens": 4}),
+        ("DeiTForImageClassificationWithTeacher", "DeiTConfig", {}),
+    ],
+)
+def test_registers_and_distillation_tokens(name, config, changes, tmp_path):
+    torch.manual_seed(0)
+    network = getattr(transformers, name)(getattr(transformers, config)(**VIT, **LABELS, **changes)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 1.2 / parameter[0].numel() ** 0.5)
+    network.save_pretrained(tmp_path)
+    transformers.ViTImageProcessor(size=SQUARE).save_pretrained(tmp_path)
+    every = [
+        "attention-rollout",
+        "attention-gradient",
+        "generic-attention",
+        "transformer-attribution",
+        "lrp",
+        "gradcam",
+    ]
+    found = explain(Image.fromarray(picture()), model=f"hf/{tmp_path}", method=",".join(every), write=False)
+    assert [(one.method, one.error) for one in found] == [(name, "") for name in every]
+    assert all(np.abs(one.values).max() > 0 for one in found)
+
+
+def test_a_network_of_patches_is_refused(tmp_path):
+    transformers.Siglip2Config().save_pretrained(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"'siglip2' takes sequences of patches(.|\n)*of a fixed size"):
+        load_model(f"hf/{tmp_path}")
+
+
+def test_layers_have_the_networks_own_names(folders):
+    network = transformers.AutoModelForImageClassification.from_pretrained(folders / "vit")
+    names = [layer.name for layer, _ in model_layers(f"hf/{folders / 'vit'}")]
+    layers = [name for name in names if ":" not in name]
+    assert "vit.layers.0" in layers
+    assert set(layers) <= set(dict(network.named_modules()))
+    assert not [name for name in names if "inner" in name]
+    (found,) = explain(Image.fromarray(picture()), model=f"hf/{folders / 'vit'}", method="gradcam", write=False,
+                       settings={"layer": "vit.layernorm"})  # fmt: skip
+    assert found.error == ""
 
 
 def test_weights_without_their_folder_are_told_where_they_belong(folders):

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError, UsageError
 from sigcli.heads import LOGITS, Head
+from sigcli.wrapping import Wrapper
 
 from ..checks import one_line, probe_images
 from ..model import Source
-from .hf import Pixels, built, folder_of, read_config, read_state, shape_of, told_of, transformers
+from .hf import Pixels, shape_of, told_of
+from .hf_folder import opened
 from .hub import CONFIG
-from .weights import hash_state, read_state_dict
+from .weights import hash_state
 
 _LONGEST = 1000
 _ONE = "there is one prompt, so its similarity has no probability: --prompts with several tells how likely each is"
@@ -33,7 +35,7 @@ _VOCABULARIES = (
 _TEXTS = ("text_model", "text_projection")
 
 
-class Similarity(nn.Module):
+class Similarity(Wrapper):
     """The scaled similarity of pictures with texts whose features are known.
 
     Args:
@@ -42,8 +44,7 @@ class Similarity(nn.Module):
     """
 
     def __init__(self, inner: Any, texts: Tensor):
-        super().__init__()
-        self.inner = inner
+        super().__init__(inner)
         self.texts: Tensor
         self.register_buffer("texts", texts)
 
@@ -89,27 +90,21 @@ def load(spec: str, weights: str | None, device: torch.device, prompts: Sequence
     """
     from .image_processor import read_processor
 
-    package = transformers()
-    random = weights is not None and weights.lower() == "none"
-    own = weights is None or weights.upper() == "DEFAULT"
-    folder, told = folder_of(spec, weights=own)
-    config = read_config(package, folder)
+    found = opened(spec, weights)
+    package, folder, config = found.package, found.folder, found.config
     kind = package.MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING.get(type(config), None)
     if kind is None:
         what = f"--prompts are for networks of pictures and texts, and '{config.model_type}' is none"
         raise ModelError(what, given=spec, hint="Leave --prompts out: its classes are its own.")
-    state = None if random else read_state(folder) if own else read_state_dict(weights or "")
-    network, notes = built(kind, config, state, folder)
+    network, notes = found.network(kind)
     processor = read_processor(folder, package)
     texts = _tokens(package, folder, config, prompts)
     module = _similarity(network.eval(), texts, processor.preprocess.size if processor.preprocess else None, kind)
-    if random:
-        notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
-    head, read = _head(config, len(prompts))
+    head, read = head_of(len(prompts), sigmoid="siglip" in config.model_type)
     return Source(
         Pixels(module, flipped=processor.flipped),
         kind="hf",
-        weights=told if own else weights or "",
+        weights=found.told,
         weights_hash=hash_state(module.state_dict()),
         preprocess=processor.preprocess,
         labels=tuple(prompts),
@@ -123,9 +118,9 @@ def _features(found: Any) -> Tensor:
     return found if isinstance(found, Tensor) else found.pooler_output
 
 
-def _head(config: Any, prompts: int) -> tuple[Head, tuple[str, ...]]:
-    """SigLIP was trained with a sigmoid of each similarity, the others with a softmax over texts."""
-    if "siglip" in config.model_type:
+def head_of(prompts: int, *, sigmoid: bool) -> tuple[Head, tuple[str, ...]]:
+    """What the similarities are: SigLIP was trained with a sigmoid of each, the others with a softmax over texts."""
+    if sigmoid:
         told = "the network was trained with a sigmoid for each text: each prompt may fit or not, whatever the others"
         return Head("label-logits" if prompts > 1 else "logit"), (told,)
     return (LOGITS, ()) if prompts > 1 else (Head("values"), (_ONE,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,40 @@ def fetched(name: str, *, weights: bool = True) -> Path:
         raise _missing(name, kept, error) from error
 
 
+def file_of_hub(repository: str, names: Sequence[str], given: str) -> Path:
+    """A file of a repository of the hub on this machine: the first of these names that is there.
+
+    Args:
+        repository: OWNER/NAME.
+        names: of the file, the preferred first.
+        given: what the user named.
+
+    Raises:
+        ModelError: it is not in the cache, and the hub cannot be asked or has no such file.
+    """
+    import huggingface_hub as hub
+
+    for name in names:
+        kept = hub.try_to_load_from_cache(repository, name)
+        if isinstance(kept, str):
+            return Path(kept)
+    try:
+        known = hub.HfApi().model_info(repository, timeout=_WAIT)
+        there = {one.rfilename for one in known.siblings or ()}
+        name = next(one for one in names if one in there)
+        return Path(hub.hf_hub_download(repository, name))
+    except StopIteration:
+        raise ModelError(f"the hub's {repository} has none of {', '.join(names)}", given=given) from None
+    except Exception as error:
+        raise _missing(repository, None, error, given) from error
+
+
 def holds_weights(folder: Path) -> bool:
     """Whether a folder has weights, in one file or in pieces."""
     return any((folder / f"{one}{end}").is_file() for one in (SAFE, PICKLED) for end in ("", ".index.json"))
 
 
-def _missing(name: str, kept: Path | None, error: Exception) -> ModelError:
+def _missing(name: str, kept: Path | None, error: Exception, given: str | None = None) -> ModelError:
     reason, kind = one_line(error), type(error).__name__
     known = {
         "RepositoryNotFoundError": "the hub has no such model, or it is private",
@@ -69,4 +98,6 @@ def _missing(name: str, kept: Path | None, error: Exception) -> ModelError:
     }.get(kind, f"the hub cannot be asked ({reason})")
     where = "is not in the cache" if kept is None else "is not complete in the cache"
     hint = "Fetch it where there is a connection (hf download NAME), or name a folder that save_pretrained wrote."
-    return ModelError(f"the model {where}, and {known}", given=f"hf/{name}", hint=hint)
+    if given is not None:
+        hint = f"Fetch it where there is a connection (hf download {name}), or name a file or folder."
+    return ModelError(f"the model {where}, and {known}", given=given or f"hf/{name}", hint=hint)

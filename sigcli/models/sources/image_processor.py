@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
@@ -167,16 +168,33 @@ def _told(size: dict[str, int]) -> str:
 
 def _compare(found: Any, name: str, steps: ProcessorSteps, *, flipped: bool) -> None:
     """Raise ModelError where the steps give something else than the processor itself, on pictures of noise."""
+
+    def theirs(image: Image.Image) -> Tensor:
+        made = torch.as_tensor(np.asarray(found(images=image, return_tensors="np")["pixel_values"][0]))
+        return made.flip(0) if flipped else made
+
+    compared(theirs, name, steps)
+
+
+def compared(theirs: Callable[[Image.Image], Tensor], name: str, steps: Preprocess) -> None:
+    """Compare steps with the image processor that they stand for, on pictures of noise.
+
+    Args:
+        theirs: a picture as PIL has it → (C, h, w), red first.
+        name: what the processor is called.
+        steps: ours.
+
+    Raises:
+        ModelError: it gives something else.
+    """
     draws = np.random.default_rng(0)
     for high, wide in _TRIALS:
         pixels = draws.integers(0, 256, (high, wide, 3), dtype=np.uint8)
-        image = Image.fromarray(pixels).convert("L" if steps.channels == 1 else "RGB")
         try:
-            expected = torch.as_tensor(np.asarray(found(images=image, return_tensors="np")["pixel_values"][0]))
-        except Exception as error:  # transformers raises all sorts of exceptions
+            expected = theirs(Image.fromarray(pixels).convert("L" if steps.channels == 1 else "RGB"))
+        except Exception as error:  # foreign packages raise all sorts of exceptions
             raise _refused(name, one_line(error)) from error
         made = steps(pixels)
-        made = made.flip(0) if flipped else made
         spread = float((steps.high - steps.low).abs().max())
         if made.shape != expected.shape or bool(((made - expected).abs() > _NEAR * spread).any()):
             raise _refused(name, _difference(made.shape, expected.shape))

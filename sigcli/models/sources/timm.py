@@ -18,7 +18,7 @@ from ..preprocess import COVER, Preprocess, describe
 from .checkpoint import Checkpoint, State
 from .factory import embeds
 from .matching import choose, load_into, outputs
-from .torchvision import IMAGENET_ASSUMED, advice, imagenet_labels, resized, seeded
+from .torchvision import IMAGENET_ASSUMED, RANDOM, advice, imagenet_labels, resized, seeded
 from .weights import hash_network, hash_state, read_checkpoint
 
 _HUBS = ("hf-hub:", "hf_hub:", "local-dir:")
@@ -60,7 +60,7 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
         of = f"timm's {name.partition('.')[0]}{f'.{tag}' if tag else ''}"
         notes = (*notes, f"the weights file states no preprocessing: that of {of} is used ({describe(preprocess)})")
     if random:
-        notes = (*notes, "the weights are random (--weights none, always the same): maps of this network mean nothing")
+        notes = (*notes, RANDOM)
     sure = own and not name.startswith(_HUBS)
     labels, named = (None, ()) if random else _labels(timm, module, sure=sure)
     return Source(

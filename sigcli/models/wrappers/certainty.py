@@ -21,6 +21,7 @@ from sigcli.errors import UsageError
 from sigcli.inputs.images import decode
 from sigcli.inputs.levels import between, shaded
 from sigcli.inputs.picture import upright
+from sigcli.wrapping import Wrapper
 
 from ..model import Model
 
@@ -32,7 +33,7 @@ _NOISE = 8
 """Difference of channels up to which an image is grey, as compression leaves it."""
 
 
-class Masked(nn.Module):
+class Masked(Wrapper):
     """A network that takes a certainty, given the same one for every image; no branch, so its code can be traced.
 
     Args:
@@ -43,8 +44,7 @@ class Masked(nn.Module):
     known: Tensor
 
     def __init__(self, inner: nn.Module, known: Float[Tensor, "h w"]):
-        super().__init__()
-        self.inner = inner
+        super().__init__(inner)
         self.register_buffer("known", known[None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Masked(nn.Module):
         return self.inner(images, torch.zeros_like(images[:, :1]) + self.known)
 
 
-class Aware(nn.Module):
+class Aware(Wrapper):
     """A network that takes a certainty, for callers that know images only.
 
     Args:
@@ -64,8 +64,8 @@ class Aware(nn.Module):
     known: Tensor | None
 
     def __init__(self, inner: nn.Module, channels: int, known: Float[Tensor, "h w"] | None = None):
-        super().__init__()
-        self.inner, self.channels = inner, channels
+        super().__init__(inner)
+        self.channels = channels
         self.register_buffer("known", known, persistent=False)
         self.masked = None if known is None else Masked(inner, known)
 

@@ -9,13 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from sigcli.wrapping import Wrapper
+
 from ..checks import attempt
 
 _OUT = "out"
 """The name that torchvision's segmentation networks give their scores in the dict that they return."""
 
 
-class Dense(nn.Module):
+class Dense(Wrapper):
     """A segmentation network as a module of one tensor.
 
     Scores at fewer places than the images have pixels are scaled up bilinearly, as torchvision does inside its networks.
@@ -26,8 +28,8 @@ class Dense(nn.Module):
     """
 
     def __init__(self, inner: nn.Module, part: str | None = None):
-        super().__init__()
-        self.inner, self.part = inner, part
+        super().__init__(inner)
+        self.part = part
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, C, H, W) → (N, K, H, W)."""
@@ -38,16 +40,12 @@ class Dense(nn.Module):
         return interpolate(scores, size, mode="bilinear", align_corners=False)
 
 
-class Averaged(nn.Module):
+class Averaged(Wrapper):
     """The mean over all pixels of what a segmentation network gives, by which its kind of outputs is recognised.
 
     Args:
         inner: (N, C, H, W) → (N, K, H, W).
     """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
 
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """(N, C, H, W) → (N, K)."""

@@ -13,6 +13,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torchvision.models.detection import FCOS, RetinaNet
 
+from sigcli.wrapping import Wrapper
+
 _THRESHOLDS = ("score_thresh", "nms_thresh", "detections_per_img")
 _ALL = 1_000_000
 _LOW = -40.0
@@ -38,7 +40,7 @@ class Found:
         return Found(self.boxes[order], self.labels[order], self.scores[order])
 
 
-class Detector(nn.Module):
+class Detector(Wrapper):
     """A detector as torchvision's: images in 0..1, which it normalises and resizes itself.
 
     Args:
@@ -50,8 +52,7 @@ class Detector(nn.Module):
     """
 
     def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
+        super().__init__(inner)
         self.open, self.opened = opened(inner)
         self.least = _reported(inner) if self.opened else 0.0
         self.background: int | None = getattr(inner, "background", 0)

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sigcli.wrapping import Wrapper
+
 from ..checks import attempt
 from ..sources.factory import Function
 from .fixed_batch import FixedBatch
@@ -18,7 +20,7 @@ _BATCHES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48, 64)
 _TYPES = re.compile(r"dtype|same type|type \(|Half|BFloat16|Double|scalar type", re.IGNORECASE)
 
 
-class Arrays(nn.Module):
+class Arrays(Wrapper):
     """A function of numpy arrays, or one that returns them, as a module of tensors.
 
     Args:
@@ -27,8 +29,8 @@ class Arrays(nn.Module):
     """
 
     def __init__(self, inner: nn.Module, *, numpy: bool = False):
-        super().__init__()
-        self.inner, self.numpy = inner, numpy
+        super().__init__(inner)
+        self.numpy = numpy
 
     def forward(self, images: Tensor) -> Any:
         """(N, C, H, W) → (N, classes)."""
@@ -39,32 +41,24 @@ class Arrays(nn.Module):
         return torch.as_tensor(found, device=images.device) if isinstance(found, np.ndarray) else found
 
 
-class Copied(nn.Module):
+class Copied(Wrapper):
     """A network that writes into its input, given a copy.
 
     Args:
         inner: (N, C, H, W) → (N, classes).
     """
 
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
-
     def forward(self, images: Tensor) -> Any:
         """(N, C, H, W) → (N, classes); the images stay as they are."""
         return self.inner(images.clone())
 
 
-class Listed(nn.Module):
+class Listed(Wrapper):
     """A network of a list of images, one tensor (C, H, W) each, for a batch of them.
 
     Args:
         inner: N images of any size → N results, or a tensor with a row for each.
     """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
 
     def forward(self, images: Tensor) -> Any:
         """(N, C, H, W) → (N, classes)."""
@@ -73,16 +67,12 @@ class Listed(nn.Module):
         return torch.stack(list(found)) if rows and len({row.shape for row in found}) == 1 else found
 
 
-class Single(nn.Module):
+class Single(Wrapper):
     """A network of one image (C, H, W) without an axis for the batch, for batches of one.
 
     Args:
         inner: (C, H, W) → (classes,).
     """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
 
     def forward(self, images: Tensor) -> Any:
         """(1, C, H, W) → (1, classes)."""
@@ -90,16 +80,12 @@ class Single(nn.Module):
         return found.reshape(1, -1) if isinstance(found, Tensor) and found.ndim < 2 else found
 
 
-class Columns(nn.Module):
+class Columns(Wrapper):
     """A network whose scores (N,), or (N, K, 1, 1), become (N, K).
 
     Args:
         inner: takes (N, C, H, W).
     """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
 
     def forward(self, images: Tensor) -> Any:
         """(N, C, H, W) → (N, K)."""

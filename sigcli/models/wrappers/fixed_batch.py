@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sigcli.wrapping import Wrapper
 
-class FixedBatch(nn.Module):
+
+class FixedBatch(Wrapper):
     """A program made for some batch sizes, for any: cut into pieces of the largest, the last one filled up to the least.
 
     Args:
@@ -18,15 +20,15 @@ class FixedBatch(nn.Module):
     """
 
     def __init__(self, program: nn.Module, batch: int, least: int | None = None):
-        super().__init__()
-        self.program, self.batch, self.least = program, batch, batch if least is None else least
+        super().__init__(program)
+        self.batch, self.least = batch, batch if least is None else least
 
     def forward(self, *inputs: Tensor) -> Any:
         """(N, C, H, W), or two of these, → (N, classes) for any N."""
         count = len(inputs[0])
         lack = max(0, self.least - (count % self.batch or self.batch))
         filled = [torch.cat([x, x[-1:].expand(lack, *x.shape[1:])]) if lack else x for x in inputs]
-        outputs = [self.program(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
+        outputs = [self.inner(*piece) for piece in zip(*(x.split(self.batch) for x in filled), strict=True)]
         if not all(isinstance(output, Tensor) for output in outputs):
             return outputs[0]
         return torch.cat(outputs)[:count]

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError, unknown
+from sigcli.wrapping import Wrapper
 
 from ..checks import attempt
 
@@ -16,7 +17,7 @@ USUAL = "logits"
 """The part that is taken where several fit: transformers calls the scores so."""
 
 
-class Part(nn.Module):
+class Part(Wrapper):
     """A network of which one part of the outputs is taken.
 
     Args:
@@ -25,8 +26,8 @@ class Part(nn.Module):
     """
 
     def __init__(self, inner: nn.Module, name: str):
-        super().__init__()
-        self.inner, self.part = inner, name
+        super().__init__(inner)
+        self.part = name
 
     def forward(self, *images: Tensor) -> Any:
         """(N, C, H, W) → (N, classes)."""

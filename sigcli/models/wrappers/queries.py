@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
+from sigcli.wrapping import Wrapper
+
 _REPORTED = 0.5
 """The score from which on transformers reports a box, unless it is told otherwise."""
 
@@ -44,7 +46,7 @@ class Sides:
         return (side, other) if high <= wide else (other, side)
 
 
-class Queries(nn.Module):
+class Queries(Wrapper):
     """A detector that gives a box for each of its queries and scores of all classes for it.
 
     Args:
@@ -64,8 +66,8 @@ class Queries(nn.Module):
     def __init__(
         self, inner: nn.Module, classes: int, sides: Sides, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
-        super().__init__()
-        self.inner, self.num_classes, self.sides = inner, classes, sides
+        super().__init__(inner)
+        self.num_classes, self.sides = classes, sides
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self.score_thresh, self.nms_thresh, self.detections_per_img = _REPORTED, 1.0, 1_000_000

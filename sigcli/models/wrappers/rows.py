@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ImageError, ModelError
+from sigcli.wrapping import Wrapper
 
 from ..checks import WRAP, attempt, check_classifier, one_line
 from ..fold import freeze
@@ -62,7 +63,7 @@ class ArrayInput(Preprocess):
         return 1, max(self.shapes)
 
 
-class Rows(nn.Module):
+class Rows(Wrapper):
     """A network of arrays as one of rows of features.
 
     Args:
@@ -71,8 +72,8 @@ class Rows(nn.Module):
     """
 
     def __init__(self, inner: nn.Module, shapes: Mapping[int, tuple[int, ...]]):
-        super().__init__()
-        self.inner, self.shapes = inner, dict(shapes)
+        super().__init__(inner)
+        self.shapes = dict(shapes)
 
     def forward(self, rows: Tensor) -> Any:
         """(N, 1, 1, F) → (N, K)."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError
+from sigcli.wrapping import Wrapper
 
 from ..checks import WRAP, attempt
 from ..sources.factory import Function
@@ -17,7 +18,7 @@ PARTNER = "Name the second image with --partner FILE."
 _KINK = "the network's distance has no gradient where both images are equal: add a small number under its root"
 
 
-class Twin(nn.Module):
+class Twin(Wrapper):
     """A network of two images, which with one image gives its distance to that image turned upside down.
 
     So everything that is tried out, checked and rearranged for networks of one image works with it as well.
@@ -25,10 +26,6 @@ class Twin(nn.Module):
     Args:
         inner: ((N, C, H, W), (N, C, H, W)) → (N,) or (N, 1).
     """
-
-    def __init__(self, inner: nn.Module):
-        super().__init__()
-        self.inner = inner
 
     def forward(self, images: Tensor, partners: Tensor | None = None) -> Any:
         """Distances: (N,) of two batches of images, (N, 1) of one batch and its images upside down."""
