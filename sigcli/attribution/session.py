@@ -16,6 +16,7 @@ from ..inputs.given import Given, Source, listed
 from ..inputs.left_out import listed_names
 from ..methods.costs import planned
 from ..methods.growing import grows
+from ..models.device import choose_device
 from ..models.model import Model
 from ..names import escaped
 from ..options import VIEW
@@ -32,7 +33,7 @@ from .manifest import manifest_of, spec_of
 from .options import RunOptions
 from .rehearsal import rehearse
 from .samples import Pictures, of_task, samples_of
-from .select import Chosen, check_values, choose_device, choose_methods
+from .select import Chosen, check_values, choose_methods
 from .significance import significance_note
 from .suited import check_compared, check_suited
 from .wanted import Wanted, compares, count_of

@@ -119,7 +119,7 @@ class Run(Request):
             self.groups = zeros()[0].repeat(len(group_weights(plan)), 1, 1)
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
-            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
+            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long))
             self.fixed = reference, self.movement(reference)
 
     def write(self, items: slice, place: Tensor) -> None:
@@ -177,7 +177,7 @@ class Run(Request):
         if self.fixed is not None:
             return self.fixed
         x = self.task.subject.x
-        reference = self.task.plan.reference.sample(sent(draw.astype(np.int64), x.device)).to(x)
+        reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64))).to(x)
         return reference, self.movement(reference)
 
     def movement(self, reference: Tensor) -> Tensor:
