@@ -1,8 +1,8 @@
-"""Time of the engine itself: microseconds of this process's CPU time for each gradient evaluation of a network that costs nothing.
+"""Time of the engine itself: microseconds of CPU time for each gradient evaluation of a network that costs nothing.
 
 The network is the mean of the image times a number for each class, at 28×28 pixels: what is left is the engine. Beside it
-stands the bare loop: the same network's forward and backward passes on ready-made batches. CPU time is that of one thread, so
-that other processes of the machine do not disturb it; the median of some rounds, in turn. `own_us` is the difference.
+stands the bare loop: the same network's forward and backward passes on ready-made batches. CPU time is this process's, with
+one thread, so other processes do not disturb it; medians of rounds, in turn. `own_us` is the difference.
 
 python benchmarks/host.py --batch-sizes 32,256 --out benchmarks/results/host-cpu.csv
 """
@@ -20,7 +20,7 @@ from common import machine, report
 from torch import nn
 
 from sigcli.engine.allocator import keep_freed_memory
-from sigcli.engine.integrate import Task, integrate
+from sigcli.engine.integrate import integrate
 from sigcli.methods import METHODS
 from sigcli.methods.deferred import task
 from sigcli.scores.classifier import ClassScore
@@ -56,7 +56,9 @@ def rows(batch: int, images: int, rounds: int, channels: int, only: str) -> list
     score = ClassScore(Trivial())
     low, high = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
     draw = torch.Generator().manual_seed(0)
-    subjects = [Subject(torch.rand(channels, SIDE, SIDE, generator=draw), 3, low, high, key=key) for key in range(images)]
+    subjects = [
+        Subject(torch.rand(channels, SIDE, SIDE, generator=draw), 3, low, high, key=key) for key in range(images)
+    ]
     ready, targets = torch.rand(batch, channels, SIDE, SIDE), torch.full((batch,), 3)
     found = []
     for label, method, options in METHODS_OF:
@@ -79,8 +81,9 @@ def rows(batch: int, images: int, rounds: int, channels: int, only: str) -> list
         both = [(cpu_seconds(engine), cpu_seconds(bare)) for _ in range(rounds)]
         whole, alone = (statistics.median(one) * 1e6 / points for one in zip(*both, strict=True))
         found.append(
-            {"what": "host time", "method": label, "pixels": f"{channels}x{SIDE}x{SIDE}", "batch": batch, "evaluations": points,
-             "engine_us": f"{whole:.2f}", "bare_us": f"{alone:.2f}", "own_us": f"{whole - alone:.2f}", "machine": machine("cpu")}
+            {"what": "host time", "method": label, "pixels": f"{channels}x{SIDE}x{SIDE}", "batch": batch,
+             "evaluations": points, "engine_us": f"{whole:.2f}", "bare_us": f"{alone:.2f}",
+             "own_us": f"{whole - alone:.2f}", "machine": machine("cpu")}
         )  # fmt: skip
     return found
 

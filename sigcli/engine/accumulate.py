@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..shapley.groups import group_of
+from ..shapley.groups import group_bits
 from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
@@ -70,7 +70,7 @@ class Run(Request):
     Args:
         task: what is computed; of a path in certainty, with an image that has a channel for it.
 
-    The sums of closed replicates wait in `block` until it is full, since a few calls for all of them cost as much as for one.
+    The sums of closed replicates wait in `block` until it is full: a few calls for all of them cost as much as for one.
     While a plan grows, its weights stay in the measure of the first: sums are to be multiplied by `factor` in the end.
     """
 
@@ -117,7 +117,7 @@ class Run(Request):
             return torch.zeros(x.shape, dtype=dtype, device=x.device)
 
         self.total, self.open = zeros(), zeros()
-        self.block = zeros().repeat(min(_BLOCK, plan.units), 1, 1, 1)
+        self.block = torch.empty(min(_BLOCK, plan.units), *x.shape, dtype=dtype, device=x.device)
         if plan.marginals is not None:
             self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
@@ -256,7 +256,7 @@ def _accumulate_stretches(run: Run, terms: Tensor, sums: Callable[[Tensor], Tens
     first, last = run.done, run.done + len(terms)
     ends = _ends(run.task.plan, first, last)
     at = 0
-    if ends and run.opened < first or not ends:  # what is left of the open one
+    if (ends and run.opened < first) or not ends:  # what is left of the open one
         end = ends[0] if ends else last
         run.open = sums(torch.cat([run.open[None], terms[: end - first]])[None])[0]
         run.done, at = end, 1
@@ -326,11 +326,11 @@ def _fold(run: Run) -> None:
             _correct(run, row, points)
     run.total += values.sum(0)
     if plan.unit is not None and run.groups is not None:
-        numbers = plan.unit[[points.start for points in run.closed]]
+        places = _groups(plan, plan.unit[[points.start for points in run.closed]]).tolist()
         flat = values[:, -1] if plan.certainty else values.sum(1)
         if plan.paired:
-            numbers, flat = numbers[::2], flat[::2] - flat[1::2]
-        _add_to_groups(run.groups, [_group(plan, int(number)) for number in numbers], flat)
+            places, flat = places[::2], flat[::2] - flat[1::2]
+        _add_to_groups(run.groups, places, flat)
         if run.mean is not None and run.spread is not None:
             _spread(run, run.mean, run.spread, values)
     run.closed.clear()
@@ -363,9 +363,9 @@ def _add_to_groups(groups: Tensor, places: list[int], rows: Tensor) -> None:
         groups[place] += rows[first : first + places.count(place)].sum(0)
 
 
-def _group(plan: Plan, unit: int) -> int:
-    """The group that a replicate belongs to; both of a pair to one."""
-    return group_of(unit // 2, plan.units // 2) if plan.paired else group_of(unit, plan.units)
+def _groups(plan: Plan, units: np.ndarray) -> np.ndarray:
+    """The groups that replicates belong to; both of a pair to one."""
+    return units // 2 >> group_bits(plan.units // 2) if plan.paired else units >> group_bits(plan.units)
 
 
 def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
@@ -373,7 +373,7 @@ def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
     if plan.unit is None:
         return np.ones(1)
     shares = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
-    return np.bincount([_group(plan, unit) for unit in range(plan.units)], shares)
+    return np.bincount(_groups(plan, np.arange(plan.units)), shares)
 
 
 def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:

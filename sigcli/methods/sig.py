@@ -197,7 +197,7 @@ def _sampled(
 def _replicates(
     length: int, shift: np.ndarray, turn: np.ndarray, n: int, *, uneven: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Replicates of that many draws, one for each row: sizes of the pairs, α, weight of α, and which of the pairs are drawn."""
+    """Replicates of that many draws, one a row: sizes of the pairs, α, weight of α, and which of the pairs are drawn."""
     pairs = -(-length // 2)
     p = np.arange(pairs)
     # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].

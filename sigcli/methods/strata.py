@@ -28,7 +28,8 @@ def uneven_strata(shift: float | np.ndarray, count: int) -> tuple[np.ndarray, np
         count: number of strata.
 
     Returns:
-        α (count,) and weights (count,); of several shifts (r, count) each. Neighbours are far apart in α: they follow the golden ratio.
+        α (count,) and weights (count,); of several shifts (r, count) each. Neighbours are far apart in α: they follow the
+        golden ratio.
     """
     edges = (np.arange(count + 1) / count) ** _POWER
     turned, inside = np.divmod(np.asarray(shift)[..., None] * count, 1)

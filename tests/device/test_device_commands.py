@@ -70,10 +70,14 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def close(one, other):
+GAPS = {"relative-gap": 1e-3, "completeness-gap": 1e-3}
+"""Small differences of large sums, in fp32."""
+
+
+def close(one, other, rounding=1e-4):
     """Whether two values of a report are the same but for rounding."""
     if isinstance(one, float) and isinstance(other, float):
-        return one == pytest.approx(other, rel=1e-4, abs=1e-5, nan_ok=True)
+        return one == pytest.approx(other, rel=rounding, abs=1e-5, nan_ok=True)
     return one == other
 
 
@@ -96,13 +100,13 @@ def test_metrics(here, there):
     for device in ("cpu", there):
         done = sigcli.evaluate(
             pictures, model=relu_net(torch.float32, 3), method="sig,gradcam", metric=metrics, mean=0, std=1, image_size=16,
-            device=device, pictures=False, out=str(here / f"run-{device}"), batch_size=6, settings=small(metrics), masks="masks",
-            players="grid:2x2",
+            device=device, pictures=False, out=str(here / f"run-{device}"), batch_size=6, settings=small(metrics),
+            players="grid:2x2", masks="masks",
         )  # fmt: skip
         values.append([(one.image, one.method, one.metric, one.value) for one in done.values])
     assert {metric for *_, metric, value in values[0] if value is not None} == set(metrics)
     assert [one[:3] for one in values[0]] == [one[:3] for one in values[1]]
-    wrong = [(*a, b[3]) for a, b in zip(*values, strict=True) if not close(a[3], b[3])]
+    wrong = [(*a, b[3]) for a, b in zip(*values, strict=True) if not close(a[3], b[3], GAPS.get(a[2], 1e-4))]
     assert wrong == []
 
 
@@ -183,7 +187,7 @@ def test_gridworld(there):
         "steps": 8,
         "samples": 16,
         "write": False,
-        "estimators": "sig,sig-walk,ig,bshap,exact",
+        "estimators": "sig,sig-walk,zero,permutation,exact",
     }
     studies = [run_gridworld(device=device, **options) for device in ("cpu", there)]
     here, found = (study.cases[0].measured for study in studies)
@@ -217,7 +221,7 @@ def test_train(here, there):
         ]
         done = CliRunner().invoke(app, [*line, "--image-size", "16", "--epochs", "2", "--batch-size", "4"])
         assert done.exit_code == 0, done.output
-        with (here / f"train-{device}" / "metrics.csv").open(newline="") as stream:
+        with (here / f"train-{device}" / "training.csv").open(newline="") as stream:
             rows.append(list(csv.DictReader(stream)))
     assert len(rows[0]) == len(rows[1]) >= 2
     for one, other in zip(*rows, strict=True):
