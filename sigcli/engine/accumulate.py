@@ -9,58 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..shapley.groups import group_bits
-from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
-from .replicates import deviations, regrouped
+from .replicates import add_to_groups, deviations, group_weights, places_of, regrouped
+from .task import Task, begins_with
 from .transfer import sent
 
 _SMALL = 1024
 _BLOCK = 16
 """Replicates that are folded together: an even number, so pairs are."""
-
-
-@runtime_checkable
-class Growth(Protocol):
-    """Says, where a plan has been followed to its end, whether a longer one is to be followed."""
-
-    @property
-    def stopped(self) -> str:
-        """Why no longer one was, once there is none; see `sigcli.types.Attribution.stopped`."""
-        ...
-
-    def longer(
-        self, plan: Plan, values: Float[Tensor, "c h w"], deviations: Float[Tensor, "g h w"] | None
-    ) -> Plan | None:
-        """A plan that begins with the points of this one, each with its share of the weight; None where this is enough.
-
-        Args:
-            plan: what has been followed.
-            values: what it came to.
-            deviations: see `sigcli.types.Attribution`.
-        """
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make.
-
-    With `growth` the plan goes on until that has enough.
-    """
-
-    subject: Subject
-    plan: Plan
-    seconds: float = 0.0
-    growth: Growth | None = None
 
 
 @dataclass(eq=False)
@@ -161,7 +124,13 @@ class Run(Request):
     def _follow(self, longer: Plan) -> None:
         """Go on with a plan that begins with the points of the one that was followed."""
         plan, done = self.task.plan, self.done
-        if plan.unit is None or longer.unit is None or self.groups is None or plan.paired or not _begins(longer, plan):
+        if (
+            plan.unit is None
+            or longer.unit is None
+            or self.groups is None
+            or plan.paired
+            or not begins_with(longer, plan)
+        ):
             raise RuntimeError("a plan can only be followed by one that begins with its replicates")
         growth = float(plan.weight[0] / longer.weight[0])
         marginals = longer.marginals
@@ -197,20 +166,6 @@ class Run(Request):
         if self.task.plan.certainty:
             return with_certainty(torch.zeros_like(x[:-1]), 1.0)[None]
         return x[None] - reference
-
-
-def _begins(longer: Plan, plan: Plan) -> bool:
-    """Whether a plan begins with the points of another."""
-    k, segments = len(plan), plan.segments
-    ends = (longer.start, plan.start), (longer.end, plan.end)
-    return (
-        len(longer) > k
-        and np.array_equal(longer.alpha[:k], plan.alpha)
-        and np.array_equal(longer.segment[:k], plan.segment)
-        and all(
-            one is other or (one and other and np.array_equal(one.bits[:segments], other.bits)) for one, other in ends
-        )
-    )
 
 
 def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delta: Tensor) -> None:
@@ -326,11 +281,11 @@ def _fold(run: Run) -> None:
             _correct(run, row, points)
     run.total += values.sum(0)
     if plan.unit is not None and run.groups is not None:
-        places = _groups(plan, plan.unit[[points.start for points in run.closed]]).tolist()
+        places = places_of(plan, plan.unit[[points.start for points in run.closed]]).tolist()
         flat = values[:, -1] if plan.certainty else values.sum(1)
         if plan.paired:
             places, flat = places[::2], flat[::2] - flat[1::2]
-        _add_to_groups(run.groups, places, flat)
+        add_to_groups(run.groups, places, flat)
         if run.mean is not None and run.spread is not None:
             _spread(run, run.mean, run.spread, values)
     run.closed.clear()
@@ -351,29 +306,6 @@ def _spread(run: Run, mean: Tensor, spread: Tensor, values: Tensor) -> None:
     step = middle - mean
     spread += step.square() * (before * weight / run.share)
     mean += step * (weight / run.share)
-
-
-def _add_to_groups(groups: Tensor, places: list[int], rows: Tensor) -> None:
-    """Add rows to the groups that they belong to; places do not decrease."""
-    if places == list(range(places[0], places[0] + len(places))):
-        groups[places[0] : places[0] + len(places)] += rows
-        return
-    for place in dict.fromkeys(places):
-        first = places.index(place)
-        groups[place] += rows[first : first + places.count(place)].sum(0)
-
-
-def _groups(plan: Plan, units: np.ndarray) -> np.ndarray:
-    """The groups that replicates belong to; both of a pair to one."""
-    return units // 2 >> group_bits(plan.units // 2) if plan.paired else units >> group_bits(plan.units)
-
-
-def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
-    """The share of the whole that each group of replicates estimates, (g,)."""
-    if plan.unit is None:
-        return np.ones(1)
-    shares = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
-    return np.bincount(_groups(plan, np.arange(plan.units)), shares)
 
 
 def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
