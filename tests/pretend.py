@@ -85,6 +85,7 @@ class _Module:
     device_count = is_available = is_initialized = staticmethod(lambda: 0)
     _is_in_bad_fork = staticmethod(lambda: False)
     manual_seed_all = staticmethod(lambda seed: None)
+    get_amp_supported_dtype = staticmethod(lambda: [torch.bfloat16])
 
 
 def arrived() -> torch.device:

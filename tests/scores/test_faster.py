@@ -19,6 +19,21 @@ TARGETS = torch.tensor([0, 2])
 RUN = {"method": "ig,gradcam", "mean": 0, "std": 1, "settings": {"steps": "6"}, "batch_size": 6}
 
 
+SEEN = []
+
+
+class Recording(nn.Module):
+    """Notes the type of what it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = relu_net(torch.float32, 3)
+
+    def forward(self, x):
+        SEEN.append(x.dtype)
+        return self.inner(x)
+
+
 class Own(nn.Module):
     """Makes a tensor in fp32 whatever its weights are, and fails where they are not."""
 
@@ -46,30 +61,29 @@ def relative(one, other):
 
 
 def test_weights_in_bf16_give_what_autocast_gives():
-    net = relu_net(torch.float32, 3)
+    net = Recording()
     found, why = whole_bf16(net, IMAGES)
     assert why == ""
     exact = ClassScore(net)
     ours, usual = (ClassScore(net, precision="bf16", faster=one) for one in (found, None))
-    seen = []
-    found.run.__closure__[0].cell_contents.register_forward_pre_hook(lambda module, given: seen.append(given[0].dtype))
+    SEEN.clear()
     for score in (exact, ours, usual):
         assert score.gradients(IMAGES, TARGETS)[1].dtype == torch.float32
-    assert seen == [torch.bfloat16]
+    assert [torch.float32, torch.bfloat16, torch.float32] == SEEN
     for part in (0, 1):
         right, found_here, near = (score.gradients(IMAGES, TARGETS)[part] for score in (exact, ours, usual))
         assert 0 < relative(found_here, right) <= max(1.5 * relative(near, right), 0.02)
     assert relative(ours.scores(IMAGES, TARGETS), exact.scores(IMAGES, TARGETS)) < 0.02
 
 
-@pytest.mark.parametrize(("made", "reason"), [(Own, "same dtype"), (Coarse, "would be off by")])
+@pytest.mark.parametrize(("made", "reason"), [(Own, "BFloat16"), (Coarse, "would be off by")])
 def test_a_network_that_is_not_for_bf16_runs_under_autocast_and_that_is_said(made, reason):
     found, why = whole_bf16(made(), IMAGES)
     assert found is None
     assert reason in why
     net = made()
     session = prepare(
-        ExplainOptions(images=IMAGES, model=net, precision="bf16", write=False, **{**RUN, "method": "ig"})
+        ExplainOptions(images=IMAGES, model=net, precision="bf16", write=False, method="ig", mean=(0.0,), std=(1.0,))
     )
     assert any("runs under autocast" in note and reason in note for note in session.notes)
     items = sigcli.explain(IMAGES, model=net, precision="bf16", **{**RUN, "method": "ig"})
