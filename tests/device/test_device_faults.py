@@ -144,7 +144,7 @@ def test_the_loop_does_not_wait_for_the_device(method, few, many, there):
 def test_a_wait_in_the_loop_would_be_counted(there):
     class Waiting(nn.Module):
         def forward(self, x):
-            return x.mean((2, 3)) * float(x.sum())
+            return x.mean((2, 3)) * float(x.detach().sum())
 
     who = subject(torch.rand(2, 8, 8), dtype=torch.float32)
     who = replace(who, x=who.x.to(there), low=who.low.to(there), high=who.high.to(there))
