@@ -8,6 +8,8 @@ Three parts, each of which can be left out:
 - `folder`: a folder of JPEGs to PNG and NPY, images per second beside what the engine's rate alone would give.
 
 python benchmarks/gpu.py --out results/gpu.csv            (with --device cpu --small it is tried without a GPU)
+
+It has not run on a GPU since weights in bf16, compiled programs and sums in blocks came (27 November 2026).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from engine import compare, seconds
 from PIL import Image
 
 import sigcli
+from sigcli.attribution.speed import compiled, in_bf16
 from sigcli.engine.integrate import Task, integrate
 from sigcli.methods import METHODS
 from sigcli.metrics import METRICS
@@ -99,7 +102,10 @@ def _rates(name: str, net: sigcli.models.model.Model, precision: str, args: argp
     k = b * args.batches
     x = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0)).to(device)
     low, high = net.preprocess.low.to(device), net.preprocess.high.to(device)
-    who, score = Subject(x, 3, low, high, key=1), ClassScore(net.module, precision=precision)
+    who = Subject(x, 3, low, high, key=1)
+    score, told = in_bf16(ClassScore(net.module, precision=precision), net)
+    score = compiled(score, args.compile, size=b, evaluations=0, device=device.type)
+    how = precision + (" autocast" if told else "") + (" compiled" if args.compile == "on" else "")
     ready, targets = torch.randn(b, 3, 224, 224).to(device), torch.full((b,), 3, device=device)
 
     def bare(count: int) -> None:
@@ -126,12 +132,12 @@ def _rates(name: str, net: sigcli.models.model.Model, precision: str, args: argp
             points = len(METHODS[method].load()(who, **options))
             ours, theirs, ratio = compare(engine(method, **options), partial(bare, points), args.rounds, device)
             rows.append(
-                {"what": "rate over bare loop", "model": name, "method": method, "precision": precision, "batch": b,
+                {"what": "rate over bare loop", "model": name, "method": method, "precision": how, "batch": b,
                  "ours_per_s": f"{points / ours:.0f}", "peer_per_s": f"{points / theirs:.0f}", "ratio": f"{1 / ratio:.3f}"}
             )  # fmt: skip
     ours, theirs, ratio = compare(engine("ig", steps=k, baseline="black"), captum, args.rounds, device)
     rows.append(
-        {"what": "rate over captum", "model": name, "method": "ig", "precision": precision, "batch": b,
+        {"what": "rate over captum", "model": name, "method": "ig", "precision": how, "batch": b,
          "ours_per_s": f"{k / ours:.0f}", "peer_per_s": f"{k / theirs:.0f}", "ratio": f"{1 / ratio:.3f}"}
     )  # fmt: skip
     return rows
@@ -174,6 +180,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", default="resnet50,vit_b_16")
     parser.add_argument("--precisions", default="bf16,tf32,fp32")
+    parser.add_argument("--compile", default="on", choices=("on", "off"), help="of the part rates")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=4, help="of each timed run")
     parser.add_argument("--rounds", type=int, default=3)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +31,32 @@ def stream(seed: int, *parts: object) -> int:
 
 def words(key: int, draw: int, count: int) -> np.ndarray:
     """The first `count` 64-bit words of one draw: blocks of four at the counters (1, draw), (2, draw), …"""
-    generator = np.random.Philox(key=key, counter=[0, draw, 0, 0])
+    generator = _at(key, draw)
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
+
+
+_WORD = 2**64 - 1
+
+
+class _Kept(threading.local):
+    """A generator of this thread, which is set to a place in a third of the time that a new one takes."""
+
+    def __init__(self) -> None:
+        self.generator = np.random.Philox(0)
+        self.state: Any = self.generator.state
+
+
+_kept = _Kept()
+
+
+def _at(key: int, draw: int) -> np.random.Philox:
+    """Philox at the counter (0, draw, 0, 0), with nothing left of what was read before."""
+    state = _kept.state
+    state["state"]["counter"][:] = 0, draw, 0, 0
+    state["state"]["key"][:] = key & _WORD, key >> 64
+    state["buffer_pos"], state["has_uint32"] = 4, 0
+    _kept.generator.state = state
+    return _kept.generator
 
 
 def rows(key: int, first: int, count: int, size: int) -> Float64[np.ndarray, "k n"]:
@@ -64,15 +90,25 @@ def uniform(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k
     return torch.from_numpy(_open_interval(raw)).to(draws.device)
 
 
-def uniform16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
-    """Uniform numbers in (0, 1) with 16 bits, float32, four from each word: for noise images, whose pixels have 8 bits."""
-    if draws.device.type == "cuda":
-        return uniform16_there(key, draws, size)
+def uniform16(
+    key: int, draws: Int64[Tensor, " k"], size: int, device: torch.device | str = "cpu"
+) -> Float[Tensor, "k n"]:
+    """Uniform numbers in (0, 1) with 16 bits, float32, four from each word: for noise images, whose pixels have 8 bits.
+
+    Args:
+        key: key of the stream.
+        draws: indices of the draws, on the host: nothing waits for a device to know them.
+        size: how many numbers n per draw.
+        device: where the numbers are to be.
+    """
+    place = torch.device(device)
+    if place.type == "cuda":
+        return uniform16_there(key, draws.pin_memory().to(place, non_blocking=True), size)
     found = np.empty((len(draws), size), np.float32)
     for row, draw in zip(found, draws.tolist(), strict=True):
         np.add(words(key, draw, -(-size // 4)).view(np.uint16)[:size], np.float32(0.5), out=row)
     found *= np.float32(2.0**-16)
-    return torch.from_numpy(found).to(draws.device)
+    return torch.from_numpy(found).to(place)
 
 
 _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
@@ -123,9 +159,11 @@ def _signed(word: int) -> int:
     return word - 2**64 if word >= 2**63 else word
 
 
-def normal16(key: int, draws: Int64[Tensor, " k"], size: int) -> Float[Tensor, "k n"]:
+def normal16(
+    key: int, draws: Int64[Tensor, " k"], size: int, device: torch.device | str = "cpu"
+) -> Float[Tensor, "k n"]:
     """Standard normal numbers with 16 bits, float32, by inversion of the uniform distribution (within 4.2 deviations)."""
-    return torch.erfinv(uniform16(key, draws, size).mul_(2).sub_(1)).mul_(math.sqrt(2))
+    return torch.erfinv(uniform16(key, draws, size, device).mul_(2).sub_(1)).mul_(math.sqrt(2))
 
 
 def integers(key: int, draws: Int64[Tensor, " k"], high: int) -> Int64[Tensor, " k"]:

@@ -58,7 +58,7 @@ class OutputError(SigError):
 
 
 class StoppedError(OutputError):
-    """A run that stopped because nothing more can be written; finished work is kept (exit code 1)."""
+    """A run that stopped since nothing more can be written or computed; finished work is kept (exit code 1)."""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] = UsageError) -> SigError:

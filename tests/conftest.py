@@ -37,6 +37,26 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _pretend_device() -> None:
+    """torch counts the devices at its first backward pass, so it is told of this one before any; see `pretend`."""
+    import pretend
+
+    if pretend.POSSIBLE:
+        pretend.arrived()
+
+
+@pytest.fixture
+def there() -> Iterator[str]:
+    """The name of the pretend device, which commands take as long as the test runs."""
+    import pretend
+
+    if not pretend.POSSIBLE:
+        pytest.skip("this torch has no backends written in Python: 2.10 or later has")
+    with pretend.there():
+        yield pretend.NAME
+
+
 @pytest.fixture
 def networks_cache(tmp_path, monkeypatch) -> Path:
     """A cache of trained networks that is empty at first."""

@@ -94,9 +94,16 @@ class ModelOptions(NetworkOptions, ComputeOptions):
     )
     precision: str = option(
         "fp32",
-        "Precision of the model: fp32, tf32, bf16 or fp16.",
+        "Precision of the model: fp32, tf32, bf16 (weights too, where the network allows it) or fp16.",
         panel=COMPUTE,
         choices=("fp32", "tf32", "bf16", "fp16"),
+        kept=True,
+    )
+    compile: str = option(
+        "auto",
+        "Compile the model with torch.compile: auto (long runs on CUDA), on or off.",
+        panel=COMPUTE,
+        choices=("auto", "on", "off"),
         kept=True,
     )
 

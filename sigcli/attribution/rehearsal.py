@@ -162,7 +162,7 @@ def _begin(chosen: Chosen, passes: Passes, subject: Subject) -> None:
         if isinstance(made, Deferred):
             made = made.decide(passes.game(subject, made.players, made.baseline))
         if isinstance(made, Plan):
-            made.reference.sample(torch.zeros(1, dtype=torch.long, device=subject.x.device))
+            made.reference.sample(torch.zeros(1, dtype=torch.long))
 
 
 @contextmanager

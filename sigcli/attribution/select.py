@@ -1,4 +1,4 @@
-"""Turn what a user typed into what the library needs: methods with their options, targets, devices."""
+"""Turn what a user typed into what the library needs: methods and metrics with their options."""
 
 from __future__ import annotations
 
@@ -291,25 +291,3 @@ def check_values(options: RunOptions) -> None:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")
     check_budget(options)
     checked(options)
-
-
-def choose_device(device: str) -> str:
-    """`auto` → cuda, mps or cpu; any other name is checked.
-
-    Raises:
-        UsageError: a device this machine does not have.
-    """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    match = re.fullmatch(r"(cpu|cuda|mps)(?::(\d+))?", device)
-    if not match:
-        raise unknown("device", device, ["auto", "cpu", "cuda", "cuda:0", "mps"])
-    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[match[1]]
-    if int(match[2] or 0) >= count:
-        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-        raise UsageError("this machine has no such device", given=device, allowed=f"auto, {', '.join(here)}")
-    return device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ..inputs.given import Given, Source, listed
 from ..inputs.left_out import listed_names
 from ..methods.costs import planned
 from ..methods.growing import grows
+from ..models.device import choose_device
 from ..models.model import Model
 from ..names import escaped
 from ..options import VIEW
@@ -32,8 +33,9 @@ from .manifest import manifest_of, spec_of
 from .options import RunOptions
 from .rehearsal import rehearse
 from .samples import Pictures, of_task, samples_of
-from .select import Chosen, check_values, choose_device, choose_methods
+from .select import Chosen, check_values, choose_methods
 from .significance import significance_note
+from .speed import compiled, in_bf16, told
 from .suited import check_compared, check_suited
 from .wanted import Wanted, compares, count_of
 
@@ -60,6 +62,8 @@ class Session:
         check: see `sigcli.engine.integrate.integrate`.
         alone: no two explanations share a batch, so each has wall time of its own.
         budget: how long methods run, where that is decided map by map.
+        speed: what is told of the precision.
+        compile: whether the model is compiled, see `sigcli.attribution.speed`.
         most: images that any pass of the model may hold, where the user has said so.
     """
 
@@ -78,6 +82,8 @@ class Session:
     alone: bool = False
     budget: Budget = field(default_factory=Budget)
     most: int | None = None
+    speed: tuple[str, ...] = ()
+    compile: str = "off"
 
     @property
     def paths(self) -> list[Source]:
@@ -100,12 +106,21 @@ class Session:
         significance = significance_note(self.methods) if self.drawing.significant else ()
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
-        return [*typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes, *run]
+        return [
+            *typed,
+            *self.budget.notes,
+            *significance,
+            *self.samples.notes,
+            *references,
+            *self.model.notes,
+            *self.speed,
+            *run,
+        ]
 
     @property
     def later_notes(self) -> tuple[str, ...]:
-        """What was assumed of the pictures that have been decoded by now."""
-        return self.samples.assumed.notes
+        """What was assumed of the pictures that have been decoded, and became of a compiled model, by now."""
+        return (*self.samples.assumed.notes, *told(self.scorer, self.compile))
 
     def close(self) -> None:
         """Let other runs have the run folder."""
@@ -173,7 +188,7 @@ def prepare(
     chosen = samples.tokened(model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
-    scorer = samples.scorer(model)
+    scorer, speed = in_bf16(samples.scorer(model), model)
     target = samples.target(model)
     if not samples.pairs and compares(target, model.classes):
         check_compared(chosen)
@@ -182,13 +197,16 @@ def prepare(
     if verify is not None:
         verify(model, samples)
     run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
-    return Session(
+    session = Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
         drawing,
         options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
-        budget=budget, most=options.batch_size,
+        budget=budget, most=options.batch_size, speed=speed, compile=options.compile,
     )  # fmt: skip
+    evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(target)
+    fast = compiled(scorer, options.compile, size=session.batch_size, evaluations=evaluations, device=model.device.type)
+    return replace(session, scorer=fast)
 
 
 def _drawing(options: RunOptions) -> Drawing:

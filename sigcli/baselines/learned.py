@@ -56,7 +56,7 @@ def entropy(outputs: Float[Tensor, "n k"], head: Head = LOGITS) -> Float[Tensor,
 def _learn(subject: Subject, steps: int) -> Tensor:
     x, model = subject.x, subject.model
     key = draws.stream(subject.seed, subject.key, "baseline", "max-entropy")
-    noise = draws.uniform16(key, torch.zeros(1, dtype=torch.long, device=x.device), x.numel()).to(x).reshape(x.shape)
+    noise = draws.uniform16(key, torch.zeros(1, dtype=torch.long), x.numel(), x.device).to(x).reshape(x.shape)
     level = (0.5 + _START * (noise - 0.5)).requires_grad_()  # in 0..1
     optimiser = torch.optim.Adam([level], lr=_RATE)
     best, highest = level.detach().clone(), -math.inf

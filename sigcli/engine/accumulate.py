@@ -9,56 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..shapley.groups import group_of
-from ..types import Subject
 from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
-from .replicates import deviations, regrouped
+from .replicates import add_to_groups, deviations, group_weights, places_of, regrouped
+from .task import Task, begins_with
 from .transfer import sent
 
 _SMALL = 1024
-
-
-@runtime_checkable
-class Growth(Protocol):
-    """Says, where a plan has been followed to its end, whether a longer one is to be followed."""
-
-    @property
-    def stopped(self) -> str:
-        """Why no longer one was, once there is none; see `sigcli.types.Attribution.stopped`."""
-        ...
-
-    def longer(
-        self, plan: Plan, values: Float[Tensor, "c h w"], deviations: Float[Tensor, "g h w"] | None
-    ) -> Plan | None:
-        """A plan that begins with the points of this one, each with its share of the weight; None where this is enough.
-
-        Args:
-            plan: what has been followed.
-            values: what it came to.
-            deviations: see `sigcli.types.Attribution`.
-        """
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One explanation to compute: a subject on the scorer's device, the plan to follow, and the seconds it took to make.
-
-    With `growth` the plan goes on until that has enough.
-    """
-
-    subject: Subject
-    plan: Plan
-    seconds: float = 0.0
-    growth: Growth | None = None
+_BLOCK = 16
+"""Replicates that are folded together: an even number, so pairs are."""
 
 
 @dataclass(eq=False)
@@ -68,6 +33,7 @@ class Run(Request):
     Args:
         task: what is computed; of a path in certainty, with an image that has a channel for it.
 
+    The sums of closed replicates wait in `block` until it is full: a few calls for all of them cost as much as for one.
     While a plan grows, its weights stay in the measure of the first: sums are to be multiplied by `factor` in the end.
     """
 
@@ -83,6 +49,8 @@ class Run(Request):
     omegas: np.ndarray = field(default_factory=lambda: np.ones(1), init=False)
     scores: Tensor = field(default_factory=lambda: torch.empty(0), init=False)
     opened: int = field(default=0, init=False)
+    block: Tensor = field(init=False)
+    closed: list[slice] = field(default_factory=list, init=False)
     factor: float = field(default=1.0, init=False)
     _longest: Plan | None = field(default=None, init=False)
     _written: tuple[Tensor, Tensor] = field(default=(torch.empty(0), torch.empty(0)), init=False)
@@ -112,6 +80,7 @@ class Run(Request):
             return torch.zeros(x.shape, dtype=dtype, device=x.device)
 
         self.total, self.open = zeros(), zeros()
+        self.block = torch.empty(min(_BLOCK, plan.units), *x.shape, dtype=dtype, device=x.device)
         if plan.marginals is not None:
             self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
@@ -119,7 +88,7 @@ class Run(Request):
             self.groups = zeros()[0].repeat(len(group_weights(plan)), 1, 1)
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
-            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long, device=x.device))
+            reference = plan.reference.sample(torch.zeros(1, dtype=torch.long))
             self.fixed = reference, self.movement(reference)
 
     def write(self, items: slice, place: Tensor) -> None:
@@ -147,10 +116,21 @@ class Run(Request):
             if longer is not None:
                 self._follow(longer)
 
+    @property
+    def room(self) -> int:
+        """How many more replicates may be closed before they are folded."""
+        return len(self.block) - len(self.closed)
+
     def _follow(self, longer: Plan) -> None:
         """Go on with a plan that begins with the points of the one that was followed."""
         plan, done = self.task.plan, self.done
-        if plan.unit is None or longer.unit is None or self.groups is None or plan.paired or not _begins(longer, plan):
+        if (
+            plan.unit is None
+            or longer.unit is None
+            or self.groups is None
+            or plan.paired
+            or not begins_with(longer, plan)
+        ):
             raise RuntimeError("a plan can only be followed by one that begins with its replicates")
         growth = float(plan.weight[0] / longer.weight[0])
         marginals = longer.marginals
@@ -177,7 +157,7 @@ class Run(Request):
         if self.fixed is not None:
             return self.fixed
         x = self.task.subject.x
-        reference = self.task.plan.reference.sample(sent(draw.astype(np.int64), x.device)).to(x)
+        reference = self.task.plan.reference.sample(torch.from_numpy(draw.astype(np.int64))).to(x)
         return reference, self.movement(reference)
 
     def movement(self, reference: Tensor) -> Tensor:
@@ -186,20 +166,6 @@ class Run(Request):
         if self.task.plan.certainty:
             return with_certainty(torch.zeros_like(x[:-1]), 1.0)[None]
         return x[None] - reference
-
-
-def _begins(longer: Plan, plan: Plan) -> bool:
-    """Whether a plan begins with the points of another."""
-    k, segments = len(plan), plan.segments
-    ends = (longer.start, plan.start), (longer.end, plan.end)
-    return (
-        len(longer) > k
-        and np.array_equal(longer.alpha[:k], plan.alpha)
-        and np.array_equal(longer.segment[:k], plan.segment)
-        and all(
-            one is other or (one and other and np.array_equal(one.bits[:segments], other.bits)) for one, other in ends
-        )
-    )
 
 
 def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delta: Tensor) -> None:
@@ -215,9 +181,9 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
     plan = run.task.plan
     if plan.multiply and not plan.reference.constant:
         gradient = gradient * delta
-    here = gradient.device.type == "cpu"
-    if gradient[0].numel() <= _SMALL or not here:
-        _accumulate_stretches(run, gradient * movement, _add_in_turn if here else _add_at_once)
+    in_order = _in_order(gradient.device)
+    if gradient[0].numel() <= _SMALL or not in_order:
+        _accumulate_stretches(run, gradient * movement, _sums_in_order if in_order else _sums)
         return
     if run.done == 0 and plan.players is None:
         run.open = torch.zeros_like(gradient[0], dtype=run.open.dtype)  # sums of one layout are twice as fast
@@ -229,73 +195,117 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
             run.open.addcmul_(one, moved)
         run.done += 1
         if run.done == total or (plan.unit is not None and plan.unit[run.done] != plan.unit[run.done - 1]):
-            _close_unit(run)
+            _close(run)
 
 
-def _accumulate_stretches(run: Run, terms: Tensor, add: Callable[[Tensor, Tensor], None]) -> None:
-    """The same, replicate by replicate in place of point by point: where a call for each costs more than the network."""
-    unit = run.task.plan.unit
-    first = 0
-    while first < len(terms):
-        left = len(terms) - first
-        if unit is not None:
-            left = min(left, int(np.searchsorted(unit, unit[run.done], side="right")) - run.done)
-        add(run.open, terms[first : first + left])
-        run.done, first = run.done + left, first + left
-        if run.done == len(run.task.plan) or (unit is not None and unit[run.done] != unit[run.done - 1]):
-            _close_unit(run)
+def _in_order(device: torch.device) -> bool:
+    """Whether sums are to run point by point: see above."""
+    return device.type == "cpu"
 
 
-def _add_in_turn(total: Tensor, terms: Tensor) -> None:
-    """Add rows in their order, rounded as if each were added by a call of its own."""
-    rows = torch.cat([total[None], terms]).numpy()
-    total.copy_(torch.from_numpy(np.add.accumulate(rows, axis=0)[-1]))
+def _accumulate_stretches(run: Run, terms: Tensor, sums: Callable[[Tensor], Tensor]) -> None:
+    """The same for a batch's points at once: where a call for each costs more than the network.
+
+    Replicates that are of one length, as most are, and lie within the batch are summed together.
+    """
+    first, last = run.done, run.done + len(terms)
+    ends = _ends(run.task.plan, first, last)
+    at = 0
+    if (ends and run.opened < first) or not ends:  # what is left of the open one
+        end = ends[0] if ends else last
+        run.open = sums(torch.cat([run.open[None], terms[: end - first]])[None])[0]
+        run.done, at = end, 1
+        if not ends:
+            return
+        _close(run)
+    while at < len(ends):
+        length, alike = ends[at] - run.done, 1
+        while at + alike < len(ends) and alike < run.room and ends[at + alike] == ends[at + alike - 1] + length:
+            alike += 1
+        rows = terms[run.done - first : run.done - first + alike * length]
+        _close_whole(run, sums(rows.reshape(alike, length, *rows.shape[1:])), length)
+        at += alike
+    if run.done < last:
+        run.open, run.done = sums(terms[run.done - first :][None])[0].to(run.open.dtype), last
 
 
-def _add_at_once(total: Tensor, terms: Tensor) -> None:
-    """Add the sum of some rows."""
-    total += terms.sum(0, dtype=total.dtype)
+def _ends(plan: Plan, first: int, last: int) -> list[int]:
+    """Where replicates end among the points first..last-1: the index after the last point of each."""
+    found: list[int] = []
+    if plan.unit is not None:
+        there, after = plan.unit[first : min(last, len(plan) - 1)], plan.unit[first + 1 : last + 1]
+        found = (np.flatnonzero(there != after) + first + 1).tolist()
+    return [*found, last] if last == len(plan) else found
 
 
-def _close_unit(run: Run) -> None:
-    """Fold the open replicate into the total and, where there are several, into the weighted mean and spread."""
-    plan = run.task.plan
-    if run.fixed is not None and plan.multiply:
-        run.open *= run.fixed[1][0]
-    if plan.marginals is not None:
-        _correct(run)
-    run.total += run.open
-    if run.groups is not None and plan.unit is not None:
-        unit, flat = int(plan.unit[run.done - 1]), run.open[-1] if plan.certainty else run.open.sum(0)
-        sign = -1.0 if plan.paired and unit % 2 else 1.0
-        run.groups[_group(plan, unit)] += sign * flat
-    if run.mean is not None and run.spread is not None and plan.paired:
-        if plan.unit is not None and plan.unit[run.done - 1] % 2 == 0:
-            run.mean.copy_(run.open)
-        else:
-            run.spread += (run.open - run.mean).square()
-    elif run.mean is not None and run.spread is not None and plan.unit is not None:
-        omega = float(run.omegas[plan.unit[run.done - 1]])
-        value = run.open / omega
-        run.share += omega
-        step = value - run.mean
-        run.mean += step * (omega / run.share)
-        run.spread += omega * step * (value - run.mean)
+def _sums_in_order(terms: Tensor) -> Tensor:
+    """Sums of rows in their order, (m, k, *s) → (m, *s), rounded as if each were added by a call of its own."""
+    rows = terms.flatten(2).numpy()
+    if rows.shape[2] == 1:  # numpy would add these in another order
+        return torch.from_numpy(np.add.accumulate(rows, axis=1)[:, -1]).reshape(len(terms), *terms.shape[2:])
+    return torch.from_numpy(np.add.reduce(rows, axis=1)).reshape(len(terms), *terms.shape[2:])
+
+
+def _sums(terms: Tensor) -> Tensor:
+    """Sums of rows, (m, k, *s) → (m, *s)."""
+    return terms.sum(1)
+
+
+def _close(run: Run) -> None:
+    """End the open replicate."""
+    _close_whole(run, run.open[None], run.done - run.opened)
     run.open.zero_()
-    run.opened = run.done
 
 
-def _group(plan: Plan, unit: int) -> int:
-    """The group that a replicate belongs to; both of a pair to one."""
-    return group_of(unit // 2, plan.units // 2) if plan.paired else group_of(unit, plan.units)
+def _close_whole(run: Run, sums: Tensor, length: int) -> None:
+    """Keep the sums of some replicates, (m, C, H, W), of so many points each; what is full is folded."""
+    first = run.opened
+    run.block[len(run.closed) : len(run.closed) + len(sums)] = sums
+    run.closed += [slice(first + i * length, first + (i + 1) * length) for i in range(len(sums))]
+    run.opened = first + len(sums) * length
+    run.done = max(run.done, run.opened)
+    if not run.room or run.opened == len(run.task.plan):
+        _fold(run)
 
 
-def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
-    """The share of the whole that each group of replicates estimates, (g,)."""
-    if plan.unit is None:
-        return np.ones(1)
-    shares = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
-    return np.bincount([_group(plan, unit) for unit in range(plan.units)], shares)
+def _fold(run: Run) -> None:
+    """Fold the closed replicates into the total and, where there are several, into the weighted mean and spread.
+
+    A block holds a fixed number of them, so sums are grouped alike whatever the batch size.
+    """
+    plan, values = run.task.plan, run.block[: len(run.closed)]
+    if run.fixed is not None and plan.multiply:
+        values *= run.fixed[1]
+    if plan.marginals is not None:
+        for row, points in zip(values, run.closed, strict=True):
+            _correct(run, row, points)
+    run.total += values.sum(0)
+    if plan.unit is not None and run.groups is not None:
+        places = places_of(plan, plan.unit[[points.start for points in run.closed]]).tolist()
+        flat = values[:, -1] if plan.certainty else values.sum(1)
+        if plan.paired:
+            places, flat = places[::2], flat[::2] - flat[1::2]
+        add_to_groups(run.groups, places, flat)
+        if run.mean is not None and run.spread is not None:
+            _spread(run, run.mean, run.spread, values)
+    run.closed.clear()
+
+
+def _spread(run: Run, mean: Tensor, spread: Tensor, values: Tensor) -> None:
+    """Add a block to the sum of squared differences: within pairs, or from the weighted mean (Chan et al. 1983)."""
+    plan = run.task.plan
+    if plan.unit is None or plan.paired:
+        spread += (values[::2] - values[1::2]).square().sum(0)
+        return
+    omega = run.omegas[plan.unit[[points.start for points in run.closed]]]
+    weight, before = float(omega.sum()), run.share
+    run.share += weight
+    column = sent(omega, values.device, values.dtype).reshape(-1, 1, 1, 1)
+    middle = values.sum(0) / weight
+    spread += ((values / column - middle).square() * column).sum(0)
+    step = middle - mean
+    spread += step.square() * (before * weight / run.share)
+    mean += step * (weight / run.share)
 
 
 def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
@@ -308,8 +318,8 @@ def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
     return deviations(run.groups * run.factor, group_weights(run.task.plan))
 
 
-def _correct(run: Run) -> None:
-    """Make each player's sum over the open replicate its exact marginals.
+def _correct(run: Run, values: Tensor, points: slice) -> None:
+    """Make each player's sum over a replicate of those points its exact marginals, in place.
 
     How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
     the same total weight, so a linear score needs no correction. What is then missing goes to the player's values in
@@ -320,13 +330,12 @@ def _correct(run: Run) -> None:
     players, marginals = plan.players, plan.marginals
     if players is None or marginals is None or run.fixed is None:
         raise ValueError("marginals need players and one reference")
-    points, like = slice(run.opened, run.done), run.open
-    omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[run.opened]])
+    omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[points.start]])
     level = omega / (plan.weight[points] @ plan.served(points))
-    run.open *= players.spread(sent(level[None], like.device, like.dtype))[0]
-    share = run.open.abs()
+    values *= players.spread(sent(level[None], values.device, values.dtype))[0]
+    share = values.abs()
     flat = (players.totals(share) == 0)[None].to(share)
     share += players.spread(flat)[0] * run.fixed[1][0].abs()
-    missing = marginals.of(points, run.scores, players.n) - players.totals(run.open)
+    missing = marginals.of(points, run.scores, players.n) - players.totals(values)
     factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
-    run.open += share * players.spread(factor[None].to(share))[0]
+    values += share * players.spread(factor[None].to(share))[0]

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from ..errors import AttributionError, SigError
+from ..errors import AttributionError, SigError, StoppedError
 from ..names import printable
-from .memory import MemoryShortage, is_out_of_memory
+from .memory import MemoryShortage, is_device_lost, is_out_of_memory
 
 T = TypeVar("T")
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -39,7 +39,13 @@ def contained(error: Exception) -> SigError:
 
     The frames of its traceback let go of what they held (images, gradients), since many failures may be kept; the traceback
     itself stays, for --debug.
+
+    Raises:
+        StoppedError: the device is lost, so nothing more can be computed.
     """
+    if is_device_lost(error):
+        hint = "Finished work is kept: repeat the command with --resume. Where it fails again, --device cpu tells more."
+        raise StoppedError("the GPU failed and cannot be used any longer", given=_line(error), hint=hint) from error
     _release(error)
     if isinstance(error, SigError):
         return error

@@ -30,7 +30,8 @@ class Reference:
     """The baselines x' of a plan.
 
     Args:
-        sample: (k,) int64 indices → (k, C, H, W) references; where `constant`, always the same (1, C, H, W).
+        sample: (k,) int64 indices, on the host → (k, C, H, W) references on the subject's device; where `constant`, always
+            the same (1, C, H, W).
         constant: whether every index gives the same reference, which lets the engine multiply by x - x' once.
     """
 

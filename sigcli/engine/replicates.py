@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..shapley.groups import group_bits, group_of, groups_of
+from .plan import Plan
 
 
 def deviations(sums: Float[Tensor, "g *s"], shares: Float[np.ndarray, " g"]) -> Float[Tensor, "g *s"]:
@@ -27,6 +28,29 @@ def regrouped(sums: Float[Tensor, "g *s"], count: int, more: int) -> Float[Tenso
     """Sums of the groups of `count` replicates as those of `more`, with nothing in the groups that are still to come."""
     place = torch.arange(len(sums), device=sums.device) << group_bits(count) >> group_bits(more)
     return sums.new_zeros(groups_of(more), *sums.shape[1:]).index_add_(0, place, sums)
+
+
+def places_of(plan: Plan, units: np.ndarray) -> np.ndarray:
+    """The groups that replicates belong to; both of a pair to one."""
+    return units // 2 >> group_bits(plan.units // 2) if plan.paired else units >> group_bits(plan.units)
+
+
+def group_weights(plan: Plan) -> Float[np.ndarray, " g"]:
+    """The share of the whole that each group of replicates estimates, (g,)."""
+    if plan.unit is None:
+        return np.ones(1)
+    shares = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
+    return np.bincount(places_of(plan, np.arange(plan.units)), shares)
+
+
+def add_to_groups(groups: Tensor, places: list[int], rows: Tensor) -> None:
+    """Add rows to the groups that they belong to; places do not decrease."""
+    if places == list(range(places[0], places[0] + len(places))):
+        groups[places[0] : places[0] + len(places)] += rows
+        return
+    for place in dict.fromkeys(places):
+        first = places.index(place)
+        groups[place] += rows[first : first + places.count(place)].sum(0)
 
 
 @dataclass(eq=False)

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..attribution.select import choose_device
 from ..door import door
 from ..engine.modes import own_modes
 from ..errors import BudgetError, UsageError
 from ..listener import Listener
+from ..models.device import choose_device
 from ..runs.folder import claim_folder, folder_for
 from ..runs.provenance import versions
 from . import ESTIMATORS

@@ -119,7 +119,7 @@ def grid(coordinates: Tensor | None, shape: tuple[int, ...]) -> Grid | None:
 
 def _arranged(form: str, lines: Tensor, axes: Sequence[int], shape: tuple[int, ...]) -> Grid | None:
     there = (~lines.isnan()).nonzero().flatten()
-    seen = [(round(float(c.real), 4), round(float(c.imag), 4)) for c in lines[there]]
+    seen = [(round(c.real, 4), round(c.imag, 4)) for c in lines[there].tolist()]
     size = len({y for y, _ in seen}), len({x for _, x in seen})
     if len(seen) < 2 or len(set(seen)) != len(seen) or size[0] * size[1] != len(seen):
         return None

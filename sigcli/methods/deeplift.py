@@ -63,7 +63,7 @@ def deepshap(
     groups = Groups(samples, mean[0])
 
     def batch(part: slice) -> tuple[Tensor, Tensor, float]:
-        indices = torch.arange(part.start, part.stop, device=x.device)
+        indices = torch.arange(part.start, part.stop)
         return _deeplift(passes, subject, drawn.sample(indices).to(x).expand(len(indices), *x.shape))
 
     for part, found in passes.batches.parts(samples, x.shape, batch):

@@ -52,8 +52,10 @@ def gradient_shap(
     alpha = torch.from_numpy(draws.rows(draws.stream(key, "alpha"), 0, samples, 1)[:, 0]).to(x)[:, None, None, None]
 
     def ends(part: slice) -> tuple[Tensor, Tensor]:
-        indices = torch.arange(part.start, part.stop, device=x.device)
-        noise = draws.normal16(draws.stream(key, "noise"), indices, x.numel()).to(x.dtype).reshape(-1, *x.shape)
+        indices = torch.arange(part.start, part.stop)
+        noise = (
+            draws.normal16(draws.stream(key, "noise"), indices, x.numel(), x.device).to(x.dtype).reshape(-1, *x.shape)
+        )
         return drawn.sample(indices).to(x), x + noise * (sigma * (subject.high - subject.low))
 
     def images(part: slice) -> Tensor:

@@ -78,7 +78,7 @@ def noisy(subject: Subject, sigma: float, key: int) -> Callable[[torch.Tensor], 
 
     def sample(indices: torch.Tensor) -> torch.Tensor:
         x = subject.x
-        noise = draws.normal16(key, indices.to(x.device), x.numel()).to(x.dtype).reshape(-1, *x.shape)
+        noise = draws.normal16(key, indices, x.numel(), x.device).to(x.dtype).reshape(-1, *x.shape)
         return x + noise * (sigma * (subject.high - subject.low))
 
     return sample

@@ -164,7 +164,7 @@ def qii(
     drawn = references(subject, baselines, samples, key, "qii")
     rows, totals = [], []
     for r in range(samples):
-        game = passes.game(subject, partition, drawn.sample(torch.tensor([r], device=subject.x.device))[0])
+        game = passes.game(subject, partition, drawn.sample(torch.tensor([r]))[0])
         if form == "shapley":
             rows.append(permutation(game, n, budget=2 * n, key=draws.stream(key, "orders", r)).values)
             totals.append(rows[-1].sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -182,26 +183,33 @@ def _sampled(
             [(np.arange(j - i) * GOLDEN + s) % 1 for (i, j), s in zip(ranges, shift[:, 1], strict=True)]
         )
         return drawn, unit, offsets, np.ones(samples)
-    sizes_of, alphas, parts, keep = [], [], [], []
     turns = draws.rows(draws.stream(key, "turn"), 0, len(ranges), _TURNS)
-    for (first, last), (size_shift, alpha_shift), turn in zip(ranges, shift, turns, strict=True):
-        pairs = -(-(last - first) // 2)
-        p = np.arange(pairs)
-        # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].
-        k = np.minimum((n * (p + size_shift) / pairs).astype(int), n - 1)
-        alpha, part = (p * GOLDEN + alpha_shift) % 1, np.ones(pairs)
-        if (
-            uneven and last - first == 2 * pairs
-        ):  # the weights of a replicate sum to its draws, if no mirror is left out
-            alpha, part = uneven_strata(alpha_shift, pairs)
-        # An odd number of draws leaves out one mirror: of a random pair, or large coalitions would be too many.
-        order = np.argsort(turn[:pairs])
-        sizes_of.append(k[order])
-        alphas.append(np.repeat(alpha[order], 2)[: last - first])
-        parts.append(np.repeat(part[order], 2)[: last - first])
-        keep.append(np.arange(2 * pairs) < last - first)
-    drawn = antithetic(np.concatenate(sizes_of), n, draws.stream(key, "members"))
-    return drawn.take(np.nonzero(np.concatenate(keep))[0]), unit, np.concatenate(alphas), np.concatenate(parts)
+    lengths = np.diff([0, *(last for _, last in ranges)])
+    edges = [0, *(np.flatnonzero(np.diff(lengths)) + 1).tolist(), len(lengths)]
+    made = [
+        _replicates(int(lengths[i]), shift[i:j], turns[i:j], n, uneven=uneven) for i, j in itertools.pairwise(edges)
+    ]
+    sizes_of, alphas, parts, keep = (np.concatenate(one) for one in zip(*made, strict=True))
+    drawn = antithetic(sizes_of, n, draws.stream(key, "members"))
+    return drawn.take(np.nonzero(keep)[0]), unit, alphas, parts
+
+
+def _replicates(
+    length: int, shift: np.ndarray, turn: np.ndarray, n: int, *, uneven: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Replicates of that many draws, one a row: sizes of the pairs, α, weight of α, and which of the pairs are drawn."""
+    pairs = -(-length // 2)
+    p = np.arange(pairs)
+    # A rank-1 lattice over (size, α): sizes stratified, and every stretch of sizes meets α of all parts of [0, 1].
+    k = np.minimum((n * (p + shift[:, :1]) / pairs).astype(int), n - 1)
+    alpha, part = (p * GOLDEN + shift[:, 1:]) % 1, np.ones((len(shift), pairs))
+    if uneven and length == 2 * pairs:  # the weights of a replicate sum to its draws, if no mirror is left out
+        alpha, part = uneven_strata(shift[:, 1], pairs)
+    # An odd number of draws leaves out one mirror: of a random pair, or large coalitions would be too many.
+    order = np.argsort(turn[:, :pairs], axis=1)
+    k, alpha, part = (np.take_along_axis(one, order, 1) for one in (k, alpha, part))
+    alpha, part = (np.repeat(one, 2, axis=1)[:, :length].ravel() for one in (alpha, part))
+    return k.ravel(), alpha, part, np.tile(np.arange(2 * pairs) < length, len(shift))
 
 
 def through(

@@ -16,7 +16,7 @@ LARGEST = 16
 """Players beyond which coalitions are sampled whatever the budget."""
 
 
-def uneven_strata(shift: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+def uneven_strata(shift: float | np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """One α in each of `count` strata of [0, 1], narrow near 0, and its weight: the stratum's length times `count`.
 
     Near the baseline the gradient of a network on images changes and varies most, so more nodes belong there. The strata
@@ -24,15 +24,16 @@ def uneven_strata(shift: float, count: int) -> tuple[np.ndarray, np.ndarray]:
     unbiased for any integrand, whatever the coalition at each place is, since every place meets every stratum.
 
     Args:
-        shift: uniform in [0, 1): which stratum the first place has, and where in the strata the nodes are.
+        shift: uniform in [0, 1): which stratum the first place has, and where in the strata the nodes are; or several, (r,).
         count: number of strata.
 
     Returns:
-        α (count,) and weights (count,). Neighbours are far apart in α: they follow the golden ratio.
+        α (count,) and weights (count,); of several shifts (r, count) each. Neighbours are far apart in α: they follow the
+        golden ratio.
     """
     edges = (np.arange(count + 1) / count) ** _POWER
-    turned, inside = divmod(shift * count, 1)
-    stratum = (np.argsort(np.argsort(np.arange(count) * GOLDEN % 1)) + int(turned)) % count
+    turned, inside = np.divmod(np.asarray(shift)[..., None] * count, 1)
+    stratum = (np.argsort(np.argsort(np.arange(count) * GOLDEN % 1)) + turned.astype(int)) % count
     length = np.diff(edges)[stratum]
     return edges[stratum] + inside * length, length * count
 

@@ -55,7 +55,7 @@ def _changes(case: Case, explain: Explain, radius: float, samples: int) -> Float
     subject = case.subject
     x = subject.x
     key = draws.stream(subject.seed, subject.key, "sensitivity")
-    u = draws.uniform16(key, torch.arange(samples, device=x.device), x.numel()).to(x).reshape(samples, *x.shape)
+    u = draws.uniform16(key, torch.arange(samples), x.numel(), x.device).to(x).reshape(samples, *x.shape)
     near = x + (2 * u - 1) * radius * (subject.high - subject.low)
     maps = explain(torch.cat([x[None], near]), subject.target).double().flatten(1)
     size = maps[0].norm()

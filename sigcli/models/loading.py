@@ -18,6 +18,7 @@ from sigcli.inputs.given import Source as Sample
 from . import MODELS, names, others
 from .checks import check_classifier, device_error, one_line, probe_images
 from .detection import detector_model, is_detector
+from .device import place_of
 from .fold import freeze, prepare
 from .given_values import Span, doubts, in_unit_range
 from .heads import PICTURES, probes, read_head
@@ -284,18 +285,6 @@ def _no_program(path: Path) -> ModelError:
 def name_of(spec: str | nn.Module) -> str:
     """What a model is called: as the user named it, or by the class of a network that was given."""
     return spec if isinstance(spec, str) else type(spec).__name__
-
-
-def place_of(device: torch.device | str) -> torch.device:
-    """The device of that name; raises UsageError where torch cannot use it here."""
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        here = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-        here += ["mps"] if torch.backends.mps.is_available() else []
-        raise UsageError("torch cannot use that device here", given=device, allowed=", ".join(here)) from error
-    return place
 
 
 def _labels(

@@ -14,12 +14,12 @@ from PIL import Image
 from ..attribution.explain import stream
 from ..attribution.explanation import Explanation
 from ..attribution.options import ExplainOptions
-from ..attribution.select import choose_device
 from ..attribution.session import Session, prepare
 from ..evaluation.evaluate import Evaluation, carry_out
 from ..evaluation.options import EvaluateOptions
 from ..evaluation.prepare import prepare_evaluation
 from ..listener import Listener
+from ..models.device import choose_device
 from ..runs.folder import take, write_aside
 from .comparison import Comparison
 from .folders import own_folder, unclaimed

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import unknown
 from ..heads import LOGITS, Head
+from .faster import Faster
 from .score import Precision, autocast, differentiated
 
 Output = Literal["logit", "prob", "logprob", "value"]
@@ -28,9 +29,10 @@ class ClassScore:
     Args:
         model: (N, C, H, W) → (N, classes) outputs.
         output: "logit" or "value" (the outputs as they are), "prob" or "logprob" of the target class.
-        precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast. Scores and
-            gradients come back in the input's type whatever the precision.
+        precision: "fp32"; "tf32" lets CUDA multiply in TF32; "bf16" and "fp16" run the model under autocast, unless
+            `faster` has its weights in bf16. Scores and gradients come back in the input's type whatever the precision.
         head: what the outputs are; logits, of which a softmax makes probabilities, unless stated otherwise.
+        faster: what runs in place of the model, if it is made of this one.
         compares: targets may be comparisons, see `sigcli.comparisons`: the difference of two classes' scores.
 
     Raises:
@@ -42,6 +44,7 @@ class ClassScore:
     precision: str = "fp32"
     head: Head = LOGITS
     compares: bool = False
+    faster: Faster | None = None
 
     def __post_init__(self) -> None:
         for kind, value, choices in (
@@ -68,8 +71,10 @@ class ClassScore:
 
     def outputs(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k"]:
         """The model's outputs, without gradient: (N, C, H, W) → (N, classes)."""
-        with torch.no_grad(), autocast(self.precision, images.device):
-            return self.model(images).to(images.dtype)
+        faster = self._faster
+        run = self.model if faster is None else faster.run
+        with torch.no_grad(), autocast(self._around, images.device):
+            return run(images).to(images.dtype)
 
     def scores(self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
         """F of each image at its target, without gradient: (N,)."""
@@ -79,6 +84,16 @@ class ClassScore:
         self, images: Float[Tensor, "n c h w"], targets: Int64[Tensor, " n"]
     ) -> tuple[Float[Tensor, " n"], Float[Tensor, "n c h w"]]:
         """F of each image and ∂F/∂image: ((N,), (N, C, H, W)). One gradient evaluation per image."""
-        return differentiated(
-            lambda leaf: self.select(self.model(leaf).to(leaf.dtype), targets), images, self.precision
-        )
+        faster = self._faster
+        run = self.model if faster is None else faster.gradients_of
+        return differentiated(lambda leaf: self.select(run(leaf).to(leaf.dtype), targets), images, self._around)
+
+    @property
+    def _faster(self) -> Faster | None:
+        """What runs in place of the model; nothing where the model was replaced by another since."""
+        return self.faster if self.faster is not None and self.faster.of is self.model else None
+
+    @property
+    def _around(self) -> str:
+        """The precision of what runs around the network's own."""
+        return "fp32" if self._faster is not None and self._faster.whole else self.precision

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ..attribution.select import choose_device
 from ..door import door
 from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..inputs.left_out import LeftOut
 from ..listener import Listener
+from ..models.device import choose_device
 from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained

@@ -2,12 +2,13 @@ import pytest
 import torch
 
 from sigcli.attribution.decoding import run_names
-from sigcli.attribution.select import choose_device, choose_methods, choose_metrics, split_settings
+from sigcli.attribution.select import choose_methods, choose_metrics, split_settings
 from sigcli.attribution.targets import parse_target
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 from sigcli.methods.presets import PRESETS
 from sigcli.metrics import METRICS
+from sigcli.models.device import choose_device
 
 
 def test_options_reach_the_methods_that_have_them():

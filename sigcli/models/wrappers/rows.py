@@ -16,10 +16,11 @@ from sigcli.errors import ImageError, ModelError
 from sigcli.wrapping import Wrapper
 
 from ..checks import WRAP, attempt, check_classifier, one_line
+from ..device import place_of
 from ..fold import freeze
 from ..heads import AUTO, read_head
 from ..labels import read_names
-from ..loading import name_of, place_of, source_of
+from ..loading import name_of, source_of
 from ..model import AS_FOUND, Model, Reading, Source
 from ..preprocess import Preprocess, Size
 from ..sources.factory import given_network

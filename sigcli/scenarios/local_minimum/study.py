@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ...attribution.select import choose_device
+from ...models.device import choose_device
 from ...models.loading import load_model
 from ...scores.classifier import ClassScore
 from ...training.report import NETWORK
