@@ -87,7 +87,7 @@ def flush(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def remove_leftovers(folders: Iterable[Path], *, before: bool = False) -> None:
+def remove_leftovers(folders: Iterable[Path | str], *, before: bool = False) -> None:
     """Remove what a killed process had begun to write in some folders; not in their subfolders.
 
     Args:
@@ -96,12 +96,12 @@ def remove_leftovers(folders: Iterable[Path], *, before: bool = False) -> None:
     """
     for folder in folders:
         try:
-            names = [entry.name for entry in os.scandir(folder)]
+            names = os.listdir(folder)
         except OSError:
             continue
         for name in names:
             if _ASIDE.fullmatch(name) or (before and _ASIDE_BEFORE.fullmatch(name)):
-                (folder / name).unlink(missing_ok=True)
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def stamp(path: Path) -> Stamp:
