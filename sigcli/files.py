@@ -106,8 +106,11 @@ def remove_leftovers(folders: Iterable[Path | str], *, before: bool = False) -> 
 
 def stamp(path: Path) -> Stamp:
     """Size and digest of a file; raises OSError where it cannot be read."""
-    with path.open("rb") as stream:
-        content = stream.read()
+    return stamp_of(path.read_bytes())
+
+
+def stamp_of(content: bytes) -> Stamp:
+    """Size and digest of a file of this content."""
     return len(content), hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -234,9 +234,7 @@ class Ledger:
         entries = sorted(self.entries.values(), key=order)
         used = dict.fromkeys(entry.players for entry in entries if entry.players in self.labels)
         places = {entry.folder: i for i, entry in enumerate(entries)}
-        sheets = sorted(
-            self.sheets.values(), key=lambda s: (places.get(s.sheet.rpartition("/")[0], -1), s.sheet)
-        )
+        sheets = sorted(self.sheets.values(), key=lambda s: (places.get(s.sheet.rpartition("/")[0], -1), s.sheet))
         lines: Iterable[Any] = (
             self._head(), *(self.labels[name] for name in used), *map(vars, entries), *map(vars, sheets),
             *({"begins": what} for what in sorted(self.begun)),
@@ -279,7 +277,12 @@ def _inside(name: str) -> str:
     if "/" not in name and name not in ("", ".", "..") and os.sep == "/":
         return name
     parts = name.split("/")
-    if not parts[0] or ".." in parts or (os.sep in name and os.sep != "/") or not any(p not in ("", ".") for p in parts):
+    if (
+        not parts[0]
+        or ".." in parts
+        or (os.sep in name and os.sep != "/")
+        or not any(p not in ("", ".") for p in parts)
+    ):
         raise ValueError("the name leads out of the run folder")
     return name
 
