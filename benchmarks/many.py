@@ -1,11 +1,11 @@
-"""A run of thousands of tiny images as a user runs it: does anything grow with their number? Then `--resume` of the whole run.
+"""A run of thousands of tiny images as a user runs it: does anything grow with their number? Then `--resume` of all of it.
 
-    python benchmarks/many.py --images 20000 [--pictures] [--command explain|evaluate] [--out benchmarks/results/many-cpu.csv]
+    python benchmarks/many.py --images 20000 [--pictures] [--command explain|evaluate] [--out results/many-cpu.csv]
 
-The network is a trivial one and the method the cheapest, so what is measured is all that is not the model: listing, decoding,
-writing, tables. The lines of `--json` say when each explanation is done; /proc says what the process holds by then.
+The network is a trivial one and the method the cheapest, so what is measured is all that is not the model: listing,
+decoding, writing, tables. The lines of `--json` say when each explanation is done; /proc says what the process holds.
 `per_image_start_ms` and `per_image_end_ms` are medians over ten stretches of the second and of the last tenth (the first
-tenth has the start in it), `cpu_start_ms` and `cpu_end_ms` the processor's time there, which a busy neighbour does not change;
+tenth has the start in it), `cpu_start_ms` and `cpu_end_ms` the processor's time there, which a busy neighbour changes less;
 `ratio` is that of the latter. `tail_s` is from the last image to the end of the process, `resume_s` from the start of
 `--resume` of the finished run to its first line, and `resume_all_s` to its end.
 """
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def per_image(times: list[float]) -> float:
     """Median over stretches, in ms: a neighbour on the machine who is busy for a while does not count."""
     size = max(1, len(times) // _STRETCHES)
     ends = times[::size]
-    return 1000 * statistics.median((later - earlier) / size for earlier, later in zip(ends, ends[1:], strict=False))
+    return 1000 * statistics.median((later - earlier) / size for earlier, later in pairwise(ends))
 
 
 def measured(command: str, count: int, *, drawn: bool, device: str) -> dict[str, object]:

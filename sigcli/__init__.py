@@ -1,8 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `train`, `run_gridworld` and `run_scenario` each run one command as
-a function call: with options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` replaces
-a captum method.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `train`, `run_gridworld` and `run_scenario` each run one
+command as a function call: with options as arguments, or with an options object and a `Listener`.
+`ShapleyIntegratedGradients` replaces a captum method.
 torch is imported on first use, not before.
 """
 

@@ -1,4 +1,4 @@
-"""All that an evaluation has measured: the tables and figures that follow from it, and the record that a shard leaves of it."""
+"""All that an evaluation has measured: the tables and figures that follow, and the record that a shard leaves of it."""
 
 from __future__ import annotations
 

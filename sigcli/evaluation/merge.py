@@ -27,6 +27,7 @@ from .prepare import OWN
 
 DEFAULT_OUT = "sig-merged"
 _FACTS = "evaluation.json"
+_AGAIN = "Repeat its command with --resume."
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def merge(options: MergeOptions, listener: Listener = SILENT) -> Merged:
         out = folder_for(options.out, DEFAULT_OUT, manifest)
         if out.resolve() in {path.resolve() for path in paths}:
             raise UsageError("the folder to merge into is one of the shards", given=out, hint="Name another --out.")
-        return _merged(options, parts, records, manifest, out, notes, listener)
+        return _merged(options, parts, records, manifest, out=out, notes=notes, listener=listener)
 
 
 def _merged(
@@ -83,10 +84,12 @@ def _merged(
     parts: Sequence[Part],
     records: Sequence[Record],
     manifest: Mapping[str, Any],
+    *,
     out: Path,
     notes: list[str],
     listener: Listener,
 ) -> Merged:
+    """Fill the folder and, where shards have measured, make the tables of all."""
     names = run_names([Path(local(name)) for name in manifest["images"]])
     earlier = manifest_or_none(out) if out.is_dir() else None
     again = earlier is not None and not differences(earlier, manifest, images=True)
@@ -110,7 +113,7 @@ def _merged(
         elif records or any((part.path / _FACTS).exists() for part in parts):
             notes = [
                 *notes,
-                "no tables of metrics are made of a part of the run: complete it with its command and --resume.",
+                "metrics have no tables of a part of the run: complete it with its command and --resume.",
             ]
         rows = run.rows.values()
         failed = sum(row["status"] != "ok" for row in rows)
@@ -130,9 +133,7 @@ def _records(parts: Sequence[Part], *, complete: bool) -> list[Record]:
         try:
             record = read_record(part.path)
         except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(
-                "shard.jsonl of a shard is damaged", given=part, hint="Repeat its command with --resume."
-            ) from error
+            raise UsageError("shard.jsonl of a shard is damaged", given=part, hint=_AGAIN) from error
         if record is not None:
             found[part.path] = record
     measured = [part for part in parts if (part.path / _FACTS).exists()]
@@ -140,8 +141,7 @@ def _records(parts: Sequence[Part], *, complete: bool) -> list[Record]:
         str(part) for part in parts if part not in measured
     ]
     if measured and without and complete:
-        hint = "Repeat its command with --resume."
-        raise UsageError(f"shard {', '.join(without)} has no finished evaluation", given=parts[0].path, hint=hint)
+        raise UsageError(f"shard {', '.join(without)} has no finished evaluation", given=parts[0].path, hint=_AGAIN)
     if len({(part.path / _FACTS).read_bytes() for part in measured}) > 1:
         raise UsageError(f"the shards are evaluated in different ways: their {_FACTS} differ", given=measured[0].path)
     if len({record.counts for record in found.values()}) > 1:

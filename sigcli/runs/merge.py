@@ -1,4 +1,4 @@
-"""Several shards of a run, brought together in one folder: the files, rows and ledger that an undivided run would have left."""
+"""Several shards of a run, brought together in one folder: files, rows and ledger as an undivided run leaves them."""
 
 from __future__ import annotations
 
