@@ -21,7 +21,7 @@ from ..inputs.left_out import LeftOut
 from ..models.model import Model
 from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
-from ..runs.folder import claim_folder, free_folder, manifest_or_none, output_folder, refuse_strangers, take
+from ..runs.folder import FolderLock, claim_folder, free_folder, manifest_or_none, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
 from ..runs.shards import refuse_shard
 from ..scores.classifier import ClassScore
@@ -317,5 +317,6 @@ def _claimed(arrays: Path, session: Session, options: MeasureOptions) -> Path:
     manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
     out, resume = options.out, options.resume
     folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    claim_folder(folder, manifest, OWN, resume=resume, overwrite=options.overwrite)
+    with FolderLock(folder):  # another process may be measuring there
+        claim_folder(folder, manifest, OWN, resume=resume, overwrite=options.overwrite)
     return folder
