@@ -30,20 +30,20 @@ class Labelled:
     Args:
         rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
         summary: rows of `summary.csv`: accuracy, top-5 accuracy and calibration error.
-        diagram: reliability.
+        diagram: reliability; None of a shard without a labelled image.
         missing: images that have no label, or cannot be read.
         ranked: of each row the classes that the model gave, the likeliest first.
     """
 
     rows: list[dict[str, Any]]
     summary: list[dict[str, Any]]
-    diagram: Reliability
+    diagram: Reliability | None
     missing: dict[str, str]
     ranked: Sequence[list[int]] = ()
 
 
 def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
-    """Run the model on every image that has a label.
+    """Run the model on every image that has a label. A shard may have none: others have.
 
     Raises:
         UsageError: no image that has one can be read.
@@ -62,7 +62,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
         else:
             missing[one.name] = " ".join(str(one.error).split())
             failed = failed or one.name
-    if not judged:
+    if not judged and session.shard is None:
         if failed:
             raise ModelError("the model fails on every labelled image", given=f"{failed}: {missing[failed]}")
         raise UsageError("none of the labelled images can be read", given=", ".join(list(missing)[:3]))
@@ -71,9 +71,10 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
 
 def labelled_of(rows: list[dict[str, Any]], ranked: list[list[int]], missing: dict[str, str]) -> Labelled:
     """What follows of rows of `model.csv` and of the classes that the model gave for each image, the likeliest first."""
-    diagram = reliability(
-        np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
-    )
+    if not rows:  # of a shard
+        return Labelled([], [], None, missing)
+    right = np.array([row["correct"] == 1 for row in rows])
+    diagram = reliability(np.array([row["confidence"] for row in rows]), right)
     return Labelled(rows, _summary(rows, ranked, len(missing)), diagram, missing, ranked)
 
 

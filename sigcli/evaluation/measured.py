@@ -92,7 +92,7 @@ class Measured:
 
         if self.means:
             draw_evaluation(self.means, self.pairs, curves, agreement, path)
-        if model is not None:
+        if model is not None and model.diagram is not None:
             draw_reliability(model.diagram, path / "reliability.png")
 
     def record(self, path: Path, *, pictures: bool, counts: Sequence[int]) -> None:
