@@ -200,11 +200,11 @@ def _image(run: RunFolder, part: Part, name: str, folder: str, sheets: Mapping[s
         elif _failed(row):
             run.add({**row, **{text: cell_text(row[text]) for text in _TEXTS}})
     for sheet in sheets.get(where, []):
-        file = sheet.sheet.rpartition("/")[2]
-        if not run.sheet_stands(f"{folder}/{file}", sheet.of):
-            run.ledger.begin(f"{folder}/{file.removesuffix('.png')}")
-            _copy(part, sheet.sheet, run.path / folder / file, sheet.file)
-            run.add_sheet(f"{folder}/{file}", sheet.of)
+        name = f"{folder}/{sheet.sheet.rpartition('/')[2]}"
+        if name not in run.foreign and not run.sheet_stands(name, sheet.of):
+            run.ledger.begin(name.removesuffix(".png"))
+            _copy(part, sheet.sheet, run.path / name, sheet.file)
+            run.add_sheet(name, sheet.of)
 
 
 def _item(run: RunFolder, part: Part, entry: Entry, seconds: str, origin: str) -> None:
