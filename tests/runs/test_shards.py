@@ -153,9 +153,9 @@ def test_an_unfinished_shard_is_refused_or_merged_in_part_and_completed_with_res
             raise OSError(28, "No space left on device")
         written(run, item, drawing)
 
-    monkeypatch.setattr(sigcli.attribution.explain, "write_explanation", stops)
-    assert sig(*EXPLAIN, "--shard", "2/2", "--out", two).exit_code == 1
-    monkeypatch.undo()
+    with monkeypatch.context() as full:
+        full.setattr(sigcli.attribution.explain, "write_explanation", stops)
+        assert sig(*EXPLAIN, "--shard", "2/2", "--out", two).exit_code == 1
     done = sig("merge", one, two, "--out", "merged")
     assert done.exit_code == 2
     assert "unfinished: shard 2/2" in said(done)
