@@ -9,7 +9,7 @@ from dataclasses import MISSING
 from pathlib import Path
 
 from sigcli.attribution.options import ExplainOptions
-from sigcli.evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions
+from sigcli.evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions, MergeOptions
 from sigcli.gridworld.options import GridworldOptions
 from sigcli.options import Option, Options, flags, table
 from sigcli.scenarios import SCENARIOS
@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, type[Options]]] = {
     "sig evaluate": ("sigcli.evaluate(…)", EvaluateOptions),
     "sig benchmark images": ("sigcli.benchmark(…)", BenchmarkOptions),
     "sig benchmark methods": ("sigcli.benchmark_methods(…)", BenchmarkMethodsOptions),
+    "sig merge": ("sigcli.merge(…)", MergeOptions),
     "sig gridworld": ("sigcli.run_gridworld(…)", GridworldOptions),
     "sig train": ("sigcli.train(…)", TrainOptions),
 }

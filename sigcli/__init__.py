@@ -1,8 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `train`, `run_gridworld` and `run_scenario` each run one command as
-a function call: with options as arguments, or with an options object and a `Listener`. `ShapleyIntegratedGradients` replaces
-a captum method.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `train`, `run_gridworld` and `run_scenario` each run one
+command as a function call: with options as arguments, or with an options object and a `Listener`.
+`ShapleyIntegratedGradients` replaces a captum method.
 torch is imported on first use, not before.
 """
 
@@ -20,6 +20,7 @@ __all__ = [
     "Explanation",
     "GridworldOptions",
     "Listener",
+    "MergeOptions",
     "ShapleyIntegratedGradients",
     "TrainOptions",
     "Verdict",
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "explain",
     "iter_explain",
+    "merge",
     "run_gridworld",
     "run_scenario",
     "train",
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
     from .attribution.options import ExplainOptions
     from .evaluation.benchmark import benchmark
     from .evaluation.evaluate import evaluate
+    from .evaluation.merge import merge
     from .evaluation.methods_benchmark import benchmark_methods
-    from .evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions
+    from .evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions, MergeOptions
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
     from .listener import Listener
@@ -64,6 +67,8 @@ _PUBLIC = {
     "BenchmarkOptions": ".evaluation.options",
     "GridworldOptions": ".gridworld.options",
     "Listener": ".listener",
+    "MergeOptions": ".evaluation.options",
+    "merge": ".evaluation.merge",
     "TrainOptions": ".training.options",
     "Verdict": ".scenarios.scenario",
     "run_gridworld": ".gridworld.run",

@@ -87,7 +87,7 @@ def flush(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def remove_leftovers(folders: Iterable[Path], *, before: bool = False) -> None:
+def remove_leftovers(folders: Iterable[Path | str], *, before: bool = False) -> None:
     """Remove what a killed process had begun to write in some folders; not in their subfolders.
 
     Args:
@@ -96,18 +96,21 @@ def remove_leftovers(folders: Iterable[Path], *, before: bool = False) -> None:
     """
     for folder in folders:
         try:
-            names = [entry.name for entry in os.scandir(folder)]
+            names = os.listdir(folder)
         except OSError:
             continue
         for name in names:
             if _ASIDE.fullmatch(name) or (before and _ASIDE_BEFORE.fullmatch(name)):
-                (folder / name).unlink(missing_ok=True)
+                Path(folder, name).unlink(missing_ok=True)
 
 
 def stamp(path: Path) -> Stamp:
     """Size and digest of a file; raises OSError where it cannot be read."""
-    with path.open("rb") as stream:
-        content = stream.read()
+    return stamp_of(path.read_bytes())
+
+
+def stamp_of(content: bytes) -> Stamp:
+    """Size and digest of a file of this content."""
     return len(content), hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

@@ -214,9 +214,20 @@ class RunOptions(MethodOptions, ResumeOptions):
     )
 
 
+def shard_option() -> Any:
+    """The option `shard` of a command."""
+    return option(
+        None, "Work on one part of the images, for example 3/16: of the sorted list every sixteenth from the third on. "
+        "sig merge joins the parts.",
+        panel=COMPUTE, metavar="NUMBER/COUNT", shown=False,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, repr=False)
 class ExplainOptions(RunOptions):
     """The options of `sig explain`."""
+
+    shard: str | None = shard_option()
 
     partner: Sample | None = option(
         None, "Second image of a pair, held fixed: one for all images, or a folder with one of the same name for each.",

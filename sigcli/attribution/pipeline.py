@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..comparisons import target_of
 from ..engine.failures import attempted
 from ..errors import AttributionError, SigError
 from ..inputs.picture import doubt
 from ..methods.growing import MOST, Aim
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
-from ..runs.folder import safe_cell
+from ..runs.order import RowOrder
 from ..types import Attribution, Subject
 from ..views import RAW, Lens, shown_error
 from .decoding import Loaded, decoded
@@ -57,16 +56,8 @@ class Work:
         self.session = session
         self.names = session.names
         self.peers = session.peers
-        self._places = (
-            {safe_cell(name): i for i, (name, _) in enumerate(self.names)},
-            {chosen.name: i for i, chosen in enumerate(session.methods)},
-        )
-
-    def place(self, row: Mapping[str, str]) -> tuple[int, int, int]:
-        """Where a row of `results.csv` belongs."""
-        images, methods = self._places
-        found = methods.get(row["method"], len(methods))
-        return images.get(row["image"], len(images)), found, target_of(row["target"] or -1, self.session.model.classes)
+        methods = [chosen.name for chosen in session.methods]
+        self.place = RowOrder((name for name, _ in self.names), methods, session.model.classes)
 
     def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
         """Yield (explanation, whether it is the last of its image and target), in order."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +23,7 @@ from ..names import escaped
 from ..options import VIEW
 from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
+from ..runs.shards import Shard
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from ..views import chosen as chosen_view
@@ -39,6 +41,7 @@ from .speed import compiled, in_bf16, told
 from .suited import check_compared, check_suited
 from .wanted import Wanted, compares, count_of
 
+T = TypeVar("T")
 DEFAULT_OUT = "sig-out"
 _UNKNOWN_SIDE = 512  # for models that take images of every size
 
@@ -65,6 +68,7 @@ class Session:
         speed: what is told of the precision.
         compile: whether the model is compiled, see `sigcli.attribution.speed`.
         most: images that any pass of the model may hold, where the user has said so.
+        shard: the part of the samples that is worked on; None for all.
     """
 
     samples: Pictures
@@ -84,10 +88,16 @@ class Session:
     most: int | None = None
     speed: tuple[str, ...] = ()
     compile: str = "off"
+    shard: Shard | None = None
+
+    @cached_property
+    def paths(self) -> list[Source]:
+        """The samples' files, or the samples themselves where they are in memory: those of the shard, where it is one."""
+        return _part(self.samples.sources, self.samples, self.shard)
 
     @property
-    def paths(self) -> list[Source]:
-        """The samples' files, or the samples themselves where they are in memory."""
+    def every_path(self) -> list[Source]:
+        """Those of all shards."""
         return self.samples.sources
 
     def passed(self, usual: int) -> int:
@@ -97,7 +107,7 @@ class Session:
     @property
     def names(self) -> Sequence[tuple[str, str]]:
         """Name and folder of each sample, see `sigcli.runs.filenames.run_names`."""
-        return run_names(self.paths) if self.run is None else self.run.images
+        return _part(run_names(self.every_path), self.samples, self.shard) if self.run is None else self.run.images
 
     @property
     def notes(self) -> list[str]:
@@ -173,12 +183,14 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
+    shard = Shard.read(getattr(options, "shard", None))
     drawing = _drawing(options)
     options = _with_model(options.but(uncertainty=True) if options.significant else options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
     refuse_inside(options.out, listed([] if options.images is None else options.images))
     samples = samples_of(options)
+    _part(samples.sources, samples, shard)
     place = choose_device(options.device)
     chosen = samples.methods(chosen)
     model = samples.model(chosen, place)
@@ -196,17 +208,23 @@ def prepare(
     rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:
         verify(model, samples)
-    run = _opened(options, samples, model, chosen, scorer, facts or {}) if _writes(options, samples) else None
+    known = dict(facts or {}) if shard is None else {**(facts or {}), "shard": str(shard)}
+    run = _opened(options, samples, model, chosen, scorer, known) if _writes(options, samples) else None
     session = Session(
         samples, model, chosen, scorer, peers, target, options.seed,
         options.batch_size or _batch_size(scorer, model), run,
         drawing,
         options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
-        budget=budget, most=options.batch_size, speed=speed, compile=options.compile,
+        budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
     )  # fmt: skip
     evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(target)
     fast = compiled(scorer, options.compile, size=session.batch_size, evaluations=evaluations, device=model.device.type)
     return replace(session, scorer=fast)
+
+
+def _part(every: list[T], samples: Pictures, shard: Shard | None) -> list[T]:
+    """What a shard has of a list that has one for each sample; UsageError where it cannot be a shard of these samples."""
+    return every if shard is None else [every[place] for place in shard.places(samples.sources)]
 
 
 def _drawing(options: RunOptions) -> Drawing:
@@ -262,9 +280,10 @@ def _opened(
 ) -> RunFolder:
     spec = {**spec_of(options, samples, model, methods, scorer), **facts}
     manifest = manifest_of(spec, options, samples, model)
-    out, resume = options.out, options.resume
-    folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    names = run_names(samples.sources, folders_there(folder, manifest))
+    out, resume, shard = options.out, options.resume, Shard.read(spec.get("shard"))
+    stem = DEFAULT_OUT if shard is None else DEFAULT_OUT + shard.suffix
+    folder = output_folder(out) if out is not None else free_folder(stem, manifest, resume=resume)
+    names = _part(run_names(samples.sources, folders_there(folder, manifest)), samples, shard)
     return open_run(
         folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn()
     )

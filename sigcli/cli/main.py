@@ -17,6 +17,7 @@ COMMANDS = {
     "gridworld": "gridworld:gridworld",
     "benchmark": "benchmark:app",
     "train": "train:train",
+    "merge": "merge:merge",
     "list": "listing:listing",
 }
 """Name → module and function, or group, within this package."""

@@ -28,7 +28,7 @@ from ..methods import METHODS
 from ..methods.run import attributions
 from ..models.model import Model
 from ..models.wrappers.certainty import looked_into
-from ..runs.folder import output_folder, refuse_strangers, run_names, save_table, take
+from ..runs.folder import FolderLock, output_folder, refuse_strangers, run_names, save_table, take
 from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
 from .evaluate import Evaluation, carry_out
@@ -106,7 +106,7 @@ def benchmark(options: BenchmarkOptions, listener: Listener = SILENT) -> Benchma
     prepared = prepare_evaluation(options.but(images=order_images(found, options.seed)[: counts[-1]]))
     take(prepared.folder, FILES)
     session = replace(prepared.session, alone=options.timing == "alone")
-    prepared = replace(prepared, session=session, left_out=left_out)
+    prepared = replace(prepared, session=session, left_out=left_out, counts=counts)
     listener.begin(prepared.items, prepared.notes, prepared.folder)
     return _carried_out(prepared, counts, listener)
 
@@ -137,18 +137,20 @@ class Costs(Listener):
 
 
 def _carried_out(prepared: Prepared, counts: tuple[int, ...], listener: Listener) -> Benchmark:
-    names = [name for name, _ in run_names(prepared.session.paths)]
+    names = [name for name, _ in run_names(prepared.session.every_path)]
 
     def rows_of(values: Sequence[MetricValue], costs: Sequence[Spent]) -> list[Row]:
         return benchmark_rows(values, costs, names, counts, prepared.session.seed)
 
-    def draw(rows: list[Row], folder: Path) -> None:
-        from ..render.plots.benchmark import draw_benchmark
-
-        draw_benchmark(rows, folder)
-
-    evaluation, rows = costed(prepared, listener, FILES, rows_of, draw)
+    evaluation, rows = costed(prepared, listener, FILES, rows_of, drawn)
     return Benchmark(rows, counts, names, evaluation, prepared.folder)
+
+
+def drawn(rows: list[Row], folder: Path) -> None:
+    """Draw the figures of the benchmark."""
+    from ..render.plots.benchmark import draw_benchmark
+
+    draw_benchmark(rows, folder)
 
 
 def costed(
@@ -168,16 +170,31 @@ def costed(
         draw: draws the figures of these rows in a folder.
     """
     session, folder = prepared.session, prepared.folder
-    warm_up(session)
-    costs = Costs(listener)
-    evaluation = carry_out(prepared, costs)
-    rows = rows_of(evaluation.values, costs.found)
-    save_table(folder / files[0], rows)
-    for name in files[1:]:  # an earlier benchmark of this run stands until then
-        (folder / name).unlink(missing_ok=True)
-    if session.drawing.pictures:
-        draw(rows, folder)
+    with FolderLock(folder):
+        warm_up(session)
+        costs = Costs(listener)
+        evaluation = carry_out(prepared, costs)
+        rows = rows_of(evaluation.values, costs.found)
+        write_benchmark(folder, files, rows, draw if session.drawing.pictures else None)
     return evaluation, rows
+
+
+def write_benchmark(
+    folder: Path, files: Sequence[str], rows: list[Row], draw: Callable[[list[Row], Path], None] | None
+) -> None:
+    """Write the table and the figures of a benchmark; those of an earlier one stand until then.
+
+    Args:
+        folder: where they go.
+        files: the table's name, then the figures'.
+        rows: the table's rows.
+        draw: draws the figures; None where none are wanted.
+    """
+    save_table(folder / files[0], rows)
+    for name in files[1:]:
+        (folder / name).unlink(missing_ok=True)
+    if draw is not None:
+        draw(rows, folder)
 
 
 def warm_up(session: Session) -> None:

@@ -117,6 +117,20 @@ class Kept:
             save_text(self._path, "".join(json.dumps(row) + "\n" for row in rows.values()))
 
 
+def merged_lines(folders: Sequence[Path], images: Sequence[str]) -> str:
+    """The lines of several folders' files together, in the order of the images.
+
+    Args:
+        folders: shards of one run.
+        images: names of all its images.
+    """
+    found: dict[str, list[str]] = {}
+    for folder in folders:
+        for row in _read(folder / FILE)[0].values():
+            found.setdefault(row["image"], []).append(json.dumps(row) + "\n")
+    return "".join(line for name in images for line in found.get(name, ()))
+
+
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     return row["image"], row["method"], str(row["target"]), row["metric"], row["imputation"]
 

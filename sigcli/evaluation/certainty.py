@@ -80,7 +80,7 @@ def _inputs(session: Session, truth: Mapping[str, int] | None) -> tuple[Tensor, 
     found: list[Tensor] = []
     labels: list[int] = []
     failed = 0
-    for (name, _), path in list(zip(run_names(session.paths), session.paths, strict=True))[:MOST]:
+    for (name, _), path in list(zip(run_names(session.every_path), session.every_path, strict=True))[:MOST]:
         try:
             found.append(session.model.preprocess(read_image(path).pixels))
         except ImageError:

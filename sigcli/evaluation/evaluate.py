@@ -20,12 +20,13 @@ from ..files import remove_leftovers
 from ..listener import SILENT, Listener, tell_new
 from ..metrics.statistics import Summary
 from ..records import json_text
-from ..runs.folder import FolderLock, append_row, run_names, save_table, save_text
+from ..runs.folder import FolderLock, append_row, save_text
 from .certainty import judge_certainty
-from .labelled import MODEL_FILE, Labelled, judge_model
+from .labelled import Labelled, judge_model
+from .measured import FILES, METRICS_FILE, RECORD, Measured
 from .options import EvaluateOptions
-from .prepare import FILES, METRICS_FILE, Prepared, prepare_evaluation
-from .tables import Agreement, Comparison, curve_rows, metric_row, paired_rows, summary_rows
+from .prepare import Prepared, prepare_evaluation
+from .tables import Agreement, Comparison, metric_row
 from .value import MetricValue
 
 
@@ -123,6 +124,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
     model = None if truth is None else judge_model(session, truth)
     facts = json_text(prepared.facts, indent=2) + "\n"
     remove_leftovers([path])
+    (path / RECORD).unlink(missing_ok=True)
     growing = not (path / "summary.csv").exists()  # else a whole measurement stands, and is replaced by a whole one
     if growing:
         for name in FILES:
@@ -135,16 +137,15 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
         if growing:
             append_row(path / METRICS_FILE, metric_row(value), first=not values)
         values.append(value)
-    prepared.kept.settle(values, {name for name, _ in run_names(session.paths)})
-    summary = summary_rows(values, session.seed)
-    checks = judge_certainty(session, prepared.checks, truth)
-    result = Evaluation(
-        values, {key: s for key, s, _ in summary}, between.rows(), session, path, model, checks,
-        [row for _, _, row in summary], paired_rows(values, session.seed),
-    )  # fmt: skip
+    prepared.kept.settle(values, {name for name, _ in session.names})
+    measured = Measured(values, between.found(), model, judge_certainty(session, prepared.checks, truth), session.seed)
     save_text(path / "evaluation.json", facts)
-    _write(result)
-    return result
+    measured.write(path, pictures=session.drawing.pictures)
+    if session.shard is not None:
+        measured.record(path, pictures=session.drawing.pictures, counts=prepared.counts)
+    return Evaluation(
+        values, measured.summary, measured.agreement, session, path, model, measured.checks, measured.means, measured.pairs,
+    )  # fmt: skip
 
 
 def _explanations(prepared: Prepared, listener: Listener) -> Iterator[Explanation]:
@@ -162,29 +163,3 @@ def _compared(explanations: Iterator[Explanation], between: Comparison) -> Itera
     for item in explanations:
         between.add(item)
         yield item
-
-
-def _write(found: Evaluation) -> None:
-    """Tables and pictures of an evaluation."""
-    path, curves = found.folder, curve_rows(found.values, found.session.seed)
-    of_model = [] if found.model is None else found.model.summary
-    agreement = [one.row() for one in found.agreement]
-    tables = {
-        METRICS_FILE: [metric_row(value) for value in found.values],
-        "summary.csv": [*found.means, *found.pairs, *of_model, *found.checks],
-        "curves.csv": curves, "agreement.csv": agreement, MODEL_FILE: [] if found.model is None else found.model.rows,
-    }  # fmt: skip
-    for name, rows in tables.items():
-        if rows:
-            save_table(path / name, rows)
-    for name in FILES:  # what is left of the measurement before
-        if name.endswith(".png") or not tables.get(name, True):
-            (path / name).unlink(missing_ok=True)
-    if found.session.drawing.pictures:
-        from ..render.plots.evaluation import draw_evaluation
-        from ..render.plots.reliability import draw_reliability
-
-        if found.means:
-            draw_evaluation(found.means, found.pairs, curves, agreement, path)
-        if found.model is not None:
-            draw_reliability(found.model.diagram, path / "reliability.png")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..attribution.decoding import run_names
 from ..attribution.session import Session
 from ..catalog import Entry
 from ..engine.batches import Batcher, Batches, Request
@@ -31,18 +30,20 @@ class Labelled:
     Args:
         rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
         summary: rows of `summary.csv`: accuracy, top-5 accuracy and calibration error.
-        diagram: reliability.
+        diagram: reliability; None of a shard without a labelled image.
         missing: images that have no label, or cannot be read.
+        ranked: of each row the classes that the model gave, the likeliest first.
     """
 
     rows: list[dict[str, Any]]
     summary: list[dict[str, Any]]
-    diagram: Reliability
+    diagram: Reliability | None
     missing: dict[str, str]
+    ranked: Sequence[list[int]] = ()
 
 
 def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
-    """Run the model on every image that has a label.
+    """Run the model on every image that has a label. A shard may have none: others have.
 
     Raises:
         UsageError: no image that has one can be read.
@@ -61,20 +62,25 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
         else:
             missing[one.name] = " ".join(str(one.error).split())
             failed = failed or one.name
-    if not judged:
+    if not judged and session.shard is None:
         if failed:
             raise ModelError("the model fails on every labelled image", given=f"{failed}: {missing[failed]}")
         raise UsageError("none of the labelled images can be read", given=", ".join(list(missing)[:3]))
-    rows = [one.row for one in judged]
-    diagram = reliability(
-        np.array([row["confidence"] for row in rows]), np.array([row["correct"] == 1 for row in rows])
-    )
-    return Labelled(rows, _summary(judged, len(missing)), diagram, missing)
+    return labelled_of([one.row for one in judged], [one.ranked for one in judged], missing)
+
+
+def labelled_of(rows: list[dict[str, Any]], ranked: list[list[int]], missing: dict[str, str]) -> Labelled:
+    """What follows of rows of `model.csv` and of the classes that the model gave for each image, the likeliest first."""
+    if not rows:  # of a shard
+        return Labelled([], [], None, missing)
+    right = np.array([row["correct"] == 1 for row in rows])
+    diagram = reliability(np.array([row["confidence"] for row in rows]), right)
+    return Labelled(rows, _summary(rows, ranked, len(missing)), diagram, missing, ranked)
 
 
 def _with_labels(session: Session, truth: Mapping[str, int], missing: dict[str, str]) -> Iterator[_Judged]:
     """The images that have a label and can be read; notes in `missing` why others are left out."""
-    for (name, _), path in zip(run_names(session.paths), session.paths, strict=True):
+    for (name, _), path in zip(session.names, session.paths, strict=True):
         if name not in truth:
             missing[name] = "the image has no label"
             continue
@@ -126,12 +132,11 @@ class _Judged(Request):
         }  # fmt: skip
 
 
-def _summary(judged: Sequence[_Judged], failed: int) -> list[dict[str, Any]]:
+def _summary(rows: Sequence[Mapping[str, Any]], ranked: Sequence[list[int]], failed: int) -> list[dict[str, Any]]:
     """Every metric of the model that, by its entry in the catalogue, takes only what is known here."""
-    rows = [one.row for one in judged]
     known = {
         "predicted": np.array([row["predicted"] for row in rows]), "labels": np.array([row["label"] for row in rows]),
-        "ranked": np.array([one.ranked for one in judged]), "confidence": np.array([row["confidence"] for row in rows]),
+        "ranked": np.array(ranked), "confidence": np.array([row["confidence"] for row in rows]),
         "right": np.array([row["correct"] == 1 for row in rows]),
     }  # fmt: skip
     return [

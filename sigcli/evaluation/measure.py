@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..attribution.decoding import run_names
 from ..attribution.explanation import Explanation
 from ..attribution.select import Chosen
 from ..attribution.session import Session
@@ -71,7 +70,7 @@ class Measuring:
 
     def __post_init__(self) -> None:
         session = self.session
-        self._paths = {name: path for (name, _), path in zip(run_names(session.paths), session.paths, strict=True)}
+        self._paths = {name: path for (name, _), path in zip(session.names, session.paths, strict=True)}
         self._peers = session.peers
 
     def values(self, explanations: Iterator[Explanation]) -> Iterator[MetricValue]:

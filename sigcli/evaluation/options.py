@@ -1,12 +1,12 @@
 """The options of `sig evaluate` and `sig benchmark`: those of a run, and what is measured."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..attribution.options import Method, RunOptions
-from ..options import COMPUTE, METHOD, METRIC, VIEW, VIEWS, folder_option, option, option_like
+from ..attribution.options import Method, RunOptions, shard_option
+from ..options import COMPUTE, METHOD, METRIC, OUTPUT, VIEW, VIEWS, Options, folder_option, option, option_like
 
 STANDARD = (
     "sig,sig-walk,black=ig,mean=ig,blur=ig,blur-ig,guided-ig,idgi,eg,agn,smoothgrad,gradient-shap,gradcam,lime,"
@@ -81,12 +81,15 @@ class EvaluateOptions(MeasureOptions):
         "<image>/<method>.npy or <image>.npy.",
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
+    shard: str | None = shard_option()
     out: str | Path | None = folder_option("sig-out", more="An evaluated run gets its tables in its own folder.")
 
 
 @dataclass(frozen=True, repr=False)
 class BenchmarkOptions(MeasureOptions):
     """The options of `sig benchmark images`."""
+
+    shard: str | None = shard_option()
 
     counts: str | Sequence[int] | None = option(
         None, _COUNTS, panel="Benchmark", kind=str, shown="an eighth, a quarter, half and all"
@@ -97,6 +100,23 @@ class BenchmarkOptions(MeasureOptions):
         panel="Benchmark",
         choices=("alone", "shared"),
     )
+
+
+@dataclass(frozen=True, repr=False)
+class MergeOptions(Options):
+    """The options of `sig merge`."""
+
+    runs: str | Path | Sequence[str | Path] = option(
+        MISSING, "Run folders of all shards of one run, in any order.",
+        keyword_only=False, argument=True, kind=list[str], metavar="RUNS", shown=False,
+    )  # fmt: skip
+    out: str | Path | None = folder_option("sig-merged")
+    overwrite: bool = option(False, "Replace an earlier run in --out.", panel=OUTPUT)
+    partial: bool = option(
+        False, "Merge what is there, though shards lack or are not finished; the run's own command with --resume "
+        "completes it.",
+        panel=OUTPUT,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)

@@ -21,18 +21,19 @@ from ..inputs.left_out import LeftOut
 from ..models.model import Model
 from ..options import VIEW, renamed
 from ..runs.claims import refuse_inside
-from ..runs.folder import claim_folder, free_folder, output_folder, refuse_strangers, take
+from ..runs.folder import FolderLock, claim_folder, free_folder, manifest_or_none, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
+from ..runs.shards import refuse_shard
 from ..scores.classifier import ClassScore
 from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
 from .checks import check_classes, check_compared, check_masks, check_task
 from .label_table import Wanted
-from .labelled import MODEL_FILE
 from .masks.located import Masks, open_masks
 from .masks.wanted import read_wanted
 from .measure import Measuring
+from .measured import FILES, RECORD
 from .options import MeasureOptions
 from .rehearse import fitting, rehearse
 from .reopen import check_model, loading, methods_of, run_folder
@@ -40,12 +41,6 @@ from .true_classes import TrueClasses, read_true_classes
 
 M = TypeVar("M", bound=MeasureOptions)
 Suited = Callable[[Pictures, Model, list[Chosen]], list[Chosen]]
-METRICS_FILE = "metrics.csv"
-FILES = (
-    METRICS_FILE, "summary.csv", "curves.csv", "agreement.csv", MODEL_FILE, "evaluation.json",
-    "curves.png", "table.png", "agreement.png", "reliability.png",
-)  # fmt: skip
-"""Tables and figures of an evaluation, besides those of the run."""
 OWN = (*FILES, FILE)
 
 
@@ -64,6 +59,7 @@ class Prepared:
         checks: the metrics of what the model makes of certainty.
         facts: for `evaluation.json`.
         left_out: what the search for images passed over, in a note.
+        counts: numbers of images of a benchmark.
     """
 
     session: Session
@@ -76,6 +72,7 @@ class Prepared:
     checks: Sequence[Chosen] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     left_out: Sequence[str] = ()
+    counts: tuple[int, ...] = ()
 
     @property
     def notes(self) -> list[str]:
@@ -118,7 +115,7 @@ class Prepared:
 
     @property
     def _more_than_checked(self) -> bool:
-        return bool(self.checks) and len(self.session.paths) > MOST
+        return bool(self.checks) and len(self.session.every_path) > MOST
 
     @property
     def items(self) -> int:
@@ -150,7 +147,7 @@ def prepare_evaluation(
     preparing = {"facts": also, "suited": suited}
     session, only, truth = _session(options.but(settings=for_methods), metrics, masks, arrays, run, preparing)
     folder = _folder(options, session, arrays, run)
-    take(folder, OWN)
+    take(folder, OWN if session.shard is None else (*OWN, RECORD))
     kept = Kept(folder, resume=options.resume)
     known = {one.name: one.entry for one in session.methods} if arrays is None else methods_of(arrays)
     view = chosen(options.view, options.smooth, RAW.spec if known is None else VIEW)
@@ -186,6 +183,12 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
     """The options, with those of a run whose folder was named; that folder; and the folder of arrays, if there is one."""
     arrays = getattr(options, "attributions", None)
     run = run_folder(options.images) if arrays is None else None
+    existing = run if arrays is None else Path(arrays)
+    if existing is not None:
+        refuse_shard(manifest_or_none(existing), existing)
+        if (shard := getattr(options, "shard", None)) is not None:
+            hint = "Give --shard to the command that explains and measures images."
+            raise UsageError("--shard does not divide arrays that exist", given=shard, hint=hint)
     if run is None:
         return options, None, None if arrays is None else Path(arrays)
     images, kept = loading(run)
@@ -314,5 +317,6 @@ def _claimed(arrays: Path, session: Session, options: MeasureOptions) -> Path:
     manifest = {"spec": spec, "versions": versions(), "images": [str(path) for path in session.paths]}
     out, resume = options.out, options.resume
     folder = output_folder(out) if out is not None else free_folder(DEFAULT_OUT, manifest, resume=resume)
-    claim_folder(folder, manifest, OWN, resume=resume, overwrite=options.overwrite)
+    with FolderLock(folder):  # another process may be measuring there
+        claim_folder(folder, manifest, OWN, resume=resume, overwrite=options.overwrite)
     return folder

@@ -133,6 +133,10 @@ def _common_axis(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.nd
     return places, [np.interp(places, at, curve) for at, curve in curves]
 
 
+Alike = tuple[str, str, str, float, float]
+"""An image, two methods, and how alike their maps of it are: rank correlation and overlap of the highest values."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How alike the maps of two methods are, on average over images."""
@@ -167,7 +171,7 @@ class Comparison:
     picture: Callable[[str], np.ndarray]
     _maps: dict[str, np.ndarray] = field(default_factory=dict)
     _of: tuple[str, int | str | None] = ("", None)
-    _found: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    _found: list[Alike] = field(default_factory=list)
 
     def add(self, item: Explanation) -> None:
         """One more explanation."""
@@ -190,22 +194,29 @@ class Comparison:
                 both = spearman(cases[one], cases[other]), top_overlap(cases[one], cases[other])
             except AttributionError:  # a constant map has no ranks; n says how many images have
                 continue
-            self._found.setdefault((one, other), []).append(both)
+            self._found.append((self._of[0], one, other, *both))
         self._maps = {}
 
-    def rows(self) -> list[Agreement]:
-        """Means over images, in the order of the methods."""
+    def found(self) -> list[Alike]:
+        """What was compared, in order."""
         self._close()
-        seed = self.session.seed
-        return [
-            Agreement(
-                one,
-                other,
-                summarise([s for s, _ in pairs], seed=seed, within=CORRELATION),
-                summarise([t for _, t in pairs], seed=seed, within=SHARE),
-            )
-            for (one, other), pairs in self._found.items()
-        ]
+        return self._found
+
+
+def agreement_rows(found: Iterable[Alike], seed: int) -> list[Agreement]:
+    """Means over images, in the order of the methods."""
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for _, one, other, *both in found:
+        groups.setdefault((one, other), []).append((both[0], both[1]))
+    return [
+        Agreement(
+            one,
+            other,
+            summarise([s for s, _ in pairs], seed=seed, within=CORRELATION),
+            summarise([t for _, t in pairs], seed=seed, within=SHARE),
+        )
+        for (one, other), pairs in groups.items()
+    ]
 
 
 def _bare(values: np.ndarray) -> Case:

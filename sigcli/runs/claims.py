@@ -87,7 +87,7 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     mine = owned(manifest_or_none(folder))
     if mine is None:
         return
-    if Ledger.read(folder) is not None:  # a run whose manifest was damaged or is not yet written
+    if Ledger.there(folder):  # a run whose manifest was damaged or is not yet written
         mine = mine | {LEDGER, MANIFEST, "results.csv"}
     refuse(folder, (name for name in names if name not in mine and os.path.lexists(folder / name)), overwrite=overwrite)
 
@@ -117,8 +117,8 @@ def refuse_items(
     mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
     if earlier is not None and (ledger is None or ledger.unreadable):
         mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))
-    blocked = (folder for folder in folders if (path / folder).exists() and not (path / folder).is_dir())
-    strange = [file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in mine]
+    blocked = (one for one in folders if os.path.exists(f"{path}/{one}") and not os.path.isdir(f"{path}/{one}"))
+    strange = [name for name in item_files(path, *places) if name not in mine]
     sheets = frozenset(name for name in strange if resume and PurePosixPath(name).name.startswith("compare."))
     refuse(path, (*blocked, *(name for name in strange if name not in sheets)), overwrite=overwrite)
     return sheets
@@ -133,7 +133,7 @@ def standing(path: Path, manifest: Mapping[str, Any], *, resume: bool, overwrite
     try:
         earlier = read_manifest(path) if path.is_dir() else None
     except OutputError:
-        if overwrite and Ledger.read(path) is not None:
+        if overwrite and Ledger.there(path):
             return None, ["manifest"]
         raise
     differing = [] if earlier is None else differences(earlier, manifest, images=not resume)
@@ -209,10 +209,11 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
     (path / LEDGER).unlink(missing_ok=True)
 
 
-def remove_files(path: Path, files: Iterable[Path]) -> None:
-    """Remove files of a run folder, and the folders that they leave empty."""
+def remove_files(path: Path, files: Iterable[str]) -> None:
+    """Remove files of a run folder, by their names in it, and the folders that they leave empty."""
     folders: set[Path] = set()
-    for file in files:
+    for name in files:
+        file = path / name
         file.unlink(missing_ok=True)
         folders.add(file.parent)
     for folder in sorted(folders, key=lambda one: len(one.parts), reverse=True):

@@ -20,7 +20,7 @@ _RESERVED = frozenset((
     "benchmark.csv", "time.png", "counts.png", "quality-cost.png", "network.safetensors", "undamaged.safetensors",
     "checkpoint.safetensors", "training.csv", "training.png", "sheet.png", "scores.csv", "shares.csv", "shares.png",
     "changes.csv", "change.png", "values.csv", "values.png", "error.png", "convergence.png", "landscape.png",
-    "coalitions.csv",
+    "coalitions.csv", "shard.jsonl",
 ))  # fmt: skip
 """What stands in the folder of a run itself, so no folder of an image may be called so."""
 _FILES = (".npy", ".csv", ".html", ".png")
@@ -47,9 +47,15 @@ def run_names(paths: Sequence[Source], earlier: Mapping[str, str] | None = None)
     [('a.jpg', 'a'), ('b.png', 'b.png'), ('b.jpg', 'b.jpg')]
     """
     absolute = [os.path.abspath(path) for path in paths]
-    root = os.path.commonpath([os.path.dirname(path) for path in absolute]) if absolute else "."
-    names = [escaped(os.path.relpath(path, root).replace(os.sep, "/")) for path in absolute]
+    names = _names_of(absolute)
     return list(zip(names, _folders(absolute, names, earlier or {}), strict=True))
+
+
+def _names_of(absolute: Sequence[str]) -> list[str]:
+    """The name of each absolute path: what follows the folder that all share."""
+    root = os.path.commonpath({os.path.dirname(path) for path in absolute}) if absolute else "."
+    below = len(root) if root.endswith(os.sep) else len(root) + 1
+    return [escaped(path[below:].replace(os.sep, "/")) for path in absolute]
 
 
 def _folders(paths: Sequence[str], names: Sequence[str], earlier: Mapping[str, str]) -> list[str]:
@@ -77,7 +83,7 @@ def _folders(paths: Sequence[str], names: Sequence[str], earlier: Mapping[str, s
 
 def _same(folder: str) -> str:
     """What two folders share that some file systems take for one: they ignore case, or how accents are composed."""
-    return unicodedata.normalize("NFC", folder.casefold())
+    return folder.lower() if folder.isascii() else unicodedata.normalize("NFC", folder.casefold())
 
 
 def _stem(name: str) -> str:
@@ -120,9 +126,9 @@ def earlier_folders(manifest: Mapping[str, Any], entries: Iterable[tuple[str, st
         entries: (name, folder) of each image that has files.
     """
     by_name = dict(entries)
-    paths = [local(name) for name in manifest.get("images", []) if isinstance(name, str)]
-    named = zip(paths, run_names([Path(one) for one in paths]), strict=True)
-    return by_name | {os.path.abspath(one): by_name[name] for one, (name, _) in named if name in by_name}
+    paths = [os.path.abspath(local(name)) for name in manifest.get("images", []) if isinstance(name, str)]
+    named = zip(paths, _names_of(paths), strict=True)
+    return by_name | {path: by_name[name] for path, name in named if name in by_name}
 
 
 def item_file(methods: Iterable[str], endings: Iterable[str] = ENDINGS) -> re.Pattern[str]:
@@ -157,12 +163,24 @@ def methods_of(manifest: Mapping[str, Any]) -> list[str]:
 
 def item_files(
     path: Path, folders: Iterable[str], methods: Iterable[str], endings: Iterable[str] = ENDINGS
-) -> Iterator[Path]:
-    """The files in the folders of images that are called as those of a run of these methods."""
+) -> Iterator[str]:
+    """Names, relative to the run folder, of files in the folders of images that are called as those of such a run."""
     fits = item_file(methods, endings)
     for folder in folders:
-        try:
-            names = [entry.name for entry in os.scandir(path / folder)]
-        except OSError:
-            continue
-        yield from (path / folder / name for name in names if fits.fullmatch(name))
+        yield from (f"{folder}/{name}" for name in _listed(f"{path}/{folder}") if fits.fullmatch(name))
+
+
+def files_in(folder: Path | str) -> list[str]:
+    """Names of the files in a folder, links to files among them; none where it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file()]
+    except OSError:
+        return []
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

@@ -154,8 +154,8 @@ class RunFolder:
         """Write down what an item owns, and remove what it owned before and does not now."""
         before = self.ledger.entries.get(entry.key)
         if before is not None:
-            new = {self.path / entry.folder / name for name in entry.files}
-            old = {self.path / before.folder / name for name in before.files}
+            new = {f"{entry.folder}/{name}" for name in entry.files}
+            old = {f"{before.folder}/{name}" for name in before.files}
             remove_files(self.path, old - new)
         self.ledger.add(entry)
 
@@ -292,7 +292,7 @@ def open_run(
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
             run = _opened(path, name, again=same and not resume, places=places, images=images)
-            remove_leftovers({path / folder for folder in folders} | run.ledger.folders(), before=True)
+            remove_leftovers([f"{path}/{one}" for one in {*folders, *run.ledger.folders()}], before=True)
     except BaseException:
         lock.release()
         if not there:
@@ -317,8 +317,8 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
     ledger = ledger or Ledger(path, name)
     ledger.endings = tuple(dict.fromkeys((*ledger.endings, *places[2])))
     if damaged:  # strangers' files were refused, so what is there was left by the run
-        known = set(ledger.files())
-        ledger.begun |= {file.relative_to(path).as_posix() for file in item_files(path, *places) if file not in known}
+        known = ledger.files()
+        ledger.begun |= {name for name in item_files(path, *places) if name not in known}
     if ledger.unreadable:
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:

@@ -13,14 +13,14 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..files import Stamp, append_whole, holds, write_aside, write_text
-from .filenames import ENDINGS
+from .filenames import ENDINGS, files_in
 
 LEDGER = "files.jsonl"
 Key = tuple[str, str, str]
@@ -61,6 +61,9 @@ class Entry:
     def key(self) -> Key:
         """What makes it one item."""
         return self.image, self.method, self.target
+
+
+_NAMES = tuple(one.name for one in fields(Entry))
 
 
 @dataclass(frozen=True)
@@ -111,14 +114,23 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
+    def there(path: Path) -> bool:
+        """Whether a folder has one that `sig` has written."""
+        try:
+            with (path / LEDGER).open("rb") as stream:
+                return _run_of(stream.readline()) is not None
+        except OSError:
+            return False
+
+    @staticmethod
     def read(path: Path) -> Ledger | None:
         """The ledger of a folder, or None where there is none that `sig` has written."""
         try:
             lines = (path / LEDGER).read_bytes().split(b"\n")
         except OSError:
             return None
-        head = _object(lines[0].removeprefix(b"\xef\xbb\xbf"))
-        if not isinstance(head.get("run"), str) or head.get("sig") != 1:
+        head = _run_of(lines[0])
+        if head is None:
             return None
         more = [
             end for end in head.get("endings", []) if isinstance(end, str) and end.startswith(".") and "/" not in end
@@ -153,7 +165,7 @@ class Ledger:
                 self.entries[line.key] = line
             else:
                 self.sheets[line.sheet] = line
-            self._append(asdict(line))
+            self._append(vars(line))
 
     def begin(self, what: str) -> None:
         """Write down that files of an item or sheet are about to be written, see `begun`; safe from several threads."""
@@ -162,14 +174,18 @@ class Ledger:
                 self.begun.add(what)
                 self._append({"begins": what})
 
-    def left(self) -> list[Path]:
-        """Files of what was begun, as far as they are there."""
-        begun = (
-            self.path / (what + ending)
-            for what in sorted(self.begun)
-            for ending in (("",) if what.endswith(self.endings) else self.endings)
-        )
-        return [file for file in begun if file.is_file()]
+    def left(self) -> set[str]:
+        """Names of the files of what was begun, as far as they are there; each folder is looked into once."""
+        folders: dict[str, set[str]] = {}
+        for what in self.begun:
+            folder, _, name = what.rpartition("/")
+            names = (name,) if what.endswith(self.endings) else (name + ending for ending in self.endings)
+            folders.setdefault(folder, set()).update(names)
+        return {
+            f"{folder}/{name}" if folder else name
+            for folder, names in folders.items()
+            for name in names.intersection(files_in(self.path / folder))
+        }
 
     def keep_players(self, players: np.ndarray | None) -> str:
         """Keep a partition, once for all items that share it; returns its digest."""
@@ -205,25 +221,22 @@ class Ledger:
         named = [name for name in entry.files if asked(name)]
         return all(holds(self.path / entry.folder / name, entry.files[name]) for name in named)
 
-    def files(self) -> list[Path]:
-        """Every file of an item or sheet."""
-        items = [self.path / entry.folder / name for entry in self.entries.values() for name in entry.files]
-        return items + [self.path / sheet.sheet for sheet in self.sheets.values()]
+    def files(self) -> set[str]:
+        """The name of every file of an item or sheet, relative to the run folder."""
+        return {f"{one.folder}/{name}" for one in self.entries.values() for name in one.files} | self.sheets.keys()
 
-    def folders(self) -> set[Path]:
+    def folders(self) -> set[str]:
         """The folders that these are in."""
-        return {file.parent for file in self.files()}
+        return {file.rpartition("/")[0] for file in self.files()}
 
     def settle(self, order: Callable[[Entry], Any]) -> None:
         """Write all anew: the head, then partitions, items and sheets in an order that no interruption changes."""
         entries = sorted(self.entries.values(), key=order)
         used = dict.fromkeys(entry.players for entry in entries if entry.players in self.labels)
         places = {entry.folder: i for i, entry in enumerate(entries)}
-        sheets = sorted(
-            self.sheets.values(), key=lambda s: (places.get(str(PurePosixPath(s.sheet).parent), -1), s.sheet)
-        )
+        sheets = sorted(self.sheets.values(), key=lambda s: (places.get(s.sheet.rpartition("/")[0], -1), s.sheet))
         lines: Iterable[Any] = (
-            self._head(), *(self.labels[name] for name in used), *map(asdict, entries), *map(asdict, sheets),
+            self._head(), *(self.labels[name] for name in used), *map(vars, entries), *map(vars, sheets),
             *({"begins": what} for what in sorted(self.begun)),
         )  # fmt: skip
         text = "".join(json.dumps(line) + "\n" for line in lines)
@@ -240,9 +253,15 @@ def _object(line: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _run_of(line: bytes) -> dict[str, Any] | None:
+    """The head of a ledger, or None where the line is none."""
+    head = _object(line.removeprefix(b"\xef\xbb\xbf"))
+    return head if isinstance(head.get("run"), str) and head.get("sig") == 1 else None
+
+
 def _entry(line: dict[str, Any]) -> Entry:
-    texts = {field.name: line[field.name] for field in fields(Entry) if field.name not in ("facts", "files")}
-    if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(fields(Entry)):
+    texts = {name: line[name] for name in _NAMES if name not in ("facts", "files")}
+    if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(_NAMES):
         raise ValueError("the line is of another kind")
     facts = {str(name): value for name, value in line["facts"].items()}
     numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view", "region")]
@@ -255,8 +274,15 @@ def _entry(line: dict[str, Any]) -> Entry:
 
 def _inside(name: str) -> str:
     """A name below the run folder: what a ledger says may be removed must be nowhere else."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or (os.sep in name and os.sep != "/") or not path.parts:
+    if "/" not in name and name not in ("", ".", "..") and os.sep == "/":
+        return name
+    parts = name.split("/")
+    if (
+        not parts[0]
+        or ".." in parts
+        or (os.sep in name and os.sep != "/")
+        or not any(p not in ("", ".") for p in parts)
+    ):
         raise ValueError("the name leads out of the run folder")
     return name
 

@@ -30,10 +30,10 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
             and isinstance(found.get("spec"), dict)
             and isinstance(found.get("images", []), list)
         )
-        if not ours and Ledger.read(path) is not None:
+        if not ours and Ledger.there(path):
             raise ValueError("sig did not write it in this form")
     except (OSError, ValueError, RecursionError) as error:
-        way = "add --overwrite to replace the run" if Ledger.read(path) is not None else "remove the file"
+        way = "add --overwrite to replace the run" if Ledger.there(path) else "remove the file"
         raise OutputError(
             "the manifest of the run folder cannot be read", given=file,
             hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",

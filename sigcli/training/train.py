@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch import nn
 
 from ..door import door
 from ..engine.modes import own_modes
-from ..errors import UsageError
+from ..errors import ModelError, UsageError
 from ..inputs.left_out import LeftOut
 from ..listener import Listener
 from ..models.device import choose_device
@@ -21,12 +23,12 @@ from ..models.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from ..models.sources import trained
 from ..models.sources.trained import Trained
 from ..render.shown import through_file
-from ..runs.claims import abandon, refuse_inside
-from ..runs.folder import claim_folder, folder_for, save_table
+from ..runs.claims import abandon, refuse_inside, remove_empty
+from ..runs.folder import FolderLock, claim_folder, folder_for, save_table
 from ..runs.provenance import versions
 from . import loop
 from .folders import Decoded, batches, decode, find_classes, padded
-from .loop import Held, Point, Recipe, preset_recipe
+from .loop import Held, Net, Point, Recipe, preset_recipe
 from .options import TrainOptions
 from .report import NETWORK, certainty_figures
 
@@ -37,7 +39,8 @@ DEFAULT_OUT = "sig-train"
 CHECKPOINT = "checkpoint.safetensors"
 _LEAST = 8
 """Images in a batch that hold every kind of damage."""
-FILES = (NETWORK, CHECKPOINT, "training.csv", "training.png")
+TABLE, PICTURE = "training.csv", "training.png"
+FILES = (NETWORK, CHECKPOINT, TABLE, PICTURE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ def train(options: TrainOptions, listener: Listener) -> Training:
         OutputError: the folder cannot be written, holds another run, or its checkpoint is of another training.
     """
     _check(options)
-    size, seed, batch_size = options.image_size, options.seed, options.batch_size or 64
+    size, seed = options.image_size, options.seed
     recipe = preset_recipe(options.preset, rate=options.learning_rate, seed=seed)
     certainty = options.preset is not None if options.certainty is None else options.certainty
     place = choose_device(options.device)
@@ -98,36 +101,92 @@ def train(options: TrainOptions, listener: Listener) -> Training:
     mean, std = ((0.5,), (0.25,)) if options.grey else (IMAGENET_MEAN, IMAGENET_STD)
     made = Trained(options.arch, data.classes, certainty, Preprocess(size, size, mean, std))
     module = _built(made, size, seed)
-    path = _claimed(options, recipe, certainty, place)
-    try:
-        seen = decode(data.train, padded(size), channels, partial(listener.stage, "reading"))
-        _readable(seen, data.classes)
-    except UsageError:
-        abandon(path)
-        raise
-    held = decode(data.held, size, channels, partial(listener.stage, "reading held-out images"))
-    recipe = replace(recipe, steps=_steps(seen, options.epochs, batch_size), damage=certainty)
-    net = loop.net_of(module, mean, std, certainty=certainty, device=place)
+    manifest = _manifest(options, recipe, certainty, place)
+    path = folder_for(options.out, DEFAULT_OUT, manifest, resume=options.resume)
+    with _claimed(path, manifest, options):
+        found = _finished(path, options, certainty) if options.resume else None
+        if found is not None:
+            listener.note(f"the training in {path} is finished: nothing is left to do (train anew without --resume)")
+            return found
+        try:
+            seen = decode(data.train, padded(size), channels, partial(listener.stage, "reading"))
+            _readable(seen, data.classes)
+        except UsageError:
+            abandon(path)
+            raise
+        held = decode(data.held, size, channels, partial(listener.stage, "reading held-out images"))
+        recipe = replace(recipe, steps=_steps(seen, options.epochs, options.batch_size or 64), damage=certainty)
+        net = loop.net_of(module, mean, std, certainty=certainty, device=place)
+        return _trained(path, net, made, recipe, (seen, held), options=options, listener=listener)
+
+
+def _trained(
+    path: Path, net: Net, made: Trained, recipe: Recipe, data: tuple[Decoded, Decoded], *, options: TrainOptions,
+    listener: Listener,
+) -> Training:  # fmt: skip
+    """Train the network and write all files; the checkpoint goes last, and with it what `--resume` goes on from."""
+    seen, held = data
+    size, seed, batch_size = options.image_size, options.seed, options.batch_size or 64
     tests = Held(held.pixels.float() / 255, held.labels)
     points = loop.train(
         net, batches(seen, size, batch_size, flip=options.flip, seed=seed), tests, recipe, checkpoint=path / CHECKPOINT,
         resume=options.resume, progress=partial(listener.stage, "training"),
     )  # fmt: skip
-    shares = torch.bincount(seen.labels, minlength=len(data.classes)) / len(seen.labels)
+    shares = torch.bincount(seen.labels, minlength=len(made.classes)) / len(seen.labels)
     figures = {"accuracy": points[-1].accuracy, **certainty_figures(net, _mixed(tests), shares, points[-1].damaged)}
     trained.save(path / NETWORK, net.module, replace(made, figures=figures))
-    save_table(path / FILES[2], [vars(point) for point in points])
-    (path / CHECKPOINT).unlink(missing_ok=True)
-    kind = "with certainty" if certainty else "without certainty"
-    title = f"{options.arch} on {Path(options.folder).name}, {kind}"
-    found = Training(path / NETWORK, data.classes, figures, points, [*seen.unread, *held.unread], path, title)
+    save_table(path / TABLE, [vars(point) for point in points])
+    unread = [*seen.unread, *held.unread]
+    found = Training(path / NETWORK, made.classes, figures, points, unread, path, _title(options, made.certainty))
     if options.pictures:
-        found.plot(path / FILES[3])
+        found.plot(path / PICTURE)
+    (path / CHECKPOINT).unlink(missing_ok=True)
     return found
 
 
-def _claimed(options: TrainOptions, recipe: Recipe, certainty: bool, place: str) -> Path:
-    """The run folder."""
+def _title(options: TrainOptions, certainty: bool) -> str:
+    return f"{options.arch} on {Path(options.folder).name}, {'with' if certainty else 'without'} certainty"
+
+
+def _finished(path: Path, options: TrainOptions, certainty: bool) -> Training | None:
+    """The training that a folder holds, where it is finished: its network and curves stand, and no checkpoint is left."""
+    if (path / CHECKPOINT).exists() or not ((path / NETWORK).is_file() and (path / TABLE).is_file()):
+        return None
+    try:
+        made = trained.read_header(path / NETWORK)
+        with (path / TABLE).open(newline="", encoding="utf-8") as stream:
+            points = [
+                Point(int(row["step"]), float(row["loss"]), float(row["accuracy"]), float(row["damaged"] or "nan"))
+                for row in csv.DictReader(stream)
+            ]
+    except (ModelError, ValueError, KeyError):
+        return None  # damaged, so it is trained again
+    if made is None or not points:
+        return None
+    points = [point if certainty else replace(point, damaged=None) for point in points]
+    title = _title(options, certainty)
+    found = Training(path / NETWORK, made.classes, dict(made.figures), points, [], path, title)
+    if options.pictures and not (path / PICTURE).exists():
+        found.plot(path / PICTURE)
+    return found
+
+
+@contextmanager
+def _claimed(path: Path, manifest: dict[str, Any], options: TrainOptions) -> Iterator[None]:
+    """Make the run folder this training's, and keep other processes out of it meanwhile."""
+    there = path.is_dir()
+    with FolderLock(path):
+        try:
+            claim_folder(path, manifest, FILES, resume=options.resume, overwrite=options.overwrite)
+        except BaseException:
+            if not there:
+                remove_empty(path)
+            raise
+        yield
+
+
+def _manifest(options: TrainOptions, recipe: Recipe, certainty: bool, place: str) -> dict[str, Any]:
+    """The manifest of the run folder."""
     spec: dict[str, Any] = {
         "command": "train", "folder": str(options.folder), "arch": options.arch, "certainty": certainty,
         "size": options.image_size, "epochs": options.epochs, "batch_size": options.batch_size, "rate": recipe.rate,
@@ -135,10 +194,7 @@ def _claimed(options: TrainOptions, recipe: Recipe, certainty: bool, place: str)
     }  # fmt: skip
     if options.preset is not None:
         spec["preset"] = options.preset
-    manifest = {"spec": spec, "device": place, "versions": versions(), "images": []}
-    path = folder_for(options.out, DEFAULT_OUT, manifest, resume=options.resume)
-    claim_folder(path, manifest, FILES, resume=options.resume, overwrite=options.overwrite)
-    return path
+    return {"spec": spec, "device": place, "versions": versions(), "images": []}
 
 
 def _built(made: Trained, size: int, seed: int) -> nn.Module:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from sigcli.evaluation.tables import curve_rows, paired_rows, summary_rows
 from sigcli.evaluation.value import MetricValue
-from sigcli.metrics import METRICS
+from sigcli.metrics import METRICS, statistics
 from sigcli.metrics.statistics import mean_interval, paired, summarise
 from sigcli.scenarios.comparison import means_of
 
@@ -178,3 +178,11 @@ def test_means_of_scenarios_are_shares_or_signed():
     assert 0 < found["m", "share"].low < found["m", "share"].high < 1
     assert -1 < found["m", "r"].low < 0
     assert found["m", "r"].high < 1
+
+
+def test_resamples_are_the_same_however_many_are_drawn_at_once(monkeypatch):
+    """Thousands of images are resampled part by part, which changes no figure."""
+    values = np.random.default_rng(0).gamma(1.0, size=50)
+    whole = statistics.summarise(values, seed=3)
+    monkeypatch.setattr(statistics, "_AT_ONCE", 50 * 7)
+    assert statistics.summarise(values, seed=3) == whole

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
+from tiny_run import LINE, NET, SIDE, contents, picture, said, sig, table
 
 import sigcli.attribution.explain
 import sigcli.attribution.pipeline
@@ -28,41 +28,14 @@ import sigcli.attribution.session
 import sigcli.attribution.writers
 import sigcli.evaluation.evaluate
 from sigcli.attribution.options import ExplainOptions
-from sigcli.cli.main import app
 from sigcli.errors import OutputError, SigError, UsageError
 from sigcli.runs.folder import open_run, run_names
 from sigcli.runs.ledger import Entry
 
 from repository import ROOT
 
-SIDE = 16
-NET = """
-import torch
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self, seed):
-        super().__init__()
-        g = torch.Generator().manual_seed(seed)
-        self.w = nn.Parameter(torch.randn(3, 3 * 16 * 16, generator=g) * 0.05)
-
-    def forward(self, x):
-        return torch.tanh(x.flatten(1) @ self.w.T) * 3 + x.mean((2, 3)) * 4
-
-
-def net():
-    return Net(0)
-
-
-def other():
-    return Net(1)
-"""
 MODEL = {"model": "tiny_net:net", "resize": SIDE, "crop": SIDE, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 QUICK = {**MODEL, "device": "cpu"}
-LINE = [
-    "--model", "tiny_net:net", "--resize", "16", "--crop", "16", "--mean", "0,0,0", "--std", "1,1,1", "--device", "cpu",
-]  # fmt: skip
 
 
 def quick(options):
@@ -81,22 +54,6 @@ def evaluate(images, **options):
     return sigcli.evaluation.evaluate.evaluate(images, **quick(options))
 
 
-def sig(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments])
-
-
-def said(done):
-    return " ".join(done.output.split())
-
-
-def picture(path: Path, seed: int, size: int = SIDE, channel: int | None = None) -> None:
-    pixels = np.random.default_rng(seed).integers(0, 120, (size, size, 3), np.uint8)
-    if channel is not None:
-        pixels[..., channel] += 120  # makes it that class
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """Two pictures in `in/`, of the classes 0 and 1, and the module of a small network."""
@@ -107,19 +64,6 @@ def here(tmp_path, monkeypatch):
     for number in range(2):
         picture(Path(f"in/im{number}.png"), number, channel=number)
     return tmp_path
-
-
-def table(folder):
-    """Rows of results.csv but for the wall time."""
-    with (Path(folder) / "results.csv").open(newline="", encoding="utf-8") as stream:
-        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(stream)]
-
-
-def contents(folder):
-    """Every file of a folder but timings."""
-    files = {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
-    files.pop("results.csv")
-    return files, table(folder)
 
 
 def same(one, other):

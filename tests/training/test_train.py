@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import os
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner
 
+import sigcli.training.loop
+import sigcli.training.train
 from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import ModelError, OutputError, UsageError
@@ -314,6 +317,35 @@ class TestCommand:
         assert all(point.damaged is None for point in found.points)
         with pytest.raises(UsageError, match="sig train FOLDER"):
             explain(shades / "light" / "0.png", model=str(found.file), method="icg", write=False)
+
+    def test_after_the_end_resume_says_so_and_trains_nothing(self, shades, tmp_path, monkeypatch):
+        line = ["train", shades, *SMALL, "--out", tmp_path / "net"]
+        with monkeypatch.context() as broken:
+            broken.setattr(
+                sigcli.training.train.Training, "plot", lambda *_: 1 / 0
+            )  # as killed before its curves are drawn
+            assert sig(*line).exit_code == 1
+        stopped = (tmp_path / "net" / "network.safetensors").read_bytes()
+        assert sig(*line, "--resume").exit_code == 0
+        assert (tmp_path / "net" / "network.safetensors").read_bytes() == stopped
+        before = {path.name: path.read_bytes() for path in (tmp_path / "net").iterdir()}
+        assert sorted(before) == ["manifest.json", "network.safetensors", "training.csv", "training.png"]
+        monkeypatch.setattr(sigcli.training.loop, "train", lambda *_, **__: 1 / 0)
+        done = sig(*line, "--resume")
+        assert done.exit_code == 0, done.output
+        assert "is finished: nothing is left to do" in " ".join(done.stderr.split())
+        assert {path.name: path.read_bytes() for path in (tmp_path / "net").iterdir()} == before
+
+    def test_a_second_process_in_the_folder_is_refused(self, shades, tmp_path):
+        fcntl = pytest.importorskip("fcntl")
+        (tmp_path / "net").mkdir()
+        file = os.open(tmp_path / "net", os.O_RDONLY)
+        fcntl.flock(file, fcntl.LOCK_EX)  # what another process would hold
+        done = sig("train", shades, *SMALL, "--out", tmp_path / "net")
+        os.close(file)
+        assert done.exit_code == 2
+        assert "another sig process is writing" in done.stderr
+        assert not list((tmp_path / "net").iterdir())
 
     def test_images_that_cannot_be_read_are_named(self, shades, tmp_path):
         import shutil

@@ -11,7 +11,7 @@ import torch
 
 from ...attribution.explanation import Explanation
 from ...evaluation.evaluate import Evaluation
-from ...evaluation.prepare import FILES
+from ...evaluation.measured import FILES
 from ...evaluation.value import MetricValue
 from ...metrics import certainty as checks
 from ...metrics.statistics import paired
