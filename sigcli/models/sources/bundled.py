@@ -1,4 +1,4 @@
-"""The network that comes with `sig`, so everything works at once and offline."""
+"""The networks that come with `sig`, so everything works at once and offline."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def is_shapes(spec: str) -> bool:
     return spec == "shapes"
 
 
+def is_shapes_vit(spec: str) -> bool:
+    """Whether it names the transformer of drawn shapes."""
+    return spec == "shapes-vit"
+
+
 def is_expression(spec: str) -> bool:
     """Whether it names the embedding of drawn faces."""
     return spec == "expression"
@@ -37,6 +42,19 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     path = _file(weights)
     net, labels = shapes.load() if path is None else shapes.load(Path(path))
     return replace(_source(net, path, shapes.SIZE, shapes.MEAN, shapes.STD), labels=tuple(labels))
+
+
+def load_shapes_vit(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
+    """Load `shapes-vit` with its own weights, or with those of a network trained anew (`--weights FILE`).
+
+    Raises:
+        ModelError: the weights are not those of `shapes-vit`.
+    """
+    from ..networks import shapes_vit
+
+    path = _file(weights)
+    net, labels = shapes_vit.load() if path is None else shapes_vit.load(Path(path))
+    return replace(_source(net, path, shapes_vit.SIZE, shapes_vit.MEAN, shapes_vit.STD), labels=tuple(labels))
 
 
 def load_expression(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
