@@ -40,7 +40,7 @@ from sigcli.scenarios.shapes.data import CLASSES
 from sigcli.training.damage import training_damage
 
 PICTURES, FRESH, BATCH = 60_000, 5_000, 64
-OCCLUDED, HURT = 6, 10  # of a batch: patches painted over; these and further ones damaged, of which the teacher says nothing
+OCCLUDED, HURT = 6, 10  # of a batch: painted over; these and damaged ones, of which the teacher says nothing
 FINE, DEEP = (13, 96), (19, 128)  # of the teacher's layers: how many come before a hint is taken, and its channels
 HINTED = 2, 5  # blocks whose tokens learn what the fine and the deep layers see
 HINTS, DEEPLY = 0.5, 3.0  # until when hints are given, and the weight of the deep one
@@ -62,8 +62,8 @@ STAGES = (Stage(31, 0.55), Stage(47, 0.2), Stage(SIDE * SIDE, 0.25))
 class Lesson(NamedTuple):
     """What is learnt.
 
-    `images` are uint8 (N, 3, H, W), `labels` (N,) and `boxes` (N, 4). The teacher says `logits` (N, classes), and of each patch
-    `fine` (N, 64, 4·96), the four places of its fine layer within the patch, and `deep` (N, 64, 128).
+    `images` are uint8 (N, 3, H, W), `labels` (N,) and `boxes` (N, 4). The teacher says `logits` (N, classes), and of each
+    patch `fine` (N, 64, 4·96), the four places of its fine layer within the patch, and `deep` (N, 64, 128).
     """
 
     images: Tensor
@@ -93,7 +93,7 @@ def taught(images: Tensor, labels: Tensor, boxes: Tensor) -> Lesson:
     for hint in (fine, deep):
         scale = hint[:2000].float().flatten(0, 1).std(0).clamp(min=1e-3)
         for part in hint.split(BATCH):
-            part /= scale
+            part.div_(scale)
     return Lesson(images, labels, boxes, logits, fine, deep)
 
 
@@ -152,10 +152,10 @@ def shown(images: Tensor, generator: torch.Generator, *, plain: bool) -> Tensor:
 
 
 def loss_of(
-    net: VisionTransformer, readers: nn.ModuleList, lesson: Lesson, picked: Tensor, count: int, hints: float,
+    net: VisionTransformer, readers: nn.ModuleList, lesson: Lesson, picked: Tensor, *, count: int, hints: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """The loss of a batch, and the fraction of its whole pictures that are right."""
+    """The loss of a batch of which `count` tokens are seen, and the fraction of its whole pictures that are right."""
     tokens = chosen_tokens(lesson.boxes[picked], count, generator)
     images = shown(lesson.images[picked], generator, plain=hints > 0)
     patches = patches_of(images).gather(1, tokens[..., None].expand(-1, -1, 3 * PATCH**2))
@@ -212,7 +212,8 @@ def train(lesson: Lesson, seed: int, end: float) -> tuple[VisionTransformer, int
             for group in optimiser.param_groups:
                 group["lr"] = optimiser.defaults["lr"] * min(1.0, (step + 1) / 100, 1.4 * (1 - progress))
         hints = max(0.0, 1 - progress / HINTS)
-        loss, hit = loss_of(net, readers, lesson, picked, tokens_at(progress, step), hints, generator)
+        count = tokens_at(progress, step)
+        loss, hit = loss_of(net, readers, lesson, picked, count=count, hints=hints, generator=generator)
         for optimiser in optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -67,6 +67,7 @@ def load_model(
 
     Args:
         spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
+        spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
             `timm/NAME`, `hf/NAME` or a folder, `openclip/NAME:PRETRAINED`, or `package.module:function`; or a network, of
             which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.

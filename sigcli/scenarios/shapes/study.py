@@ -109,7 +109,6 @@ class Shapes(EvaluatedComparison[ShapesOptions]):
             failed=sorted({f"{f.image} {f.method}: {f.error}" for f in self.found.values if f.error}),
         )
 
-
     def _looked_at(self) -> str:
         """How the maps were looked at, in a sentence."""
         shape = self.drawn[0].mask.shape
