@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..attribution.budgets import budgeted
+from ..attribution.decoding import ImageSet
 from ..attribution.options import RunOptions
 from ..attribution.rehearsal import rehearse
 from ..attribution.samples import Pictures
@@ -126,6 +127,7 @@ def _obstacle(options: RunOptions, samples: Pictures, model: Model, one: Chosen)
     subject = first_subject(samples.sources, model, options.seed)
     if subject is None:  # no picture can be read, which is told of each
         return None
+    subject = replace(subject, peers=ImageSet(samples.compared, model.preprocess, samples.read))
     tried = attempted(lambda: list(attributions(asked.entry, asked.options, scorer, [subject], batch_size=1)))
     return _first_line(tried) if isinstance(tried, SigError) else None
 

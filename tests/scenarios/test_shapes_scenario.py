@@ -71,7 +71,7 @@ TRANSFORMER = ("attention-rollout", "attention-gradient", "generic-attention", "
 
 def test_a_transformer_has_the_methods_of_transformers(tmp_path):
     taken = {**FEW, "method": ",".join((*TRANSFORMER, "kernelshap-tokens=kernelshap"))}
-    taken["settings"] = {"kernelshap-tokens.budget": "80"}
+    taken["settings"] = {"kernelshap-tokens.budget": "140"}
     found = run_scenario("shapes", **taken, model="shapes-vit", out=tmp_path / "run")
     assert not found.failed
     assert {row["method"] for row in found.rows} == {*TRANSFORMER, "kernelshap-tokens", "(chance)"}
@@ -88,15 +88,18 @@ def test_a_transformer_has_the_methods_of_transformers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "others"),
-    [("shapes", ["attention-rollout", "kernelshap-tokens=kernelshap"]), ("shapes-vit", ["icg", "guided-backprop"])],
+    ("model", "fit", "others"),
+    [
+        ("shapes", ["gradient"], ["attention-rollout", "kernelshap-tokens=kernelshap"]),
+        ("shapes-vit", ["gradient", "deepshap"], ["icg", "guided-backprop"]),
+    ],
 )
-def test_methods_that_the_network_does_not_allow_are_left_out_by_name(model, others, tmp_path, monkeypatch):
+def test_methods_that_the_network_does_not_allow_are_left_out_by_name(model, fit, others, tmp_path, monkeypatch):
     monkeypatch.setattr(ShapesOptions, "given", {})  # as where the methods are the scenario's own
     found = run_scenario(
-        "shapes", **{**FEW, "images": 1, "method": ",".join(("gradient", *others))}, model=model, out=tmp_path / "run"
+        "shapes", **{**FEW, "images": 2, "method": ",".join((*fit, *others))}, model=model, out=tmp_path / "run"
     )
-    assert [row["method"] for row in found.rows] == ["gradient", "(chance)"]
+    assert {row["method"] for row in found.rows} == {*fit, "(chance)"}
     names = [one.partition("=")[0] for one in others]
     assert [text.partition(" is left out: ")[0] for text in found.findings[len(MEASURES) :]] == names
     assert all(len(text.partition(" is left out: ")[2]) > 20 for text in found.findings[len(MEASURES) :])
