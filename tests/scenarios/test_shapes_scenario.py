@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 from sigcli import evaluate
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS as CATALOGUE
+from sigcli.scenarios.options import of_explain
 from sigcli.scenarios.scenario import run_scenario
 from sigcli.scenarios.shapes.options import METHODS, ShapesOptions
 from sigcli.scenarios.shapes.study import MEASURES, Shapes
@@ -94,11 +96,13 @@ def test_a_transformer_has_the_methods_of_transformers(tmp_path):
         ("shapes-vit", ["gradient", "deepshap"], ["icg", "guided-backprop"]),
     ],
 )
-def test_methods_that_the_network_does_not_allow_are_left_out_by_name(model, fit, others, tmp_path, monkeypatch):
-    monkeypatch.setattr(ShapesOptions, "given", {})  # as where the methods are the scenario's own
-    found = run_scenario(
-        "shapes", **{**FEW, "images": 2, "method": ",".join((*fit, *others))}, model=model, out=tmp_path / "run"
-    )
+def test_methods_that_the_network_does_not_allow_are_left_out_by_name(model, fit, others, tmp_path):
+    @dataclass(frozen=True, repr=False)
+    class Fewer(ShapesOptions):
+        method: str = of_explain("method", ",".join((*fit, *others)))
+
+    options = Fewer(images=2, device="cpu", pictures=False, model=model, out=tmp_path / "run")
+    found = Shapes("shapes", options).run()
     assert {row["method"] for row in found.rows} == {*fit, "(chance)"}
     names = [one.partition("=")[0] for one in others]
     assert [text.partition(" is left out: ")[0] for text in found.findings[len(MEASURES) :]] == names
@@ -111,7 +115,7 @@ def test_maps_are_measured_as_the_view_says(view, tmp_path):
     said = {"raw": "not smoothed", "smooth": "smoothed, σ = 2.6 px", "auto": "smoothed at scales σ = 2.6, 5.2"}[view]
     assert f"Maps are {said}" in found.facts[1]
     masks = tmp_path / "run" / "drawn" / "seed-0" / "masks"
-    again = evaluate(tmp_path / "run", masks=masks, metric="roc-auc", view=view, out=tmp_path / "run")
+    again = evaluate(tmp_path / "run", masks=masks, metric="roc-auc", view=view)
     mine = {(r["image"], r["method"]): r["value"] for r in found.records if r["metric"] == "roc-auc"}
     assert {(f.image, f.method): f.value for f in again.values} == pytest.approx(mine)
 
