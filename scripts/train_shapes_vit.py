@@ -35,10 +35,11 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from train_shapes import Muon, accuracy_of, keep_memory, normalised, occluded, pictures, varied, write
 
 from sigcli.models.networks.shapes import load as load_teacher
-from sigcli.models.networks.shapes_vit import HEADS, PATCH, SIDE, WIDTH, build
+from sigcli.models.networks.shapes_vit import HEADS, PATCH, WIDTH, build
 from sigcli.scenarios.shapes.data import CLASSES
 from sigcli.training.damage import training_damage
 
+SIDE = 128 // PATCH  # tokens across a picture, and down
 PICTURES, FRESH, BATCH = 60_000, 5_000, 64
 OCCLUDED, HURT = 6, 10  # of a batch: painted over; these and damaged ones, of which the teacher says nothing
 FINE, DEEP = (13, 96), (19, 128)  # of the teacher's layers: how many come before a hint is taken, and its channels

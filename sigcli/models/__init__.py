@@ -54,7 +54,7 @@ MODELS = Catalog(
             matches="is_shapes", known=True, form="shapes", example="shapes",
         ),
         _source(
-            "shapes-vit", "bundled:load_shapes_vit", "a small bundled vision transformer of the same drawn shapes",
+            "shapes-vit", "bundled:load", "a small bundled vision transformer of the same drawn shapes",
             matches="is_shapes_vit", known=True, form="shapes-vit", example="shapes-vit --method transformer-attribution",
         ),
         _source(

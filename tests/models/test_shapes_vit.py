@@ -15,7 +15,7 @@ from sigcli.errors import ModelError
 from sigcli.methods.attention import tokens
 from sigcli.methods.token_masks import noise_image, token_masks
 from sigcli.models.loading import load_model
-from sigcli.models.networks import shapes_vit
+from sigcli.models.networks import shapes, shapes_vit
 from sigcli.models.preprocess import Preprocess
 from sigcli.scenarios.shapes.data import CLASSES, batch
 
@@ -57,7 +57,7 @@ def test_small_and_with_what_it_reached():
 
 def test_it_is_loaded_as_any_bundled_network(model):
     assert (model.kind, model.labels, model.certainty) == ("bundled", CLASSES, False)
-    assert model.preprocess == Preprocess(shapes_vit.SIZE, shapes_vit.SIZE, shapes_vit.MEAN, shapes_vit.STD)
+    assert model.preprocess == Preprocess(shapes.SIZE, shapes.SIZE, shapes.MEAN, shapes.STD)
     assert {value.dtype for value in model.module.parameters()} == {torch.float32}
 
 

@@ -32,29 +32,16 @@ def is_expression(spec: str) -> bool:
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
-    """Load `shapes` with its own weights, or with those of a network trained anew (`--weights FILE`).
+    """Load `shapes` or `shapes-vit` with its own weights, or with those of a network trained anew (`--weights FILE`).
 
     Raises:
-        ModelError: the weights are not those of `shapes`.
+        ModelError: the weights are not those of the network.
     """
-    from ..networks import shapes
+    from ..networks import shapes, shapes_vit
 
-    path = _file(weights)
-    net, labels = shapes.load() if path is None else shapes.load(Path(path))
+    path, known = _file(weights), shapes_vit if is_shapes_vit(spec) else shapes
+    net, labels = known.load() if path is None else known.load(Path(path))
     return replace(_source(net, path, shapes.SIZE, shapes.MEAN, shapes.STD), labels=tuple(labels))
-
-
-def load_shapes_vit(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
-    """Load `shapes-vit` with its own weights, or with those of a network trained anew (`--weights FILE`).
-
-    Raises:
-        ModelError: the weights are not those of `shapes-vit`.
-    """
-    from ..networks import shapes_vit
-
-    path = _file(weights)
-    net, labels = shapes_vit.load() if path is None else shapes_vit.load(Path(path))
-    return replace(_source(net, path, shapes_vit.SIZE, shapes_vit.MEAN, shapes_vit.STD), labels=tuple(labels))
 
 
 def load_expression(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  one signature for all
