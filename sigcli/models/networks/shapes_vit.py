@@ -1,4 +1,4 @@
-"""The bundled transformer: torchvision's `VisionTransformer`, small, for the same pictures and classes as `shapes`."""
+"""The bundled transformer: torchvision's `VisionTransformer`, small, for the pictures and classes of `shapes`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ WEIGHTS = shapes.WEIGHTS.with_name("shapes_vit.safetensors")  # in half precisio
 
 
 def build(classes: int) -> VisionTransformer:
-    """The network with random weights: pictures (N, 3, 128, 128), normalised as those of `shapes`, to logits (N, classes).
-
-    It has 64 patches of 16×16 pixels and a class token, 6 blocks, 4 heads and width 128.
-    """
+    """The network with random weights: pictures (N, 3, 128, 128), normalised as those of `shapes`, to logits (N, classes)."""
     return VisionTransformer(shapes.SIZE, PATCH, BLOCKS, HEADS, WIDTH, HIDDEN, num_classes=classes)
 
 
