@@ -13,7 +13,7 @@ WEIGHTS = shapes.WEIGHTS.with_name("shapes_vit.safetensors")  # in half precisio
 
 
 def build(classes: int) -> VisionTransformer:
-    """The network with random weights: pictures (N, 3, 128, 128), normalised as those of `shapes`, to logits (N, classes)."""
+    """The network with random weights: pictures (N, 3, 128, 128), normalised as those of `shapes`, to logits (N, K)."""
     return VisionTransformer(shapes.SIZE, PATCH, BLOCKS, HEADS, WIDTH, HIDDEN, num_classes=classes)
 
 
