@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..methods import METHODS
 from ..methods.given import GivenMethod
 from ..models.model import KINDS, Model
+from ..models.wrappers.certainty import takes_none
 from .samples import Pictures
 from .select import Chosen
 
@@ -20,6 +21,8 @@ def check_suited(model: Model, methods: Sequence[Chosen], samples: Pictures) -> 
     A model without a gradient (a forest, a quantised network, code under no_grad) is explained by methods of scores alone.
     """
     for one in methods:
+        if one.entry.properties.get("certainty") and not model.certainty:
+            raise takes_none(f"the method {one.name}", model.name)
         needs = str(one.entry.properties["needs"])
         baseline = _baseline(one)
         if model.task != "classes":

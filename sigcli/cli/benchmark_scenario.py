@@ -51,6 +51,8 @@ def scenario() -> None:
 
       sig benchmark scenario shapes                which method points at the object? all of them, with intervals
 
+      sig benchmark scenario shapes --model shapes-vit            the same on a transformer, attention methods included
+
       sig benchmark scenario burnt-snacks          which method finds the dark squares? trains a network, some minutes
 
       sig benchmark scenario imagenette --data imagenette2/     photographs by class; trains a resnet18, on a GPU if it can

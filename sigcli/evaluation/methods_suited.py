@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..attribution.budgets import budgeted
+from ..attribution.decoding import ImageSet
+from ..attribution.options import RunOptions
 from ..attribution.rehearsal import rehearse
 from ..attribution.samples import Pictures
 from ..attribution.select import Chosen
@@ -49,37 +52,11 @@ class Suited:
         return self._at_equal_cost(found, model)
 
     def _usable(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
-        found = []
-        for one in methods:
-            why = self._obstacle(samples, model, one)
-            if why is None:
-                found.append(one)
-            elif one.name == self.wanted:
-                raise UsageError(f"nothing can be compared with {one.name}: {why}")
-            else:
-                self.notes.append(f"{one.name} is left out: {why}")
-        if not found:
-            raise UsageError("none of the standard methods can explain this network", hint="Name others with --method.")
+        found, obstacles = usable(self.options, samples, model, methods)
+        if self.wanted in obstacles:
+            raise UsageError(f"nothing can be compared with {self.wanted}: {obstacles[self.wanted]}")
+        self.notes += left_out(obstacles)
         return found
-
-    def _obstacle(self, samples: Pictures, model: Model, one: Chosen) -> str | None:
-        """Why a method cannot be used, in words; None where it can."""
-        if one.uses_peers and len(samples.compared) < 2:
-            return "it compares an image with others, and there is one image (--references names more)"
-        scorer = samples.scorer(model)
-        try:
-            check_suited(model, [one], samples)
-            (asked,), _ = budgeted(self.options, samples.tokened(model, [one]), model.preprocess.size)
-            rehearse(samples, model, [asked], scorer, self.options.seed)
-        except UsageError as error:
-            return _first_line(error)
-        if one.entry.properties["needs"] != "hooks":
-            return None
-        subject = first_subject(samples.sources, model, self.options.seed)
-        if subject is None:  # no picture can be read, which is told of each
-            return None
-        tried = attempted(lambda: list(attributions(asked.entry, asked.options, scorer, [subject], batch_size=1)))
-        return _first_line(tried) if isinstance(tried, SigError) else None
 
     def _at_equal_cost(self, methods: list[Chosen], model: Model) -> list[Chosen]:
         """The methods with as many evaluations as all may have, but for those whose own number was set or is fixed."""
@@ -101,6 +78,58 @@ class Suited:
             f"every map costs up to {EVALUATIONS} evaluations of the model (--evaluations changes that){but}"
         )
         return found
+
+
+def usable(
+    options: RunOptions, samples: Pictures, model: Model, methods: Sequence[Chosen]
+) -> tuple[list[Chosen], dict[str, str]]:
+    """The methods that network and images allow, and of every other one its name and why not.
+
+    Args:
+        options: of the run: its seed, and how long methods run.
+        samples: the images.
+        model: loaded.
+        methods: with their options.
+
+    Raises:
+        UsageError: none of the methods can be used.
+    """
+    found, obstacles = list[Chosen](), dict[str, str]()
+    for one in methods:
+        why = _obstacle(options, samples, model, one)
+        if why is None:
+            found.append(one)
+        else:
+            obstacles[one.name] = why
+    if not found:
+        raise UsageError("none of the standard methods can explain this network", hint="Name others with --method.")
+    return found, obstacles
+
+
+def left_out(obstacles: Mapping[str, str]) -> list[str]:
+    """What is left out, in sentences: method → why."""
+    return [f"{name} is left out: {why}" for name, why in obstacles.items()]
+
+
+def _obstacle(options: RunOptions, samples: Pictures, model: Model, one: Chosen) -> str | None:
+    """Why a method cannot be used, in words; None where it can."""
+    if one.uses_peers and len(samples.compared) < 2:
+        return "it compares an image with others, and there is one image (--references names more)"
+    scorer = samples.scorer(model)
+    try:
+        check_suited(model, [one], samples)
+        (asked,), _ = budgeted(options, samples.tokened(model, [one]), model.preprocess.size)
+        rehearse(samples, model, [asked], scorer, options.seed)
+    except UsageError as error:
+        return _first_line(error)
+    if one.entry.properties["needs"] != "hooks":
+        return None
+    subject = first_subject(samples.sources, model, options.seed)
+    if subject is None:  # no picture can be read, which is told of each
+        return None
+    subject = replace(subject, peers=ImageSet(samples.compared, model.preprocess, samples.read))
+    tried = attempted(lambda: list(attributions(asked.entry, asked.options, scorer, [subject], batch_size=1)))
+    return _first_line(tried) if isinstance(tried, SigError) else None
 
 
 def _first_line(error: SigError) -> str:

@@ -54,6 +54,10 @@ MODELS = Catalog(
             matches="is_shapes", known=True, form="shapes", example="shapes",
         ),
         _source(
+            "shapes-vit", "bundled:load", "a small bundled vision transformer of the same drawn shapes",
+            matches="is_shapes_vit", known=True, form="shapes-vit", example="shapes-vit --method transformer-attribution",
+        ),
+        _source(
             "expression", "bundled:load_expression",
             "the small bundled embedding of drawn faces, for pairs of them: what does a face express?",
             matches="is_expression", known=True, pairs=True, form="expression", example="expression --partner other.png",

@@ -66,9 +66,10 @@ def load_model(
     """Load a classifier, settle how it is fed, check that it behaves, and make it ready for many gradient passes.
 
     Args:
-        spec: `shapes` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file, `timm/NAME`,
-            `hf/NAME` or a folder, `openclip/NAME:PRETRAINED`, or `package.module:function`; or a network, of which a copy
-            is taken.
+        spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
+        spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
+            `timm/NAME`, `hf/NAME` or a folder, `openclip/NAME:PRETRAINED`, or `package.module:function`; or a network, of
+            which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
         device: where to run.
         resize: shorter side in pixels, instead of what the weights ask for.
@@ -236,7 +237,7 @@ def source_of(spec: str) -> Entry:
         near = spec.removeprefix("quantized_")
         hint = f"Its float form works: --model {near}." if near in names() else _OTHER_KINDS.get(what, _LISTED)
         raise ModelError(f"no model of that name can be loaded: it {what}", given=spec, hint=hint)
-    error = unknown("model", spec, ["shapes", "expression", *names(), *others()], ModelError)
+    error = unknown("model", spec, ["shapes", "shapes-vit", "expression", *names(), *others()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
 

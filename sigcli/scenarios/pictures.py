@@ -14,13 +14,17 @@ from PIL import Image
 from ..attribution.explain import stream
 from ..attribution.explanation import Explanation
 from ..attribution.options import ExplainOptions
+from ..attribution.samples import Pictures
+from ..attribution.select import Chosen
 from ..attribution.session import Session, prepare
 from ..evaluation.evaluate import Evaluation, carry_out
 from ..evaluation.options import EvaluateOptions
 from ..evaluation.prepare import prepare_evaluation
 from ..listener import Listener
 from ..models.device import choose_device
+from ..models.model import Model
 from ..runs.folder import take, write_aside
+from ..views import View
 from .comparison import Comparison
 from .folders import own_folder, unclaimed
 from .options import PictureOptions, RunOptions
@@ -113,15 +117,23 @@ class EvaluatedComparison(_OneRun[R]):
     """A scenario whose explanations are measured as `sig evaluate` does."""
 
     metrics: ClassVar[Sequence[str]]
+    view: View
+    """How the maps were looked at when they were measured."""
+
+    def suited(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
+        """Which of the methods the loaded model allows; raises UsageError for a model that the scenario cannot use."""
+        del samples, model
+        return methods
 
     def measure(self) -> None:
         """Train, open the run, explain and measure."""
         with unclaimed(self.folder, self.networks):
             self.train()
             run: dict[str, Any] = {"metric": ",".join(self.metrics), **self.given(), **self.run_options()}
-            prepared = prepare_evaluation(EvaluateOptions(**run), also={"scenario": self.spec()})
+            prepared = prepare_evaluation(EvaluateOptions(**run), also={"scenario": self.spec()}, suited=self.suited)
         take(self.folder, self.files, made=self.networks)
-        self.session, kept = prepared.session, _Kept(self.listener, prepared.items)
+        self.session, self.view = prepared.session, prepared.measuring.view
+        kept = _Kept(self.listener, prepared.items)
         self.judge(carry_out(prepared, kept), kept.items)
 
     @abstractmethod

@@ -19,6 +19,7 @@ CHEAP = {"samples": 4, "steps": 3, "orders": 4, "budget": 60, "players": "grid:3
 ATTENTION = tuple(name for name, entry in METHODS.items() if entry.properties.get("only") == "attention")
 TRACED = ("guided-backprop", "deconvolution", "guided-gradcam", "deeplift", "deepshap", "lrp")
 """These trace the network's code, which the type checks of the tests do not let stand-ins through: run without them."""
+OF_CERTAINTY = tuple(name for name, entry in METHODS.items() if entry.properties.get("certainty"))
 REFUSING = {
     "linear-shap": "linear",
     "max-shap": "the maximum of what its players contribute",
@@ -38,6 +39,33 @@ def test_every_method_runs_on_the_bundled_network(method):
         assert REFUSING[method] in found.error
         return
     assert found.values.shape == ((1 if method == "icg" else 3), 128, 128)
+    assert np.isfinite(found.values).all()
+    assert np.abs(found.values).max() > 0
+
+
+NOT_OF_TRANSFORMERS = {
+    "guided-backprop": "ReLU",
+    "deconvolution": "ReLU",
+    "guided-gradcam": "ReLU",
+}
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in OF_CERTAINTY])
+def test_every_method_runs_on_the_bundled_transformer(method):
+    options = {name: value for name, value in CHEAP.items() if name in METHODS[method].options()}
+    if method == "kernelshap":
+        options["budget"] = 200
+    references = [str(STAR), str(STAR.with_name("heart.png"))]
+    (found,) = explain(
+        STAR, model="shapes-vit", method=method, settings=options, references=references, write=False, device="cpu"
+    )
+    if found.status == "failed":
+        why = {**REFUSING, **NOT_OF_TRANSFORMERS}
+        assert method in why
+        assert why[method] in found.error
+        return
+    assert method not in NOT_OF_TRANSFORMERS
+    assert found.values.shape == (3, 128, 128)
     assert np.isfinite(found.values).all()
     assert np.abs(found.values).max() > 0
 

@@ -28,7 +28,7 @@ from ...models.loading import load_model
 from ...models.model import Model, Reading
 from ...models.preprocess import describe
 from ...models.sources.clip import read_prompts
-from ...models.wrappers.certainty import masked, shown, takes_none
+from ...models.wrappers.certainty import masked, shown
 from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
@@ -181,9 +181,6 @@ class Pictures:
                 hint="Explain them apart, or prepare the pictures yourself and give tensors.",
             )
         self._fit(loaded)
-        for one in chosen:
-            if one.entry.properties.get("certainty") and not loaded.certainty:
-                raise takes_none(f"the method {one.name}", loaded.name)
         notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from sigcli.models.networks.weights import read_bundled
 
+N = TypeVar("N", bound=nn.Module)
 SIZE = 128
 MEAN = (0.5, 0.5, 0.5)
 STD = (0.25, 0.25, 0.25)
@@ -72,14 +74,19 @@ def load(path: Path = WEIGHTS) -> tuple[ShapesNet, tuple[str, ...]]:
     Raises:
         ModelError: the file is missing, damaged, or of another network.
     """
+    return read(path, ShapesNet, "shapes")
 
-    def built(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[ShapesNet, tuple[str, ...]]:
+
+def read(path: Path, build: Callable[[int], N], name: str) -> tuple[N, tuple[str, ...]]:
+    """A classifier of drawn objects from its file, in eval mode, and its class names; `build` takes their number."""
+
+    def built(metadata: Mapping[str, str], state: Mapping[str, Tensor]) -> tuple[N, tuple[str, ...]]:
         classes = tuple(json.loads(metadata["classes"]))
-        net = ShapesNet(len(classes))
+        net = build(len(classes))
         net.load_state_dict(state)
         return net.eval(), classes
 
-    return read_bundled(path, built, "shapes")
+    return read_bundled(path, built, name)
 
 
 def _block(inputs: int, outputs: int, stride: int) -> list[nn.Module]:

@@ -20,7 +20,7 @@ def read_bundled(path: Path, build: Callable[[Mapping[str, str], Mapping[str, Te
     Args:
         path: the file.
         build: (metadata, tensors) → the network and what else is known.
-        name: name of the network, whose script is `scripts/train_NAME.py`.
+        name: name of the network, whose script is `scripts/train_NAME.py`, with _ for -.
 
     Raises:
         ModelError: the file is missing, damaged, or of another network.
@@ -30,5 +30,5 @@ def read_bundled(path: Path, build: Callable[[Mapping[str, str], Mapping[str, Te
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
             return build(file.metadata() or {}, state)
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-        hint = f"Reinstall sig, or retrain with `python scripts/train_{name}.py` ({type(error).__name__})."
+        hint = f"Reinstall sig, or retrain with `python scripts/train_{name.replace('-', '_')}.py` ({type(error).__name__})."
         raise ModelError(f"the weights of the network '{name}' cannot be read", given=path, hint=hint) from error

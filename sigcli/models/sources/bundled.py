@@ -1,4 +1,4 @@
-"""The network that comes with `sig`, so everything works at once and offline."""
+"""The networks that come with `sig`, so everything works at once and offline."""
 
 from __future__ import annotations
 
@@ -21,21 +21,26 @@ def is_shapes(spec: str) -> bool:
     return spec == "shapes"
 
 
+def is_shapes_vit(spec: str) -> bool:
+    """Whether it names the transformer of drawn shapes."""
+    return spec == "shapes-vit"
+
+
 def is_expression(spec: str) -> bool:
     """Whether it names the embedding of drawn faces."""
     return spec == "expression"
 
 
 def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noqa: ARG001  loaders share one signature
-    """Load `shapes` with its own weights, or with those of a network trained anew (`--weights FILE`).
+    """Load `shapes` or `shapes-vit` with its own weights, or with those of a network trained anew (`--weights FILE`).
 
     Raises:
-        ModelError: the weights are not those of `shapes`.
+        ModelError: the weights are not those of the network.
     """
-    from ..networks import shapes
+    from ..networks import shapes, shapes_vit
 
-    path = _file(weights)
-    net, labels = shapes.load() if path is None else shapes.load(Path(path))
+    path, known = _file(weights), shapes_vit if is_shapes_vit(spec) else shapes
+    net, labels = known.load() if path is None else known.load(Path(path))
     return replace(_source(net, path, shapes.SIZE, shapes.MEAN, shapes.STD), labels=tuple(labels))
 
 

@@ -10,16 +10,19 @@ import numpy as np
 import torch
 
 from ...attribution.explanation import Explanation
+from ...attribution.options import ExplainOptions
+from ...attribution.samples import Pictures
+from ...attribution.select import Chosen
+from ...errors import UsageError
 from ...evaluation.evaluate import Evaluation
 from ...evaluation.measured import FILES
+from ...evaluation.methods_suited import left_out, usable
 from ...evaluation.value import MetricValue
 from ...metrics import certainty as checks
 from ...metrics.statistics import paired
 from ...models.model import Model
-from ...models.networks.shapes import SIZE
 from ...models.wrappers.certainty import looked_into
 from ...training.report import checks_told
-from ...views import default_sigma
 from ..folders import own_folder
 from ..pictures import EvaluatedComparison, written
 from ..scenario import Verdict
@@ -30,12 +33,11 @@ MEASURES = {
     "pointing-game": "pointing game", "roc-auc": "ROC AUC", "relevance-mass": "mass", "relevance-rank": "rank",
     "top-intersection": "top 5%",
 }  # fmt: skip
-_SMOOTH = default_sigma((SIZE, SIZE))
 _STREAM = 20_000  # first of this scenario's pictures; those of the training and its tests are far below
 
 
 class Shapes(EvaluatedComparison[ShapesOptions]):
-    """The scenario `shapes`: the bundled network on objects that it has not seen."""
+    """The scenario `shapes`: a network of drawn objects, on objects that it has not seen."""
 
     files = ()
     metrics = tuple(MEASURES)
@@ -43,6 +45,7 @@ class Shapes(EvaluatedComparison[ShapesOptions]):
     defaults = {
         "black.baseline": "black", "mean.baseline": "mean", "blur.baseline": "blur", "rise.samples": "1000",
         "lime.samples": "500", "kernelshap.budget": "500", "shapley-sampling.orders": "8",
+        "kernelshap-tokens.budget": "500", "kernelshap-tokens.baseline": "tokens",
     }  # fmt: skip
     """As far as the methods' own defaults leave a choice, or would take longer than all others together."""
 
@@ -60,9 +63,23 @@ class Shapes(EvaluatedComparison[ShapesOptions]):
         written(names, masks, here / "masks")
         images = written(names, [picture.image for picture in self.drawn], here)
         return {
-            "images": list(map(str, images)), "model": "shapes", "masks": here / "masks", "smooth": _SMOOTH,
-            "pictures": o.pictures,
+            "images": list(map(str, images)), "model": o.model, "weights": o.weights, "masks": here / "masks",
+            "view": o.view, "pictures": o.pictures,
         }  # fmt: skip
+
+    def suited(self, samples: Pictures, model: Model, methods: list[Chosen]) -> list[Chosen]:
+        """All methods where they were named, else those that the network allows."""
+        if model.labels is None or tuple(model.labels) != CLASSES:
+            raise UsageError(
+                "the scenario shapes needs a network of its classes", given=f"--model {model.name}",
+                allowed=f"shapes, shapes-vit, or another one of {', '.join(CLASSES)}, in this order",
+            )  # fmt: skip
+        self.obstacles: list[str] = []
+        if "method" in self.options.given:
+            return methods
+        found, obstacles = usable(ExplainOptions(seed=self.options.seed), samples, model, methods)
+        self.obstacles = left_out(obstacles)
+        return found
 
     def judge(self, found: Evaluation, items: Sequence[Explanation]) -> None:
         del items
@@ -84,27 +101,39 @@ class Shapes(EvaluatedComparison[ShapesOptions]):
             self.folder,
             facts=(
                 _checked(self.session.model, self.drawn),
-                f"Means over the pictures with 95 % intervals, higher is better; maps smoothed by {_SMOOTH:g} pixels. "
+                f"Means over the pictures with 95 % intervals, higher is better. {self._looked_at()} "
                 f"The object covers {area:.0%} of a picture.",
             ),
-            findings=_findings(self.found, self.methods),
+            findings=(*_findings(self.found, self.methods), *self.obstacles),
             records=self.scores,
             failed=sorted({f"{f.image} {f.method}: {f.error}" for f in self.found.values if f.error}),
         )
 
+    def _looked_at(self) -> str:
+        """How the maps were looked at, in a sentence."""
+        shape = self.drawn[0].mask.shape
+        fine, coarse = (self.view.of(coarse=coarse).describe(shape) for coarse in (False, True))
+        if fine == coarse:
+            return f"Maps are {fine}."
+        rough = ", ".join(one.name for one in self.session.methods if one.entry.properties.get("coarse"))
+        return f"Maps are {fine}" + (f"; coarse ones as they are: {rough}." if rough else ".")
+
 
 def _checked(model: Model, drawn: Sequence[ShapesPicture]) -> str:
-    """Accuracy on the pictures, and whether the network has understood certainty, in a sentence."""
+    """Accuracy on the pictures, and whether a network that takes certainty has understood it, in a sentence or two."""
     x = torch.stack([model.preprocess(picture.image) for picture in drawn]).to(model.device)
     network = looked_into(model)
     with torch.no_grad():
         right = network(x).argmax(1).cpu() == torch.tensor([picture.label for picture in drawn])
+    said = f"The network {model.name} is right in {int(right.sum())} of them."
+    if not model.certainty:
+        return said
     shares = torch.full((len(CLASSES),), 1 / len(CLASSES), device=model.device)
     figures = {
         "information_absence": checks.information_absence(network, x),
         "neutrality": checks.neutrality(network, x, shares),
     }
-    return f"The bundled network is right in {int(right.sum())} of them. {checks_told(figures)}"
+    return f"{said} {checks_told(figures)}"
 
 
 def _number(found: Evaluation, method: str, metric: str) -> float:
