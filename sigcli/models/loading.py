@@ -266,7 +266,7 @@ def _no_texts(spec: str | nn.Module) -> UsageError:
 
 def _no_program(path: Path) -> ModelError:
     """Why a file is not a model."""
-    from .inspection.packages import RE_EXPORT
+    from ..inspection.packages import RE_EXPORT
 
     if sniff(path) == "unknown":
         allowed = "TorchScript (torch.jit.save) or an exported program (torch.export.save)"

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from sigcli.errors import ModelError
-from sigcli.models.inspection.expressions import is_arithmetic
-from sigcli.models.inspection.operators import target_objection
-from sigcli.models.inspection.scripts import text_objection
+from sigcli.inspection.expressions import is_arithmetic
+from sigcli.inspection.operators import target_objection
+from sigcli.inspection.scripts import text_objection
 from sigcli.models.sources.export import load as load_export
 from sigcli.models.sources.torchscript import load as load_torchscript
 from sigcli.models.sources.weights import read_state_dict

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from sigcli.errors import ModelError
-from sigcli.models.inspection.exported import BrokenProgramError, OddProgramError, clean_payload, clean_program
-from sigcli.models.inspection.packages import _PARTS
+from sigcli.inspection.exported import BrokenProgramError, OddProgramError, clean_payload, clean_program
+from sigcli.inspection.packages import _PARTS
 from sigcli.models.labels import read_labels
 from sigcli.models.preprocess import Preprocess
 from sigcli.models.sources.matching import load_into

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from sigcli.errors import ModelError
 
-from ..inspection.archive import shown
-from ..inspection.foreign import Foreign
-from ..inspection.pickles import Outline, Strange
+from ...inspection.archive import shown
+from ...inspection.foreign import Foreign
+from ...inspection.pickles import Outline, Strange
 
 State = dict[str, Tensor]
 Words = tuple[str, ...]
@@ -165,7 +165,7 @@ class Checkpoint:
         Raises:
             ModelError: it holds no table of tensors alone, or one of a kind that no network takes.
         """
-        from ..inspection.saved import SAVE_STATE
+        from ...inspection.saved import SAVE_STATE
 
         self.check()
         sizes = Counter(e.table for e in self.entries)
@@ -184,7 +184,7 @@ class Checkpoint:
 
     def check(self) -> None:
         """Raise ModelError where there are no tensors by name: the message says what there is."""
-        from ..inspection.saved import SAVE_STATE, objects
+        from ...inspection.saved import SAVE_STATE, objects
 
         if self.entries:
             return

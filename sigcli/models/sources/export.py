@@ -19,10 +19,10 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
+from ...inspection import packages
+from ...inspection.archive import Archive
+from ...inspection.packages import RE_EXPORT
 from ..checks import one_line
-from ..inspection import packages
-from ..inspection.archive import Archive
-from ..inspection.packages import RE_EXPORT
 from ..model import Source
 from ..wrappers.fixed_batch import FixedBatch
 from .weights import hash_file, holds, refuse_weights

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sigcli.errors import ModelError
 
-from ..inspection.archive import shown
-from ..inspection.saved import SAVE_STATE
+from ...inspection.archive import shown
+from ...inspection.saved import SAVE_STATE
 from .checkpoint import Checkpoint, Entry, Part, State
 
 _UNUSED = "num_batches_tracked"  # written only by BatchNorm since torch 0.4.1; nothing reads it in evaluation mode

@@ -16,9 +16,9 @@ import torch
 
 from sigcli.errors import ModelError
 
+from ...inspection import scripts
+from ...inspection.archive import Archive
 from ..checks import one_line
-from ..inspection import scripts
-from ..inspection.archive import Archive
 from ..model import Source
 from .weights import hash_file, holds, refuse_weights
 

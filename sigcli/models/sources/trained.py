@@ -21,7 +21,7 @@ from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.files import write_aside
 from sigcli.models.networks.certainty import CertaintyAware, Components, PixelCNN, SmallCNN
 
-from ..inspection.archive import shown
+from ...inspection.archive import shown
 from ..model import Source
 from ..preprocess import COVER, LARGEST, Preprocess, Size
 from .checkpoint import State

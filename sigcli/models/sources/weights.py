@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 from sigcli.inputs.images import nearest_name
 
+from ...inspection.archive import Archive, damaged, unreadable
 from ..checks import one_line
-from ..inspection.archive import Archive, damaged, unreadable
 from .checkpoint import Checkpoint, State, opened
 
 _NAME_LIMIT = 1000
@@ -119,7 +119,7 @@ def read_checkpoint(weights: str | Path) -> Checkpoint:
     Raises:
         ModelError: as `read_state_dict`, but for a file without a state dict, which `Checkpoint.check` tells.
     """
-    from ..inspection.saved import SAVE_STATE
+    from ...inspection.saved import SAVE_STATE
 
     path, asked = place_of_weights(weights)
     kind = sniff(path, "weights")
@@ -175,8 +175,8 @@ def hash_network(module: nn.Module) -> str:
 
 
 def _read_pickle(path: Path, asked: str | None) -> Checkpoint:
-    from ..inspection.pickles import Outline
-    from ..inspection.saved import opened as opened_file
+    from ...inspection.pickles import Outline
+    from ...inspection.saved import opened as opened_file
 
     with opened_file(path) as saved:
         found = opened(saved.content, path, asked)
