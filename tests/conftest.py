@@ -74,6 +74,14 @@ def nets_here(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _leaves_the_working_directory() -> Iterator[None]:
+    """A test that goes elsewhere comes back: the next one's paths begin here."""
+    before = Path.cwd()
+    yield
+    assert Path.cwd() == before
+
+
+@pytest.fixture(autouse=True)
 def _modules_of_its_own(tmp_path_factory) -> Iterator[None]:
     """What a test imports from its own folder is forgotten after it: another test's module of that name is another."""
     before = set(sys.modules)

@@ -197,7 +197,7 @@ def test_the_command_says_so_in_two_lines(here, name, monkeypatch):
     Disk(here / "out", ERRORS[name], 22).install(monkeypatch)
     done = CliRunner().invoke(app, arguments)
     monkeypatch.undo()
-    os.chdir(here)
+    monkeypatch.chdir(here)
     assert done.exit_code == 1, done.stderr
     last = done.stderr[done.stderr.index("error") :].splitlines()
     assert last[0] == "error: the run folder can no longer be written (given: out)."

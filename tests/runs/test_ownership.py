@@ -145,13 +145,12 @@ def test_an_overwriting_that_was_killed_says_which_run_the_folder_holds(here, mo
     with pytest.raises(RuntimeError):
         explain("in", method="gradient", **QUICK, out="out", overwrite=True)
     monkeypatch.undo()
-    os.chdir(here)
-    sys.path.insert(0, str(here))
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(str(here))
     assert list(json.loads(Path("out/manifest.json").read_text())["spec"]["methods"]) == ["gradient"]
     assert not list(Path("out").rglob("*.npy"))
     explain("in", method="gradient", **QUICK, out="out", resume=True)
     explain("in", method="gradient", **QUICK, out="fresh")
-    sys.path.remove(str(here))
     same("out", "fresh")
 
 
