@@ -44,8 +44,8 @@ def _most(chosen: Chosen, most: int | None) -> int:
 def check_budget(options: RunOptions) -> None:
     """Raise UsageError for numbers out of range, or two that exclude each other."""
     tolerance, evaluations, most = options.tolerance, options.evaluations, options.max_evaluations
-    if tolerance is not None and not 0 < tolerance < float("inf"):
-        raise UsageError("tolerance must be above 0", given=tolerance, hint="For example 0.05 for 5 %.")
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise UsageError("tolerance must be above 0 and below 1", given=tolerance, hint="For example 0.05 for 5 %.")
     for name, count in (("evaluations", evaluations), ("max-evaluations", most)):
         if count is not None and count < 1:
             raise UsageError(f"{name} must be at least 1", given=count)

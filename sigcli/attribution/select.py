@@ -248,10 +248,15 @@ def _fit(name: str, kind: str) -> str:
     return name
 
 
+def _means(owner: str, one: Chosen) -> bool:
+    """Whether a text is another name of a method: one that the table knows, or the one that the user chose it by."""
+    return owner in one.entry.aliases or owner == one.typed
+
+
 def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
     owner, dot, option = key.rpartition(".")
     if dot:
-        named = [one for one in chosen if owner == one.name or (not one.alias and owner in one.entry.aliases)]
+        named = [one for one in chosen if owner == one.name or (not one.alias and _means(owner, one))]
         if not named:
             raise unknown(f"{kind} in --set {key}: it is not among those chosen", owner, [one.name for one in chosen])
         if option not in named[0].entry.options():

@@ -22,12 +22,15 @@ _BALANCED = 1e-3
 def quantile(deviations: Float[Tensor, "g h w"]) -> float:
     """Student's t of a 95 % interval whose standard error these deviations tell.
 
-    They have one degree of freedom less than there are groups where they sum to 0, as deviations from a mean do; differences
-    of independent halves do not, and have as many.
+    They have one degree of freedom less than there are groups where they are deviations from a mean; differences of
+    independent halves have as many. Deviations from a mean sum to 0, each times the root of its group's share. All shares
+    are alike but the last group's, whose replicates may be fewer or longer (100 draws are five replicates of 16 and one of 20).
     """
     from scipy import stats  # which takes longer to import than all of this package
 
-    balanced = float(deviations.sum(0).norm()) <= _BALANCED * float(deviations.norm())
+    first, last = deviations[:-1].sum(0), deviations[-1]
+    share = max(0.0, -float((first * last).sum()) / max(float(last.square().sum()), 1e-30))
+    balanced = float((first + share * last).norm()) <= _BALANCED * float(deviations.norm())
     return float(stats.t.ppf(0.975, max(1, len(deviations) - balanced)))
 
 

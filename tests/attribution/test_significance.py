@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 
 import sigcli
 from sigcli.attribution.drawing import Drawing, Page, sheet
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.samples.pictures import Seen
 from sigcli.attribution.significance import FADED, quantile, significant
+from sigcli.engine.replicates import deviations
 from sigcli.errors import UsageError
+from sigcli.methods.common import units
 from sigcli.render.maps import sheet as sheets
 from sigcli.render.maps.paint import paint
+from sigcli.shapley.groups import group_of
 from sigcli.views import RAW, parse
 
 RNG = np.random.default_rng(3)
@@ -30,6 +34,17 @@ def test_the_interval_is_students_by_the_number_of_groups():
     assert quantile(apart(16)) == pytest.approx(2.131, abs=1e-3)
     halves = torch.from_numpy(RNG.normal(0, 1, (8, 6, 6)))  # differences of pairs, which do not sum to 0
     assert quantile(halves) == pytest.approx(2.306, abs=1e-3)
+
+
+@pytest.mark.parametrize(("samples", "groups"), [(26, 2), (100, 6), (250, 15), (33 * 16, 9)])
+def test_groups_of_unequal_size_leave_one_degree_of_freedom_as_well(samples, groups):
+    """26 draws are two replicates, of 12 and 14: their one difference has the t of one degree of freedom, 12.7."""
+    unit = units(samples)
+    place = np.array([group_of(int(i), int(unit.max()) + 1) for i in unit])
+    values = torch.from_numpy(RNG.normal(0, 1, (samples, 5, 5)))
+    sums = torch.zeros(groups, 5, 5, dtype=torch.float64).index_add_(0, torch.from_numpy(place), values / samples)
+    found = deviations(sums, np.bincount(place) / samples)
+    assert quantile(found) == pytest.approx(stats.t.ppf(0.975, groups - 1))
 
 
 def test_of_noise_a_twentieth_is_significant():
