@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .select import Chosen
 
 Size = tuple[int, int] | None
+LARGEST = 10_000_000
+"""Evaluations that one map may take: the plan of more does not fit into the memory of most machines."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def budgeted(options: RunOptions, chosen: Sequence[Chosen], size: Size) -> tuple
     Raises:
         UsageError: a method that cannot be made as long, or that is told its length twice.
     """
+    _check_largest(chosen, size)
     if options.evaluations is not None:
+        if options.evaluations > LARGEST:
+            raise UsageError("evaluations are too many for one map", given=options.evaluations, allowed=f"{LARGEST:,}")
         fixed = [one for one in chosen if not one.entry.properties.get("budget")]
         made = [one if one in fixed else _worth(one, options.evaluations, size) for one in chosen]
         return made, Budget(notes=_fixed_note(fixed, size))
@@ -82,6 +87,18 @@ def budgeted(options: RunOptions, chosen: Sequence[Chosen], size: Size) -> tuple
     names = ", ".join(one.name for one in still)
     notes = (f"--tolerance does not apply to {names}: nothing is random there",) if still else ()
     return list(chosen), Budget(options.tolerance, options.max_evaluations, notes)
+
+
+def _check_largest(chosen: Sequence[Chosen], size: Size) -> None:
+    """Raise UsageError for a method that is told to take more evaluations than can be planned."""
+    for one in chosen:
+        option = one.entry.properties.get("budget")
+        cost = planned(one.entry, one.resolved(), size) if option in one.options else None
+        if cost is not None and cost > LARGEST:
+            raise UsageError(
+                f"{one.name} would take too many evaluations for one map", given=f"{option}={one.options[option]}",
+                allowed=f"{LARGEST:,} evaluations",
+            )  # fmt: skip
 
 
 def _worth(one: Chosen, evaluations: int, size: Size) -> Chosen:

@@ -16,7 +16,7 @@ from .. import render
 from ..errors import UsageError, unknown
 from ..render.shown import through_file
 from ..views import DEFAULT, View, parse, shown_error
-from .significance import FADED, significant
+from .significance import FADED, quantile, significant
 
 if TYPE_CHECKING:
     from .explanation import Explanation
@@ -60,6 +60,15 @@ class Drawing:
         lens = self.of(item).at(flat.shape, picture)
         sure, wide = significant(lens, flat, torch.from_numpy(item.deviations).to(flat))
         return np.where(sure.numpy(), shown, FADED * shown), wide
+
+    def faded_players(self, item: Explanation, totals: np.ndarray) -> np.ndarray:
+        """The sums of an explanation's players, (n,); faded like the map where they cannot be told from 0."""
+        if not self.significant or item.deviations is None or item.players is None:
+            return totals
+        place, apart = torch.from_numpy(item.players).long().flatten(), torch.from_numpy(item.deviations).double()
+        of_each = apart.new_zeros(len(apart), len(totals)).index_add_(1, place, apart.flatten(1))
+        sure = np.abs(totals) >= quantile(apart) * of_each.square().sum(0).sqrt().numpy()
+        return np.where(sure, totals, FADED * totals)
 
     def of(self, item: Explanation) -> View:
         """The view of an explanation's map."""
@@ -189,7 +198,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         [_panel(item, drawing) for item in ready],
         heading=heading,
         caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
-        + ("; faded where not significant (95 %)" if drawing.significant and any(_apart(ready)) else "")
+        + (_fading(ready) if drawing.significant else "")
         + f"\n{_reading(ready)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
         picture_lines=lines,
         second=second,
@@ -200,8 +209,11 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
     )
 
 
-def _apart(ready: Sequence[Explanation]) -> list[bool]:
-    return [item.deviations is not None for item in ready]
+def _fading(ready: Sequence[Explanation]) -> str:
+    """What is faded in a sheet; nothing of methods without standard errors."""
+    faded = [item.method for item in ready if item.deviations is not None]
+    names = "" if len(faded) == len(ready) else f" ({', '.join(faded)})"
+    return f"; faded where not significant, 95 %{names}" if faded else ""
 
 
 def _reading(ready: Sequence[Explanation]) -> str:
@@ -227,14 +239,15 @@ def _picture(item: Explanation) -> np.ndarray:
 def _panel(item: Explanation, drawing: Drawing) -> render.Panel:
     assert item.values is not None
     unit = item.unit
-    by_player, partition = None, ""
+    by_player, partition, player_limit = None, "", None
     if item.players is not None:  # from the values as they are on disk, so no resumption shows others
         totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
-        by_player, partition = totals[item.players], f", {len(totals)} players"
+        player_limit = float(np.abs(totals).max())
+        by_player, partition = drawing.faded_players(item, totals)[item.players], f", {len(totals)} players"
     shown, wide = drawing.faded(item)
     limit = None if wide is None else render.symmetric_limit(drawing.seen(item, item.values, _picture(item)))
     return render.Panel(
-        item.method, shown, by_player, item.facts(), limit=limit,
+        item.method, shown, by_player, item.facts(), limit=limit, player_limit=player_limit,
         group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
         ends=item.ends, turned=item.turned,
     )  # fmt: skip

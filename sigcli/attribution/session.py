@@ -231,6 +231,9 @@ def _drawing(options: RunOptions) -> Drawing:
     view = chosen_view(options.view, options.smooth, VIEW)
     if options.save_view and not options.pictures:
         raise UsageError("--save-view writes what pictures show, and --no-pictures leaves them out")
+    if options.significant and not options.pictures:
+        hint = "--uncertainty alone writes standard errors."
+        raise UsageError("--significant fades pictures, and --no-pictures leaves them out", hint=hint)
     return Drawing(view, options.pictures, options.signs, options.significant, options.scale, options.save_view)
 
 

@@ -24,7 +24,7 @@ def quantile(deviations: Float[Tensor, "g h w"]) -> float:
 
     They have one degree of freedom less than there are groups where they are deviations from a mean; differences of
     independent halves have as many. Deviations from a mean sum to 0, each times the root of its group's share. All shares
-    are alike but the last group's, whose replicates may be fewer or longer (100 draws are five replicates of 16 and one of 20).
+    are alike but the last group's, whose replicates may be fewer or longer (100 draws: five of 16, one of 20).
     """
     from scipy import stats  # which takes longer to import than all of this package
 

@@ -122,7 +122,11 @@ def test_no_greater_value_costs_as_little(name, evaluations):
     ("options", "told"),
     [
         ({"tolerance": 0.0}, "tolerance must be above 0"),
+        ({"tolerance": 5.0}, "tolerance must be above 0 and below 1"),
         ({"evaluations": 0}, "evaluations must be at least 1"),
+        ({"evaluations": 10**11}, "too many for one map"),
+        ({"settings": {"samples": 10**11}}, "sig would take too many evaluations for one map"),
+        ({"settings": {"samples": 10**6, "steps": 50}}, "too many evaluations for one map"),
         ({"tolerance": 0.1, "evaluations": 9}, "exclude each other"),
         ({"max_evaluations": 9}, "needs --tolerance"),
         ({"tolerance": 0.1, "method": "kernelshap"}, "cannot go on with a run"),

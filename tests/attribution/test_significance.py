@@ -9,6 +9,7 @@ from PIL import Image
 from scipy import stats
 
 import sigcli
+from sigcli import render
 from sigcli.attribution.drawing import Drawing, Page, sheet
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.samples.pictures import Seen
@@ -95,6 +96,31 @@ def test_in_a_sheet_fading_makes_colours_paler_and_changes_no_scale(monkeypatch,
     assert (255 - faded[-600:]).sum() < 0.6 * (255 - plain[-600:]).sum()
 
 
+def test_sums_of_players_fade_by_their_own_standard_errors():
+    """Errors of a player's pixels may cancel, so its sum can be sure where no pixel is; the other way round as well."""
+    players = np.repeat(np.arange(2), 32).reshape(8, 8)
+    flat = np.ones((8, 8))
+    noise = np.where(np.indices((8, 8)).sum(0) % 2, 9.0, -9.0)  # of the first player: cancels over its 32 pixels
+    noise[4:] = 0.5  # of the second: adds up
+    apart = np.stack([noise, -noise, noise, -noise]) / 2
+    of = replace(item(), values=np.stack([flat / 3] * 3).astype(np.float32), players=players, deviations=apart)
+    totals = np.array([32.0, 32.0])
+    # t of 3 degrees of freedom is 3.18; the standard error of the second sum is 32 × 0.5.
+    np.testing.assert_allclose(Drawing(RAW, significant=True).faded_players(of, totals), [32, FADED * 32])
+    np.testing.assert_allclose(Drawing(RAW).faded_players(of, totals), totals)
+
+
+def test_a_sheet_names_what_is_faded(monkeypatch):
+    told = []
+    monkeypatch.setattr(render, "compare_image", lambda *a, **k: told.append((k["caption"], a[1])))
+    players = np.repeat(np.arange(2), 32).reshape(8, 8)
+    sure, plain = replace(item(), players=players), replace(item(), method="ig", deviations=None)
+    sheet([sure, plain], Drawing(RAW, significant=True), "a")
+    caption, panels = told[0]
+    assert "faded where not significant, 95 % (sig)" in caption
+    assert panels[0].player_limit == pytest.approx(96.0)  # as if it were not faded
+
+
 def test_a_run_fades_and_says_of_what_it_cannot(tmp_path):
     Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     common = {"method": "sig,ig", "settings": {"samples": 32, "players": "grid:4x4"}, "device": "cpu"}
@@ -130,4 +156,23 @@ def test_arrays_of_what_pictures_show_need_pictures(tmp_path):
     Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(UsageError, match="--save-view"):
         sigcli.explain(tmp_path / "a.png", out=tmp_path / "out", save_view=True, pictures=False, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_fading_needs_pictures(tmp_path):
+    Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(UsageError, match="--significant fades pictures"):
+        sigcli.explain(tmp_path / "a.png", out=tmp_path / "out", significant=True, pictures=False, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [{"significant": True}, {"save_view": True}, {"signs": "apart"}, {"scale": "common"}]
+)
+def test_options_of_maps_are_refused_for_arrays(tmp_path, option):
+    """They did nothing before, in silence."""
+    np.save(tmp_path / "row.npy", RNG.normal(0, 1, 6).astype(np.float32))
+    net = torch.nn.Linear(6, 2)
+    with pytest.raises(UsageError, match="is for maps of images; arrays are drawn as bars"):
+        sigcli.explain(tmp_path / "row.npy", model=net, out=tmp_path / "out", device="cpu", **option)
     assert not (tmp_path / "out").exists()

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ..explanation import Explanation
 
 _PLAYERS, _BASELINE = "features", "zero"
+_OF_DRAWINGS = {"significant": False, "save_view": False, "signs": "together", "scale": "own"}
+"""Options of how maps are drawn, and their defaults: arrays are drawn as bars."""
 _OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "prompts", "view", "smooth", "mask_certainty")
 
 
@@ -90,6 +92,9 @@ class Arrays(Pictures):
                     f"--{name.replace('_', '-')} is for images; arrays go into the network unchanged", given=value,
                     hint="Leave it out, and scale the array before saving it.",
                 )  # fmt: skip
+        for name, default in _OF_DRAWINGS.items():
+            if getattr(self.options, name, default) != default:
+                raise UsageError(f"--{name.replace('_', '-')} is for maps of images; arrays are drawn as bars")
 
     def methods(self, chosen: Sequence[Chosen]) -> list[Chosen]:
         """The methods with defaults that suit arrays: every feature a player, and 0 for what is missing.

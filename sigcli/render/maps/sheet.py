@@ -56,6 +56,7 @@ class Panel:
         ends: the words of the colour bars for blue and red, where they are not those of the sheet.
         turned: positive values are blue, for they speak against the score.
         limit: where the map's own scale ends, if not at its own percentile: of a map that is faded, where it ends unfaded.
+        player_limit: likewise of the player map, if not at its largest magnitude.
     """
 
     name: str
@@ -69,10 +70,17 @@ class Panel:
     ends: tuple[str, str] | None = None
     turned: bool = False
     limit: float | None = None
+    player_limit: float | None = None
 
     def own_limit(self, percentile: float) -> float:
         """Where a scale for this map alone ends."""
         return symmetric_limit(self.map, percentile) if self.limit is None else checked_limit(self.limit)
+
+    def own_player_limit(self) -> float:
+        """Where a scale for this player map alone ends: its values are few, and not clipped."""
+        if self.player_map is None:
+            return 0.0
+        return symmetric_limit(self.player_map, 100) if self.player_limit is None else checked_limit(self.player_limit)
 
     @property
     def shown(self) -> np.ndarray:
@@ -246,16 +254,9 @@ def _measures(shape: tuple[int, ...], columns: int) -> tuple[int, tuple[int, int
 
 
 def _on_own_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
-    """Each map and player map (whose values are few, and not clipped) on a scale that ends at its own limit."""
-    return [
-        _Column(
-            panel,
-            panel.own_limit(percentile),
-            0.0 if panel.player_map is None else symmetric_limit(panel.player_map, 100),
-            tells=len(panels) > 1,
-        )
-        for panel in panels
-    ]
+    """Each map and player map on a scale that ends at its own limit."""
+    tells = len(panels) > 1
+    return [_Column(panel, panel.own_limit(percentile), panel.own_player_limit(), tells=tells) for panel in panels]
 
 
 def _on_common_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
@@ -268,8 +269,7 @@ def _on_common_scales(panels: Sequence[Panel], percentile: float) -> list[_Colum
         own = sorted(limit for limit in (panel.own_limit(percentile) for panel in members) if limit > 0)
         limits[group] = own[(len(own) - 1) // 2] if own else 0.0
     for group, members in _groups(panels, players=True).items():
-        spread = [panel.player_map for panel in members if panel.player_map is not None]
-        player_limits[group] = symmetric_limit(spread, 100)
+        player_limits[group] = max(panel.own_player_limit() for panel in members)
     return [_Column(panel, limits[panel.group], player_limits.get(_player_group(panel), 0.0)) for panel in panels]
 
 
