@@ -144,3 +144,10 @@ def test_what_cannot_be_is_refused_before_anything_runs(net, pictures, options, 
     with pytest.raises(UsageError) as caught:
         explained(net, pictures, **options)
     assert told in " ".join(str(caught.value).split())
+
+
+def test_settings_take_the_name_that_the_method_was_chosen_by(net, pictures):
+    found = explained(net, pictures[:1], method="Score-CAM,rise", settings={"Score-CAM.relu": False, "rise.samples": 4})
+    assert {item.method for item in found} == {"scorecam", "rise"}
+    with pytest.raises(UsageError, match="not among those chosen"):
+        explained(net, pictures[:1], method="rise", settings={"Score-CAM.relu": False})

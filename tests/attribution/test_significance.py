@@ -112,7 +112,12 @@ def test_sums_of_players_fade_by_their_own_standard_errors():
 
 def test_a_sheet_names_what_is_faded(monkeypatch):
     told = []
-    monkeypatch.setattr(render, "compare_image", lambda *a, **k: told.append((k["caption"], a[1])))
+
+    def compare_image(picture, panels, *, caption, **_):
+        told.append((caption, panels))
+        return Image.new("RGB", (1, 1))
+
+    monkeypatch.setattr(render, "compare_image", compare_image)
     players = np.repeat(np.arange(2), 32).reshape(8, 8)
     sure, plain = replace(item(), players=players), replace(item(), method="ig", deviations=None)
     sheet([sure, plain], Drawing(RAW, significant=True), "a")
