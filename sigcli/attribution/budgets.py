@@ -92,7 +92,7 @@ def budgeted(options: RunOptions, chosen: Sequence[Chosen], size: Size) -> tuple
 def _check_largest(chosen: Sequence[Chosen], size: Size) -> None:
     """Raise UsageError for a method that is told to take more evaluations than can be planned."""
     for one in chosen:
-        option = one.entry.properties.get("budget")
+        option = str(one.entry.properties.get("budget", ""))
         cost = planned(one.entry, one.resolved(), size) if option in one.options else None
         if cost is not None and cost > LARGEST:
             raise UsageError(
