@@ -179,7 +179,7 @@ def _judged(
     outputs, read = (LOGITS, ()) if pair else read_head(head, stated, whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
-        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of images at a time")
+        lacks["hooks"] = lacks.get("gradients", "it is given a fixed number of images at a time")
     elif isinstance(fed.module, Listed):
         lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError
-from sigcli.wrapping import own_layers
+from sigcli.wrapping import Wrapper, own_layers
 
 _ROUNDING, _ROUNDING_ELSEWHERE = 1e-6, 1e-5
 """Of the largest score, between two calls with the same batch: on a CPU, and on devices that add in any order."""
@@ -93,8 +93,9 @@ def _mixing(parts: nn.Module, changed: list[str]) -> str:
             f"Its batch norm '{norms[0]}' has no running statistics and takes the batch's: train it with "
             "track_running_stats=True, or wrap the network so that it takes one image at a time."
         )
-    training = changed or any(part.training for part in parts.modules())
-    return _TRAINING if training else _MIXES
+    # Our wrappers, and the empty module that stands for a plain function, are in training mode and have none.
+    own = (part for part in parts.modules() if not isinstance(part, Wrapper) and type(part) is not nn.Module)
+    return _TRAINING if changed or any(part.training for part in own) else _MIXES
 
 
 def _generators(device: torch.device) -> tuple[Any, ...]:

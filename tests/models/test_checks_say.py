@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sigcli import explain
-from sigcli.errors import UsageError
+from sigcli.errors import ModelError, UsageError
 from sigcli.models.checks import check_classifier
 from sigcli.models.fold import freeze
 from sigcli.models.loading import load_model
@@ -103,3 +103,39 @@ def test_a_program_of_one_image_without_gradient_runs_by_its_scores(tmp_path, mo
     assert item.player_values[0] == pytest.approx(float(drop), abs=1e-5)
     with pytest.raises(UsageError, match=r"method ig needs gradients(.|\n)*occlusion"):
         explain(picture, model="one.pt", method="ig", mean=0.0, std=1.0)
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+def test_outputs_that_are_not_of_the_batch_are_told_as_such(classes):
+    right, images = Pooled(), torch.rand(3, 3, 16, 16)
+    right.fc = nn.Linear(4, classes)
+
+    class Averaged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = right
+
+        def forward(self, x):
+            return self.inner(x).mean(0)
+
+    model = load_model(Averaged().eval(), **LOADED)
+    torch.testing.assert_close(model.module(images), right(images))
+    (note,) = [one for one in model.notes if "at a time" in one]
+    assert f"returns {classes} rows of scores for 2 images: it is given one image at a time" in note
+    assert "takes" not in note
+
+
+def test_a_network_in_evaluation_mode_is_not_told_to_be_in_training_mode():
+    right = Pooled()
+    right.fc = nn.Linear(4, 2)  # as many outputs as images are tried: only the comparison of batches can tell
+
+    class Averaged(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = right
+
+        def forward(self, x):
+            return self.inner(x).mean(0)
+
+    with pytest.raises(ModelError, match="mixes the images of a batch"):
+        load_model(Averaged().eval(), **LOADED)

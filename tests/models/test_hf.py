@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import sys
 from functools import cache
 from types import SimpleNamespace
@@ -484,3 +485,18 @@ def test_layers_have_the_networks_own_names(folders):
 def test_weights_without_their_folder_are_told_where_they_belong(folders):
     with pytest.raises(ModelError, match=r"--model '.*vit'"):
         load_model(str(folders / "vit" / "model.safetensors"))
+
+
+def test_a_folder_called_hf_is_told_from_a_name_of_the_hub(folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folders / "vit", tmp_path / "hf" / "mine")
+    with pytest.raises(ModelError, match=r"there is a folder hf/mine here(.|\n)*--model \./hf/mine"):
+        load_model("hf/mine")
+    assert load_model("./hf/mine").classes == 3
+
+
+def test_a_classifier_of_transformers_that_takes_no_pictures_is_refused(tmp_path):
+    config = transformers.ImageGPTConfig(n_embd=8, n_layer=1, n_head=1, n_positions=16)
+    transformers.ImageGPTForImageClassification(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="ImageGPTForImageClassification takes no pictures"):
+        load_model(f"hf/{tmp_path}")

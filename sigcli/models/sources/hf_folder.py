@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from .torchvision import RANDOM, seeded
 from .weights import is_there, read_checkpoint, read_state_dict
 
 PREFIX = "hf/"
+PIXELS = "pixel_values"
+"""What networks of pictures call their input."""
 NONE = "none"
 """What `--weights` says for random ones."""
 _ADAPTER = "adapter_config.json"
@@ -30,6 +33,7 @@ _LARGEST = 1 << 24
 """Bytes of a configuration, at most."""
 _SHOWN = 3
 OLDEST = 5
+_OWN = "Prepare its input in a network of yours that takes pictures: --model package.module:function."
 _INSTALL = "Install it: pip install '.[hf]' in the clone of sig."
 
 
@@ -52,7 +56,14 @@ class Opened:
     told: str
 
     def network(self, kind: Any) -> tuple[nn.Module, tuple[str, ...]]:
-        """The network of a class with these weights, and notes; raises ModelError as `built` does."""
+        """The network of a class with these weights, and notes.
+
+        Raises:
+            ModelError: as `built`, or the network takes no pictures.
+        """
+        if PIXELS not in inspect.signature(kind.forward).parameters:
+            what = f"a {kind.__name__} takes no pictures: its forward pass has no {PIXELS}"
+            raise ModelError(what, given=self.folder, hint=_OWN)
         if self.weights == NONE:
             network, notes = built(kind, self.config, None, self.folder)
             return network, (*notes, RANDOM)
@@ -102,6 +113,11 @@ def folder_of(spec: str, *, weights: bool = True) -> tuple[Path, str]:
     """
     text = spec.removeprefix(PREFIX)
     if not is_folder(text):
+        if spec.startswith(PREFIX) and is_folder(spec) and (Path(spec) / CONFIG).is_file():
+            hint = f"If that folder is meant: --model ./{spec}. If the hub's model is: work in a folder without {spec}."
+            raise ModelError(
+                f"there is a folder {spec} here, and {spec} names {text} of the hub", given=spec, hint=hint
+            )
         if is_name(text) and spec.startswith(PREFIX):
             folder = fetched(text, weights=weights)
             _check_folder(folder, spec, weights=weights)

@@ -164,7 +164,7 @@ def _as_list(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, str]
     return Listed(module), "the network takes a list of images, one tensor (C, H, W) each: it is given one"
 
 
-def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, str] | None:
+def _in_pieces(module: nn.Module, images: Tensor, reason: str) -> tuple[nn.Module, str] | None:
     """A network of one batch size."""
     if isinstance(module, (FixedBatch, Twin)):
         return None
@@ -172,9 +172,10 @@ def _in_pieces(module: nn.Module, images: Tensor, _: str) -> tuple[nn.Module, st
     for count, one in pieces:
         if count != len(images) and refusal(one, images[:1].repeat(count, *(1,) * (images.ndim - 1))) is None:
             what = "one image" if count == 1 else f"{count} images"
-            return FixedBatch(
-                Arrays(one), count
-            ), f"the network takes {what} at a time: batches are split or padded to that"
+            takes = f"the network takes {what} at a time: batches are split or padded to that"
+            if attempt(module, images.clone())[1] is None:  # it takes the batch, and gives something else than rows
+                takes = f"the network returns {reason}: it is given {what} at a time"
+            return FixedBatch(Arrays(one), count), takes
     return None
 
 
