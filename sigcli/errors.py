@@ -11,6 +11,8 @@ from collections.abc import Iterable
 
 from .names import printable
 
+_LONGEST = 1200
+
 
 class SigError(Exception):
     """Base of every error that `sig` raises on purpose.
@@ -26,11 +28,23 @@ class SigError(Exception):
 
     def __init__(self, what: str, *, given: object = None, allowed: str | None = None, hint: str | None = None):
         self.what, self.given, self.allowed, self.hint = what, given, allowed, hint
-        first = what if given is None else f"{what} (given: {printable(str(given))})"
-        rest = [f"Allowed: {allowed}." if allowed else "", hint or ""]
+        first = cut(what) if given is None else f"{cut(what)} (given: {printable(cut(str(given)))})"
+        rest = [f"Allowed: {cut(allowed)}." if allowed else "", cut(hint or "")]
         lines = (first + ".", " ".join(r for r in rest if r))
         # A message may name files, whose names may hold anything; its own lines stay lines.
         super().__init__("\n".join(printable(part) for line in lines if line for part in line.split("\n")))
+
+
+def cut(text: str) -> str:
+    """A text that a file may have brought, at a length that can be read: both of its ends.
+
+    >>> cut("path/of.png"), len(cut("9" * 70_000))
+    ('path/of.png', 1203)
+    """
+    if len(text) <= _LONGEST:
+        return text
+    half = _LONGEST // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 class UsageError(SigError):

@@ -6,11 +6,13 @@ Numbers and texts of CSV files are here too, since every table shows them alike.
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,9 @@ _ASIDE = re.compile(r"\.[0-9a-f]{16}\.sig\.part")
 _ASIDE_BEFORE = re.compile(r"\.?.+\.(npy|png|csv|json|pt|safetensors)\.part")
 """What versions before files.jsonl called a file that was being written."""
 _FORMULA = ("=", "+", "-", "@")
+_LARGEST = 2 << 30
+"""Bytes of an array that is read."""
+_MAGIC = b"\x93NUMPY"
 Stamp = tuple[int, str]
 """Size in bytes and digest of a file."""
 
@@ -104,9 +109,16 @@ def remove_leftovers(folders: Iterable[Path | str], *, before: bool = False) -> 
                 Path(folder, name).unlink(missing_ok=True)
 
 
+def read_bytes(path: Path) -> bytes:
+    """The content of an ordinary file; raises OSError for anything else, since reading a pipe in a folder may never end."""
+    if not path.is_file() and os.path.lexists(path):
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+    return path.read_bytes()
+
+
 def stamp(path: Path) -> Stamp:
     """Size and digest of a file; raises OSError where it cannot be read."""
-    return stamp_of(path.read_bytes())
+    return stamp_of(read_bytes(path))
 
 
 def stamp_of(content: bytes) -> Stamp:
@@ -130,6 +142,50 @@ def save_array(path: Path, values: np.ndarray) -> None:
             np.save(stream, np.ascontiguousarray(values, dtype=np.float32))
 
     write_aside(path, write)
+
+
+def array_shape(path: str | Path) -> tuple[int, ...]:
+    """The shape of the array of a `.npy` file; raises as `load_array` does."""
+    return _mapped(path).shape
+
+
+def load_array(path: str | Path) -> np.ndarray:
+    """The array of a `.npy` file of anyone's.
+
+    Nothing is allocated before the file is known to hold what its header promises, and nothing is unpickled.
+
+    Raises:
+        OSError: it cannot be read, or is no ordinary file.
+        ValueError: it is damaged, an archive, of Python objects, or larger than 2 GiB.
+    """
+    found = _mapped(path)
+    if found.nbytes > _LARGEST:
+        raise ValueError(f"it holds {found.nbytes / 1e9:.1f} GB, and at most {_LARGEST / 1e9:.1f} GB are read")
+    try:
+        return np.array(found)
+    except MemoryError as error:
+        raise ValueError("it needs more memory than there is") from error
+
+
+def _mapped(path: str | Path) -> np.ndarray:
+    """An array of which nothing is read yet but its header."""
+    if not Path(path).is_file():
+        raise OSError("no such file" if not os.path.lexists(path) else "not an ordinary file")
+    with Path(path).open("rb") as stream:
+        first = stream.read(len(_MAGIC))
+    if first[:2] == b"PK":
+        raise ValueError("it is an archive of arrays (.npz), and not one array")
+    if first != _MAGIC:
+        raise ValueError("it is empty" if not first else "it is no array of numpy's, or a pickle")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python would rather see written otherwise
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # numpy reads the header with Python's parser, which raises all sorts of exceptions
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"its header is damaged: {told[:120]}") from error
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from .errors import AttributionError, UsageError
+from .files import load_array
 from .inputs.tables import lines_of, read_text
 
 FORMS = (
@@ -201,8 +202,8 @@ def _pairs(spec: str, axes: tuple[int, int], shape: tuple[int, ...]) -> Tensor:
 def read_labels(path: str | Path) -> np.ndarray:
     """The label map in a `.npy` file; raises UsageError where it cannot be read."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(path)
+    except (OSError, ValueError) as error:
         raise UsageError("the label map cannot be read", given=path, hint=str(error).splitlines()[0]) from error
 
 

@@ -17,7 +17,7 @@ from ..baselines.single import resized_to
 from ..engine.failures import attempted
 from ..errors import ImageError, SigError
 from ..inputs.given import Given, Source
-from ..inputs.images import read_image
+from ..inputs.images import is_large, read_image
 from ..inputs.left_out import listed_names
 from ..inputs.picture import Picture
 from ..models.preprocess import Preprocess
@@ -56,21 +56,28 @@ def decoded(
     workers: int,
     read: Callable[[Source], Picture] = read_image,
 ) -> Iterator[Loaded | SigError]:
-    """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
+    """Images in order, decoded a few ahead on threads, large ones in their turn; an unreadable one comes as its error."""
 
     def load(index: int) -> Loaded:
         picture = read(paths[index])
         return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
 
+    def ahead(index: int) -> Loaded | SigError | None:
+        return None if is_large(paths[index]) else attempted(partial(load, index))
+
+    def settled(index: int, found: Future[Loaded | SigError | None]) -> Loaded | SigError:
+        done = found.result()
+        return attempted(partial(load, index)) if done is None else done
+
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
-        waiting: deque[Future[Loaded | SigError]] = deque()
+        waiting: deque[tuple[int, Future[Loaded | SigError | None]]] = deque()
         try:
             for index in range(len(paths)):
-                waiting.append(pool.submit(attempted, partial(load, index)))
+                waiting.append((index, pool.submit(ahead, index)))
                 if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
+                    yield settled(*waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield settled(*waiting.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..baselines import BASELINES
 from ..errors import UsageError
+from ..files import load_array
 from ..metrics.road import ROAD
 from ..models.given_values import BYTE, MANY, Span, outside
 from ..models.preprocess import Preprocess, describe
@@ -96,8 +97,8 @@ def _baseline(spec: str | Tensor, preprocess: Preprocess, *, tensors: bool) -> I
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(path)
+    except (OSError, ValueError) as error:
         raise UsageError("the baseline array cannot be read", given=path, hint=str(error).splitlines()[0]) from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..comparisons import pair_of, target_of, told
 from ..errors import AttributionError, ImageError, UsageError, unknown
-from ..files import holds
+from ..files import holds, load_array
 from ..inputs.given import Source
 from ..inputs.images import read_image
 from ..names import original
@@ -152,7 +152,7 @@ def _target(text: str) -> int | str:
 
 def _read(name: str, method: str, file: Path, target: int | str | None, top: _Top) -> Explanation:
     try:
-        values = np.load(file, allow_pickle=False)
+        values = load_array(file)
         if values.dtype.kind not in "fiu":
             raise ValueError(f"its type is {values.dtype}, not numbers")
         if target is None:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .. import draws
 from ..errors import AttributionError, ImageError, UsageError
+from ..files import load_array
 from ..inputs.images import read_image
 from ..types import Peers, Subject
 from . import BASELINES
@@ -179,8 +180,8 @@ def file(subject: Subject, argument: str) -> Picture:
 
 def _array(path: Path, subject: Subject) -> Picture:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = load_array(path)
+    except (OSError, ValueError) as error:
         raise UsageError("the baseline array cannot be read", given=path, hint=str(error).splitlines()[0]) from error
     if values.shape != tuple(subject.x.shape) or values.dtype.kind not in "fiu":
         raise UsageError(

@@ -15,6 +15,7 @@ from ..attribution.decoding import ImageSet
 from ..attribution.select import Chosen
 from ..attribution.session import Session
 from ..baselines import uses_peers
+from ..files import read_bytes
 from ..metrics.case import Case, Judge
 from ..runs.folder import append_whole, going_on, save_text
 from .value import MetricValue
@@ -138,7 +139,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
 def _read(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """Rows by digest, and how many lines cannot be used; a last line that was cut short is left out without a word."""
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        lines = read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError:
         return {}, 0
     rows: dict[str, dict[str, Any]] = {}

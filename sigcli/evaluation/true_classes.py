@@ -117,7 +117,7 @@ def _note(
         parts.append(f"{empty} {'row has' if empty == 1 else 'rows have'} no class")
     if lost:
         parts.append(f"{len(lost)} {'row fits' if len(lost) == 1 else 'rows fit'} no image{_some(lost)}")
-    return "; ".join(parts)
+    return printable("; ".join(parts))
 
 
 def _how(reading: Reading, used: set[int]) -> str:

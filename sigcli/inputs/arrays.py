@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ImageError, UsageError
+from ..files import array_shape, load_array
 from .given import Given, Source, single
-from .images import nearest_name
 from .left_out import DEEPER, HIDDEN, LeftOut
 from .picture import Picture
+from .refused import nearest_name
 
 SUFFIX = ".npy"
 NO_ARRAY = "without the suffix .npy"
@@ -100,8 +101,8 @@ def read_array(path: str | Source) -> Picture:
         return path.picture
     path = Path(path)
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = load_array(path)
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         raise ImageError(f"the array cannot be read: {reason}", given=path, hint="Write it with numpy.save.") from error
     if values.dtype.kind != "f":
@@ -124,6 +125,6 @@ def shape_of(path: Source) -> tuple[int, ...] | None:
     if isinstance(path, Given):
         return path.picture.pixels.shape
     try:
-        return tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
-    except (OSError, ValueError, EOFError):
+        return array_shape(path)
+    except (OSError, ValueError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ _GREY_KEYS = {"L;2": 85, "L;4": 17}
 _BITS, _PHOTOMETRIC, _CHANNELS, _FORMAT = 258, 262, 277, 339
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 _TWELVE_BITS = 4095
+_BAND = 1 << 22
+"""Pixels that are converted at a time, so a large picture is not held in several forms at once."""
 _SRGB = ("c2", "c2ci", "uRGB")
 """Small profiles of sRGB that do not say so."""
 
@@ -67,9 +70,41 @@ def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> 
     facts = [PROFILE] if _other_profile(image) else []
     facts += [EXTRA] if _further_channels(image) else []
     grey = _wide(image, container, path, facts)
-    flat = _laid(image, container, path, facts) if grey is None else Image.fromarray(grey)
+    turn = orientation(image)
+    if grey is not None:
+        flat = turned(Image.fromarray(grey), turn)
+        pixels = _coloured(flat, white=False)
+    else:
+        white = _has_ground(image, container, path, facts)
+        pixels = _coloured(turned(image, turn), white=white)
     facts += [FRAMES] if _frames(image, container) else []
-    return np.array(turned(flat, orientation(image)).convert("RGB")), tuple(facts)
+    return pixels, tuple(facts)
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """First row and the one after the last of bands of a picture of size (W, H).
+
+    >>> list(_bands((1 << 21, 5)))
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    wide, high = size
+    step = max(1, _BAND // wide)
+    for top in range(0, high, step):
+        yield top, min(high, top + step)
+
+
+def _coloured(image: Image.Image, *, white: bool) -> np.ndarray:
+    """RGB of an image, uint8 (H, W, 3), with what is transparent laid on white or taken as opaque."""
+    found = np.empty((image.height, image.width, 3), np.uint8)
+    for top, end in _bands(image.size):
+        part = image.crop((0, top, image.width, end))
+        if white:
+            front = part.convert("RGBA")
+            part = Image.alpha_composite(Image.new("RGBA", front.size, (255, 255, 255, 255)), front)
+        elif part.mode != "RGB" and image.has_transparency_data:
+            part = part.convert("RGBA")
+        found[top:end] = np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+    return found
 
 
 def _wide(image: Image.Image, container: str | None, path: Path | None, facts: list[str]) -> np.ndarray | None:
@@ -83,17 +118,21 @@ def _wide(image: Image.Image, container: str | None, path: Path | None, facts: l
             raise _undefined(f"32-bit pixels (mode {image.mode})", path)
         return None
     most = 2**bits - 1
-    wide = np.asarray(image).astype(np.int64).clip(0, most)
-    if most > _TWELVE_BITS and 0 < wide.max() <= _TWELVE_BITS:
+    levels = np.asarray(image)
+    if most > _TWELVE_BITS and 0 < levels.max() <= _TWELVE_BITS:
         facts.append(DARK)
     key = image.info.get("transparency")
-    clear = wide == key if isinstance(key, int) else np.zeros(wide.shape, bool)
-    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # Pillow inverts such greys of 8 bits, and not those of more
-        wide = most - wide
-    grey = ((wide * 255 + most // 2) // most).astype(np.uint8)
-    if clear.any():
+    inverted = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # Pillow inverts such greys of 8 bits, and not those of more
+    found, clear = np.empty(levels.shape, np.uint8), False
+    for top, end in _bands(image.size):
+        wide = levels[top:end].astype(np.int64).clip(0, most)
+        own = wide == key if isinstance(key, int) else np.zeros(wide.shape, bool)
+        clear |= bool(own.any())
+        grey = (((most - wide if inverted else wide) * 255 + most // 2) // most).astype(np.uint8)
+        found[top:end] = np.where(own, np.uint8(255), grey)
+    if clear:
         facts.append(TRANSPARENT)
-    return np.where(clear, np.uint8(255), grey)
+    return found
 
 
 def _first(tag: Any) -> int:
@@ -106,22 +145,23 @@ def _undefined(what: str, path: Path | None) -> ImageError:
     return ImageError(f"the image has {what}, whose range is not defined", given=path, hint=hint)
 
 
-def _laid(image: Image.Image, container: str | None, path: Path | None, facts: list[str]) -> Image.Image:
-    """Transparency laid on white."""
+def _has_ground(image: Image.Image, container: str | None, path: Path | None, facts: list[str]) -> bool:
+    """Whether an image is transparent in places, and so has to be laid on white."""
     if not image.has_transparency_data:
-        return image
-    front = image.convert("RGBA")
-    alpha = np.asarray(front)[..., 3]
-    if alpha.max() == 0:
+        return False
+    low, high = 255, 0
+    for top, end in _bands(image.size):
+        part = np.asarray(image.crop((0, top, image.width, end)).convert("RGBA").getchannel("A"))
+        low, high = min(low, int(part.min())), max(high, int(part.max()))
+    if high == 0:
         if container not in _WITHOUT_ALPHA:
             hint = "Save it without its alpha channel, or leave it out."
             raise ImageError("the image is transparent everywhere", given=path, hint=hint)
         facts.append(OPAQUE)
-        return front.convert("RGB")
-    if alpha.min() < 255:
+        return False
+    if low < 255:
         facts.append(TRANSPARENT)
-    white = Image.new("RGBA", front.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, front)
+    return low < 255
 
 
 def _further_channels(image: Image.Image) -> bool:

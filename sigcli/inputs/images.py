@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar, overload
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import ImageError, UsageError
+from ..errors import reason as why
 from .conversion import rgb, settle_key
 from .given import Given, Source
 from .left_out import (
@@ -31,13 +31,13 @@ from .left_out import (
     maps_of,
 )
 from .picture import Picture, content_key
+from .refused import MAX_PIXELS, check_file, check_opened, is_heic, nearest_name, refusal
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
-MAX_PIXELS = 100_000_000
-_WITH_HEIF = "Install pillow-heif (or '.[heif]'), and sig reads it."
+_LARGE = 25_000_000  # pixels
 
 T = TypeVar("T")
 
@@ -111,43 +111,31 @@ def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MA
     Raises:
         ImageError: the file is absent, unreadable, empty, not an image, truncated or too large.
     """
-    _check_file(path)
-    heic = _is_heic(path)
+    check_file(path)
     try:
-        if heic and find_spec("pillow_heif"):
+        if is_heic(path) and find_spec("pillow_heif"):
             import_module("pillow_heif").register_heif_opener()
         with Image.open(path) as image:
-            _check_size(path, image.size, max_pixels)
+            check_opened(image, path, max_pixels)
             settle_key(image, path)
             image.load()
+            check_opened(image, path, max_pixels)  # an icon holds an image of a size of its own
             return take(image)
     except ImageError:
         raise
-    except UnidentifiedImageError:
-        hint = "Convert it to PNG or JPEG, or leave it out."
-        if heic:
-            raise ImageError("the image is HEIC", given=path, hint=f"{_WITH_HEIF} Or convert it.") from None
-        raise ImageError("not an image in a known format", given=path, hint=hint) from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(path, max_pixels) from None
-    except PermissionError:
-        raise ImageError("no permission to read the image", given=path, hint=f"Try: chmod u+r '{path}'.") from None
-    except Exception as error:  # decoders raise all sorts of exceptions on broken bytes
-        reason = str(error).strip().rstrip(".") or type(error).__name__
-        raise ImageError(
-            f"the image is damaged: {reason}", given=path, hint="Fetch or save the file again, or leave it out."
-        ) from error
+    except Exception as error:
+        raise refusal(error, path, max_pixels) from error
 
 
-def nearest_name(path: str | Path) -> str | None:
-    """The file in the same folder whose name is nearest to that of an absent one, as a path, if any is near."""
-    path = Path(path)
+def is_large(path: str | Source) -> bool:
+    """Whether a picture takes hundreds of megabytes once decoded, by its header: it is not decoded ahead of its turn."""
+    if isinstance(path, Given) or not Path(path).is_file():
+        return False
     try:
-        names = [entry.name for entry in os.scandir(path.parent)]
-    except OSError:
-        return None
-    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
-    return str(path.parent / close[0]) if close else None
+        with Image.open(path) as image:
+            return image.width * image.height > _LARGE
+    except Exception:  # noqa: BLE001  decoding it tells what is wrong
+        return False
 
 
 def _expand(path: str | Path, left: LeftOut) -> list[Path]:
@@ -198,35 +186,45 @@ def _in_pattern(pattern: str, left: LeftOut) -> list[Path]:
     return found
 
 
-def _walk(folder: Path, seen: set[str], left: LeftOut) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[tuple[int, int]], left: LeftOut) -> Iterator[Path]:
     """Images below a folder, its own files before those of its subfolders; links are followed, but never in circles."""
-    real = os.path.realpath(folder)
-    if real in seen:
-        left.add(CIRCLE, folder)
-        return
-    seen.add(real)
+    waiting = [folder]
+    while waiting:  # folders may be nested deeper than functions
+        folder = waiting.pop()
+        here, entries = _listed(folder)
+        if here in seen:
+            left.add(CIRCLE, folder)
+            continue
+        seen.add(here)
+        folders: list[Path] = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                left.add(HIDDEN, entry)
+            elif entry.is_dir():
+                folders.append(entry)
+            elif is_image_name(entry):
+                yield entry
+            else:
+                left.file(entry)
+        for entry in reversed(folders):
+            reason = _reason(entry, left.apart)
+            if reason:
+                left.add(reason, entry)
+            else:
+                waiting.append(entry)
+
+
+def _listed(folder: Path) -> tuple[tuple[int, int], list[Path]]:
+    """What tells a folder from others, whatever links lead to it, and what is in it."""
     try:
-        entries = sorted(folder.iterdir())
+        facts = folder.stat()
+        return (facts.st_dev, facts.st_ino), sorted(folder.iterdir())
     except PermissionError:
         raise UsageError(
             "no permission to list the folder", given=folder, hint=f"Try: chmod u+rx '{folder}'."
         ) from None
-    folders: list[Path] = []
-    for entry in entries:
-        if entry.name.startswith("."):
-            left.add(HIDDEN, entry)
-        elif entry.is_dir():
-            folders.append(entry)
-        elif is_image_name(entry):
-            yield entry
-        else:
-            left.file(entry)
-    for entry in folders:
-        reason = _reason(entry, left.apart)
-        if reason:
-            left.add(reason, entry)
-        else:
-            yield from _walk(entry, seen, left)
+    except OSError as error:
+        raise UsageError(f"the folder cannot be listed: {why(error)}", given=folder) from None
 
 
 def _reason(folder: Path, apart: Sequence[Path]) -> str:
@@ -249,48 +247,3 @@ def _of_neighbours(folder: Path) -> bool:
 
     own = stems(folder)
     return bool(own) and (own <= stems(folder.parent) or own <= stems(folder.parent / "images"))
-
-
-def _check_file(path: Path) -> None:
-    if path.is_dir():
-        raise ImageError("a folder where an image was expected", given=path, hint="Name the images in it.")
-    if path.is_symlink() and not path.exists():
-        raise ImageError(
-            "a link to a file that is not there", given=f"{path} to {path.readlink()}", hint="Mend the link."
-        )
-    if not path.exists():
-        near = nearest_name(path)
-        raise ImageError("no such image", given=path, hint=f"Did you mean '{near}'?" if near else "Check the path.")
-    if not path.is_file():
-        raise ImageError("not an ordinary file", given=path, hint="Save the image to a file first.")
-    if path.stat().st_size == 0:
-        raise ImageError("the image file is empty (0 bytes)", given=path, hint="Fetch or save the file again.")
-
-
-def _is_heic(path: Path) -> bool:
-    """Whether a file is of the HEIF family, which Pillow alone does not read, by its first bytes."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(12)
-    except OSError:
-        return False
-    return head[4:8] == b"ftyp" and head[8:12] in (
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"hevc",
-        b"hevx",
-        b"mif1",
-        b"msf1",
-    )
-
-
-def _check_size(path: Path, size: tuple[int, int], max_pixels: int) -> None:
-    if size[0] * size[1] > max_pixels:
-        raise _too_large(path, max_pixels, f"{size[0]}×{size[1]}")
-
-
-def _too_large(path: Path, max_pixels: int, size: str = "") -> ImageError:
-    what = "the image has too many pixels" + (f" ({size})" if size else "")
-    return ImageError(what, given=path, allowed=f"up to {max_pixels / 1e6:g} million", hint="Scale it down first.")

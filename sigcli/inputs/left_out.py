@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import features
 
+from ..files import read_bytes
 from ..names import escaped
 
 OTHER, HIDDEN, RUN, MAPS, MASKS, APART, CIRCLE, DEEPER = (
@@ -94,7 +95,7 @@ def maps_of(folder: Path) -> set[Path]:
     owns = _object(folder / "manifest.json").get("owns", [])
     found = {folder / name for name in owns if isinstance(name, str)} if isinstance(owns, list) else set()
     try:
-        lines = (folder / "files.jsonl").read_bytes().splitlines()
+        lines = read_bytes(folder / "files.jsonl").splitlines()
     except OSError:
         return found
     for line in map(_parsed, lines):
@@ -107,7 +108,7 @@ def maps_of(folder: Path) -> set[Path]:
 
 def _object(path: Path) -> dict[str, object]:
     try:
-        return _parsed(path.read_bytes())
+        return _parsed(read_bytes(path))
     except OSError:
         return {}
 

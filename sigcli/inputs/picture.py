@@ -55,7 +55,7 @@ def content_key(pixels: np.ndarray) -> int:
     False
     """
     digest = hashlib.blake2b(np.asarray(pixels.shape, "<i8").tobytes(), digest_size=8)
-    digest.update(np.ascontiguousarray(pixels).tobytes())
+    digest.update(np.ascontiguousarray(pixels).data.cast("B") if pixels.size else b"")
     return int.from_bytes(digest.digest(), "little")
 
 

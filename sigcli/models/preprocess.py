@@ -15,7 +15,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
 from sigcli.errors import ImageError, UsageError
-from sigcli.inputs.images import MAX_PIXELS
+from sigcli.inputs.refused import MAX_PIXELS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -162,7 +162,9 @@ class Preprocess:
         return values
 
     def _geometry(self, pixels: np.ndarray) -> Image.Image:
-        image: Any = Image.fromarray(pixels).convert("L" if self.channels == 1 else "RGB")
+        image: Any = Image.fromarray(pixels)
+        mode = "L" if self.channels == 1 else "RGB"
+        image = image if image.mode == mode else image.convert(mode)  # converting copies, and a picture may be large
         if self.resize is not None:
             high, wide = self.resized((image.height, image.width))
             if high * wide > MAX_PIXELS:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import Stamp, append_whole, holds, write_aside, write_text
+from ..files import Stamp, append_whole, holds, read_bytes, write_aside, write_text
 from .filenames import ENDINGS, files_in
 
 LEDGER = "files.jsonl"
@@ -126,7 +126,7 @@ class Ledger:
     def read(path: Path) -> Ledger | None:
         """The ledger of a folder, or None where there is none that `sig` has written."""
         try:
-            lines = (path / LEDGER).read_bytes().split(b"\n")
+            lines = read_bytes(path / LEDGER).split(b"\n")
         except OSError:
             return None
         head = _run_of(lines[0])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
-from ..files import write_aside, write_text
+from ..files import read_bytes, write_aside, write_text
 from .ledger import Ledger
 
 MANIFEST = "manifest.json"
@@ -24,7 +24,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8-sig"))
+        found = json.loads(read_bytes(file).decode("utf-8-sig"))
         ours = (
             isinstance(found, dict)
             and isinstance(found.get("spec"), dict)

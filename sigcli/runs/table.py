@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..files import figure, safe_cell
+from ..files import figure, read_bytes, safe_cell
 from .ledger import Entry, Key
 
 RESULTS = "results.csv"
@@ -76,7 +76,7 @@ def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
     all the same. Rows without image and method are left out.
     """
     try:
-        text = (path / RESULTS).read_bytes().decode("utf-8", errors="replace")
+        text = read_bytes(path / RESULTS).decode("utf-8", errors="replace")
     except OSError:
         return [], True
     plain = text.removeprefix("\ufeff").replace("\0", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from ...errors import AttributionError
 from ...inputs.given import Given, Source
 from ...inputs.picture import TURNS, orientation
+from ...inputs.refused import check_file
 from ...models.preprocess import Preprocess
 
 _SIDEWAYS = range(5, 9)
@@ -60,10 +62,12 @@ def frame_of(source: Source) -> Frame:
     """The frame of a picture, of which only the header is read.
 
     Raises:
+        ImageError: it is no ordinary file.
         OSError: it cannot be read. Broken files raise other exceptions, too.
     """
     if isinstance(source, Given):
         return Frame(source.picture.size)
+    check_file(Path(source))
     with Image.open(source) as image:
         turn = orientation(image)
         size = image.size if turn in _SIDEWAYS else image.size[::-1]

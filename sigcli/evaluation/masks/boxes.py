@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import AttributionError, SigError, UsageError
+from ...inputs.tables import read_text
 from ...runs.folder import cell_text
 from .areas import Areas
 from .source import Source
@@ -78,18 +80,18 @@ def drawn(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
 
 def _read(path: Path) -> tuple[dict[str, list[Box]], list[str]]:
     """The boxes of each image, and the classes of the table where it has several; one image has boxes of one."""
+    text = read_text(path, "the table of boxes")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        titles, rows = list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
         raise UsageError(f"the table of boxes cannot be read: {error}", given=path) from error
-    if not set(COLUMNS) <= set(reader.fieldnames or ()):
+    if not set(COLUMNS) <= set(titles):
         raise UsageError(
-            "the table of boxes lacks columns", given=f"{path.name}: {', '.join(reader.fieldnames or ())}",
+            "the table of boxes lacks columns", given=f"{path.name}: {', '.join(titles)}",
             allowed=",".join(COLUMNS),
         )  # fmt: skip
-    classes = _one_class_each(path, rows, reader.fieldnames or ())
+    classes = _one_class_each(path, rows, titles)
     found: dict[str, list[Box]] = {}
     for row in rows:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from skimage.draw import polygon2mask
 
 from ...errors import AttributionError, SigError, UsageError
+from ...inputs.refused import MAX_PIXELS
 from .areas import Areas
 from .boxes import drawn
 from .meaning import some
@@ -124,10 +126,26 @@ def _read(path: Path) -> Mapping[str, Any]:
         raise UsageError("the file of objects is not COCO's", given=path, allowed=_FORM)
     wanted = {"images": ("id", "file_name"), "annotations": ("image_id", "category_id"), "categories": ("id",)}
     for part, keys in wanted.items():
-        for one in content.get(part) or ():
+        every = content.get(part) or []
+        if not isinstance(every, list):
+            raise UsageError(f"{part} of the file of objects are no list", given=path, allowed=_FORM)
+        for one in every:
             if not isinstance(one, dict) or not all(isinstance(one.get(key), (str, int)) for key in keys):
                 raise UsageError(f"{part} of the file of objects lack {', '.join(keys)}", given=path, allowed=_FORM)
+    for one in content["images"]:
+        _check_size(one, path)
     return content
+
+
+def _check_size(image: Record, path: Path) -> None:
+    """Raise UsageError for an image whose stated size is none; it may state none."""
+    size = [image.get(side) or 0 for side in ("height", "width")]
+    if not all(type(side) is int and side >= 0 for side in size) or math.prod(size) > MAX_PIXELS:
+        given = f"{path.name}: {image['file_name']}: height {size[0]}, width {size[1]}"
+        raise UsageError(
+            "an image of the file of objects has no size that a picture can have", given=given,
+            allowed=f"integers, up to {MAX_PIXELS / 1e6:g} million pixels",
+        )  # fmt: skip
 
 
 def _drawn(one: Record, size: tuple[int, int], told: str) -> np.ndarray:

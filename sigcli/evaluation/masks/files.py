@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from ...errors import ImageError
+from ...files import load_array
 from ...inputs.images import decode
 from ...inputs.levels import LIGHT, between
 from ...inputs.picture import upright
@@ -68,8 +69,8 @@ def solid(levels: np.ndarray) -> tuple[int, int]:
 
 def _loaded(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        return load_array(path)
+    except (OSError, ValueError) as error:
         raise ImageError(f"the array cannot be read: {' '.join(str(error).split())}", given=path) from error
 
 

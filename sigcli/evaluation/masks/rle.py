@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool
 
-_OFFSET, _BITS, _MORE, _SIGN = 48, 0x1F, 0x20, 0x10
+_OFFSET, _BITS, _MORE, _SIGN, _LONGEST = 48, 0x1F, 0x20, 0x10, 60
 
 
 def lengths(text: str) -> list[int]:
@@ -28,6 +28,8 @@ def lengths(text: str) -> list[int]:
             raise ValueError(f"{character!r} is no character of COCO's run lengths")
         number |= (code & _BITS) << shift
         shift += 5
+        if shift > _LONGEST:
+            raise ValueError("a run length is too large for any picture")
         if code & _MORE:
             continue
         if code & _SIGN:
@@ -52,7 +54,7 @@ def decoded(counts: str | Sequence[int], size: tuple[int, int]) -> Bool[np.ndarr
     >>> decoded([1, 2, 1], (2, 2)).tolist()
     [[False, True], [True, False]]
     """
-    runs = np.array(lengths(counts) if isinstance(counts, str) else list(counts), np.int64)
-    if (runs < 0).any() or runs.sum() != size[0] * size[1]:
+    runs = lengths(counts) if isinstance(counts, str) else list(counts)
+    if not all(isinstance(run, int) and run >= 0 for run in runs) or sum(runs) != size[0] * size[1]:
         raise ValueError(f"the run lengths do not fill {size[1]}x{size[0]} pixels")
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size, order="F")

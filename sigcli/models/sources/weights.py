@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError
-from sigcli.inputs.images import nearest_name
+from sigcli.inputs.refused import nearest_name
 
 from ...inspection.archive import Archive, damaged, unreadable
 from ..checks import one_line
