@@ -27,7 +27,8 @@ def test_damaged_files_end_in_success_or_a_sentence(kind, tmp_path):
         name, target = every[seed % len(every)]
         found[name, seed] = trial(target, seed, tmp_path / "trial")
     assert {key: told for key, told in found.items() if told not in ("read", "refused")} == {}
-    assert "refused" in found.values()
+    if kind != "mask":  # a mask that cannot be read is told with its picture, when that is measured
+        assert "refused" in found.values()
 
 
 @pytest.mark.parametrize("kind", FAST)
@@ -35,7 +36,8 @@ def test_undamaged_files_are_read(kind, tmp_path):
     """Else the trials would show nothing."""
     for name, target in targets(tmp_path, {kind}).items():
         whole = type(target)(target.files, target.read, target.damaged, lambda content, _: content)
-        if name not in ("array/i8", "boxes/1"):  # integers are no samples; boxes of the masks' names without a suffix
+        # Integers are no samples; boxes of the masks' names without a suffix; YAML is not read; a label map beside a mask
+        if name not in ("array/i8", "boxes/1", "names/8", "names/9", "mask/palette.png"):
             assert trial(whole, 0, tmp_path / "trial") == "read", name
 
 
