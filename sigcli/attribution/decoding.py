@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -55,22 +55,34 @@ def decoded(
     preprocess: Preprocess,
     workers: int,
     read: Callable[[Source], Picture] = read_image,
-) -> Iterator[Loaded | SigError]:
-    """Images in order, decoded a few ahead on threads; an unreadable one comes as its error."""
+    places: Iterable[int] | None = None,
+) -> Iterator[tuple[int, Loaded | SigError]]:
+    """Places and images, decoded a few ahead on threads; an unreadable one comes as its error.
+
+    Args:
+        paths: of all images.
+        names: name and folder of each.
+        preprocess: brings them to the model.
+        workers: threads.
+        read: decodes one.
+        places: which images are wanted, asked for one by one as they are needed; None for all, in order.
+    """
 
     def load(index: int) -> Loaded:
         picture = read(paths[index])
         return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
 
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
-        waiting: deque[Future[Loaded | SigError]] = deque()
+        waiting: deque[tuple[int, Future[Loaded | SigError]]] = deque()
         try:
-            for index in range(len(paths)):
-                waiting.append(pool.submit(attempted, partial(load, index)))
+            for index in range(len(paths)) if places is None else places:
+                waiting.append((index, pool.submit(attempted, partial(load, index))))
                 if len(waiting) > _AHEAD:
-                    yield waiting.popleft().result()
+                    place, found = waiting.popleft()
+                    yield place, found.result()
             while waiting:
-                yield waiting.popleft().result()
+                place, found = waiting.popleft()
+                yield place, found.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
