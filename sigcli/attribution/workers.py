@@ -1,7 +1,8 @@
 """A run that several processes divide. Each explains images and writes their arrays and pictures; who leads writes the rest.
 
-Arrays and pictures are most of what is written, and drawing them takes more time than one process has for several GPUs. Table and
-ledger have one writer, so a kill at any moment leaves what it leaves of one process, and the run can be resumed by any number.
+Arrays and pictures are most of what is written, and drawing them takes more time than one process has for several GPUs.
+Table and ledger have one writer, so a kill at any moment leaves what it leaves of one process, and the run can be resumed by
+any number of them.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from .wanted import count_of
 T = TypeVar("T")
 _WINDOW = 64
 """Images that a worker may be ahead of the first one that is not done: their results wait in memory."""
+_KEPT = "Finished work is kept: repeat the command with --resume to continue."
 _EVERY = 0.5
 """Seconds between two reports of a worker."""
 
@@ -76,7 +78,7 @@ class Job:
         job = cls(options, session.samples.sources, count, threads, session.alone, warm, folder)
         try:
             pickle.dumps(job)
-        except Exception as error:  # noqa: BLE001  objects of users raise anything
+        except Exception as error:
             raise UsageError(
                 "--workers cannot hand an object of this program to other processes", given=" ".join(str(error).split()),
                 hint="Name model and methods as texts, such as package.module:function, or leave --workers out.",
@@ -96,7 +98,7 @@ class Job:
 
     def in_folder(self, session: Session, line: Line) -> Session:
         """The session of a worker, with the run folder that is led elsewhere."""
-        run = None if self.folder is None else FarRun(*self.folder, line)
+        run = None if self.folder is None else FarRun(*self.folder, ask=line)
         return replace(session, run=run, alone=self.alone)
 
 
@@ -184,7 +186,7 @@ class Desk(Generic[T]):
         self.division = Division(len(self.session.paths), workers=count, window=_WINDOW * count)
         self.events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.notes: list[str] = []
-        self._alive, self._asked = count, set[int]()
+        self._starting, self._working = set(range(count)), set[int]()
 
     def answer(self, worker: int, what: str, *arguments: Any) -> Any:
         """The answer to a worker."""
@@ -199,7 +201,8 @@ class Desk(Generic[T]):
         return self.division.take(worker)
 
     def _more(self, worker: int) -> bool:
-        self._asked.add(worker)
+        self._starting.discard(worker)
+        self._working.add(worker)
         return self.division.more(worker)
 
     def _evaluated(self, worker: int, images: int) -> None:
@@ -211,8 +214,8 @@ class Desk(Generic[T]):
         self.division.done(worker, place)
 
     def _notes(self, worker: int, notes: list[str]) -> None:
-        del worker
         self.events.put(("notes", notes))
+        self._working.discard(worker)
 
     def failed(self, error: Exception) -> None:
         """A worker cannot go on, and nor could another."""
@@ -223,13 +226,17 @@ class Desk(Generic[T]):
         for place in self.division.lost(worker):
             error = AttributionError(f"the process that worked on it was lost twice: {why}")
             self.events.put(("given up", (place, error)))
-        again = worker in self._asked
-        self._asked.discard(worker)
-        if not again:  # it did not even come to ask for work
-            self._alive -= 1
-            if not self._alive:
-                self.failed(StoppedError("the worker processes cannot start", given=why))
-        return again and self.division.left > 0
+        self.events.put(("notes", []))  # nobody waits for its own
+        if worker in self._starting:  # it did not even come to ask for work, and nor would another
+            self._starting.discard(worker)
+            if not self._starting and not self._working:
+                self.failed(StoppedError("the worker processes cannot start", given=why, hint=_KEPT))
+            return False
+        self._working.discard(worker)
+        if not self.division.left:
+            return False
+        self._starting.add(worker)
+        return True
 
     def results(self, listener: Listener) -> Iterator[T]:
         """What the workers find, image by image in the order of the run."""
@@ -239,15 +246,8 @@ class Desk(Generic[T]):
                 self._hear(*self.events.get(), waiting, listener)
             self.division.passed(place)
             yield waiting.pop(place)
-        while self._open:
+        while self._working or not self.events.empty():  # what was assumed of images is told at the end
             self._hear(*self.events.get(), waiting, listener)
-
-    _said = 0
-
-    @property
-    def _open(self) -> bool:
-        """Whether a worker has not told its notes."""
-        return self._said < self._alive and bool(self._asked)
 
     def _hear(self, what: str, told: Any, waiting: dict[int, T], listener: Listener) -> None:
         if what == "evaluated":
@@ -257,13 +257,12 @@ class Desk(Generic[T]):
         elif what == "given up":
             waiting[told[0]] = self.give_up(*told)
         elif what == "notes":
-            self._said += 1
             self.notes += [note for note in told if note not in self.notes]
         else:
             raise told
 
 
-def gathered(desk: Desk[T], main: Main, job: Job, listener: Listener) -> Iterator[T]:
+def gathered(desk: Desk[T], main: Main, job: Job, listener: Listener) -> Generator[T, None, None]:
     """Let workers do a job; yields what they find, image by image in the order of the run."""
     processes = Processes(job.workers, main, job, desk)
     try:
@@ -314,4 +313,3 @@ def divided(session: Session, listener: Listener) -> Generator[Explanation, None
     for items in gathered(desk, explain_part, job, listener):
         yield from items
     session.told_elsewhere.extend(desk.notes)
-

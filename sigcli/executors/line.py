@@ -6,11 +6,12 @@ import pickle
 import threading
 from multiprocessing.connection import Connection
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..errors import AttributionError
 
 
+@runtime_checkable
 class Desk(Protocol):
     """What answers the workers, in the leading process; each worker has a thread of its own there."""
 

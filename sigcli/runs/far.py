@@ -13,7 +13,17 @@ from .ledger import Entry, Ledger
 
 Ask = Callable[..., Any]
 """Asks the leading process: the name of a function of `LED`, and its arguments."""
-LED = ("run_add", "run_keep", "run_own", "run_see", "run_finished", "run_sheet_stands", "run_add_sheet", "run_line", "run_players")
+LED = (
+    "run_add",
+    "run_keep",
+    "run_own",
+    "run_see",
+    "run_finished",
+    "run_sheet_stands",
+    "run_add_sheet",
+    "run_line",
+    "run_players",
+)
 
 
 def lead(run: RunFolder, what: str, *arguments: Any) -> Any:
