@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from ..engine.allocator import keep_freed_memory
 from ..engine.modes import own_modes
 from ..errors import AttributionError, StoppedError, UsageError
 from ..executors.division import Division
@@ -85,6 +86,11 @@ class Job:
             ) from error  # fmt: skip
         return job
 
+    def settle_in(self) -> None:
+        """Called first in a worker: its threads, and memory kept for the next batch as the command line keeps it."""
+        keep_freed_memory()
+        torch.set_num_threads(self.threads)
+
     def device(self, number: int) -> str:
         """The device of a worker: GPUs go round, a device that was named by its number serves all."""
         place = choose_device(self.options.device)
@@ -145,7 +151,7 @@ def explain_part(line: Line, number: int, job: Job) -> None:
     from .explain import written
     from .session import prepare
 
-    torch.set_num_threads(job.threads)
+    job.settle_in()
     with own_modes():
         session = job.in_folder(prepare(job.options.but(write=False, **job.quiet(number))), line)
         work = Work(session)

@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..attribution.explain import settled, written
 from ..attribution.explanation import Explanation
 from ..attribution.pipeline import Work
@@ -55,7 +53,7 @@ def measure_part(line: Line, number: int, job: Job) -> None:
     """What a worker of `sig evaluate` and `sig benchmark images` does."""
     from .benchmark import warm_up
 
-    torch.set_num_threads(job.threads)
+    job.settle_in()
     quiet = {**job.quiet(number), "labels": None, "label_column": None, "image_column": None}
     with own_modes():
         options: Any = job.options.but(**quiet)

@@ -10,7 +10,11 @@ import pytest
 from tiny_run import LINE, NET, contents, picture, said, sig
 
 import sigcli
-from sigcli.errors import UsageError
+from sigcli.attribution.options import ExplainOptions
+from sigcli.attribution.pipeline import Work
+from sigcli.attribution.session import prepare
+from sigcli.attribution.workers import given_up
+from sigcli.errors import AttributionError, UsageError
 from sigcli.executors.division import Division
 
 FATAL = """
@@ -99,6 +103,7 @@ def test_who_has_nothing_waits_for_what_another_may_lose():
     assert found == [(True, 0)]
 
 
+@pytest.mark.slow
 def test_two_workers_leave_the_folder_of_one_process(here):
     command = ["explain", "in", *LINE, "--method", "ig,gradient", "--set", "ig.steps=3"]
     assert sig(*command, "--out", "one").exit_code == 1  # the broken picture
@@ -112,22 +117,48 @@ def test_two_workers_leave_the_folder_of_one_process(here):
     same("one", "two")
 
 
+@pytest.mark.slow
 def test_an_image_that_ends_its_worker_twice_fails_with_its_reason_and_alone(here):
     from PIL import Image
 
     Image.new("RGB", (16, 16), (201, 55, 7)).save("in/im2.png")
     line = [one.replace("tiny_net:net", "tiny_net:fatal") for one in LINE]
-    command = ["explain", "in", *line, "--method", "occlusion,gradient", "--set", "occlusion.players=8x8", "--no-pictures"]
+    command = [
+        "explain",
+        "in",
+        *line,
+        "--method",
+        "occlusion,gradient",
+        "--set",
+        "occlusion.players=8x8",
+        "--no-pictures",
+    ]
     done = sig(*command, *WORKERS, "--out", "two")
     assert done.exit_code == 1, done.output
     rows = {(row["image"], row["method"]): row for row in contents("two")[1]}
     assert len(rows) == 12
     bad = {key for key, row in rows.items() if row["status"] != "ok"}
-    assert {key for key in bad if key[0] != "broken.png"} == {("im2.png", "gradient")}
+    assert {image for image, _ in bad} == {"broken.png", "im2.png"}
     assert "lost twice: it ended with exit code 7" in rows["im2.png", "gradient"]["error"]
     assert [row["image"] for row in contents("two")[1]] == sorted(row["image"] for row in contents("two")[1])
 
 
+def test_what_was_finished_of_an_image_that_is_given_up_stays(here):
+    options = dict(
+        images="in/im0.png", model="tiny_net:net", resize=16, crop=16, mean=(0, 0, 0), std=(1, 1, 1), device="cpu"
+    )
+    (made,) = sigcli.explain(**options, method="ig", out="run")
+    session = prepare(ExplainOptions(**options, method="ig,gradient", out="run", resume=True))
+    one, other = given_up(session, 0, AttributionError("its worker was lost"))
+    session.run.settle(Work(session).place)
+    session.close()
+    assert (one.method, one.status, one.target, one.score) == ("ig", "ok", made.target, made.score)
+    assert (other.method, other.status, other.error) == ("gradient", "failed", "its worker was lost.")
+    assert [(row["method"], row["status"]) for row in contents("run")[1]] == [("ig", "ok"), ("gradient", "failed")]
+    assert Path("run/im0/ig.npy").is_file()
+
+
+@pytest.mark.slow
 def test_an_evaluation_of_two_workers_is_that_of_one_process(here):
     labels = "image,label\n" + "".join(f"im{i}.png,{i % 3}\n" for i in range(5))
     Path("labels.csv").write_text(labels)
