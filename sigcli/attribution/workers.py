@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import queue
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -192,7 +193,8 @@ class Desk(Generic[T]):
         self.division = Division(len(self.session.paths), workers=count, window=_WINDOW * count)
         self.events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.notes: list[str] = []
-        self._starting, self._working = set(range(count)), set[int]()
+        self._starting, self._working = set(range(count)), 0
+        self._lock = threading.Lock()
 
     def answer(self, worker: int, what: str, *arguments: Any) -> Any:
         """The answer to a worker."""
@@ -207,8 +209,9 @@ class Desk(Generic[T]):
         return self.division.take(worker)
 
     def _more(self, worker: int) -> bool:
-        self._starting.discard(worker)
-        self._working.add(worker)
+        with self._lock:
+            self._working += worker in self._starting
+            self._starting.discard(worker)
         return self.division.more(worker)
 
     def _evaluated(self, worker: int, images: int) -> None:
@@ -220,8 +223,8 @@ class Desk(Generic[T]):
         self.division.done(worker, place)
 
     def _notes(self, worker: int, notes: list[str]) -> None:
-        self.events.put(("notes", notes))
-        self._working.discard(worker)
+        del worker
+        self.events.put(("ended", notes))
 
     def failed(self, error: Exception) -> None:
         """A worker cannot go on, and nor could another."""
@@ -232,17 +235,20 @@ class Desk(Generic[T]):
         for place in self.division.lost(worker):
             error = AttributionError(f"the process that worked on it was lost twice: {why}")
             self.events.put(("given up", (place, error)))
-        self.events.put(("notes", []))  # nobody waits for its own
-        if worker in self._starting:  # it did not even come to ask for work, and nor would another
-            self._starting.discard(worker)
-            if not self._starting and not self._working:
-                self.failed(StoppedError("the worker processes cannot start", given=why, hint=_KEPT))
-            return False
-        self._working.discard(worker)
-        if not self.division.left:
-            return False
-        self._starting.add(worker)
-        return True
+        with self._lock:
+            begun = worker not in self._starting
+            if begun and self.division.left:
+                self._starting.add(worker)
+                again = True
+            else:
+                self._starting.discard(worker)
+                again = False
+            stuck = not begun and not self._starting and not self._working
+        if begun:
+            self.events.put(("ended", []))
+        if stuck:  # it did not even come to ask for work, and nor did another
+            self.failed(StoppedError("the worker processes cannot start", given=why, hint=_KEPT))
+        return again
 
     def results(self, listener: Listener) -> Iterator[T]:
         """What the workers find, image by image in the order of the run."""
@@ -252,7 +258,7 @@ class Desk(Generic[T]):
                 self._hear(*self.events.get(), waiting, listener)
             self.division.passed(place)
             yield waiting.pop(place)
-        while self._working or not self.events.empty():  # what was assumed of images is told at the end
+        while self._working:  # what was assumed of images is told at the end
             self._hear(*self.events.get(), waiting, listener)
 
     def _hear(self, what: str, told: Any, waiting: dict[int, T], listener: Listener) -> None:
@@ -262,7 +268,9 @@ class Desk(Generic[T]):
             waiting[told[0]] = told[1]
         elif what == "given up":
             waiting[told[0]] = self.give_up(*told)
-        elif what == "notes":
+        elif what == "ended":
+            with self._lock:
+                self._working -= 1
             self.notes += [note for note in told if note not in self.notes]
         else:
             raise told

@@ -144,9 +144,10 @@ def test_an_image_that_ends_its_worker_twice_fails_with_its_reason_and_alone(her
 
 
 def test_what_was_finished_of_an_image_that_is_given_up_stays(here):
-    options = dict(
-        images="in/im0.png", model="tiny_net:net", resize=16, crop=16, mean=(0, 0, 0), std=(1, 1, 1), device="cpu"
-    )
+    options = {
+        "images": "in/im0.png", "model": "tiny_net:net", "resize": 16, "crop": 16, "mean": (0, 0, 0), "std": (1, 1, 1),
+        "device": "cpu",
+    }  # fmt: skip
     (made,) = sigcli.explain(**options, method="ig", out="run")
     session = prepare(ExplainOptions(**options, method="ig,gradient", out="run", resume=True))
     one, other = given_up(session, 0, AttributionError("its worker was lost"))

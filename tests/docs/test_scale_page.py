@@ -8,13 +8,13 @@ import shlex
 import shutil
 
 import pytest
-from pages import commands
 from typer.testing import CliRunner
 
 from sigcli.attribution.select import choose_methods
 from sigcli.cli.main import app
 from sigcli.methods.costs import planned
 
+from pages import commands
 from repository import ROOT
 
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
