@@ -55,7 +55,9 @@ def main() -> None:
     new = not RESULTS.exists()
     with RESULTS.open("a") as stream:
         if new:
-            stream.write("date,images,samples,one_seconds,two_seconds,ratio,one_cpu_seconds,two_cpu_seconds,load,cores,note\n")
+            stream.write(
+                "date,images,samples,one_seconds,two_seconds,ratio,one_cpu_seconds,two_cpu_seconds,load,cores,note\n"
+            )
         load = os.getloadavg()[0]
         today = date.today()
         ratio = f"{one:.1f},{two:.1f},{one / two:.2f},{cpu_one:.1f},{cpu_two:.1f}"
