@@ -1,7 +1,7 @@
 """How much faster `sig explain --workers 2` is than one process, start-up included: `python benchmarks/workers.py`.
 
-Both explain the same pictures with one thread each, in turns. CPU seconds of all processes are noted beside wall time, which tells
-little on a machine that others use.
+Both explain the same pictures with one thread each, in turns. CPU seconds of all processes are noted beside wall time,
+which tells little on a machine that others use.
 """
 
 from __future__ import annotations
