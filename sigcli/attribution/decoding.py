@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -55,8 +55,18 @@ def decoded(
     preprocess: Preprocess,
     workers: int,
     read: Callable[[Source], Picture] = read_image,
-) -> Iterator[Loaded | SigError]:
-    """Images in order, decoded a few ahead on threads, large ones in their turn; an unreadable one comes as its error."""
+    places: Iterable[int] | None = None,
+) -> Iterator[tuple[int, Loaded | SigError]]:
+    """Places and images, decoded a few ahead on threads, large ones in their turn; an unreadable one comes as its error.
+
+    Args:
+        paths: of all images.
+        names: name and folder of each.
+        preprocess: brings them to the model.
+        workers: threads.
+        read: decodes one.
+        places: which images are wanted, asked for one by one as they are needed; None for all, in order.
+    """
 
     def load(index: int) -> Loaded:
         picture = read(paths[index])
@@ -65,14 +75,14 @@ def decoded(
     def ahead(index: int) -> Loaded | SigError | None:
         return None if is_large(paths[index]) else attempted(partial(load, index))
 
-    def settled(index: int, found: Future[Loaded | SigError | None]) -> Loaded | SigError:
+    def settled(index: int, found: Future[Loaded | SigError | None]) -> tuple[int, Loaded | SigError]:
         done = found.result()
-        return attempted(partial(load, index)) if done is None else done
+        return index, attempted(partial(load, index)) if done is None else done
 
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
         waiting: deque[tuple[int, Future[Loaded | SigError | None]]] = deque()
         try:
-            for index in range(len(paths)):
+            for index in range(len(paths)) if places is None else places:
                 waiting.append((index, pool.submit(ahead, index)))
                 if len(waiting) > _AHEAD:
                     yield settled(*waiting.popleft())

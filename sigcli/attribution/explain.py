@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from typing import TypeVar
 
 from ..door import door
 from ..engine.modes import in_own_modes, own_modes
 from ..errors import UsageError
 from ..listener import SILENT, Listener, tell_new
 from ..runs.claims import abandon
-from ..runs.folder import RunFolder
 from .explanation import Explanation, Explanations
 from .options import ExplainOptions
 from .pipeline import Work
 from .session import Session, prepare
+from .workers import divided
 from .write import landed, mend_pictures, write_explanation, write_sheet
 
 _WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
 _QUEUE = 16
+T = TypeVar("T")
 
 
 @door(ExplainOptions)
@@ -75,24 +77,55 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
     """Carry out a session; yields explanations in order, each once its files and its row stand."""
     listener.planned(session.planned)
     work = Work(session)
-    found: Generator[Explanation, None, None]
-    if session.run is None:
-        found = (item for item, _ in work.explanations(listener.evaluated))
-    else:
-        found = _written(session, session.run, work, listener)
-    with closing(found):  # so the folder is free at once, whatever the listener raises
-        for item in found:
+    found = divided(session, listener) if session.workers > 1 else written(session, work, listener.evaluated)
+    with closing(settled(session, work, found)) as every:  # so the folder is free at once, whatever the listener raises
+        for item in every:
             listener.explained(item)
             yield item
 
 
-def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -> Generator[Explanation, None, None]:
+def settled(session: Session, work: Work, found: Generator[T, None, None]) -> Generator[T, None, None]:
+    """What is found in a session, whose run folder is settled and given back when that ends, in whatever way."""
+    run = session.run
+    if run is None:
+        with closing(found):
+            yield from found
+        return
+    whole = rejected = False
+    try:
+        with closing(found):
+            yield from found
+        whole = True
+    except UsageError:
+        rejected = True
+        raise
+    finally:
+        run.settle(work.place, whole=whole)
+        if rejected:
+            abandon(run.path)
+        run.close()
+
+
+def written(
+    session: Session, work: Work, progress: Callable[[int], None], places: Iterable[int] | None = None
+) -> Generator[Explanation, None, None]:
+    """Explanations in order, each once its files and its row stand.
+
+    Args:
+        session: what is explained; where it has no run folder, nothing is written.
+        work: its items.
+        progress: called with the images of each batch.
+        places: which images; None for all.
+    """
+    run = session.run
+    if run is None:
+        yield from (item for item, _ in work.explanations(progress, places))
+        return
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
         writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
         group: list[Explanation] = []
-        whole = rejected = False
         try:
-            for item, last in work.explanations(listener.evaluated):
+            for item, last in work.explanations(progress, places):
                 group.append(item)
                 if item.resumed:
                     run.keep(item.row())
@@ -107,13 +140,5 @@ def _written(session: Session, run: RunFolder, work: Work, listener: Listener) -
                     yield landed(run, *writing.popleft())
             while writing:
                 yield landed(run, *writing.popleft())
-            whole = True
-        except UsageError:
-            rejected = True
-            raise
         finally:
             pool.shutdown(wait=True)
-            run.settle(work.place, whole=whole)
-            if rejected:
-                abandon(run.path)
-            run.close()

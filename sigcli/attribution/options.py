@@ -223,11 +223,20 @@ def shard_option() -> Any:
     )  # fmt: skip
 
 
+def workers_option() -> Any:
+    """The option `workers` of a command."""
+    return option(
+        1, "Processes that divide the images on this machine: one for each GPU, or each with its share of the cores.",
+        panel=COMPUTE, metavar="N",
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, repr=False)
 class ExplainOptions(RunOptions):
     """The options of `sig explain`."""
 
     shard: str | None = shard_option()
+    workers: int = workers_option()
 
     partner: Sample | None = option(
         None, "Second image of a pair, held fixed: one for all images, or a folder with one of the same name for each.",

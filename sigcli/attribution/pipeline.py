@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,11 +59,18 @@ class Work:
         methods = [chosen.name for chosen in session.methods]
         self.place = RowOrder((name for name, _ in self.names), methods, session.model.classes)
 
-    def explanations(self, progress: Callable[[int], None] | None) -> Iterator[tuple[Explanation, bool]]:
-        """Yield (explanation, whether it is the last of its image and target), in order."""
+    def explanations(
+        self, progress: Callable[[int], None] | None, places: Iterable[int] | None = None
+    ) -> Iterator[tuple[Explanation, bool]]:
+        """Yield (explanation, whether it is the last of its image and target), in order.
+
+        Args:
+            progress: called with the images of each batch.
+            places: which images, see `sigcli.attribution.decoding.decoded`.
+        """
         session = self.session
         every = explain_all(
-            self._jobs(), session.scorer, batch_size=session.batch_size, check=session.check, progress=progress,
+            self._jobs(places), session.scorer, batch_size=session.batch_size, check=session.check, progress=progress,
             alone=session.alone,
         )  # fmt: skip
         for item, found in every:
@@ -72,11 +79,12 @@ class Work:
             else:
                 yield self._finished(item.blank, item.chosen, found), item.last
 
-    def _jobs(self) -> _Jobs:
+    def _jobs(self, places: Iterable[int] | None) -> _Jobs:
         session = self.session
-        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.samples.read)
-        for (name, folder), loaded in zip(self.names, images, strict=True):
+        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.samples.read, places)
+        for place, loaded in images:
             if isinstance(loaded, SigError):
+                name, folder = self.names[place]
                 yield from self._fail_all(Explanation(name, "", folder=folder), loaded)
             else:
                 yield from self._of_image(loaded)

@@ -69,6 +69,8 @@ class Session:
         compile: whether the model is compiled, see `sigcli.attribution.speed`.
         most: images that any pass of the model may hold, where the user has said so.
         shard: the part of the samples that is worked on; None for all.
+        options: what it was made of.
+        told_elsewhere: notes of the processes that have divided it.
     """
 
     samples: Pictures
@@ -89,11 +91,18 @@ class Session:
     speed: tuple[str, ...] = ()
     compile: str = "off"
     shard: Shard | None = None
+    options: RunOptions | None = None
+    told_elsewhere: list[str] = field(default_factory=list)
 
     @cached_property
     def paths(self) -> list[Source]:
         """The samples' files, or the samples themselves where they are in memory: those of the shard, where it is one."""
         return _part(self.samples.sources, self.samples, self.shard)
+
+    @property
+    def workers(self) -> int:
+        """How many processes divide the samples."""
+        return min(getattr(self.options, "workers", 1), len(self.paths))
 
     @property
     def every_path(self) -> list[Source]:
@@ -130,7 +139,7 @@ class Session:
     @property
     def later_notes(self) -> tuple[str, ...]:
         """What was assumed of the pictures that have been decoded, and became of a compiled model, by now."""
-        return (*self.samples.assumed.notes, *told(self.scorer, self.compile))
+        return (*self.told_elsewhere, *self.samples.assumed.notes, *told(self.scorer, self.compile))
 
     def close(self) -> None:
         """Let other runs have the run folder."""
@@ -216,6 +225,7 @@ def prepare(
         drawing,
         options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
         budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
+        options=options,
     )  # fmt: skip
     evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(target)
     fast = compiled(scorer, options.compile, size=session.batch_size, evaluations=evaluations, device=model.device.type)

@@ -26,8 +26,9 @@ from .labelled import Labelled, judge_model
 from .measured import FILES, METRICS_FILE, RECORD, Measured
 from .options import EvaluateOptions
 from .prepare import Prepared, prepare_evaluation
-from .tables import Agreement, Comparison, metric_row
+from .tables import Agreement, Comparison, compared, metric_row
 from .value import MetricValue
+from .workers import measured_by_workers
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +133,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
         save_text(path / "evaluation.json", facts)
     between = Comparison(session, prepared.measuring.view_of, prepared.measuring.picture)
     values: list[MetricValue] = []
-    for value in prepared.measuring.values(_compared(_explanations(prepared, listener), between)):
+    for value in _values(prepared, between, listener):
         prepared.kept.add(value)
         if growing:
             append_row(path / METRICS_FILE, metric_row(value), first=not values)
@@ -148,6 +149,13 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
     )  # fmt: skip
 
 
+def _values(prepared: Prepared, between: Comparison, listener: Listener) -> Iterator[MetricValue]:
+    """Metric values in order; the maps of each image are compared with each other as they come."""
+    if prepared.session.workers > 1 and prepared.measuring.metrics:
+        return measured_by_workers(prepared, between, listener)
+    return prepared.measuring.values(compared(_explanations(prepared, listener), between))
+
+
 def _explanations(prepared: Prepared, listener: Listener) -> Iterator[Explanation]:
     if not prepared.measuring.metrics:  # the model alone is measured
         return
@@ -156,10 +164,4 @@ def _explanations(prepared: Prepared, listener: Listener) -> Iterator[Explanatio
         return
     for item in saved(prepared.session, prepared.arrays, prepared.only):
         listener.explained(item)
-        yield item
-
-
-def _compared(explanations: Iterator[Explanation], between: Comparison) -> Iterator[Explanation]:
-    for item in explanations:
-        between.add(item)
         yield item

@@ -60,6 +60,7 @@ class Prepared:
         facts: for `evaluation.json`.
         left_out: what the search for images passed over, in a note.
         counts: numbers of images of a benchmark.
+        options: those of the evaluation, with its images found.
     """
 
     session: Session
@@ -73,6 +74,7 @@ class Prepared:
     facts: Mapping[str, Any] = field(default_factory=dict)
     left_out: Sequence[str] = ()
     counts: tuple[int, ...] = ()
+    options: MeasureOptions | None = None
 
     @property
     def notes(self) -> list[str]:
@@ -150,19 +152,52 @@ def prepare_evaluation(
     take(folder, OWN if session.shard is None else (*OWN, RECORD))
     kept = Kept(folder, resume=options.resume)
     known = {one.name: one.entry for one in session.methods} if arrays is None else methods_of(arrays)
-    view = chosen(options.view, options.smooth, RAW.spec if known is None else VIEW)
-    coarse = frozenset(name for name, entry in (known or {}).items() if entry.properties.get("coarse"))
+    measuring, checks = _measuring(options, session, metrics, masks, known, kept)
     facts = {
-        "metrics": [[chosen.name, chosen.entry.name, chosen.resolved()] for chosen in metrics], "view": view.spec,
+        "metrics": [[one.name, one.entry.name, one.resolved()] for one in metrics], "view": measuring.view.spec,
         "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
         "labels": options.labels and str(options.labels),
         "attributions": arrays and str(arrays), "versions": versions(),
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
-    metrics, checks = split_checks(session.model, metrics)
-    measuring = Measuring(session, metrics, masks, view, kept, coarse)
     told = () if arrays is None else assumed(session, arrays, only)
-    return Prepared(session, measuring, folder, kept, arrays, only, truth, checks, facts, (*left_out, *told))
+    return Prepared(
+        session, measuring, folder, kept, arrays, only, truth, checks, facts, (*left_out, *told), options=options
+    )
+
+
+def prepare_part(
+    options: MeasureOptions, kept: Kept, opened: Callable[[Session], Session]
+) -> tuple[Session, Measuring]:
+    """The session and the metrics of a process that measures some images of an evaluation, which opens no folder.
+
+    Args:
+        options: those of the evaluation, with its images found.
+        kept: metric values of an earlier measurement.
+        opened: gives the session its run folder.
+    """
+    for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
+    metrics = choose_metrics(options.metric, options.imputation, for_metrics)
+    masks = _masks(options)
+    session, _, _ = _session(options.but(settings=for_methods), metrics, masks, None, None, {}, write=False)
+    session = opened(session)
+    known = {one.name: one.entry for one in session.methods}
+    return session, _measuring(options, session, metrics, masks, known, kept)[0]
+
+
+def _measuring(
+    options: MeasureOptions,
+    session: Session,
+    metrics: list[Chosen],
+    masks: Masks | None,
+    known: Mapping[str, Any] | None,
+    kept: Kept,
+) -> tuple[Measuring, list[Chosen]]:
+    """The metrics of maps, and those of what the model makes of certainty; `known` is the entry of each method, if sig's."""
+    view = chosen(options.view, options.smooth, RAW.spec if known is None else VIEW)
+    coarse = frozenset(name for name, entry in (known or {}).items() if entry.properties.get("coarse"))
+    metrics, checks = split_checks(session.model, metrics)
+    return Measuring(session, metrics, masks, view, kept, coarse), list(checks)
 
 
 def searched(options: M) -> tuple[M, tuple[str, ...]]:
@@ -186,9 +221,10 @@ def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Pat
     existing = run if arrays is None else Path(arrays)
     if existing is not None:
         refuse_shard(manifest_or_none(existing), existing)
-        if (shard := getattr(options, "shard", None)) is not None:
-            hint = "Give --shard to the command that explains and measures images."
-            raise UsageError("--shard does not divide arrays that exist", given=shard, hint=hint)
+        for name, usual in (("shard", None), ("workers", 1)):
+            if (value := getattr(options, name, usual)) != usual:
+                hint = f"Give --{name} to the command that explains and measures images."
+                raise UsageError(f"--{name} does not divide arrays that exist", given=value, hint=hint)
     if run is None:
         return options, None, None if arrays is None else Path(arrays)
     images, kept = loading(run)
@@ -207,10 +243,12 @@ def _session(
     arrays: Path | None,
     run: Path | None,
     preparing: Mapping[str, Any],
+    *,
+    write: bool = True,
 ) -> tuple[Session, tuple[str, ...] | None, TrueClasses | None]:
     """Images, model and methods; the names of the methods whose arrays are measured, None for all; and the true classes."""
     if arrays is None:
-        wanted = options.into(ExplainOptions, method=options.method, write=True)
+        wanted = options.into(ExplainOptions, method=options.method, write=write)
 
         truth: list[TrueClasses | None] = []
 

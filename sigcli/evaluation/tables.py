@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -201,6 +201,25 @@ class Comparison:
         """What was compared, in order."""
         self._close()
         return self._found
+
+    def taken(self, image: str | None = None) -> list[Alike]:
+        """What was compared of an image, whose maps are all there; it is forgotten here."""
+        mine = [one for one in self.found() if one[0] == image] if self._of[0] == image else [
+            one for one in self._found if one[0] == image
+        ]  # fmt: skip
+        self._found = [one for one in self._found if one[0] != image]
+        return mine
+
+    def give(self, alike: Iterable[Alike]) -> None:
+        """What was compared elsewhere."""
+        self._found.extend(alike)
+
+
+def compared(explanations: Iterator[Explanation], between: Comparison) -> Iterator[Explanation]:
+    """The explanations, each of which is compared with the others of its image as it comes."""
+    for item in explanations:
+        between.add(item)
+        yield item
 
 
 def agreement_rows(found: Iterable[Alike], seed: int) -> list[Agreement]:

@@ -174,6 +174,16 @@ class Ledger:
                 self.begun.add(what)
                 self._append({"begins": what})
 
+    def take_line(self, line: dict[str, Any]) -> None:
+        """Keep a line that a worker has made, unless it is known; safe from several threads."""
+        if "begins" in line:
+            self.begin(line["begins"])
+            return
+        with self._lock:
+            if line["players"] not in self.labels:
+                self.labels[line["players"]] = line
+                self._append(line)
+
     def left(self) -> set[str]:
         """Names of the files of what was begun, as far as they are there; each folder is looked into once."""
         folders: dict[str, set[str]] = {}

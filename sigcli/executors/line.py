@@ -1,0 +1,81 @@
+"""The line between a worker and the process that leads it: the worker asks, and waits for the answer."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from multiprocessing.connection import Connection
+from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
+from typing import Any, Protocol, runtime_checkable
+
+from ..errors import AttributionError
+
+
+@runtime_checkable
+class Desk(Protocol):
+    """What answers the workers, in the leading process; each worker has a thread of its own there."""
+
+    def answer(self, worker: int, what: str, *arguments: Any) -> Any:
+        """The answer to a worker; what it raises is raised in the worker."""
+        ...
+
+    def failed(self, error: Exception) -> None:
+        """A worker cannot go on, and nor could another."""
+        ...
+
+    def lost(self, worker: int, why: str) -> bool:
+        """A worker is gone, for this reason; whether another should take its place."""
+        ...
+
+
+class Line:
+    """The worker's end; safe from several threads."""
+
+    def __init__(self, connection: Connection):
+        self._connection, self._lock = connection, threading.Lock()
+
+    def __call__(self, what: str, *arguments: Any) -> Any:
+        """Ask, and wait for the answer.
+
+        Raises:
+            Exception: what the leading process raised.
+            EOFError: it is gone.
+        """
+        with self._lock:
+            self._connection.send((what, arguments))
+            good, answer = self._connection.recv()
+        if not good:
+            raise answer
+        return answer
+
+
+def serve(connection: Connection, worker: int, desk: Desk) -> bool:
+    """Answer a worker until it is gone; whether it took leave."""
+    try:
+        while True:
+            what, arguments = connection.recv()
+            if what == "bye":
+                connection.send((True, None))
+                return True
+            if what == "failed":
+                desk.failed(*arguments)
+                connection.send((True, None))
+                return True
+            try:
+                reply = True, desk.answer(worker, what, *arguments)
+            except Exception as error:  # noqa: BLE001  it is the worker's
+                reply = False, error
+            connection.send(reply)
+    except (EOFError, OSError):
+        return False
+    finally:
+        connection.close()
+
+
+def portable_error(error: Exception) -> Exception:
+    """An error that another process can be told, with its traceback as a text."""
+    try:
+        told = pickle.loads(pickle.dumps(ExceptionWithTraceback(error, error.__traceback__)))
+    except Exception:  # noqa: BLE001  errors of libraries may hold anything
+        return AttributionError(" ".join(str(error).split()) or type(error).__name__)
+    return told if str(told) == str(error) else AttributionError(" ".join(str(error).split()))
