@@ -34,7 +34,8 @@ from ..runs.folder import RunFolder
 from .explanation import Explanation, failed, from_entry
 from .options import RunOptions
 from .pipeline import Work
-from .session import Session
+from .session import Session, prepare
+from .stream import written
 from .wanted import count_of
 
 T = TypeVar("T")
@@ -149,9 +150,6 @@ class Errand:
 
 def explain_part(line: Line, number: int, job: Job) -> None:
     """What a worker of `sig explain` does."""
-    from .explain import written
-    from .session import prepare
-
     job.settle_in()
     with own_modes():
         session = job.in_folder(prepare(job.options.but(write=False, **job.quiet(number))), line)

@@ -15,27 +15,21 @@ from PIL import Image
 
 from .. import draws
 from ..attribution.explanation import Explanation
-from ..attribution.session import Session
 from ..door import door
 from ..engine.modes import own_modes
-from ..errors import ImageError, SigError, UsageError
+from ..errors import UsageError
 from ..inputs.given import Source, listed
-from ..inputs.images import find_images, read_image
-from ..inputs.picture import Picture
+from ..inputs.images import find_images
 from ..inputs.samples import sample_images
 from ..listener import SILENT, Listener
-from ..methods import METHODS
-from ..methods.run import attributions
-from ..models.model import Model
-from ..models.wrappers.certainty import looked_into
 from ..runs.folder import FolderLock, output_folder, refuse_strangers, run_names, save_table, take
-from ..types import Subject
 from .benchmark_tables import Spent, benchmark_rows, spent
 from .evaluate import Evaluation, carry_out
 from .options import BenchmarkOptions
 from .prepare import Prepared, prepare_evaluation, searched
 from .tables import Row
 from .value import MetricValue
+from .warming import warm_up
 
 TABLE = "benchmark.csv"
 FILES = (TABLE, "time.png", "counts.png", "quality-cost.png")
@@ -195,37 +189,6 @@ def write_benchmark(
         (folder / name).unlink(missing_ok=True)
     if draw is not None:
         draw(rows, folder)
-
-
-def warm_up(session: Session) -> None:
-    """Explain the first readable image once by two full batches and forget it, so no method pays for the first use of
-    the model: choosing kernels and allocating memory take seconds.
-    """
-    size = session.batch_size
-    try:
-        subject = first_subject(session.paths, session.model, session.seed)
-        if subject is not None:
-            list(attributions(METHODS["ig"], {"steps": 2 * size}, session.scorer, [subject], batch_size=size))
-    except (SigError, RuntimeError, ValueError):
-        return  # whatever is wrong with this image or model is said where the image is explained
-
-
-def first_subject(paths: Sequence[Source], model: Model, seed: int) -> Subject | None:
-    """The first readable picture as the model sees it, for class 0; None where no picture can be read."""
-    picture = next((found for found in map(_readable, paths) if found is not None), None)
-    if picture is None:
-        return None
-    low, high = (level.to(model.device) for level in (model.preprocess.low, model.preprocess.high))
-    x = model.preprocess(picture.pixels).to(model.device)
-    of_model = (looked_into(model), model.head, model.preprocess)
-    return Subject(x, 0, low, high, picture.key, seed, None, *of_model)
-
-
-def _readable(path: Source) -> Picture | None:
-    try:
-        return read_image(path)
-    except ImageError:
-        return None
 
 
 def order_images(paths: Sequence[Source], seed: int) -> list[Source]:

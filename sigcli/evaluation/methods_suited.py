@@ -18,8 +18,8 @@ from ..errors import SigError, UsageError
 from ..methods.costs import planned
 from ..methods.run import attributions
 from ..models.model import Model
-from .benchmark import first_subject
 from .options import BenchmarkMethodsOptions
+from .warming import first_subject
 
 EVALUATIONS = 256
 """Evaluations of the model that a map costs at most, unless the user says otherwise."""

@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..attribution.explain import settled, written
 from ..attribution.explanation import Explanation
 from ..attribution.pipeline import Work
+from ..attribution.stream import settled, written
 from ..attribution.workers import Desk, Errand, Job, gathered, given_up, portable
 from ..engine.modes import own_modes
 from ..executors.line import Line, portable_error
@@ -20,6 +20,7 @@ from .cache import Kept
 from .prepare import Prepared, prepare_part
 from .tables import Alike, Comparison, compared
 from .value import MetricValue
+from .warming import warm_up
 
 
 @dataclass
@@ -51,8 +52,6 @@ class FarKept(Kept):
 
 def measure_part(line: Line, number: int, job: Job) -> None:
     """What a worker of `sig evaluate` and `sig benchmark images` does."""
-    from .benchmark import warm_up
-
     job.settle_in()
     quiet = {**job.quiet(number), "labels": None, "label_column": None, "image_column": None}
     with own_modes():

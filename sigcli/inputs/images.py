@@ -206,12 +206,14 @@ def _walk(folder: Path, seen: set[tuple[int, int]], left: LeftOut) -> Iterator[P
                 yield entry
             else:
                 left.file(entry)
-        for entry in reversed(folders):
+        searched: list[Path] = []
+        for entry in folders:
             reason = _reason(entry, left.apart)
             if reason:
                 left.add(reason, entry)
             else:
-                waiting.append(entry)
+                searched.append(entry)
+        waiting += reversed(searched)
 
 
 def _listed(folder: Path) -> tuple[tuple[int, int], list[Path]]:

@@ -214,8 +214,16 @@ def test_folders_nested_deeper_than_functions_can_be(tmp_path, monkeypatch):
         here = deeper
     picture(1).save(tmp_path / "top.png")
     os.close(os.open("low.png", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-    assert [path.name for path in find_images(["."])] == ["top.png", "low.png"]
+    try:
+        assert [path.name for path in find_images(["."])] == ["top.png", "low.png"]
+    finally:  # pytest's own removal of old folders recurses
+        os.unlink("low.png", dir_fd=here)
+        for _ in range(1_100):
+            above = os.open("..", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            os.rmdir("a", dir_fd=above)
+            here = above
+        os.close(here)
 
 
 def test_a_run_folder_whose_ledger_is_a_pipe_does_not_hang(tmp_path):

@@ -48,10 +48,14 @@ class Similarity(Wrapper):
         self.texts: Tensor
         self.register_buffer("texts", texts)
 
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, K) as the network's own `logits_per_image`."""
+    def features(self, pixel_values: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, D), of length 1."""
         found = _features(self.inner.get_image_features(pixel_values=pixel_values))
-        similar = (found / found.norm(dim=-1, keepdim=True)) @ self.texts.T
+        return found / found.norm(dim=-1, keepdim=True)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, K) as the network's own logits of pictures."""
+        similar = self.features(pixel_values) @ self.texts.T
         bias = getattr(self.inner, "logit_bias", None)
         return similar * self.inner.logit_scale.exp() + (0.0 if bias is None else bias)
 

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from sigcli.errors import ModelError, UsageError
-from sigcli.wrapping import Wrapper
 
 from ..checks import one_line, probe_images
 from ..model import Source
 from ..preprocess import Preprocess
-from .clip import head_of
+from .clip import Similarity, head_of
 from .hub import file_of_hub
 from .image_processor import compared
 from .openclip_names import PREFIX, Asked, asked_for, quiet
@@ -34,24 +33,12 @@ _TEXTS = (
 )
 
 
-class Similarity(Wrapper):
-    """The scaled similarity of pictures with texts whose features are known.
+class OpenSimilarity(Similarity):
+    """That of an open_clip network, which has `encode_image`."""
 
-    Args:
-        inner: a network with `encode_image`, `logit_scale` and perhaps `logit_bias`.
-        texts: (K, D) features of the texts, of length 1.
-    """
-
-    def __init__(self, inner: Any, texts: Tensor):
-        super().__init__(inner)
-        self.texts: Tensor
-        self.register_buffer("texts", texts)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) → (N, K): open_clip's logits of pictures."""
-        similar = self.inner.encode_image(images, normalize=True) @ self.texts.T
-        bias = getattr(self.inner, "logit_bias", None)
-        return similar * self.inner.logit_scale.exp() + (0.0 if bias is None else bias)
+    def features(self, pixel_values: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, D), of length 1."""
+        return self.inner.encode_image(pixel_values, normalize=True)
 
 
 def matches(spec: str) -> bool:
@@ -222,7 +209,7 @@ def _tokenizer(package: ModuleType, network: str) -> Any:
         raise ModelError(f"the tokenizer cannot be read: {one_line(error)}", given=outside) from error
 
 
-def _similarity(network: Any, texts: Tensor, preprocess: Preprocess) -> Similarity:
+def _similarity(network: Any, texts: Tensor, preprocess: Preprocess) -> OpenSimilarity:
     """The network for these texts, compared with its own answer to two pictures of noise.
 
     Raises:
@@ -233,7 +220,7 @@ def _similarity(network: Any, texts: Tensor, preprocess: Preprocess) -> Similari
     images = probe_images((3, high, wide), torch.device("cpu"))
     try:
         with torch.no_grad():
-            module = Similarity(network, network.encode_text(texts, normalize=True))
+            module = OpenSimilarity(network, network.encode_text(texts, normalize=True))
             found = module(images)
             expected = network.get_logits(images, texts)[0] if hasattr(network, "get_logits") else found
     except Exception as error:  # foreign code raises what it likes
