@@ -293,7 +293,7 @@ def test_a_resumed_run_with_another_scale_has_other_sheets_and_no_other_files(he
 def test_wherever_a_run_stops_it_goes_on_to_the_same_files(here, monkeypatch, fails):
     options = {"method": "sig,ig", **QUICK}
     explain("in", **options, out="whole")
-    places = {"save_png": "render", "save_array": "attribution.writers", "write_sheet": "attribution.explain"}
+    places = {"save_png": "render", "save_array": "attribution.writers", "write_sheet": "attribution.stream"}
     place, name = importlib.import_module(f"sigcli.{places[fails]}"), fails
     right = getattr(place, name)
     for stop in range(4):

@@ -11,7 +11,7 @@ import pytest
 from tiny_run import LINE, NET, contents, picture, said, sig
 
 import sigcli
-import sigcli.attribution.explain
+import sigcli.attribution.stream
 from sigcli.errors import UsageError
 from sigcli.runs.shards import Shard
 
@@ -146,7 +146,7 @@ def test_an_unfinished_shard_is_refused_or_merged_in_part_and_completed_with_res
     sig(*EXPLAIN, "--out", "whole")
     one, two = shards(EXPLAIN, 2)
     shutil.rmtree(two)
-    written = sigcli.attribution.explain.write_explanation
+    written = sigcli.attribution.stream.write_explanation
 
     def stops(run, item, drawing):
         if item.image.endswith("im6.png"):
@@ -154,7 +154,7 @@ def test_an_unfinished_shard_is_refused_or_merged_in_part_and_completed_with_res
         written(run, item, drawing)
 
     with monkeypatch.context() as full:
-        full.setattr(sigcli.attribution.explain, "write_explanation", stops)
+        full.setattr(sigcli.attribution.stream, "write_explanation", stops)
         assert sig(*EXPLAIN, "--shard", "2/2", "--out", two).exit_code == 1
     done = sig("merge", one, two, "--out", "merged")
     assert done.exit_code == 2
