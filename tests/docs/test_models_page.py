@@ -48,7 +48,7 @@ def hugging(tmp_path):
     reader = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="a"))
     reader.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     transformers.PreTrainedTokenizerFast(tokenizer_object=reader, pad_token="[PAD]").save_pretrained(tmp_path / "clip")
-    text = {**SMALL, "vocab_size": len(words), "max_position_embeddings": 16, "eos_token_id": 2, "bos_token_id": 1,
+    text = {**SMALL, "vocab_size": len(words) + 8, "max_position_embeddings": 16, "eos_token_id": 2, "bos_token_id": 1,
             "pad_token_id": 0}  # fmt: skip
     clip = transformers.CLIPConfig(text_config=text, vision_config={**SMALL, "image_size": 32, "patch_size": 8})
     transformers.CLIPModel(clip).save_pretrained(tmp_path / "clip")
