@@ -191,7 +191,7 @@ def test_gridworld(there):
     assert [one.estimator for one in here] == [other.estimator for other in found]
     for one, other in zip(here, found, strict=True):
         np.testing.assert_allclose(
-            other.estimate.values, one.estimate.values, rtol=1e-3, atol=1e-4, err_msg=one.estimator
+            other.estimate.values, one.estimate.values, rtol=1e-4, atol=1e-4, err_msg=one.estimator
         )
 
 
@@ -224,4 +224,4 @@ def test_train(here, there):
     for one, other in zip(*rows, strict=True):
         for key, value in one.items():
             if key not in ("seconds", "images_per_s"):
-                assert float(other[key] or 0) == pytest.approx(float(value or 0), rel=1e-3, abs=1e-4), key
+                assert float(other[key] or 0) == pytest.approx(float(value or 0), rel=1e-4, abs=1e-4), key
