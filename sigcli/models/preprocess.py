@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import functional as F
 
 from sigcli.errors import ImageError, UsageError
 from sigcli.inputs.refused import MAX_PIXELS
@@ -24,6 +22,12 @@ Size = int | tuple[int, int]
 COVER = "cover"
 """Resizing that just fills the crop: the longer side, relative to the crop's, is what is cut off."""
 LARGEST = 4096
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST, "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC, "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING, "lanczos": Image.Resampling.LANCZOS,
+}  # fmt: skip
+"""Interpolations by the names that torchvision has for them. Its own module takes two seconds to import."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,7 @@ class Preprocess:
         column, row = int((x + 0.5) * wide / size[1]), int((y + 0.5) * high / size[0])
         if self.crop is not None:
             crop = _pair(self.crop)
-            # torchvision pads a picture that is smaller than the crop, and rounds half to even.
-            row += (crop[0] - high) // 2 if crop[0] > high else -round((high - crop[0]) / 2.0)
-            column += (crop[1] - wide) // 2 if crop[1] > wide else -round((wide - crop[1]) / 2.0)
+            row, column = row - _start(high, crop[0]), column - _start(wide, crop[1])
             high, wide = crop
         return (column, row) if 0 <= column < wide and 0 <= row < high else None
 
@@ -171,14 +173,16 @@ class Preprocess:
                 what = "the image is too long for its width: scaled for the network it would have too many pixels"
                 hint = "Crop it first, or leave it out."
                 raise ImageError(f"{what} ({wide}×{high})", allowed=f"up to {MAX_PIXELS / 1e6:g} million", hint=hint)
-            image = self._scaled(image, self._resized(image.height, image.width))
+            image = self._scaled(image, [high, wide])
         return image if self.crop is None else self._cropped(image, *_pair(self.crop))
 
     def _scaled(self, image: Image.Image, size: list[int]) -> Image.Image:
-        return F.resize(image, size, InterpolationMode(self.interpolation))  # type: ignore[return-value, arg-type]
+        high, wide = size
+        return image if image.size == (wide, high) else image.resize((wide, high), FILTERS[self.interpolation])
 
     def _cropped(self, image: Image.Image, height: int, width: int) -> Image.Image:
-        return F.center_crop(image, [height, width])  # type: ignore[return-value, arg-type]
+        top, left = _start(image.height, height), _start(image.width, width)
+        return image.crop((left, top, left + width, top + height))  # what lies outside is black
 
     def _resized(self, height: int, width: int) -> list[int]:
         """What torchvision's resize is told for a picture of that size."""
@@ -309,6 +313,11 @@ def _per_channel(option: str, asked: tuple[float, ...] | None, preset: tuple[flo
             allowed=f"1 or {len(preset)} numbers" if len(preset) > 1 else "1 number",
         )
     return tuple(map(float, asked)) * (len(preset) // len(asked))
+
+
+def _start(side: int, crop: int) -> int:
+    """Where a central crop begins, as torchvision has it: negative where the picture is smaller; halves go to even."""
+    return -((crop - side) // 2) if crop > side else round((side - crop) / 2.0)
 
 
 def _pair(size: Size) -> tuple[int, int]:

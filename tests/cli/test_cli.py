@@ -309,16 +309,6 @@ def test_list_of_one_method_shows_its_options():
     assert sig("list", "metods").exit_code == 2
 
 
-def test_help_and_lists_import_no_torch():
-    code = (
-        "import sys; from typer.testing import CliRunner; from sigcli.cli.main import app; r = CliRunner();"
-        "assert r.invoke(app, ['--help']).exit_code == 0; assert r.invoke(app, ['explain', '--help']).exit_code == 0;"
-        "assert all(r.invoke(app, ['list', w]).exit_code == 0 for w in ('methods', 'baselines', 'metrics', 'scenarios'));"
-        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
 def test_debug_shows_the_traceback():
     done = sig("explain", "gone.png", "--debug")
     assert done.exit_code == 1

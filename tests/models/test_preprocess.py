@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
 
 from sigcli.errors import ImageError, UsageError
-from sigcli.models.preprocess import Preprocess, Wishes, adapt, describe
+from sigcli.models.preprocess import FILTERS, Preprocess, Wishes, adapt, describe
 from sigcli.models.sources.torchvision import preset
 
 
@@ -35,6 +39,38 @@ def test_preprocessing_equals_torchvisions_preset(photo, weights, turn):
     ours, theirs = preset(weights)(pixels), weights.transforms()(Image.fromarray(pixels))
     assert ours.shape == theirs.shape
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+
+
+SIDES = st.integers(1, 40)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    height=SIDES,
+    width=SIDES,
+    resize=st.one_of(st.none(), SIDES, st.tuples(SIDES, SIDES)),
+    crop=st.one_of(st.none(), SIDES, st.tuples(SIDES, SIDES)),
+    filters=st.sampled_from(sorted(FILTERS)),
+)
+def test_any_size_is_resized_and_cropped_as_torchvision_does(height, width, resize, crop, filters):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    if resize is not None:
+        high, wide = [*resize] if isinstance(resize, tuple) else (resize, resize)
+        if (
+            not isinstance(resize, tuple)
+            and min(int(resize * side / min(height, width)) for side in (height, width)) < 1
+        ):
+            return
+        image = F.resize(image, [high, wide] if isinstance(resize, tuple) else [high], InterpolationMode(filters))
+    if crop is not None:
+        image = F.center_crop(image, [*crop] if isinstance(crop, tuple) else [crop])
+    seen = Preprocess(resize, crop, interpolation=filters).display(pixels)
+    np.testing.assert_array_equal(seen, np.asarray(image))
+
+
+def test_every_interpolation_of_torchvision_is_known():
+    assert set(FILTERS) == {mode.value for mode in InterpolationMode}
 
 
 def test_display_low_high_and_denormalise_agree_with_the_input(photo):

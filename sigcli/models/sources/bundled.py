@@ -37,10 +37,14 @@ def load(spec: str, weights: str | None, device: torch.device) -> Source:  # noq
     Raises:
         ModelError: the weights are not those of the network.
     """
-    from ..networks import shapes, shapes_vit
+    from ..networks import shapes
 
-    path, known = _file(weights), shapes_vit if is_shapes_vit(spec) else shapes
-    net, labels = known.load() if path is None else known.load(Path(path))
+    load, path = shapes.load, _file(weights)
+    if is_shapes_vit(spec):
+        from ..networks import shapes_vit  # imports torchvision
+
+        load = shapes_vit.load
+    net, labels = load() if path is None else load(Path(path))
     return replace(_source(net, path, shapes.SIZE, shapes.MEAN, shapes.STD), labels=tuple(labels))
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 
 from sigcli.errors import ModelError, unknown
@@ -36,14 +35,21 @@ ANY_CLASSES = (
 """What else may follow --weights, in the details of networks for regions and boxes."""
 
 
+def _models() -> Any:
+    """`torchvision.models`, which takes two seconds to import: only networks that need it wait for it."""
+    import torchvision
+
+    return torchvision.models
+
+
 def architectures() -> list[str]:
     """The names of torchvision's image classifiers, sorted."""
-    return torchvision.models.list_models(module=torchvision.models)
+    return _models().list_models(module=_models())
 
 
 def imagenet_labels() -> tuple[str, ...]:
     """The 1,000 class names of ImageNet-1k in torchvision's order."""
-    return tuple(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
+    return tuple(_models().ResNet18_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def matches(spec: str) -> bool:
@@ -72,7 +78,7 @@ def what_else(name: str) -> str | None:
     ('finds objects', 'finds objects', None)
     """
     for module, what in _OTHERS.items():
-        if name in torchvision.models.list_models(module=getattr(torchvision.models, module)):
+        if name in _models().list_models(module=getattr(_models(), module)):
             return what
     return next((what for start, what in _FAMILIES if re.match(start, name.lower())), None)
 
@@ -145,7 +151,7 @@ def fitting(state: State) -> list[str]:
 
 def entries(name: str) -> Any:
     """All weights that torchvision has of a network."""
-    return torchvision.models.get_model_weights(name)
+    return _models().get_model_weights(name)
 
 
 def member_of(name: str, choice: str) -> Any:
@@ -164,7 +170,7 @@ def _build(name: str, classes: int = _CLASSES, **options: Any) -> nn.Module:
     if name in ("inception_v3", "googlenet"):
         options = {"init_weights": False, **options}
     with seeded():
-        return torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+        return _models().get_model(name, weights=None, num_classes=classes, **options)
 
 
 def _random(name: str) -> Source:

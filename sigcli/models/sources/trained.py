@@ -15,7 +15,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torchvision.transforms import InterpolationMode
 
 from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.files import write_aside
@@ -23,7 +22,7 @@ from sigcli.models.networks.certainty import CertaintyAware, Components, PixelCN
 
 from ...inspection.archive import shown
 from ..model import Source
-from ..preprocess import COVER, LARGEST, Preprocess, Size
+from ..preprocess import COVER, FILTERS, LARGEST, Preprocess, Size
 from .checkpoint import State
 from .matching import check_fits, load_into
 from .weights import hash_file, holds, read_checkpoint
@@ -176,7 +175,7 @@ def _read_pixels(found: Any) -> Preprocess:
         _expect(listed, f"its {name} is not 1 or 3 numbers up to {_LIMIT:.0e}")
     _expect(len(mean) == len(std), "its mean and std have different lengths")
     _expect(min(std) >= 1 / _LIMIT, f"its std is below {1 / _LIMIT:.0e}")
-    _expect(found["interpolation"] in tuple(mode.value for mode in InterpolationMode), "its interpolation is unknown")
+    _expect(found["interpolation"] in FILTERS, "its interpolation is unknown")
     resize = COVER if found["resize"] == COVER else _read_size("resize", found["resize"])
     crop = _read_size("crop", found["crop"])
     return Preprocess(resize, crop, tuple(map(float, mean)), tuple(map(float, std)), found["interpolation"])

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torchvision.models.detection import FCOS, RetinaNet
 
 from sigcli.wrapping import Wrapper
 
@@ -57,7 +56,7 @@ class Detector(Wrapper):
         self.least = _reported(inner) if self.opened else 0.0
         self.background: int | None = getattr(inner, "background", 0)
         self._focus = _Focus()
-        if self.opened and isinstance(inner, (RetinaNet, FCOS)):
+        if self.opened and _one_stage(inner):
             self.open.postprocess_detections = partial(self._focus, self.open)  # type: ignore[assignment]
 
     def forward(self, images: Float[Tensor, "n 3 h w"]) -> list[Found]:
@@ -115,6 +114,13 @@ def opened(inner: nn.Module) -> tuple[nn.Module, bool]:
         if getattr(changed, name, None) is not None:
             setattr(changed, name, None)
     return network, True
+
+
+def _one_stage(inner: nn.Module) -> bool:
+    """Whether it is a RetinaNet or an FCOS of torchvision's."""
+    from torchvision.models.detection import FCOS, RetinaNet  # takes two seconds to import
+
+    return isinstance(inner, (RetinaNet, FCOS))
 
 
 def _owner(inner: nn.Module) -> nn.Module:

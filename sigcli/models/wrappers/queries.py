@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.transforms import functional as F
 
 from sigcli.wrapping import Wrapper
 
@@ -74,6 +73,8 @@ class Queries(Wrapper):
 
     def prepared(self, images: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n 3 y x"]:
         """Images in 0..1, scaled and normalised as the network takes them."""
+        from torchvision.transforms import functional as F  # takes two seconds to import
+
         size = list(self.sides.of(images.shape[-2], images.shape[-1]))
         scaled = F.resize(images, size, antialias=True) if size != list(images.shape[-2:]) else images
         return (scaled - self.mean) / self.std
