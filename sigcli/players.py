@@ -215,6 +215,11 @@ def _array_label_map(spec: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(labels.astype(np.int64).ravel())
 
 
+def names_file(path: Path) -> Path:
+    """The file that may name the players of a sample."""
+    return path.with_suffix(".names.txt")
+
+
 def names_of(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tuple[str, ...] | None:
     """Names of the players of a sample, one a line in `NAME.names.txt` beside `NAME.npy`; None where there is no such file.
 
@@ -230,7 +235,7 @@ def names_of(path: Path, count: int, shape: Sequence[int], spec: str = "") -> tu
     Raises:
         UsageError: another number of names than of players, or no text.
     """
-    file = path.with_suffix(".names.txt")
+    file = names_file(path)
     if not file.is_file():
         return None
     found = tuple(lines_of(read_text(file, "the file of the players' names")))

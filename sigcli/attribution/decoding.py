@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from ..runs.filenames import run_names
 
 __all__ = ["ImageSet", "Loaded", "decoded", "run_names"]
 
+K = TypeVar("K")
 _CACHED = 256
 _AHEAD = 4
 
@@ -56,7 +58,9 @@ def decoded(
     workers: int,
     read: Callable[[Source], Picture] = read_image,
     places: Iterable[int] | None = None,
-) -> Iterator[tuple[int, Loaded | SigError]]:
+    *,
+    known: Callable[[int], K | None] = lambda _: None,
+) -> Iterator[tuple[int, Loaded | SigError | K]]:
     """Places and images, decoded a few ahead on threads, large ones in their turn; an unreadable one comes as its error.
 
     Args:
@@ -66,21 +70,25 @@ def decoded(
         workers: threads.
         read: decodes one.
         places: which images are wanted, asked for one by one as they are needed; None for all, in order.
+        known: what comes in place of an image that need not be decoded, by its place; called on the threads.
     """
 
     def load(index: int) -> Loaded:
         picture = read(paths[index])
         return Loaded(*names[index], paths[index], preprocess(picture.pixels), picture)
 
-    def ahead(index: int) -> Loaded | SigError | None:
+    def ahead(index: int) -> Loaded | SigError | K | None:
+        found = known(index)
+        if found is not None:
+            return found
         return None if is_large(paths[index]) else attempted(partial(load, index))
 
-    def settled(index: int, found: Future[Loaded | SigError | None]) -> tuple[int, Loaded | SigError]:
+    def settled(index: int, found: Future[Loaded | SigError | K | None]) -> tuple[int, Loaded | SigError | K]:
         done = found.result()
         return index, attempted(partial(load, index)) if done is None else done
 
     with ThreadPoolExecutor(max(1, workers), "decode") as pool:
-        waiting: deque[tuple[int, Future[Loaded | SigError | None]]] = deque()
+        waiting: deque[tuple[int, Future[Loaded | SigError | K | None]]] = deque()
         try:
             for index in range(len(paths)) if places is None else places:
                 waiting.append((index, pool.submit(ahead, index)))

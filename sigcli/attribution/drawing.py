@@ -258,6 +258,7 @@ def _with_values(item: Explanation) -> Explanation:
     if item.values is not None or not item.resumed or item.file is None or not item.file.is_file():
         return item
     values = np.load(item.file, allow_pickle=False)
+    item = replace(item, seen=item.looked, look=None)
     return replace(item, values=values, players=item.players if item.sample is None else item.seen.players)
 
 

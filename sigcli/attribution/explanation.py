@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Explanation:
         note: what the user should know about the map; shown on the screen only.
         cause: the exception behind `error`, with its traceback; None if nothing failed or an earlier run made it.
         file: its array on disk, or None if nothing is written.
+        look: decodes the image of an explanation that an earlier run made, whose `seen` has words only; else None.
     """
 
     image: str
@@ -95,26 +97,35 @@ class Explanation:
     note: str = ""
     cause: Exception | None = None
     file: Path | None = None
+    look: Callable[[], Seen] | None = None
+
+    @property
+    def looked(self) -> Seen:
+        """What the model saw of the sample; an image that a resumed run has passed over is decoded for it."""
+        return self.seen if self.look is None else self.look()
 
     @property
     def picture(self) -> np.ndarray | None:
         """(H, W, 3) uint8, what the model saw; None of arrays, and where the explanation failed."""
-        return self.seen.picture
+        return self.looked.picture
 
     @property
     def partner(self) -> np.ndarray | None:
         """(H, W, 3) uint8, what the model saw of the second image of a pair, or None."""
-        return self.seen.partner if isinstance(self.seen, PairSeen) else None
+        seen = self.looked
+        return seen.partner if isinstance(seen, PairSeen) else None
 
     @property
     def sample(self) -> np.ndarray | None:
         """The array that was explained; None for pictures."""
-        return self.seen.sample if isinstance(self.seen, ArraySeen) else None
+        seen = self.looked
+        return seen.sample if isinstance(seen, ArraySeen) else None
 
     @property
     def names(self) -> tuple[str, ...] | None:
         """Of the players of an array, or None."""
-        return self.seen.names if isinstance(self.seen, ArraySeen) else None
+        seen = self.looked
+        return seen.names if isinstance(seen, ArraySeen) else None
 
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""
@@ -181,6 +192,7 @@ class Explanation:
             players=None,
             player_values=None,
             seen=_lightened(self.seen),
+            look=None,
         )
 
     def plot(self, path: str | Path | None = None) -> Image.Image:

@@ -19,10 +19,12 @@ from ..methods.growing import MOST, Aim
 from ..methods.run import NO_BASELINE, Found, Job, Known, checked, explain_all
 from ..models.wrappers.certainty import looked_into
 from ..runs.order import RowOrder
+from ..runs.passed_over import Standing
 from ..types import Attribution, Subject
 from ..views import RAW, Lens, shown_error
 from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
+from .resumed import Earlier
 from .samples.pictures import Missing
 from .select import Chosen
 from .session import Session
@@ -56,6 +58,7 @@ class Work:
         self.session = session
         self.names = session.names
         self.peers = session.peers
+        self.earlier = Earlier(session)
         methods = [chosen.name for chosen in session.methods]
         self.place = RowOrder((name for name, _ in self.names), methods, session.model.classes)
 
@@ -81,21 +84,37 @@ class Work:
 
     def _jobs(self, places: Iterable[int] | None) -> _Jobs:
         session = self.session
-        images = decoded(session.paths, self.names, session.model.preprocess, _DECODERS, session.samples.read, places)
+        images = decoded(
+            session.paths, self.names, session.model.preprocess, _DECODERS, session.samples.read, places,
+            known=self.earlier.standing,
+        )  # fmt: skip
         for place, loaded in images:
             if isinstance(loaded, SigError):
+                self.earlier.given_up(place)
                 name, folder = self.names[place]
                 yield from self._fail_all(Explanation(name, "", folder=folder), loaded)
+            elif isinstance(loaded, Standing):
+                yield from self._passed_over(place, loaded)
             else:
-                yield from self._of_image(loaded)
+                yield from self._of_image(place, loaded)
 
-    def _of_image(self, loaded: Loaded) -> _Jobs:
+    def _passed_over(self, place: int, found: Standing) -> _Jobs:
+        """The explanations of an image that an earlier run has finished: it is not decoded."""
+        assert self.session.run is not None
+        name, _ = self.names[place]
+        self.session.run.see(name, found.source.content, found.source.targets)
+        blank = {chosen.name: self._of_method(Explanation(name, ""), chosen, "") for chosen in self.session.methods}
+        for item in self.earlier.explanations(place, found, blank):
+            yield Known(_Item(self._filed(item), last=item.method == self.session.methods[-1].name))
+
+    def _of_image(self, place: int, loaded: Loaded) -> _Jobs:
         session, samples = self.session, self.session.samples
         content = f"{loaded.picture.key:016x}"
         blank = Explanation(loaded.name, "", folder=loaded.folder, output=session.scorer.output, content=content)
         x = loaded.x.to(session.model.device)
         targets = attempted(lambda: samples.targets(session.scorer, x, loaded.path, session.target))
         if isinstance(targets, SigError):
+            self.earlier.given_up(place)
             yield from self._fail_all(blank, targets)
             return
         missing = [one for one in targets if isinstance(one, Missing)]
@@ -104,11 +123,14 @@ class Work:
             seen = samples.seen(session.model, loaded.picture, session.methods, loaded.path)
             methods = [samples.fitted(session.model, loaded.picture, chosen) for chosen in session.methods]
         except Exception as error:  # noqa: BLE001  a mistake in the command was told by `rehearse`, before any image
+            self.earlier.given_up(place)
             yield from self._fail_all(blank, error)
             return
-        if session.run is not None:
-            session.run.see(loaded.name, content, (str(samples.told(target)) for target in numbers))
         ready = replace(blank, seen=seen, note=doubt(loaded.picture.pixels))
+        if session.run is not None:
+            told = [str(samples.told(target)) for target in numbers]
+            session.run.see(loaded.name, content, told)
+            self.earlier.taken(place, loaded.picture, told, ready.note)
         yield from self._of_targets(ready, x, loaded.picture.key, numbers, methods)
         for one in missing:
             yield from self._fail_all(replace(blank, target=one.target, label=one.label), one.error)
@@ -148,18 +170,23 @@ class Work:
         return view.at(values.shape, item.seen.picture)
 
     def _of_method(self, item: Explanation, chosen: Chosen, target: int | str) -> Explanation:
-        run, several = self.session.run, count_of(self.session.target) > 1
-        name = f"{chosen.name}.class{target}" if several else chosen.name
-        return replace(
-            item,
-            method=chosen.name,
-            name=name,
-            multiplied=bool(chosen.entry.properties["multiplied"]),
-            own_unit=str(chosen.entry.properties.get("unit", "")),
-            view=self.session.drawing.view.of(coarse=bool(chosen.entry.properties.get("coarse"))).spec,
-            positive=str(chosen.entry.properties.get("positive", "for")),
-            file=None if run is None else run.path / item.folder / f"{name}.npy",
+        return self._filed(
+            replace(
+                item,
+                method=chosen.name,
+                target=target,
+                multiplied=bool(chosen.entry.properties["multiplied"]),
+                own_unit=str(chosen.entry.properties.get("unit", "")),
+                view=self.session.drawing.view.of(coarse=bool(chosen.entry.properties.get("coarse"))).spec,
+                positive=str(chosen.entry.properties.get("positive", "for")),
+            )
         )
+
+    def _filed(self, item: Explanation) -> Explanation:
+        """With the name of its files."""
+        run, several = self.session.run, count_of(self.session.target) > 1
+        name = f"{item.method}.class{item.target}" if several else item.method
+        return replace(item, name=name, file=None if run is None else run.path / item.folder / f"{name}.npy")
 
     def _done_before(self, item: Explanation) -> Explanation | None:
         """The explanation, where an earlier run made it of this very image and its arrays stand."""

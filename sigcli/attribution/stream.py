@@ -21,6 +21,26 @@ _QUEUE = 16
 T = TypeVar("T")
 
 
+class _Seals:
+    """Tells the run of each image that is done, once the last of its explanations is written."""
+
+    def __init__(self, work: Work):
+        self._work, self._image, self._done = work, "", True
+
+    def landed(self, item: Explanation) -> Explanation:
+        """The files and the row of an explanation stand."""
+        if item.image != self._image:
+            self.end()
+            self._image, self._done = item.image, True
+        self._done = self._done and item.status == "ok"
+        return item
+
+    def end(self) -> None:
+        """No more explanations of the image come."""
+        if self._image:
+            self._work.earlier.seal(self._image, done=self._done)
+
+
 def settled(session: Session, work: Work, found: Generator[T, None, None]) -> Generator[T, None, None]:
     """What is found in a session, whose run folder is settled and given back when that ends, in whatever way."""
     run = session.run
@@ -61,21 +81,26 @@ def written(
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
         writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
         group: list[Explanation] = []
+        seals = _Seals(work)
         try:
             for item, last in work.explanations(progress, places):
                 group.append(item)
+                jobs: list[Future[None]] = []
                 if item.resumed:
                     run.keep(item.row())
-                write = mend_pictures if item.resumed else write_explanation
-                jobs = [pool.submit(write, run, item, session.drawing)]
+                if item.look is None:  # else all of its image stands
+                    write = mend_pictures if item.resumed else write_explanation
+                    jobs.append(pool.submit(write, run, item, session.drawing))
                 if last:
                     heading = f"{item.image}, {session.model.title}"
-                    jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
+                    if item.look is None:
+                        jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
                     group = []
                 writing.append((item, jobs))
                 while len(writing) > _QUEUE or (writing and all(job.done() for job in writing[0][1])):
-                    yield landed(run, *writing.popleft())
+                    yield seals.landed(landed(run, *writing.popleft()))
             while writing:
-                yield landed(run, *writing.popleft())
+                yield seals.landed(landed(run, *writing.popleft()))
+            seals.end()
         finally:
             pool.shutdown(wait=True)

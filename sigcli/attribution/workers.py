@@ -169,6 +169,8 @@ def portable(item: Explanation) -> Explanation:
     """An explanation as it can be sent."""
     from ..executors.line import portable_error
 
+    if item.look is not None:
+        item = replace(item, look=None)
     return item if item.cause is None else replace(item, cause=portable_error(item.cause))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..names import escaped
@@ -24,8 +26,12 @@ class Assumed:
 
     def add(self, picture: Picture) -> None:
         """Note what was assumed of a picture."""
-        for fact in picture.facts:
-            self._found.setdefault(fact, {})[picture.path] = None
+        self.note(picture.path, picture.facts)
+
+    def note(self, path: str | os.PathLike[str], facts: Iterable[str]) -> None:
+        """Note what was assumed of a picture, as it was told when it was decoded."""
+        for fact in facts:
+            self._found.setdefault(fact, {})[Path(path)] = None
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ def refuse_items(
     if not path.is_dir() or not any(path.iterdir()):
         return frozenset()
     folders, methods, endings = places
-    ledger = Ledger.read(path)
+    ledger = Ledger.peek(path)
     mine = set() if ledger is None else {*ledger.files(), *ledger.left()}
     if earlier is not None and (ledger is None or ledger.unreadable):
         mine |= set(item_files(path, folders_of(earlier), [*methods_of(earlier), *methods], endings))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..files import writing
 from .filenames import earlier_folders
-from .ledger import LEDGER, Entry, Key, Ledger
+from .ledger import LEDGER, Ledger
+from .lines import Entry, Key
 from .manifest import MANIFEST, manifest_or_none, owned
 
 _NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "evaluation.json"))
@@ -28,7 +29,7 @@ def differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, imag
 
 def nothing_done(path: Path, manifest: Mapping[str, Any]) -> bool:
     """Whether the run of a folder has finished nothing: a command that was rejected or stopped at once, or only failures."""
-    ledger, mine = Ledger.read(path), owned(manifest)
+    ledger, mine = Ledger.peek(path), owned(manifest)
     if mine is None or (ledger is None and (path / "results.csv").exists()):
         return False
     if ledger is not None and (ledger.entries or ledger.sheets or ledger.unreadable or ledger.left()):
@@ -53,7 +54,7 @@ def folders_there(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     earlier = manifest_or_none(path) if path.is_dir() else None
     if earlier is None or not (extends(earlier, manifest) or not differences(earlier, manifest, images=False)):
         return {}
-    ledger = Ledger.read(path)
+    ledger = Ledger.peek(path)
     return {} if ledger is None else earlier_folders(earlier, ((e.image, e.folder) for e in ledger.entries.values()))
 
 
@@ -66,20 +67,32 @@ def rename(path: Path, earlier: str, name: str) -> None:
             ledger.settle(lambda _: 0)
 
 
-def named_now(ledger: Ledger, names: Mapping[str, str]) -> list[tuple[Entry, Entry]]:
+def named_now(ledger: Ledger, names: Mapping[str, str]) -> Iterator[tuple[Entry, Entry]]:
     """The entries of a ledger by the names that their images have now, in place of those in it; each with what it was.
 
     Args:
         ledger: of an earlier run, in which other images may have been; then names begin at another folder.
         names: folder of an image → its name.
     """
-    pairs = [(replace(one, image=names.get(one.folder, one.image)), one) for one in ledger.entries.values()]
-    pairs.sort(key=lambda pair: pair[1].folder in names)  # what is no longer among the images gives way
-    found: dict[Key, tuple[Entry, Entry]] = {}
-    for now, before in pairs:
-        if now.key in found:
-            lost = found[now.key][1]
-            ledger.begun |= {f"{lost.folder}/{name}" for name in lost.files}
-        found[now.key] = now, before
-    ledger.entries = {key: now for key, (now, _) in found.items()}
-    return list(found.values())
+    renamed: dict[Key, Entry] = {}
+    strange: list[Key] = []
+    for key, one in ledger.entries.items():
+        name = names.get(one.folder)
+        if name == one.image:
+            yield one, one
+        elif name is None:
+            strange.append(key)
+        else:
+            renamed[key] = replace(one, image=name)
+    taken = {now.key for now in renamed.values()}
+    for key in strange:
+        one = ledger.entries[key]
+        if key in taken:  # what is no longer among the images gives way
+            ledger.begun |= {f"{one.folder}/{name}" for name in one.files}
+            del ledger.entries[key]
+        else:
+            yield one, one
+    before = {key: ledger.entries.pop(key) for key in renamed}
+    for key, now in renamed.items():
+        ledger.entries[now.key] = now
+        yield now, before[key]

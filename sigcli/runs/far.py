@@ -10,6 +10,8 @@ import numpy as np
 
 from .folder import Order, RunFolder
 from .ledger import Entry, Ledger
+from .lines import Source
+from .passed_over import Asked, Standing
 
 Ask = Callable[..., Any]
 """Asks the leading process: the name of a function of `LED`, and its arguments."""
@@ -19,6 +21,8 @@ LED = (
     "run_own",
     "run_see",
     "run_finished",
+    "run_standing",
+    "run_seal",
     "run_sheet_stands",
     "run_add_sheet",
     "run_line",
@@ -97,6 +101,14 @@ class FarRun(RunFolder):
         if found is not None:
             self.ledger.entries[found[0].key] = found[0]
         return found
+
+    def standing(self, asked: Asked) -> Standing | None:
+        """What an earlier run made of an image of which everything stands."""
+        return self._ask("run_standing", asked)
+
+    def seal(self, source: Source) -> None:
+        """Everything of an image is done."""
+        self._ask("run_seal", source)
 
     def sheet_stands(self, name: str, of: str | None) -> bool:
         """Whether a sheet is there as it would be drawn now."""

@@ -49,46 +49,22 @@ from .claims import (
 )
 from .earlier import extends, folders_there, named_now, rename
 from .filenames import ENDINGS, item_files, methods_of, run_names
-from .ledger import LEDGER, Entry, Key, Ledger, Sheet, digest_of
+from .ledger import LEDGER, Ledger, digest_of
+from .lines import Entry, Key, Sheet, Source
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
-from .table import COLUMNS, RESULTS, cells_of, read_rows, read_seconds, row_key, row_of, table_text
+from .passed_over import Asked, Standing, find_standing
+from .table import COLUMNS, RESULTS, Rows, cells_of, read_rows, read_seconds, row_key, row_of, table_text
 
 __all__ = [
-    "COLUMNS",
-    "LEDGER",
-    "MANIFEST",
-    "RESULTS",
-    "FolderLock",
-    "RunFolder",
-    "append_row",
-    "append_whole",
-    "cell_text",
-    "claim_folder",
-    "figure",
-    "folder_for",
-    "folders_there",
-    "free_folder",
-    "going_on",
-    "manifest_or_none",
-    "open_run",
-    "output_folder",
-    "owned",
-    "read_manifest",
-    "read_rows",
-    "refuse_strangers",
-    "row_key",
-    "run_names",
-    "safe_cell",
-    "save_array",
-    "save_table",
-    "save_text",
-    "stopped",
-    "take",
-    "write_aside",
+    "COLUMNS", "LEDGER", "MANIFEST", "RESULTS", "FolderLock", "RunFolder", "append_row", "append_whole", "cell_text",
+    "claim_folder", "figure", "folder_for", "folders_there", "free_folder", "going_on", "manifest_or_none",
+    "open_run", "output_folder", "owned", "read_manifest", "read_rows", "refuse_strangers", "row_key", "run_names",
+    "safe_cell", "save_array", "save_table", "save_text", "stopped", "take", "write_aside",
 ]  # fmt: skip
 
 _SHOWN = 3
+_HEADING = table_text((), header=True)
 PICTURES = (".png",)
 """Endings of pictures, unless told otherwise."""
 Order = Callable[[Mapping[str, str]], Any]
@@ -113,7 +89,7 @@ class RunFolder:
 
     path: Path
     ledger: Ledger
-    rows: dict[Key, dict[str, str]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=Rows)
     again: bool = False
     notes: list[str] = field(default_factory=list)
     lock: FolderLock | None = None
@@ -121,8 +97,9 @@ class RunFolder:
     images: Sequence[tuple[str, str]] = ()
     foreign: frozenset[str] = frozenset()
     _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
-    _done: set[Key] = field(default_factory=set)
+    _done: dict[Key, bool] = field(default_factory=dict)
     _sheets: set[str] = field(default_factory=set)
+    _sealed: set[str] = field(default_factory=set)
     _lost: list[str] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,7 +109,7 @@ class RunFolder:
         if not self.again:
             with self._guard:
                 self.check()
-                append_whole(self.path / RESULTS, table_text([cells], header=False))
+                append_whole(self.path / RESULTS, self.rows.line(row_key(cells)))
         if entry is not None:
             self.own(entry)
 
@@ -147,7 +124,7 @@ class RunFolder:
         with self._guard:
             key = row_key(cells)
             self.rows[key] = cells
-            self._done.add(key)
+            self._done[key] = cells["status"] == "ok"
         return cells
 
     def own(self, entry: Entry) -> None:
@@ -162,7 +139,13 @@ class RunFolder:
     def see(self, image: str, content: str, targets: Iterable[str]) -> None:
         """What the image of that name is now, and the targets it is explained for: rows of another are no longer true."""
         with self._guard:
-            self._seen[safe_cell(image)] = content, set(targets)
+            if safe_cell(image) in self._earlier:
+                self._seen[safe_cell(image)] = content, set(targets)
+
+    @cached_property
+    def _earlier(self) -> frozenset[str]:
+        """The images of which an earlier run has left rows."""
+        return frozenset(key[0] for key in self.rows if key not in self._done)
 
     def finished(self, image: str, method: str, target: str, content: str) -> tuple[Entry, str] | None:
         """What an earlier run did of an item whose arrays still stand as they were written, and its seconds as text."""
@@ -174,6 +157,19 @@ class RunFolder:
             self._lost.append(f"{image} {method}")
             return None
         return entry, seconds
+
+    def standing(self, asked: Asked) -> Standing | None:
+        """What an earlier run made of an image, where nothing of it has to be done again; safe from several threads."""
+        found = find_standing(self, asked)
+        if found is not None:
+            self._sealed.add(asked.folder)
+        return found
+
+    def seal(self, source: Source) -> None:
+        """Everything of an image is done and stands; safe from several threads."""
+        self._sealed.add(source.source)
+        if self.ledger.sources.get(source.source) != source:
+            self.ledger.add(source)
 
     def _moved(self, entry: Entry) -> bool:
         """Whether the files of an item would now be in another folder."""
@@ -213,14 +209,17 @@ class RunFolder:
         """
         with self._guard, going_on(self.path):
             self.check()
-            self.rows = {key: row for key, row in self.rows.items() if self._holds(key, row, whole)}
-            text = table_text(sorted(self.rows.values(), key=order), header=True)
-            write_aside(self.path / RESULTS, lambda aside: write_text(aside, text))
+            for key in [key for key in self.rows if not self._holds(key, whole)]:
+                del self.rows[key]
+
+            def place(key: Key) -> Any:
+                return order(dict(zip(("image", "method", "target"), key, strict=True)))
+
+            lines = (self.rows.line(key) for key in sorted(self.rows, key=place))
+            write_aside(self.path / RESULTS, lambda aside: write_text(aside, "".join((_HEADING, *lines))))
             if whole:
                 self._drop()
-            self.ledger.settle(
-                lambda one: order({"image": safe_cell(one.image), "method": one.method, "target": one.target})
-            )
+            self.ledger.settle(lambda key: place((safe_cell(key[0]), *key[1:])))
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
@@ -228,21 +227,18 @@ class RunFolder:
                 )
                 self._lost.clear()
 
-    def _holds(self, key: Key, row: Mapping[str, str], whole: bool) -> bool:
+    def _holds(self, key: Key, whole: bool) -> bool:
         if whole or key in self._done:
             return key in self._done
-        content, targets = self._seen.get(key[0], (row["content"], {key[2]}))
-        return row["content"] == content and key[2] in targets
+        content = self.rows[key]["content"]
+        now, targets = self._seen.get(key[0], (content, {key[2]}))
+        return now == content and key[2] in targets
 
     def _drop(self) -> None:
         """Remove entries, sheets and files of an earlier run that belong to nothing that this one did or found done."""
-        done = {key for key in self._done if self.rows[key]["status"] == "ok"}
         ledger = self.ledger
-        before = {*ledger.files(), *ledger.left()}
-        ledger.begun.clear()
-        ledger.entries = {key: one for key, one in ledger.entries.items() if (safe_cell(key[0]), *key[1:]) in done}
-        ledger.sheets = {name: one for name, one in ledger.sheets.items() if name in self._sheets}
-        remove_files(self.path, before.difference(ledger.files()))
+        items = {key for key in ledger.entries if self._done.get((safe_cell(key[0]), *key[1:]))}
+        remove_files(self.path, ledger.keep(items, self._sheets, self._sealed))
 
     def close(self) -> None:
         """Let another process have the folder."""
@@ -323,12 +319,13 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
         notes.append(f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}.")
-    rows: dict[Key, dict[str, str]] = {}
+    rows = Rows()
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):
-        cells, key = cells_of(row_of(entry, "")), row_key(cells_of(row_of(before, "")))
+        cells = cells_of(row_of(entry, ""))
+        key = row_key(cells if before is entry else cells_of(row_of(before, "")))
         rows[row_key(cells)] = cells | {"seconds": seconds.get(key, "")}
     ledger.settle(lambda _: 0)
     if not (again and untouched and (path / RESULTS).exists()):
-        text = table_text(rows.values(), header=True)
+        text = "".join((_HEADING, *map(rows.line, rows)))
         write_aside(path / RESULTS, lambda aside: write_text(aside, text))
     return RunFolder(path, ledger, rows, again, notes)

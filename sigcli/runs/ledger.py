@@ -12,73 +12,32 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import Stamp, append_whole, holds, read_bytes, write_aside, write_text
+from ..files import append_whole, holds, read_bytes, write_aside
 from .filenames import ENDINGS, files_in
+from .lines import (
+    Entry,
+    Key,
+    Lines,
+    Sheet,
+    Source,
+    entry_again,
+    entry_of,
+    inside,
+    shared,
+    sheet_of,
+    source_of,
+)
+
+__all__ = ["LEDGER", "Entry", "Key", "Ledger", "Sheet", "Source", "digest_of", "digest_of_text"]
 
 LEDGER = "files.jsonl"
-Key = tuple[str, str, str]
-"""Image, method, target."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One item that is done.
-
-    Args:
-        image: its name in the run.
-        method: as the user named it.
-        target: as text.
-        content: hash of the image's pixels.
-        folder: folder of its files, relative to the run folder.
-        label: label of the target.
-        output: what the score is.
-        facts: its values, in full precision.
-        files: name within the folder → size and digest.
-        drawn: digest of all that its pictures depend on, empty where none were drawn.
-        players: digest of its partition, empty where it has none.
-    """
-
-    image: str
-    method: str
-    target: str
-    content: str
-    folder: str
-    label: str
-    output: str
-    facts: Mapping[str, Any]
-    files: Mapping[str, Stamp]
-    drawn: str = ""
-    players: str = ""
-
-    @property
-    def key(self) -> Key:
-        """What makes it one item."""
-        return self.image, self.method, self.target
-
-
-_NAMES = tuple(one.name for one in fields(Entry))
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One picture of all methods of an image and target.
-
-    Args:
-        sheet: its file, relative to the run folder.
-        of: digest of all that it depends on.
-        file: size and digest.
-    """
-
-    sheet: str
-    of: str
-    file: Stamp
 
 
 def digest_of(*facts: object) -> str:
@@ -89,6 +48,9 @@ def digest_of(*facts: object) -> str:
 def digest_of_text(text: str) -> str:
     """A digest of a text, which may hold any name of a file."""
     return hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()
+
+
+_LAST: dict[tuple[Path, int, int, int, int], Ledger | None] = {}
 
 
 @dataclass(eq=False)
@@ -105,12 +67,14 @@ class Ledger:
 
     path: Path
     run: str
-    entries: dict[Key, Entry] = field(default_factory=dict)
-    sheets: dict[str, Sheet] = field(default_factory=dict)
+    entries: Lines[Key, Entry] = field(default_factory=lambda: Lines(entry_again))
+    sheets: Lines[str, Sheet] = field(default_factory=lambda: Lines(sheet_of))
+    sources: Lines[str, Source] = field(default_factory=lambda: Lines(source_of))
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     unreadable: int = 0
     endings: tuple[str, ...] = ENDINGS
+    _begun_here: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
@@ -122,9 +86,28 @@ class Ledger:
         except OSError:
             return False
 
-    @staticmethod
-    def read(path: Path) -> Ledger | None:
+    @classmethod
+    def read(cls, path: Path) -> Ledger | None:
         """The ledger of a folder, or None where there is none that `sig` has written."""
+        found = cls.peek(path)
+        _LAST.clear()  # it may be changed from now on
+        return found
+
+    @staticmethod
+    def peek(path: Path) -> Ledger | None:
+        """Like `read`, to look at only: the one that was read last is kept while its file is as it was."""
+        try:
+            facts = (path / LEDGER).stat()
+        except OSError:
+            return None
+        key = path, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+        if key not in _LAST:
+            _LAST.clear()
+            _LAST[key] = Ledger._read(path)
+        return _LAST[key]
+
+    @staticmethod
+    def _read(path: Path) -> Ledger | None:
         try:
             lines = read_bytes(path / LEDGER).split(b"\n")
         except OSError:
@@ -145,34 +128,48 @@ class Ledger:
         """Keep what a line says; whether it says anything."""
         try:
             if "image" in line:
-                entry = _entry(line)
-                self.entries[entry.key] = entry
+                entry = entry_of(line)
+                self.entries[shared(entry.key)] = entry
             elif "sheet" in line:
-                sheet = Sheet(_inside(line["sheet"]), str(line["of"]), _stamp(line["file"]))
+                sheet = sheet_of(line)
                 self.sheets[sheet.sheet] = sheet
+            elif "source" in line:
+                source = source_of(line)
+                self.sources[source.source] = source
             elif "begins" in line:
-                self.begun.add(_inside(line["begins"]))
+                self.begun.add(inside(line["begins"]))
             elif isinstance(line["players"], str):
                 self.labels[line["players"]] = line
         except (KeyError, TypeError, ValueError):
             return False
         return bool(line)
 
-    def add(self, line: Entry | Sheet) -> None:
-        """Append a line; safe from several threads."""
+    def add(self, line: Entry | Sheet | Source) -> None:
+        """Append a line; safe from several threads. It says all that this process began to write of an item or sheet."""
         with self._lock:
             if isinstance(line, Entry):
-                self.entries[line.key] = line
-            else:
+                self.entries[shared(line.key)] = line
+                self._whole(line.folder, line.files)
+            elif isinstance(line, Sheet):
                 self.sheets[line.sheet] = line
+                folder, _, name = line.sheet.rpartition("/")
+                self._whole(folder, (name,))
+            else:
+                self.sources[line.source] = line
             self._append(vars(line))
 
     def begin(self, what: str) -> None:
         """Write down that files of an item or sheet are about to be written, see `begun`; safe from several threads."""
         with self._lock:
-            if what not in self.begun:
-                self.begun.add(what)
+            if what not in self.begun and what not in self._begun_here:
+                self._begun_here.add(what)
                 self._append({"begins": what})
+
+    def _whole(self, folder: str, names: Iterable[str]) -> None:
+        """Files are written and recorded: what this process began of them has left nothing else."""
+        for name in names:
+            ends = [end for end in self.endings if name.endswith(end)]
+            self._begun_here.difference_update(f"{folder}/{name.removesuffix(end)}" for end in ("", *ends))
 
     def take_line(self, line: dict[str, Any]) -> None:
         """Keep a line that a worker has made, unless it is known; safe from several threads."""
@@ -180,14 +177,19 @@ class Ledger:
             self.begin(line["begins"])
             return
         with self._lock:
-            if line["players"] not in self.labels:
-                self.labels[line["players"]] = line
+            known = "source" not in line and line["players"] in self.labels
+            if not known and self._take(line):
                 self._append(line)
+
+    @property
+    def unfinished(self) -> set[str]:
+        """What was begun, by this process or an earlier one, and is not known to be whole."""
+        return self.begun | self._begun_here
 
     def left(self) -> set[str]:
         """Names of the files of what was begun, as far as they are there; each folder is looked into once."""
         folders: dict[str, set[str]] = {}
-        for what in self.begun:
+        for what in self.unfinished:
             folder, _, name = what.rpartition("/")
             names = (name,) if what.endswith(self.endings) else (name + ending for ending in self.endings)
             folders.setdefault(folder, set()).update(names)
@@ -239,19 +241,51 @@ class Ledger:
         """The folders that these are in."""
         return {file.rpartition("/")[0] for file in self.files()}
 
-    def settle(self, order: Callable[[Entry], Any]) -> None:
-        """Write all anew: the head, then partitions, items and sheets in an order that no interruption changes."""
-        entries = sorted(self.entries.values(), key=order)
-        used = dict.fromkeys(entry.players for entry in entries if entry.players in self.labels)
-        places = {entry.folder: i for i, entry in enumerate(entries)}
-        sheets = sorted(self.sheets.values(), key=lambda s: (places.get(s.sheet.rpartition("/")[0], -1), s.sheet))
-        lines: Iterable[Any] = (
-            self._head(), *(self.labels[name] for name in used), *map(vars, entries), *map(vars, sheets),
-            *({"begins": what} for what in sorted(self.begun)),
-        )  # fmt: skip
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+    def keep(self, items: Container[Key], sheets: Container[str], sources: Container[str]) -> set[str]:
+        """Forget what is not among these, and all that was begun; returns the names of the files that are left over.
+
+        Args:
+            items: keys of items.
+            sheets: names of sheets.
+            sources: folders of images.
+        """
+        lost = [key for key in self.entries if key not in items]
+        gone = {f"{one.folder}/{name}" for one in map(self.entries.__getitem__, lost) for name in one.files}
+        gone |= {name for name in self.sheets if name not in sheets} | self.left()
+        self.entries.keep(items)
+        self.sheets.keep(sheets)
+        self.sources.keep(sources)
+        self.begun.clear()
+        self._begun_here.clear()
+        return gone - self.files() if gone else gone
+
+    def settle(self, order: Callable[[Key], Any]) -> None:
+        """Write all anew: the head, then partitions, items, sheets and images in an order that no interruption changes."""
         with self._lock:
-            write_aside(self.path / LEDGER, lambda aside: write_text(aside, text))
+            write_aside(self.path / LEDGER, lambda aside: self._write(aside, order))
+
+    def _write(self, aside: Path, order: Callable[[Key], Any]) -> None:
+        with aside.open("w", encoding="utf-8", newline="") as stream:
+            stream.writelines(f"{line}\n" for line in self._text(order))
+
+    def _text(self, order: Callable[[Key], Any]) -> Iterator[str]:
+        keys = sorted(self.entries, key=order)
+        places: dict[str, int] = {}
+        used: dict[str, None] = {}
+        if self.labels or self.sheets or self.sources:
+            for place, entry in enumerate(map(self.entries.__getitem__, keys)):
+                places[entry.folder] = place
+                if entry.players in self.labels:
+                    used[entry.players] = None
+        yield json.dumps(self._head())
+        yield from (json.dumps(self.labels[name]) for name in used)
+        yield from (self.entries.line(key) for key in keys)
+        sheets = sorted(self.sheets, key=lambda name: (places.get(name.rpartition("/")[0], -1), name))
+        yield from (self.sheets.line(name) for name in sheets)
+        yield from (
+            self.sources.line(name) for name in sorted(self.sources, key=lambda one: (places.get(one, -1), one))
+        )
+        yield from (json.dumps({"begins": what}) for what in sorted(self.unfinished))
 
 
 def _object(line: bytes) -> dict[str, Any]:
@@ -267,38 +301,3 @@ def _run_of(line: bytes) -> dict[str, Any] | None:
     """The head of a ledger, or None where the line is none."""
     head = _object(line.removeprefix(b"\xef\xbb\xbf"))
     return head if isinstance(head.get("run"), str) and head.get("sig") == 1 else None
-
-
-def _entry(line: dict[str, Any]) -> Entry:
-    texts = {name: line[name] for name in _NAMES if name not in ("facts", "files")}
-    if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(_NAMES):
-        raise ValueError("the line is of another kind")
-    facts = {str(name): value for name, value in line["facts"].items()}
-    numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view", "region")]
-    if not all(value is None or isinstance(value, (int, float)) for value in numbers):
-        raise ValueError("a value is not a number")
-    files = {_inside(name): _stamp(known) for name, known in line["files"].items()}
-    _inside(line["folder"])
-    return Entry(**{**texts, "facts": facts, "files": files})
-
-
-def _inside(name: str) -> str:
-    """A name below the run folder: what a ledger says may be removed must be nowhere else."""
-    if "/" not in name and name not in ("", ".", "..") and os.sep == "/":
-        return name
-    parts = name.split("/")
-    if (
-        not parts[0]
-        or ".." in parts
-        or (os.sep in name and os.sep != "/")
-        or not any(p not in ("", ".") for p in parts)
-    ):
-        raise ValueError("the name leads out of the run folder")
-    return name
-
-
-def _stamp(known: Any) -> Stamp:
-    size, digest = known
-    if not isinstance(size, int) or not isinstance(digest, str):
-        raise ValueError("no size and digest")
-    return size, digest

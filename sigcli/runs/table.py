@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from ..files import figure, read_bytes, safe_cell
-from .ledger import Entry, Key
+from .lines import Entry, Key, shared
 
 RESULTS = "results.csv"
 _Reader = Callable[[Any], str]
@@ -67,6 +67,35 @@ def table_text(rows: Iterable[Mapping[str, str]], *, header: bool) -> str:
         writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
+
+
+class Rows(MutableMapping[Key, dict[str, str]]):
+    """Rows of the table by item, each kept as its line of CSV, which takes a tenth of the memory of its cells."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Key, str] = {}
+
+    def line(self, key: Key) -> str:
+        """A row as the table has it, with its line end."""
+        return self._lines[key]
+
+    def __getitem__(self, key: Key) -> dict[str, str]:
+        return dict(zip(COLUMNS, next(csv.reader(io.StringIO(self._lines[key], newline=""))), strict=True))
+
+    def __setitem__(self, key: Key, cells: Mapping[str, str]) -> None:
+        self._lines[shared(key)] = table_text([cells], header=False)
+
+    def __delitem__(self, key: Key) -> None:
+        del self._lines[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:

@@ -16,6 +16,7 @@ from ...baselines import BASELINES
 from ...baselines.single import number
 from ...catalog import Entry
 from ...errors import ImageError, UsageError
+from ...files import file_digest
 from ...inputs import arrays
 from ...inputs.given import Given, Source
 from ...inputs.picture import Picture
@@ -77,6 +78,8 @@ class ArraySeen(Seen):
 
 class Arrays(Pictures):
     """Arrays of floats: what of a command fits them, and what a method is given in place of texts about pictures."""
+
+    unseen = ArraySeen()
 
     def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
         """The `.npy` files that files, folders and patterns stand for, and samples in memory."""
@@ -173,6 +176,11 @@ class Arrays(Pictures):
     def read(self, source: Source) -> Picture:
         """One array; raises ImageError."""
         return arrays.read_array(source)
+
+    def beside(self, source: Source) -> str:
+        """A digest of the file of its players' names, empty where it has none."""
+        file = players.names_file(Path(source))
+        return file_digest(file) if file.is_file() else ""
 
     def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
         """A method with its players and baseline as tensors for one array."""

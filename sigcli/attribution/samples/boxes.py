@@ -38,6 +38,7 @@ class BoxPictures(Pictures):
     network: Model
     score: BoxScore
     asked: WantedBoxes
+    unseen = BoxSeen()
 
     @classmethod
     def of(cls, samples: Pictures, network: Model) -> BoxPictures:

@@ -70,6 +70,7 @@ class Pairs(Pictures):
     """Pairs of images. The targets of the score are numbers of partners."""
 
     pairs = True
+    unseen = PairSeen()
 
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions, partner: Any):
         self.partner = partner

@@ -123,6 +123,8 @@ class Pictures:
     """
 
     pairs = False
+    unseen: Seen = UNSEEN
+    """The words for maps of samples that were not looked at."""
     classes = 0
     """Of the model, once the target is known."""
 
@@ -262,6 +264,10 @@ class Pictures:
         picture = read_image(source)
         self.assumed.add(picture)
         return picture
+
+    def beside(self, source: Source) -> str:  # noqa: ARG002  arrays have names
+        """A digest of what stands in a file beside a sample and is shown with it; empty where nothing is."""
+        return ""
 
     def fitted(self, model: Model, picture: Picture, chosen: Chosen) -> Chosen:
         """A method with its options for one sample: default players are never finer than pixels."""

@@ -40,6 +40,7 @@ class RegionPictures(Pictures):
     network: Model
     known: Regions
     asked: WantedRegions
+    unseen = RegionSeen()
 
     @classmethod
     def of(cls, samples: Pictures, network: Model) -> RegionPictures:

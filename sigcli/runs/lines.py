@@ -1,0 +1,198 @@
+"""The lines of `files.jsonl`: what each kind of them says, and many of them in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Container, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from ..files import Stamp
+
+Key = tuple[str, str, str]
+"""Image, method, target."""
+K = TypeVar("K")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One item that is done.
+
+    Args:
+        image: its name in the run.
+        method: as the user named it.
+        target: as text.
+        content: hash of the image's pixels.
+        folder: folder of its files, relative to the run folder.
+        label: label of the target.
+        output: what the score is.
+        facts: its values, in full precision.
+        files: name within the folder → size and digest.
+        drawn: digest of all that its pictures depend on, empty where none were drawn.
+        players: digest of its partition, empty where it has none.
+    """
+
+    image: str
+    method: str
+    target: str
+    content: str
+    folder: str
+    label: str
+    output: str
+    facts: Mapping[str, Any]
+    files: Mapping[str, Stamp]
+    drawn: str = ""
+    players: str = ""
+
+    @property
+    def key(self) -> Key:
+        """What makes it one item."""
+        return self.image, self.method, self.target
+
+
+_NAMES = tuple(one.name for one in fields(Entry))
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One picture of all methods of an image and target.
+
+    Args:
+        sheet: its file, relative to the run folder.
+        of: digest of all that it depends on.
+        file: size and digest.
+    """
+
+    sheet: str
+    of: str
+    file: Stamp
+
+
+@dataclass(frozen=True)
+class Source:
+    """One image of which everything is done: what a resumed run must know of it to pass it over without decoding it.
+
+    The file's time is not kept: a copy of the images has other times, and a file that was changed twice within a second
+    may have the same. Size and digest say whether it is the same file.
+
+    Args:
+        source: folder of its files, relative to the run folder.
+        file: size and digest of the image's file; of a sample in memory those of its content.
+        of: digest of all that its pictures and words depend on, besides what its items depend on.
+        content: hash of its pixels.
+        targets: what was explained of it, as text, in order.
+        note: what is told of it.
+        assumed: what was assumed of its file.
+    """
+
+    source: str
+    file: Stamp
+    of: str
+    content: str
+    targets: tuple[str, ...]
+    note: str = ""
+    assumed: tuple[str, ...] = ()
+
+
+class Lines(MutableMapping[K, R]):
+    """Records by key, each kept as its line of JSON: a dictionary of a million objects would take gigabytes.
+
+    Args:
+        read: makes a record of the object of its line.
+    """
+
+    def __init__(self, read: Callable[[dict[str, Any]], R]):
+        self._read = read
+        self._lines: dict[K, bytes] = {}
+
+    def line(self, key: K) -> str:
+        """The line of a record, without its end."""
+        return self._lines[key].decode()
+
+    def keep(self, keys: Container[K]) -> None:
+        """Forget all records but these."""
+        for key in [key for key in self._lines if key not in keys]:
+            del self._lines[key]
+
+    def __getitem__(self, key: K) -> R:
+        return self._read(json.loads(self._lines[key]))
+
+    def __setitem__(self, key: K, record: R) -> None:
+        self._lines[key] = json.dumps(vars(record)).encode()
+
+    def __delitem__(self, key: K) -> None:
+        del self._lines[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
+def entry_of(line: Mapping[str, Any]) -> Entry:
+    """What a line says of an item; raises KeyError, TypeError or ValueError where it is no such line."""
+    texts = {name: line[name] for name in _NAMES if name not in ("facts", "files")}
+    if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(_NAMES):
+        raise ValueError("the line is of another kind")
+    facts = {str(name): value for name, value in line["facts"].items()}
+    numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view", "region")]
+    if not all(value is None or isinstance(value, (int, float)) for value in numbers):
+        raise ValueError("a value is not a number")
+    files = {inside(name): stamp_from(known) for name, known in line["files"].items()}
+    inside(line["folder"])
+    return Entry(**{**texts, "facts": facts, "files": files})
+
+
+def inside(name: str) -> str:
+    """A name below the run folder: what a ledger says may be removed must be nowhere else."""
+    if "/" not in name and name not in ("", ".", "..") and os.sep == "/":
+        return name
+    parts = name.split("/")
+    if (
+        not parts[0]
+        or ".." in parts
+        or (os.sep in name and os.sep != "/")
+        or not any(p not in ("", ".") for p in parts)
+    ):
+        raise ValueError("the name leads out of the run folder")
+    return name
+
+
+def stamp_from(known: Any) -> Stamp:
+    """Size and digest as a line has them; raises ValueError or TypeError for anything else."""
+    size, digest = known
+    if not isinstance(size, int) or not isinstance(digest, str):
+        raise ValueError("no size and digest")
+    return size, digest
+
+
+def entry_again(line: dict[str, Any]) -> Entry:
+    """What a line says of an item that was written here, or that `entry_of` has looked through."""
+    return Entry(**{**line, "files": {name: (known[0], known[1]) for name, known in line["files"].items()}})
+
+
+def sheet_of(line: Mapping[str, Any]) -> Sheet:
+    """What a line says of a sheet; raises as `entry_of` does."""
+    return Sheet(inside(line["sheet"]), str(line["of"]), stamp_from(line["file"]))
+
+
+def source_of(line: Mapping[str, Any]) -> Source:
+    """What a line says of an image that is done; raises as `entry_of` does."""
+    texts = [line["of"], line["content"], line["note"], *line["targets"], *line["assumed"]]
+    if not all(isinstance(text, str) for text in texts) or isinstance(line["targets"], str):
+        raise ValueError("the line is of another kind")
+    targets, assumed = tuple(line["targets"]), tuple(line["assumed"])
+    known = stamp_from(line["file"])
+    return Source(inside(line["source"]), known, line["of"], line["content"], targets, line["note"], assumed)
+
+
+def shared(key: Key) -> Key:
+    """A key whose method and target, which many items have, are the same objects in all of them."""
+    return key[0], sys.intern(key[1]), sys.intern(key[2])
