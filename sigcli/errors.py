@@ -89,6 +89,21 @@ def unknown(kind: str, name: str, choices: Iterable[str], error: type[SigError] 
     return error(f"unknown {kind}", given=name, allowed=shown, hint=f"Did you mean '{close[0]}'?" if close else None)
 
 
+def kind_of(error: Exception) -> str:
+    """What kind of failure an error is, so that many can be counted: what was wrong, without names, values and numbers."""
+    return kind_of_text(error.what if isinstance(error, SigError) else type(error).__name__)
+
+
+def kind_of_text(text: str) -> str:
+    """The kind of failure that a message of one line tells, see `kind_of`.
+
+    >>> kind_of_text("the model raised ValueError: 3 is too small (given: a.png)."), kind_of_text("it has 12 of 'dog'")
+    ('the model raised ValueError', "it has N of '…'")
+    """
+    first = re.split(r": | \(given|\. ", text, maxsplit=1)[0].strip().rstrip(".")
+    return re.sub(r"[0-9][0-9.,x]*", "N", re.sub(r"'[^']*'", "'…'", first)) or "unknown"
+
+
 def reason(error: OSError) -> str:
     """What the system refused, as a sentence without a full stop; numpy only says how many bytes it could write."""
     short = re.fullmatch(r"(\d+) requested and (\d+) written", str(error))

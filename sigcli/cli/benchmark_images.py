@@ -38,7 +38,7 @@ def images(options: BenchmarkOptions, screen: Screen) -> int:
         screen.results.add(row)
     _show(found, screen)
     reporter.say_notes()
-    return say_failures(found.evaluation, screen)
+    return say_failures(found.evaluation, screen, reporter.counts)
 
 
 def _show(found: Benchmark, screen: Screen) -> None:

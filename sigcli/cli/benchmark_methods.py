@@ -46,7 +46,7 @@ def methods(options: BenchmarkMethodsOptions, screen: Screen) -> int:
         screen.results.add(row)
     _show(found, screen)
     reporter.say_notes()
-    return say_failures(found.evaluation, screen)
+    return say_failures(found.evaluation, screen, reporter.counts)
 
 
 def _show(found: MethodsBenchmark, screen: Screen) -> None:

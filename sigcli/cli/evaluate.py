@@ -10,6 +10,7 @@ from ..evaluation.options import EvaluateOptions
 from ..names import printable
 from .command import Screen, command
 from .console import fits, table, traces
+from .counts import Counts
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -54,11 +55,17 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     for line in _of_model(found.model) if found.model is not None else ():
         screen.say(line)
     reporter.say_notes()
-    return say_failures(found, screen)
+    return say_failures(found, screen, reporter.counts)
 
 
-def say_failures(found: Evaluation, screen: Screen) -> int:
-    """Name each failure and its reason, then how many there are and where all is; returns how many."""
+def say_failures(found: Evaluation, screen: Screen, maps: Counts) -> int:
+    """Name each failure and its reason, then how many there are and where all is; returns how many.
+
+    Args:
+        found: what was measured.
+        screen: where it is told.
+        maps: how many explanations were made, read back and failed.
+    """
     failed = [value for value in found.values if value.error]
     reasons: dict[tuple[str, str], list[str]] = {}
     for value in failed:
@@ -67,8 +74,14 @@ def say_failures(found: Evaluation, screen: Screen) -> int:
         screen.say(f"failed: {image} ({', '.join(dict.fromkeys(which))}): {error}", "red")
     if screen.debug:
         traces((value.cause for value in failed), screen.console)
-    done = len(found.values) - len(failed)
-    screen.say(f"{done} values, {len(failed)} failed; written to {printable(str(found.folder))}/")
+    values = Counts()
+    for value in found.values:
+        values.add(value.error, resumed=False, cause=value.cause)
+    facts = {name: count for name, count in values.record().items() if name != "resumed"}
+    screen.results.add({"counts": maps.record(), "values": facts})
+    if maps.resumed or maps.failed:
+        screen.say(f"maps: {maps}")
+    screen.say(f"{values.done:,} values, {values.why()}; written to {printable(str(found.folder))}/")
     return len(failed)
 
 

@@ -35,19 +35,18 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     from .progress import Reporter
 
     _say_what_was_left_out(options, screen)
-    failed, done = 0, 0
     told: list[Explanation] = []
     shown: list[Explanation] = []
     with Reporter(screen) as reporter, closing(iter_explain(options, reporter)) as found:
         for item in found:
             screen.results.add(item.record())
-            done += 1
-            failed += item.status != "ok"
             if item.status != "ok" or item.error or item.note:
                 told.append(item.light())
             if len(shown) < _SHOWN:
                 shown.append(item.light())
-    made, without = _narrowed(shown, done, screen)
+    counts = reporter.counts
+    screen.results.add({"counts": counts.record()})
+    made, without = _narrowed(shown, counts.done + counts.failed, screen)
     screen.console.print(made)
     if without:
         screen.say(f"The window is too narrow for {', '.join(without)}: see results.csv.")
@@ -56,8 +55,8 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     reporter.say_notes()
     if screen.debug:
         traces((item.cause for item in told), screen.console)
-    screen.say(f"{done - failed} done, {failed} failed; written to {printable(str(reporter.folder))}/")
-    return failed
+    screen.say(f"{counts}; written to {printable(str(reporter.folder))}/")
+    return counts.failed
 
 
 def _say_what_was_left_out(options: ExplainOptions, screen: Screen) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from ..listener import Listener
 from .command import Screen
 from .console import RESUME, console
+from .counts import Counts
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation
@@ -72,7 +73,7 @@ class Reporter(Listener, _Shown):
     Args:
         screen: screen of the command; what it says of an interruption changes once finished work is kept.
 
-    `folder` is the run folder, once it is open.
+    `folder` is the run folder, once it is open; `counts` says how many explanations are done and have failed.
     """
 
     def __init__(self, screen: Screen):
@@ -81,6 +82,7 @@ class Reporter(Listener, _Shown):
         self._plan = _Plan()
         self._begun = self._spoken = time.perf_counter()
         self._notes: list[str] = []
+        self.counts = Counts()
         self.folder: Path | None = None
 
     def begin(self, items: int, notes: Sequence[str], folder: Path | None) -> None:
@@ -111,6 +113,8 @@ class Reporter(Listener, _Shown):
     def explained(self, item: Explanation) -> None:
         """One explanation is finished and written."""
         self._done += 1
+        error = "" if item.status == "ok" else item.error or "unknown"
+        self.counts.add(error, resumed=item.resumed, cause=item.cause)
         self._plan.note(item)
         self._show(force=self._done == self._total)
 

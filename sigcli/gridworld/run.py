@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..door import door
 from ..engine.modes import own_modes
@@ -16,6 +17,7 @@ from ..errors import BudgetError, UsageError
 from ..listener import Listener
 from ..models.device import choose_device
 from ..runs.folder import claim_folder, folder_for
+from ..runs.lock import held
 from ..runs.provenance import versions
 from . import ESTIMATORS
 from .estimators import least_budget
@@ -63,7 +65,35 @@ def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
     where = choose_device("cpu" if options.device == "auto" else options.device)
     conditions = _conditions(_texts(options.grid), _texts(options.reward))
     named = [_runnable(condition, names, options) for condition in conditions]
-    folder, again = _claimed(options, conditions, names, where) if options.write else (None, False)
+    if not options.write:
+        return _studied(options, conditions, named, (names, where), None, listener)
+    manifest = _manifest(options, conditions, names, where)
+    folder = folder_for(options.out, DEFAULT_OUT, manifest)
+    with held(folder):
+        claimed = claim_folder(folder, manifest, FILES, overwrite=options.overwrite)
+        again = claimed and (folder / "summary.csv").exists()
+        return _studied(options, conditions, named, (names, where), (folder, again), listener)
+
+
+def _studied(
+    options: GridworldOptions,
+    conditions: Sequence[Condition],
+    named: Sequence[list[str]],
+    of: tuple[list[str], str],
+    place: tuple[Path, bool] | None,
+    listener: Listener,
+) -> Study:
+    """Train and measure.
+
+    Args:
+        options: of the command.
+        conditions: grids with rewards.
+        named: estimators of each.
+        of: all estimators, and the device.
+        place: the folder, and whether it holds this run's tables already; None where nothing is written.
+        listener: is told of the stages.
+    """
+    (names, where), (folder, again) = of, place or (None, False)
     study = Study([], tuple(names), options.sweep, folder)
     for condition, chosen in zip(conditions, named, strict=True):
         study.cases.append(_case(condition, chosen, options, where, listener))
@@ -79,20 +109,17 @@ def run_gridworld(options: GridworldOptions, listener: Listener) -> Study:
 __test__ = {"run_gridworld": run_gridworld.__doc__}  # doctest looks into functions and classes only
 
 
-def _claimed(
+def _manifest(
     options: GridworldOptions, conditions: Sequence[Condition], names: list[str], where: str
-) -> tuple[Path, bool]:
-    """The run folder, and whether it holds this run's tables already."""
+) -> dict[str, Any]:
+    """The manifest of the run folder."""
     spec = {
         "command": "gridworld", "grid": _texts(options.grid), "reward": _texts(options.reward), "runs": options.runs,
         "coverage": options.coverage, "samples": options.samples, "sweep": options.sweep, "estimators": names,
         "protocol": options.protocol, "seed": options.seed, "steps": options.steps,
         "games": {c.title: hashlib.blake2b(c.values.tobytes(), digest_size=8).hexdigest() for c in conditions},
     }  # fmt: skip
-    manifest = {"spec": spec, "device": where, "versions": versions(), "images": []}
-    folder = folder_for(options.out, DEFAULT_OUT, manifest)
-    again = claim_folder(folder, manifest, FILES, overwrite=options.overwrite)
-    return folder, again and (folder / "summary.csv").exists()
+    return {"spec": spec, "device": where, "versions": versions(), "images": []}
 
 
 def _conditions(grids: list[str], rewards: list[str]) -> list[Condition]:

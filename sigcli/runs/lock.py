@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
@@ -17,7 +19,8 @@ except ImportError:  # Windows
 class FolderLock:
     """Held while a process writes in a folder; ends with the process, however that ends.
 
-    The folder itself is locked, so nothing is left to clean up. One process may hold it several times, but for one run only.
+    The folder itself is locked, so nothing is left to clean up. One process may hold it several times, but for one run only:
+    a scenario holds the folder in which its run explains images.
     File systems without locks go without.
 
     Args:
@@ -28,22 +31,23 @@ class FolderLock:
         OutputError: another process holds it, or another run of this one.
     """
 
-    _held: dict[tuple[int, int], tuple[int, int]] = {}  # noqa: RUF012 - of the process: (device, inode) → (file, holders)
+    _held: dict[tuple[int, int], tuple[int, int, int]] = {}  # noqa: RUF012 - (device, inode) → file, holders, runs
 
     def __init__(self, path: Path, *, alone: bool = False):
         self._key: tuple[int, int] | None = None
+        self._alone = alone
         if fcntl is None:
             return
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             facts = path.stat()
         key = facts.st_dev, facts.st_ino
-        if alone and key in self._held:
+        if alone and self._held.get(key, (0, 0, 0))[2]:
             hint = "Finish that one first (close the iterator of iter_explain), or name another folder."
             raise OutputError("another run of this program is writing in the output folder", given=path, hint=hint)
         if key in self._held:
-            file, holders = self._held[key]
-            self._held[key] = file, holders + 1
+            file, holders, runs = self._held[key]
+            self._held[key] = file, holders + 1, runs + alone
         else:
             file = os.open(path, os.O_RDONLY)
             try:
@@ -57,7 +61,7 @@ class FolderLock:
             except OSError:
                 os.close(file)
                 return
-            self._held[key] = file, 1
+            self._held[key] = file, 1, int(alone)
         self._key = key
 
     @classmethod
@@ -73,9 +77,9 @@ class FolderLock:
         """Let it go; a second time does nothing."""
         if self._key is None:
             return
-        file, holders = self._held.pop(self._key)
+        file, holders, runs = self._held.pop(self._key)
         if holders > 1:
-            self._held[self._key] = file, holders - 1
+            self._held[self._key] = file, holders - 1, runs - self._alone
         else:
             os.close(file)
         self._key = None
@@ -88,3 +92,20 @@ class FolderLock:
 
     def __del__(self) -> None:
         self.release()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs; one that was made for it and stays empty is removed.
+
+    Raises:
+        OutputError: another process writes in it.
+    """
+    there = path.is_dir()
+    with FolderLock(path):
+        try:
+            yield
+        finally:
+            if not there:
+                with suppress(OSError):  # it holds something
+                    path.rmdir()

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import OutputError
 from ..runs.claims import remove_empty
 from ..runs.folder import claim_folder, folder_for, manifest_or_none, output_folder, owned, refuse_strangers
+from ..runs.lock import held
 from ..runs.provenance import versions
 
 
@@ -17,7 +18,8 @@ def claim(name: str, spec: Mapping[str, Any], files: Sequence[str], *, out: str 
     """Make the folder of a scenario that writes its own tables; those of the same run stand until they are replaced."""
     manifest = {"spec": {"command": f"benchmark scenario {name}", **spec}, "versions": versions(), "images": []}
     folder = folder_for(out, f"sig-{name}", manifest)
-    claim_folder(folder, manifest, files, overwrite=overwrite)
+    with held(folder):
+        claim_folder(folder, manifest, files, overwrite=overwrite)
     return folder
 
 

@@ -16,6 +16,7 @@ from ..options import METHOD, Options, checked, flags, table
 from ..render.shown import through_file
 from ..runs.claims import abandon
 from ..runs.folder import save_table
+from ..runs.lock import held
 from . import SCENARIOS
 from .folders import claim, drop_pictures
 from .options import SCENARIO, ScenarioOptions
@@ -99,6 +100,10 @@ class Scenario(ABC, Generic[O]):
         """
         self.check()
         self.folder = self.opened()
+        with held(self.folder):
+            return self._carried_out()
+
+    def _carried_out(self) -> Verdict:
         try:
             self.measure()
         except UsageError:

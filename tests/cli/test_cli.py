@@ -92,8 +92,9 @@ def test_signs_apart_leave_a_picture_of_each(here):
 
 def test_json_is_one_object_per_result_and_nothing_else(here):
     done = sig("explain", "pictures/*.png", *FAST, "--json", "--no-pictures", "--out", "out")
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    *records, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(records) == 6
+    assert last == {"counts": {"done": 6, "resumed": 0, "failed": 0, "reasons": {}}}
     assert [float(f"{r['score']:.6g}") for r in records] == [float(r["score"]) for r in rows("out")]
     assert all(Path(r["array"]).exists() for r in records)
     assert not list(Path("out").rglob("*.png"))
@@ -122,7 +123,10 @@ def test_resume_does_only_what_is_missing_and_ends_as_if_undisturbed(here):
     before = first.stat().st_mtime_ns
     again = sig(*command, "--out", "part", "--resume", "--json")
     assert again.exit_code == 0
-    assert len(again.stdout.splitlines()) == 6
+    *records, last = map(json.loads, again.stdout.splitlines())
+    assert len(records) == 6
+    assert last["counts"]["done"] == 6
+    assert 0 < last["counts"]["resumed"] < 6
     assert figures("part") == figures("whole")
     assert first.stat().st_mtime_ns == before
     other = sig(*command, "--seed", 1, "--out", "part", "--resume")

@@ -117,7 +117,8 @@ def test_paired_rows_count_no_failures_as_the_page_says(run):
 
 
 def test_standard_output_has_the_rows_of_the_table(run):
-    printed = [json.loads(line) for line in (run / "last.jsonl").read_text().splitlines()]
+    *printed, last = [json.loads(line) for line in (run / "last.jsonl").read_text().splitlines()]
+    assert last["values"]["done"] == len(printed)
     header, *lines = rows(run / "runs" / "judged" / "metrics.csv")
     assert [list(row) for row in printed] == [header] * len(lines)
     assert [row["metric"] for row in printed] == [line[header.index("metric")] for line in lines]

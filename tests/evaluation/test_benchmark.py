@@ -186,7 +186,8 @@ def test_failed_images_are_counted_and_have_no_time(here):
     arguments = ["benchmark", "images", "in", "--counts", "6", *ARGUMENTS, "--json"]
     done = CliRunner().invoke(app, [*arguments, "--out", "out"])
     assert done.exit_code == 1, done.output
-    (record,) = [json.loads(line) for line in done.stdout.splitlines()]
+    record, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["counts"]["failed"] == 1
     assert (record["count"], record["n"], record["failed"], record["gradient_evaluations"]) == (6, 5, 1, 10)
     assert record["seconds_per_image"] == pytest.approx(record["seconds"] / 5)
     assert "failed: broken.png" in done.stderr
@@ -195,7 +196,8 @@ def test_failed_images_are_counted_and_have_no_time(here):
     (here / "bad" / "broken.png").write_bytes(b"not a picture")
     done = CliRunner().invoke(app, ["benchmark", "images", "bad", *ARGUMENTS[:-1], "--out", "none", "--json"])
     assert done.exit_code == 1, done.output
-    (record,) = [json.loads(line) for line in done.stdout.splitlines()]
+    record, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["counts"]["failed"] == 1
     assert (record["mean"], record["seconds"], record["n"], record["failed"]) == (None, None, 0, 1)
     assert not list(Path("none").glob("*cost.png"))
 

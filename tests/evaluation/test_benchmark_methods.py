@@ -403,7 +403,8 @@ def test_the_screen_holds_at_80_columns_and_json_is_the_table(here, monkeypatch)
     arguments += [word for one in cheap for word in ("--set", one)]
     done = CliRunner().invoke(app, [*arguments, "--out", "out", "--json"])
     assert done.exit_code == 0, done.output
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    *records, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["values"]["failed"] == 0
     assert len(records) == len(rows("out/methods.csv")) == 3 * 9
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stderr).splitlines()
     table = [line.rstrip() for line in shown if re.match(r"(method|sig \(reference\)|black|gradcam) ", line)]

@@ -337,7 +337,10 @@ def test_what_fails_is_named_and_the_rest_goes_on(here):
     ]
     done = CliRunner().invoke(app, [*arguments, "--out", "out", "--json"])
     assert done.exit_code == 1, done.output
-    records = [json.loads(line) for line in done.stdout.splitlines()]
+    *records, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert last["values"]["done"] == sum(not r["error"] for r in records)
+    assert last["values"]["failed"] == sum(last["values"]["reasons"].values()) == 4
+    assert last["counts"]["failed"] == 1
     errors = {(r["image"], r["metric"]): r["error"] for r in records if r["error"]}
     assert "no explanation" in errors["broken.png", "deletion"]
     assert "9x5 pixels" in errors["heart.png", "pointing-game"]
