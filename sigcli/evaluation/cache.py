@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from ..attribution.decoding import ImageSet
+from ..attribution.explanation import Explanation
+from ..attribution.manifest import spec_of
 from ..attribution.select import Chosen
 from ..attribution.session import Session
 from ..baselines import uses_peers
-from ..files import read_bytes
+from ..files import read_bytes, stamp
 from ..metrics.case import Case, Judge
 from ..runs.folder import append_whole, going_on, save_text
+from ..runs.ledger import digest_of
 from .value import MetricValue
 
 FILE = "metrics.jsonl"
@@ -54,6 +57,39 @@ def digest(session: Session, case: Case, metric: Chosen, method: Chosen | None, 
     return found.hexdigest()
 
 
+def of_run(session: Session) -> str:
+    """A digest of what all metric values of a run depend on: model, preprocessing, score, seed."""
+    if session.run is None or session.options is None:
+        return ""
+    return digest_of(spec_of(session.options, session.samples, session.model, [], session.scorer))
+
+
+def brief(session: Session, item: Explanation, metric: Chosen, method: Chosen | None, more: Sequence[str]) -> str:
+    """Of the same as `digest`, as far as a run records it: the image is not decoded, and the map not looked at.
+
+    Args:
+        session: its model, score and seed.
+        item: an explanation whose files stand.
+        metric: with its options.
+        method: for metrics that run it again.
+        more: `of_run` of the session, and how the map is looked at.
+
+    Returns:
+        The digest; empty of a value that also depends on other images, or of a map that no run has written.
+    """
+    if session.run is None or item.file is None or not item.content:
+        return ""
+    if any(one.uses_peers or uses_peers(one.resolved().get("imputation")) for one in (metric, method) if one):
+        return ""
+    entry = session.run.ledger.entries.get((item.image, item.method, str(item.target)))
+    known = None if entry is None else entry.files.get(item.file.name)
+    facts: list[Any] = [
+        *more, metric.entry.name, metric.resolved(), metric.entry.properties["edition"],
+        method and [method.entry.name, method.resolved()], item.target, item.content, known or stamp(item.file),
+    ]  # fmt: skip
+    return digest_of(*facts)
+
+
 class Kept:
     """The metric values of `metrics.jsonl`, and the file itself.
 
@@ -69,16 +105,21 @@ class Kept:
         before, damaged = _read(self._path)
         self._before = before
         self._found = dict(before) if resume else {}
+        self._by_brief = {row["brief"]: row for row in self._found.values() if row.get("brief")}
         self._begun = False
         self.notes = (
             [f"{FILE} has {damaged} damaged lines; their values are measured again."] if damaged and resume else []
         )
 
     def known(self, blank: MetricValue) -> MetricValue | None:
-        """The metric value that is known already, or None."""
-        row = self._found.get(blank.digest)
+        """The metric value that is known already, by its digest or before that is known by its brief one; or None."""
+        row = self._found.get(blank.digest) if blank.digest else self._by_brief.get(blank.brief)
         if row is None:
             return None
+        if blank.brief and row.get("brief") != blank.brief:
+            row["brief"] = blank.brief
+            self._by_brief[blank.brief] = row
+        blank = replace(blank, digest=row["digest"])
         at, curve = (None if row[name] is None else np.array(row[name], float) for name in ("at", "curve"))
         return replace(blank, value=float(row["value"]), at=at, curve=curve)
 
@@ -87,8 +128,8 @@ class Kept:
         if figure.value is None or not figure.digest or figure.digest in self._found:
             return
         row = {
-            "digest": figure.digest, "image": figure.image, "method": figure.method, "target": figure.target,
-            "metric": figure.metric, "imputation": figure.imputation, "value": figure.value,
+            "digest": figure.digest, "brief": figure.brief, "image": figure.image, "method": figure.method,
+            "target": figure.target, "metric": figure.metric, "imputation": figure.imputation, "value": figure.value,
             "at": None if figure.at is None else figure.at.tolist(),
             "curve": None if figure.curve is None else figure.curve.tolist(),
         }  # fmt: skip
@@ -158,6 +199,8 @@ def _check(row: dict[str, Any]) -> None:
     """Raise an error of some kind for a row that `add` would not have written."""
     if not all(isinstance(row[name], str) for name in ("digest", "image", "method", "metric", "imputation")):
         raise TypeError("a name is not a text")
+    if not isinstance(row.get("brief", ""), str):
+        raise TypeError("a digest is not a text")
     numbers = [row["value"], *(row["at"] or []), *(row["curve"] or [])]
     if not np.isfinite(np.array(numbers, float)).all() or (row["at"] is None) != (row["curve"] is None):
         raise ValueError("a value is not a number")

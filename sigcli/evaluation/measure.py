@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from ..metrics.sanity import ASKED, Asked
 from ..models.wrappers.certainty import looked_into
 from ..types import Subject
 from ..views import RAW, Lens, View
-from .cache import Kept, digest
+from .cache import Kept, brief, digest, of_run
 from .dropped import Dropping, drops, with_presence
 from .masks.located import Masks
 from .value import MetricValue
@@ -116,7 +116,12 @@ class Measuring:
             known_as = metric.entry.properties
             if known_as["column"]:
                 return blank, _with(blank, metric.entry.load()(getattr(item, known_as["column"]), item.method))
-            case, again = self._case(item, metric), known_as["scope"] == "method"
+            again = known_as["scope"] == "method"
+            blank = replace(blank, brief=self._brief(item, metric, again=again))
+            known = self.kept and blank.brief and self.kept.known(blank)
+            if known:
+                return blank, known
+            case = self._case(item, metric)
             case = with_presence(case) if drops(metric) else case
             method = self._method(item.method) if again else None
             blank = replace(blank, digest=digest(self.session, case, metric, method, self._peers))
@@ -127,6 +132,18 @@ class Measuring:
         except Exception as error:  # noqa: BLE001  a mistake in the command was told by `rehearse`, before any image
             return blank, _failed(blank, error)
         return blank, found if isinstance(found, Plan) else _with(blank, found)
+
+    def _brief(self, item: Explanation, metric: Chosen, *, again: bool) -> str:
+        """See `sigcli.evaluation.cache.brief`; empty where the value depends on a mask of a file."""
+        if self.masks is not None and metric.entry.properties["needs"] == "mask":
+            return ""
+        methods = self.session.methods if again else ()
+        method = next((one for one in methods if one.name == item.method), None)
+        return brief(self.session, item, metric, method, (self._of_run, self.view_of(item.method).spec))
+
+    @cached_property
+    def _of_run(self) -> str:
+        return of_run(self.session)
 
     def _method(self, name: str) -> Chosen:
         """A method with its options for the image at hand, as when its map was made."""

@@ -175,6 +175,8 @@ class Comparison:
 
     def add(self, item: Explanation) -> None:
         """One more explanation."""
+        if self.session.run is not None and len(self.session.methods) < 2:
+            return  # there is no other to compare it with, and its array need not be read back
         if (item.image, item.target) != self._of:
             self._close()
             self._of = item.image, item.target

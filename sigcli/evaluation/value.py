@@ -23,6 +23,7 @@ class MetricValue:
         error: why there is no value.
         measure: name of the metric in the catalogue.
         digest: digest of all that it depends on, empty where nothing was measured.
+        brief: digest of the same as a run records it, which takes no image to know; empty where that does not tell all.
         cause: the exception behind `error`, with its traceback, or None.
     """
 
@@ -37,6 +38,7 @@ class MetricValue:
     error: str = ""
     measure: str = ""
     digest: str = ""
+    brief: str = ""
     cause: Exception | None = None
 
     @property
