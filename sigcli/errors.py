@@ -100,7 +100,7 @@ def kind_of_text(text: str) -> str:
     >>> kind_of_text("the model raised ValueError: 3 is too small (given: a.png)."), kind_of_text("it has 12 of 'dog'")
     ('the model raised ValueError', "it has N of '…'")
     """
-    first = re.split(r": | \(given|\. ", text, maxsplit=1)[0].strip().rstrip(".")
+    first = re.split(r": | \(|\. ", text, maxsplit=1)[0].strip().rstrip(".")
     return re.sub(r"[0-9][0-9.,x]*", "N", re.sub(r"'[^']*'", "'…'", first)) or "unknown"
 
 

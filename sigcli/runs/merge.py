@@ -190,7 +190,7 @@ def fill(run: RunFolder, parts: Sequence[Part], classes: int, progress: Callable
 
 
 def _image(run: RunFolder, part: Part, name: str, folder: str, sheets: Mapping[str, list[Sheet]]) -> None:
-    """Everything of one image; its sheets last, as a run writes them."""
+    """Everything of one image; its sheets and what is known of its file last, as a run writes them."""
     where = ""
     for row in part.rows[name]:
         entry = part.entry(name, row)
@@ -205,6 +205,9 @@ def _image(run: RunFolder, part: Part, name: str, folder: str, sheets: Mapping[s
             run.ledger.begin(name.removesuffix(".png"))
             _copy(part, sheet.sheet, run.path / name, sheet.file)
             run.add_sheet(name, sheet.of)
+    source = part.ledger.sources.get(where)
+    if source is not None:
+        run.seal(replace(source, source=folder))
 
 
 def _item(run: RunFolder, part: Part, entry: Entry, seconds: str, origin: str) -> None:
