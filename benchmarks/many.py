@@ -77,7 +77,10 @@ def held(process: int) -> tuple[float, int, float]:
 
 
 def watched(command: list[str], base: Path, marks: set[int]) -> Watched:
-    """Run a command with `--json`; every line is an explanation (of `evaluate`, whose lines come at its end, a value)."""
+    """Run a command with `--json`; every line is an explanation (of `evaluate`, whose lines come at its end, a value).
+
+    The last line has the counts: it is no explanation, and comes once the folder is settled.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(base), os.environ.get("PYTHONPATH", "")])}
     start, found = time.monotonic(), Watched([], {})
     with (base / "errors.txt").open("wb") as errors:
@@ -87,6 +90,7 @@ def watched(command: list[str], base: Path, marks: set[int]) -> Watched:
             found.times.append(time.monotonic() - start)
             if len(found.times) in marks:
                 found.held[len(found.times)] = held(child.pid)
+        found.times.pop()
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
         if status:

@@ -50,7 +50,7 @@ from .claims import (
 from .earlier import extends, folders_there, named_now, rename
 from .filenames import ENDINGS, item_files, methods_of, run_names
 from .ledger import LEDGER, Ledger, digest_of
-from .lines import Entry, Key, Sheet, Source
+from .lines import Entry, Key, Sheet, Source, shared
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
 from .passed_over import Asked, Standing, find_standing
@@ -122,7 +122,9 @@ class RunFolder:
         """An item is done, with this row; returns its cells."""
         cells = cells_of(row)
         with self._guard:
-            key = row_key(cells)
+            key = shared(row_key(cells))  # one object in all dictionaries
+            if cells["image"] == row.get("image"):
+                key = row["image"], *key[1:]
             self.rows[key] = cells
             self._done[key] = cells["status"] == "ok"
         return cells
@@ -323,7 +325,7 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):
         cells = cells_of(row_of(entry, ""))
         key = row_key(cells if before is entry else cells_of(row_of(before, "")))
-        rows[row_key(cells)] = cells | {"seconds": seconds.get(key, "")}
+        rows[shared(row_key(cells))] = cells | {"seconds": seconds.get(key, "")}
     ledger.settle(lambda _: 0)
     if not (again and untouched and (path / RESULTS).exists()):
         text = "".join((_HEADING, *map(rows.line, rows)))

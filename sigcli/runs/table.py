@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import figure, read_bytes, safe_cell
-from .lines import Entry, Key, shared
+from .lines import Entry, Key
 
 RESULTS = "results.csv"
 _Reader = Callable[[Any], str]
@@ -83,7 +83,7 @@ class Rows(MutableMapping[Key, dict[str, str]]):
         return dict(zip(COLUMNS, next(csv.reader(io.StringIO(self._lines[key], newline=""))), strict=True))
 
     def __setitem__(self, key: Key, cells: Mapping[str, str]) -> None:
-        self._lines[shared(key)] = table_text([cells], header=False)
+        self._lines[key] = table_text([cells], header=False)
 
     def __delitem__(self, key: Key) -> None:
         del self._lines[key]
