@@ -290,7 +290,6 @@ def open_run(
         same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
             run = _opened(path, name, again=same and not resume, places=places, images=images)
-            remove_leftovers([f"{path}/{one}" for one in {*folders, *run.ledger.folders()}], before=True)
     except BaseException:
         lock.release()
         if not there:
@@ -321,11 +320,13 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
         notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
     if not untouched:
         notes.append(f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}.")
-    rows = Rows()
+    rows, folders = Rows(), {*places[0], *ledger.sheet_folders()}
     for entry, before in named_now(ledger, {folder: name for name, folder in images}):
         cells = cells_of(row_of(entry, ""))
         key = row_key(cells if before is entry else cells_of(row_of(before, "")))
         rows[shared(row_key(cells))] = cells | {"seconds": seconds.get(key, "")}
+        folders.add(entry.folder)
+    remove_leftovers([f"{path}/{one}" for one in folders], before=True)
     ledger.settle(lambda _: 0)
     if not (again and untouched and (path / RESULTS).exists()):
         text = "".join((_HEADING, *map(rows.line, rows)))

@@ -237,9 +237,9 @@ class Ledger:
         """The name of every file of an item or sheet, relative to the run folder."""
         return {f"{one.folder}/{name}" for one in self.entries.values() for name in one.files} | self.sheets.keys()
 
-    def folders(self) -> set[str]:
-        """The folders that these are in."""
-        return {file.rpartition("/")[0] for file in self.files()}
+    def sheet_folders(self) -> set[str]:
+        """The folders that sheets are in."""
+        return {name.rpartition("/")[0] for name in self.sheets}
 
     def keep(self, items: Container[Key], sheets: Container[str], sources: Container[str]) -> set[str]:
         """Forget what is not among these, and all that was begun; returns the names of the files that are left over.
