@@ -303,7 +303,7 @@ def test_failures_are_counted_by_kind(here):
 @pytest.mark.parametrize(
     "command",
     [
-        ["gridworld", "--grid", "empty", "--runs", "1", "--steps", "1"],
+        ["gridworld", "--grid", "2x2", "--runs", "1", "--steps", "1"],
         ["benchmark", "scenario", "two-features", "--method", "ig"],
         ["benchmark", "scenario", "shapes", "--images", "2", "--method", "gradient"],
         ["explain", "in", "--method", "gradient"],
