@@ -33,7 +33,7 @@ from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.dense import Averaged, Dense, dense_output
 from .wrappers.fitting import Listed, refusal
-from .wrappers.fixed_batch import FixedBatch
+from .wrappers.fixed_batch import LACKS, FixedBatch
 from .wrappers.parts import Part, has_rows, named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
@@ -179,7 +179,7 @@ def _judged(
     outputs, read = (LOGITS, ()) if pair else read_head(head, stated, whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
-        lacks["hooks"] = lacks.get("gradients", "it is given a fixed number of images at a time")
+        lacks["hooks"] = lacks.get("gradients", LACKS.format("images"))
     elif isinstance(fed.module, Listed):
         lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)

@@ -25,7 +25,7 @@ from ..model import AS_FOUND, Model, Reading, Source
 from ..preprocess import Preprocess, Size
 from ..sources.factory import given_network
 from .fitting import fit
-from .fixed_batch import FixedBatch
+from .fixed_batch import LACKS, FixedBatch
 from .parts import named_part, plain_output
 from .twins import inputs_of
 
@@ -134,7 +134,7 @@ def load_array_model(
     names, named = (None, ()) if class_names is None else read_names(class_names, classes)
     lacks = dict(verdict.lacks)
     if lacks or isinstance(inner, FixedBatch):
-        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
+        lacks["hooks"] = lacks.get("gradients", LACKS.format("samples"))
     return Model(
         name=name_of(spec),
         module=network,
