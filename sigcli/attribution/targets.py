@@ -46,7 +46,7 @@ class ClassNames:
         return list(found or ())
 
     def unknown(self, text: str) -> SigError:
-        """The error for a text that names no class; of synonyms the first is the class, and the others follow in brackets."""
+        """The error for a text that names no class; it shows the first of synonyms, with the others in brackets."""
         firsts = {name: _titled(name) for name in self.names}
         error = unknown("target", text, firsts.values())
         parts = {part: name for name in self.names for part in _parts(name)}

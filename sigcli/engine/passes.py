@@ -85,11 +85,11 @@ class Passes:
         """Raise MisfitError unless the score is a logit."""
         if self.head.output not in ("logit", "value"):
             hint = "Load it without its last softmax or sigmoid, for example through --model package.module:function."
-            raise MisfitError(
-                f"{method} explains logits only, and the network's outputs are not logits", hint=hint
-            )
+            raise MisfitError(f"{method} explains logits only, and the network's outputs are not logits", hint=hint)
         if self.output not in ("logit", "value"):
-            raise MisfitError(f"{method} explains logits only", given=f"output {self.output}", hint="Use --output logit.")
+            raise MisfitError(
+                f"{method} explains logits only", given=f"output {self.output}", hint="Use --output logit."
+            )
 
     def precision(self, device: torch.device) -> AbstractContextManager[object]:
         """In which the network is to be run where a method runs it itself."""

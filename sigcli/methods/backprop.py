@@ -88,9 +88,7 @@ def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float
             raise MisfitError(f"{method} changes the gradient at ReLUs, and the network has none", hint=_OTHERS)
         if rules.others:
             others = ", ".join(dict.fromkeys(rules.others))
-            raise MisfitError(
-                f"{method} has a rule for ReLU only, and the network also uses {others}", hint=_OTHERS
-            )
+            raise MisfitError(f"{method} has a rule for ReLU only, and the network also uses {others}", hint=_OTHERS)
         (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     return values[0].detach(), agreed(passes, subject, score.detach())

@@ -113,9 +113,7 @@ class Corrected:
             name = f"libragrad {tuple(images.shape)} {images.dtype} {images.device}"
             outputs = replay(tape, kept(self.module, name, lambda: _Rules.of(tape)), (images,))
         if not outputs.requires_grad:
-            raise MisfitError(
-                "LibraGrad holds normalisers constant, and the score has the image in normalisers alone"
-            )
+            raise MisfitError("LibraGrad holds normalisers constant, and the score has the image in normalisers alone")
         return outputs
 
 

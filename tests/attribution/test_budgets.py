@@ -80,7 +80,7 @@ def test_a_run_says_why_it_ended_and_goes_on_where_it_was_left(net, pictures, tm
     before = rows(out)
     assert [row["stopped"] for row in before] == ["max-evaluations: samples=144", ""] * 2
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["spec"]["tolerance"] == [1e-4, 300]
+    assert (manifest["spec"]["tolerance"], manifest["spec"]["max_evaluations"]) == (1e-4, 300)
     again = explained(net, files, **options, pictures=False, resume=True)
     assert all(item.resumed for item in again)
     assert rows(out) == before

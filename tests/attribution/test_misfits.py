@@ -13,6 +13,7 @@ from sigcli import evaluate, explain
 from sigcli.cli.main import app
 from sigcli.errors import MisfitError, UsageError
 from sigcli.methods import METHODS
+
 from toys import SMALL
 
 
@@ -106,7 +107,7 @@ def test_all_that_do_not_fit_are_named_and_the_others_offered(files, tmp_path):
 
 
 def test_reasons_that_several_share_are_told_once(files):
-    with pytest.raises(UsageError, match="^attention-rollout, generic-attention cannot be used: [^;]*given: --model"):
+    with pytest.raises(UsageError, match=r"^attention-rollout, generic-attention cannot be used: [^;]*given: --model"):
         explain(files, method="attention-rollout,generic-attention", model=net("gated"), write=False, **GIVEN)
 
 
