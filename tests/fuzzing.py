@@ -222,7 +222,7 @@ def _runs(folder: Path) -> dict[str, Target]:
 
 
 def _hf(folder: Path) -> dict[str, Target]:
-    from test_hf import write
+    from hf_folders import write
 
     write(folder / "hf")
     files = {f"n/{path.name}": path.read_bytes() for path in (folder / "hf").iterdir()}
