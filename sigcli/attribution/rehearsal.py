@@ -139,7 +139,7 @@ def _refusal(misfits: Mapping[str, MisfitError], methods: Sequence[Chosen], mode
     given = {None if one.given is None else str(one.given) for one in misfits.values()} - {None}
     shown = f"--model {model.name}" + "".join(f", {one}" for one in sorted(filter(None, given)))
     fits = [one.name for one in methods if one.name not in misfits]
-    leave = f"Without {' and '.join(misfits)} the others run: --method {','.join(fits)}." if fits else ""
+    leave = f"Without {', '.join(misfits)} the others run: --method {','.join(fits)}." if fits else ""
     hints = dict.fromkeys(filter(None, (one.hint for one in misfits.values())))
     return UsageError(what, given=shown, hint=" ".join([*hints, *filter(None, [leave])]) or None)
 

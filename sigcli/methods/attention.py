@@ -75,7 +75,7 @@ def tokens(module: nn.Module, images: Tensor) -> Tokens:
     if isinstance(found, str):
         raise MisfitError(
             f"attention can be followed only where every block has it between all tokens: {found}",
-            hint="gradcam, lrp, sig, ig and others work without it.",
+            hint="gradcam, sig, ig and others work without it.",
         )
     return found
 

@@ -25,7 +25,7 @@ def differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, imag
     """Names of what differs between two runs: options or other entries of their specs, and where it matters their images."""
     new = json.loads(json.dumps(manifest))
     one, other = earlier.get("spec", {}), new["spec"]
-    names = sorted(_OPTIONS.get(name, name) for name in {*one, *other} if one.get(name) != other.get(name))
+    names = sorted(_OPTIONS.get(name, name) for name in map(str, {*one, *other}) if one.get(name) != other.get(name))
     return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
 
 
