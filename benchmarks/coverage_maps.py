@@ -1,7 +1,7 @@
 """How often 95 % intervals of maps hold the value that endless draws give: per pixel, per player, as shown, of the sum.
 
-An interval is the value ± Student's t × its standard error, with one degree of freedom less than there are groups of
-replicates in `Attribution.deviations` (as many as there are of pairs). The truth is enumerated where it can be
+An interval is the value ± Student's t × its standard error, with the degrees of freedom that `--significant` takes for the
+deviations of the map (`sigcli.attribution.significance.quantile`). The truth is enumerated where it can be
 (Shapley values, SIG) and otherwise the mean of runs that are together `--longer` times as long.
 
 python benchmarks/coverage_maps.py --seeds 200 --out benchmarks/results/coverage_maps.csv
@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 from common import report
-from scipy import stats
 from torch import Tensor, nn
 
+from sigcli.attribution.significance import quantile
 from sigcli.methods import METHODS
 from sigcli.methods.run import attributions
 from sigcli.players import parse as parse_players
@@ -110,20 +110,16 @@ def held(
         truth: (H, W).
         functionals: maps (k, H, W) → the numbers that are looked at, (k, m).
     """
-    paired = found[0].deviations is not None and float(found[0].deviations.sum(0).norm()) > 1e-3 * float(
-        found[0].deviations.norm()
-    )
     within, told, true = [], 0.0, 0.0
     right = functionals(truth[None].double())[0]
     for one in found:
         assert one.deviations is not None
-        freedom = len(one.deviations) - (0 if paired else 1)
         error = functionals(one.deviations.double()).square().sum(0).sqrt()
         off = (functionals(one.values.double().sum(0)[None])[0] - right).abs()
         moves = error > 1e-6 * float(
             one.values.double().sum(0).abs().sum()
         )  # what is exact but for rounding is left out
-        within.append((off <= stats.t.ppf(0.975, freedom) * error)[moves].double())
+        within.append((off <= quantile(one.deviations) * error)[moves].double())
         told, true = told + float(error[moves].square().sum()), true + float(off[moves].square().sum())
     if not true:
         return None, 1.0

@@ -21,7 +21,6 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "tests" / "models"))
 from fuzzing import targets, trial
 
 

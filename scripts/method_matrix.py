@@ -25,6 +25,7 @@ from torch import nn
 
 from sigcli.attribution.explain import stream
 from sigcli.attribution.options import ExplainOptions
+from sigcli.attribution.rehearsal import unfit
 from sigcli.attribution.samples import Pictures
 from sigcli.attribution.select import Chosen
 from sigcli.attribution.session import prepare as session_of
@@ -140,6 +141,9 @@ def outcomes(model: dict[str, Any], methods: Sequence[str]) -> dict[str, str]:
                 check_suited(loaded, [one], samples)
             except UsageError as error:
                 found[one.name] = error.what.replace(f"the method {one.name}", "the method")
+        left = [one for one in chosen if one.name not in found]
+        misfits = unfit(samples, loaded, left, samples.scorer(loaded), 0)
+        found.update({name: error.what for name, error in misfits.items()})
         return [one for one in chosen if one.name not in found]
 
     aware = [name for name in methods if METHODS[name].properties.get("certainty")]

@@ -131,11 +131,13 @@ class Catalog(Mapping[str, Entry]):
         names = {_folded(other): (other, here) for other, here in self.near.items()} | names
         close = difflib.get_close_matches(_folded(name), names, n=1, cutoff=0.5)
         error = unknown(self.kind, name, self._entries)
+        more = f"The names: sig list {self.kind}s." if ", " not in str(error.allowed) else None
         if not close:
-            return error
+            return UsageError(error.what, given=name, allowed=error.allowed, hint=more)
         called, here = names[close[0]]
         also = "" if called == here else f" (for {called})"
-        return UsageError(error.what, given=name, allowed=error.allowed, hint=f"Did you mean '{here}'{also}?")
+        hint = " ".join(filter(None, [f"Did you mean '{here}'{also}?", more]))
+        return UsageError(error.what, given=name, allowed=error.allowed, hint=hint)
 
     def __contains__(self, name: object) -> bool:
         return name in self._known

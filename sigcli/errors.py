@@ -67,6 +67,13 @@ class AttributionError(SigError):
     """A method that cannot explain this input with this model (exit code 1 for that item)."""
 
 
+class MisfitError(AttributionError):
+    """A method that can explain no image at all with this network, output or set of images.
+
+    Raised before the method's first pass of the model, it refuses a run before it starts (exit code 2).
+    """
+
+
 class OutputError(SigError):
     """A run folder that cannot be written or does not fit this run (exit code 2)."""
 

@@ -6,10 +6,7 @@ Each target is a few good files and a call that reads them. `trial` damages one 
 
 from __future__ import annotations
 
-import io
-import json
 import random
-import re
 import shutil
 import unicodedata
 import warnings
@@ -18,65 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from damage import damage, damage_lines, json_damage
+from good_files import BOXES, COCO, CSV, NAMES, mask, npy, pictures
 
-from hostile_files import odd, picture
-from mutations import _json as value_replaced
+from hostile_files import odd
 from mutations import mutated
 from mutations import outcome as model_outcome
 from mutations import seeds as models
 
 Read = Callable[[Path], object]
-TOKENS = [
-    b"",
-    b"0",
-    b"-1",
-    b"1e999",
-    b"NaN",
-    b"-inf",
-    b"99999999999999999999",
-    b"4294967295",
-    b"2147483648",
-    b"null",
-    b"true",
-    b"[]",
-    b"{}",
-    b'""',
-    b'"',
-    b"'",
-    b",",
-    b";",
-    b"\t",
-    b"\n",
-    b"\r\n",
-    b"\0",
-    b"\xff\xfe",
-    b"\xef\xbb\xbf",
-    b"\xff",
-    b"\xed\xa0\x80",
-    b'"\\ud800"',
-    b"../../x",
-    b"/etc/passwd",
-    b"=1+1",
-    b"<script>",
-    b"%s",
-    b"\x1b[31m",
-    b"[" * 3000,
-    b'{"a":' * 3000,
-    b"(" * 300,
-    b"9" * 5000,
-    b"a" * 70000,
-    b"\xe2\x80\xae",
-    b"\\",
-    b"\\x",
-    b"#",
-    b":",
-    b"index",
-    b"label",
-    b"image",
-    b"1_0",
-    b"\xd9\xa3",
-    b"\xc2\xb2",
-]
 
 
 @dataclass(frozen=True)
@@ -87,75 +34,6 @@ class Target:
     read: Read
     damaged: tuple[str, ...]
     damage: Callable[[bytes, random.Random], bytes]
-
-
-def damage(content: bytes, rng: random.Random) -> bytes:
-    """One to three of: bits turned, a cut, a piece repeated, moved or zeroed, a nasty word, a value of JSON replaced."""
-    for _ in range(rng.choice((1, 1, 2, 3))):
-        content = _once(content, rng)
-    return content
-
-
-def _once(content: bytes, rng: random.Random) -> bytes:
-    way, place = rng.choice(_WAYS), rng.randrange(len(content) + 1)
-    return way(content, place, rng.choice((1, 2, 4, 16, 100, 2000)), rng)
-
-
-def _turned(content: bytes, place: int, size: int, rng: random.Random) -> bytes:
-    made = bytearray(content)
-    for _ in range(min(size, 30) if made else 0):
-        made[rng.randrange(len(made))] ^= 1 << rng.randrange(8)
-    return bytes(made)
-
-
-def _moved(content: bytes, place: int, size: int, rng: random.Random) -> bytes:
-    rest = content[:place] + content[place + size :]
-    other = rng.randrange(len(rest) + 1)
-    return rest[:other] + content[place : place + size] + rest[other:]
-
-
-def _filled(content: bytes, place: int, size: int, rng: random.Random) -> bytes:
-    size = min(size, len(content) - place)
-    return content[:place] + rng.choice((b"\0", b"\xff", b"\x7f")) * size + content[place + size :]
-
-
-def _worded(content: bytes, place: int, size: int, rng: random.Random) -> bytes:
-    return content[:place] + rng.choice(TOKENS) + content[place + rng.choice((0, 0, 1, 4, 20)) :]
-
-
-def _cell(content: bytes, place: int, size: int, rng: random.Random) -> bytes:
-    cells = [found.span() for found in re.finditer(rb"[^,;\s\"]+", content[:200_000])] or [(0, 0)]
-    first, last = rng.choice(cells)
-    return content[:first] + rng.choice(TOKENS) + content[last:]
-
-
-_WAYS: list[Callable[[bytes, int, int, random.Random], bytes]] = [
-    lambda content, place, size, rng: content[:place],
-    lambda content, place, size, rng: content[: place + size] + content[place:],
-    lambda content, place, size, rng: content[:place] + content[place + size :],
-    _turned, _moved, _filled, _worded, _worded, _cell,
-]  # fmt: skip
-
-
-def _json(content: bytes, rng: random.Random) -> bytes:
-    """A value of JSON replaced, or bytes as anywhere."""
-    return value_replaced(content, rng) if rng.random() < 0.6 else damage(content, rng)
-
-
-def damage_lines(content: bytes, rng: random.Random) -> bytes:
-    """One line of JSON lines."""
-    lines = content.split(b"\n")
-    if rng.random() < 0.3:
-        return damage(content, rng)
-    place = rng.randrange(len(lines))
-    lines[place] = _json(lines[place], rng) if lines[place] else rng.choice(TOKENS)
-    return b"\n".join(lines)
-
-
-def _npy(values: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, values)
-    return buffer.getvalue()
 
 
 def _image(path: Path) -> None:
@@ -245,78 +123,6 @@ def _command(*arguments: str) -> Read:
     return run
 
 
-def _pictures() -> dict[str, bytes]:
-    found = {}
-    for number, name in enumerate(("a.png", "b.png")):
-        buffer = io.BytesIO()
-        picture(number, 64).resize((64, 48)).save(buffer, "PNG")
-        found[f"in/{name}"] = buffer.getvalue()
-    return found
-
-
-def _mask(form: str, mode: str = "L") -> bytes:
-    from PIL import Image
-
-    values = np.zeros((48, 64), np.uint8)
-    values[10:30, 20:50] = 255 if mode == "L" else 1
-    made = Image.fromarray(values)
-    if mode == "P":
-        made.putpalette([0, 0, 0, 200, 0, 0])
-    buffer = io.BytesIO()
-    made.save(buffer, form)
-    return buffer.getvalue()
-
-
-_CSV = [
-    b"image,label\na.png,cat\nb.png,dog\nc d.png,10\n",
-    b"# from a tool\nfile;class_index\nin/a.png;0\nin/b.png;2\n",
-    b"a.png 1\nb.png 2\n",
-    b'\xef\xbb\xbffilename\ty_true\tnote\r\na.png\t1\t"x"\r\nb.png\t0\t\r\n',
-    "image,label\na.png,hen\n".encode("utf-16"),
-    b",image,label\n0,a.png,cat\n1,b.png,dog\n",
-    b"image|label|label_name\na.png|0|cat\n",
-]
-_NAMES = [
-    b"cat\ndog\nhen\n10\n",
-    b'["cat", "dog", "hen", "10"]',
-    b'{"0": "cat", "1": "dog", "2": "hen", "3": "10"}',
-    b'{"0": ["n01", "cat"], "1": ["n02", "dog"], "2": ["n03", "hen"], "3": ["n04", "ten"]}',
-    b"index,label\n0,cat\n1,dog\n2,hen\n3,ten\n",
-    b"{0: 'cat', 1: 'dog', 2: 'hen', 3: 'ten'}",
-    b"names:\n  0: cat\n  1: dog\n  2: hen\n  3: ten\n",
-    b"names:\n- cat\n- dog\n- hen\n- ten\n",
-    b"n02119789 kit fox\nn02100735 setter\nn02096294 terrier\nn02066245 whale\n",
-]
-_BOXES = [
-    b"image,x0,y0,x1,y1\na.png,2,3,40,30\nb.png,1,1,9,9\nb.png,12,12,20,20\n",
-    b"image,x0,y0,x1,y1,label\na,2,3,40,30,cat\nb,1,1,9,9,dog\n",
-]
-_COCO = json.dumps(
-    {
-        "images": [{"id": 1, "file_name": "a.png", "width": 64, "height": 48}, {"id": 2, "file_name": "b.png"}],
-        "annotations": [
-            {
-                "id": 1,
-                "image_id": 1,
-                "category_id": 7,
-                "segmentation": [[2, 2, 30, 2, 30, 30, 2, 30]],
-                "bbox": [2, 2, 28, 28],
-            },
-            {
-                "id": 2,
-                "image_id": 2,
-                "category_id": 7,
-                "segmentation": {"size": [48, 64], "counts": [100, 500, 2472]},
-                "iscrowd": 0,
-            },
-            {"id": 3, "image_id": 2, "category_id": 7, "bbox": [5, 5, 10, 10], "iscrowd": 1},
-            {"id": 4, "image_id": 1, "category_id": 7, "segmentation": {"size": [48, 64], "counts": "PPYo0"}},
-        ],
-        "categories": [{"id": 7, "name": "cat"}],
-    }
-).encode()
-
-
 def _run(folder: Path) -> dict[str, bytes]:
     """The files of a finished run of explanations and its evaluation, small and made once."""
     from typer.testing import CliRunner
@@ -324,7 +130,7 @@ def _run(folder: Path) -> dict[str, bytes]:
     from sigcli.cli.main import app
 
     root = folder / "made"
-    for name, content in _pictures().items():
+    for name, content in pictures().items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
     for command in (EXPLAIN, EVALUATE):
@@ -365,33 +171,33 @@ def _images() -> dict[str, Target]:
     }  # fmt: skip
     values = {"f4": np.ones((3, 4), "f4"), "f8": np.arange(12.0), "i8": np.arange(12), "big": np.ones((2, 2), ">f4")}
     return found | {
-        f"array/{name}": Target({"a.npy": _npy(one)}, _array, ("a.npy",), damage) for name, one in values.items()
+        f"array/{name}": Target({"a.npy": npy(one)}, _array, ("a.npy",), damage) for name, one in values.items()
     }
 
 
 def _tables() -> dict[str, Target]:
     found = {}
-    for kind, texts, read in (("labels", _CSV, _labels), ("names", _NAMES, _names)):
+    for kind, texts, read in (("labels", CSV, _labels), ("names", NAMES, _names)):
         for number, text in enumerate(texts):
-            how = _json if text[:1] in b"[{" else damage
+            how = json_damage if text[:1] in b"[{" else damage
             found[f"{kind}/{number}"] = Target({"t.csv": text}, read, ("t.csv",), how)
     return found
 
 
 def _objects() -> dict[str, Target]:
-    pictures = _pictures()
-    found = {"coco/0": Target({**pictures, "m/b.json": _COCO}, _masks, ("m/b.json",), _json)}
-    for number, text in enumerate(_BOXES):
-        found[f"boxes/{number}"] = Target({**pictures, "m/b.csv": text}, _masks, ("m/b.csv",), damage)
+    images = pictures()
+    found = {"coco/0": Target({**images, "m/b.json": COCO}, _masks, ("m/b.json",), json_damage)}
+    for number, text in enumerate(BOXES):
+        found[f"boxes/{number}"] = Target({**images, "m/b.csv": text}, _masks, ("m/b.csv",), damage)
     array = np.zeros((48, 64), bool)
     array[5:9, 5:9] = True
     masks = {
-        "palette.png": _mask("PNG", "P"),
-        **{form: _mask(form.upper().replace("TIF", "TIFF")) for form in ("png", "tif", "gif")},
+        "palette.png": mask("PNG", "P"),
+        **{form: mask(form.upper().replace("TIF", "TIFF")) for form in ("png", "tif", "gif")},
     }
-    for name, content in {**masks, "npy": _npy(array)}.items():
+    for name, content in {**masks, "npy": npy(array)}.items():
         file = f"m/a.{name.rpartition('.')[2]}"
-        found[f"mask/{name}"] = Target({**pictures, file: content, "m/b.png": masks["png"]}, _masks, (file,), damage)
+        found[f"mask/{name}"] = Target({**images, file: content, "m/b.png": masks["png"]}, _masks, (file,), damage)
     return found
 
 
@@ -406,8 +212,8 @@ def _models(folder: Path) -> dict[str, Target]:
 def _runs(folder: Path) -> dict[str, Target]:
     files = _run(folder)
     ways = {
-        "results.csv": damage, "files.jsonl": damage_lines, "manifest.json": _json, "metrics.jsonl": damage_lines,
-        "evaluation.json": _json,
+        "results.csv": damage, "files.jsonl": damage_lines, "manifest.json": json_damage, "metrics.jsonl": damage_lines,
+        "evaluation.json": json_damage,
     }  # fmt: skip
     return {
         f"run/{command[0]}-{name}": Target(files, _command(*command), (f"out/{name}",), how)
@@ -416,12 +222,12 @@ def _runs(folder: Path) -> dict[str, Target]:
 
 
 def _hf(folder: Path) -> dict[str, Target]:
-    from test_hf import write
+    from hf_folders import write
 
     write(folder / "hf")
     files = {f"n/{path.name}": path.read_bytes() for path in (folder / "hf").iterdir()}
     return {
-        f"hf/{name}": Target(files, _network, (f"n/{name}",), _json)
+        f"hf/{name}": Target(files, _network, (f"n/{name}",), json_damage)
         for name in ("config.json", "preprocessor_config.json")
     }
 

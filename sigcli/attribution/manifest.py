@@ -44,7 +44,7 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
         "files": _option_files(methods),
     }
     if options.tolerance is not None:  # where a run ends depends on the view
-        spec["tolerance"] = [options.tolerance, options.max_evaluations]
+        spec["tolerance"], spec["max_evaluations"] = options.tolerance, options.max_evaluations
         spec["view"] = chosen(options.view, options.smooth, VIEW).spec
     if model.head.kind != "logits":
         spec["head"] = model.head.kind

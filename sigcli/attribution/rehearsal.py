@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,14 @@ from torch.nn.functional import interpolate
 from ..engine.batches import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
-from ..errors import ImageError, UsageError
-from ..inputs.given import Source
+from ..errors import ImageError, MisfitError, UsageError
+from ..inputs.arrays import is_array_path
+from ..inputs.given import Given, Source
 from ..inputs.picture import Picture
+from ..methods.absence import check_presence
 from ..methods.deferred import Deferred
 from ..methods.given import GivenMethod
+from ..methods.libragrad import check_corrected
 from ..methods.run import is_direct
 from ..models.model import Model
 from ..scores.score import Score
@@ -81,6 +84,7 @@ def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer:
 
     The first sample must not decide: an option that fits none is a mistake in the command, and one that fits only some makes
     the others failed items. So where samples differ in size, one size that fits is enough; arrays stand for themselves.
+    A method that fits neither the network nor the output is told here, and not once for each image.
 
     Args:
         samples: what is explained.
@@ -90,11 +94,23 @@ def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer:
         seed: of the run.
 
     Raises:
-        UsageError: an option that cannot be used: a count below 1, an unknown layer or baseline, players that do not fit.
+        UsageError: an option that cannot be used: a count below 1, an unknown layer or baseline, players that do not fit;
+            or methods that fit neither the network nor the output, all of them named.
     """
+    if found := unfit(samples, model, methods, scorer, seed):
+        raise _refusal(found, methods, model)
+
+
+def unfit(
+    samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, seed: int
+) -> dict[str, MisfitError]:
+    """The methods that fit neither the network nor the output, by name, and why. Arguments and errors as of `rehearse`."""
     failure: UsageError | None = None
+    misfits: dict[str, MisfitError] | None = None
     tried: set[tuple[int, int]] = set()
     for source in samples.sources:
+        if model.preprocess.size in tried and not (isinstance(source, Given) or is_array_path(source)):
+            continue  # a file of another picture
         with suppress(ImageError, OSError):  # each is told where it is explained
             picture = samples.read(source)
             ready = picture.pixels.dtype.kind == "f"
@@ -102,13 +118,30 @@ def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer:
                 continue
             tried.add(model.preprocess.size or picture.size)
             try:
-                _begin_all(samples, model, methods, scorer, _Sample(seed, picture, source))
+                found = _begin_all(samples, model, methods, scorer, _Sample(seed, picture, source))
             except UsageError as error:
                 failure = failure or error
-            else:
-                return
+                continue
+            if not found:
+                return {}
+            misfits = misfits or found
     if failure is not None:
         raise failure
+    return misfits or {}
+
+
+def _refusal(misfits: Mapping[str, MisfitError], methods: Sequence[Chosen], model: Model) -> UsageError:
+    """One error for all methods that do not fit, those of one reason together."""
+    named: dict[str, list[str]] = {}
+    for name, error in misfits.items():
+        named.setdefault(error.what, []).append(name)
+    what = "; ".join(f"{', '.join(names)} cannot be used: {why}" for why, names in named.items())
+    given = {None if one.given is None else str(one.given) for one in misfits.values()} - {None}
+    shown = f"--model {model.name}" + "".join(f", {one}" for one in sorted(filter(None, given)))
+    fits = [one.name for one in methods if one.name not in misfits]
+    leave = f"Without {', '.join(misfits)} the others run: --method {','.join(fits)}." if fits else ""
+    hints = dict.fromkeys(filter(None, (one.hint for one in misfits.values())))
+    return UsageError(what, given=shown, hint=" ".join([*hints, *filter(None, [leave])]) or None)
 
 
 @dataclass(frozen=True)
@@ -120,9 +153,11 @@ class _Sample:
     source: Source
 
 
-def _begin_all(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, of: _Sample) -> None:
-    """Begin every method with a sample of a size; raises UsageError."""
-    picture = of.picture
+def _begin_all(
+    samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, of: _Sample
+) -> dict[str, MisfitError]:
+    """Begin every method with a sample of a size: which do not fit, and why. Raises UsageError."""
+    picture, misfits = of.picture, dict[str, MisfitError]()
     samples.seen(model, picture, methods, of.source)
     fitted = [samples.fitted(model, picture, chosen) for chosen in methods]
     with _others_pass():
@@ -133,7 +168,11 @@ def _begin_all(samples: Pictures, model: Model, methods: Sequence[Chosen], score
         peers = _Alike(x, len(samples.compared))
         subject = Subject(x, 0, low, high, picture.key, of.seed, peers, _pass, model.head, model.preprocess)
         for chosen in fitted:
-            _begin(chosen, _Tried(scorer, Batches(1)), subject)
+            try:
+                _begin(chosen, _Tried(scorer, Batches(1)), subject)
+            except MisfitError as error:
+                misfits[chosen.name] = error
+    return misfits
 
 
 def made_up(shape: Sequence[int]) -> Tensor:
@@ -163,14 +202,18 @@ def _begin(chosen: Chosen, passes: Passes, subject: Subject) -> None:
             made = made.decide(passes.game(subject, made.players, made.baseline))
         if isinstance(made, Plan):
             made.reference.sample(torch.zeros(1, dtype=torch.long))
+            if made.tokens:
+                check_presence(passes.scorer, subject, made)
+            elif made.libragrad:
+                check_corrected(passes.scorer, subject)
 
 
 @contextmanager
 def _others_pass() -> Iterator[None]:
-    """Let UsageErrors through only: what else fails is of this image or the model, and told where it is explained."""
+    """Let only what no image decides through: what else fails is told where the image is explained."""
     try:
         yield
-    except UsageError:
+    except (UsageError, MisfitError):
         raise
     except Exception:  # noqa: BLE001  foreign networks may raise anything
         return

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from numbers import Integral
 
-from ..errors import UsageError, unknown
+from ..errors import SigError, UsageError, unknown
 
 Target = int | tuple[str, int]
 """A class index, or ("top", K)."""
@@ -43,6 +44,43 @@ class ClassNames:
         if not found and (parts := _parts(text)):
             found = sorted(set.intersection(*(set(self._parts.get(part, ())) for part in parts)))
         return list(found or ())
+
+    def unknown(self, text: str) -> SigError:
+        """The error for a text that names no class; it shows the first of synonyms, with the others in brackets."""
+        firsts = {name: _titled(name) for name in self.names}
+        error = unknown("target", text, firsts.values())
+        parts = {part: name for name in self.names for part in _parts(name)}
+        close = difflib.get_close_matches(_folded(text), parts, n=1, cutoff=0.5)
+        hint = f"Did you mean '{parts[close[0]].partition(',')[0].strip()}'?" if close else None
+        return UsageError(error.what, given=text, allowed=error.allowed, hint=hint)
+
+
+def _titled(name: str) -> str:
+    first, *others = (part.strip() for part in name.split(","))
+    return f"{first} ({'; '.join(others)})" if others else first
+
+
+def elsewhere(text: str, labels: Sequence[str] | None) -> UsageError | None:
+    """The error for a target of a region or a box, which only networks that find them have; None for another text.
+
+    Args:
+        text: a target that names no class.
+        labels: of the classes, which may themselves be written so.
+    """
+    for form, what in _FORMS.items():
+        found = form.fullmatch(text.strip())
+        if found and not any(form.fullmatch(name) for name in labels or ()):
+            named = found[1].isdigit() or labels is None or class_names(tuple(labels)).find(found[1])
+            alone = found[1] if named else "CLASS"
+            return UsageError(what, given=text, hint=f"Name a class of the whole image: --target {alone}.")
+    return None
+
+
+_FORMS = {
+    re.compile(r"([^@]+?)\s*@.+"): "a place after @ names a region, which only a segmentation network has",
+    re.compile(r"(.+?)\s*:\s*\d{1,6}"): "a number after a colon names a box, which only a detection network finds",
+}
+"""How regions and boxes are written."""
 
 
 @lru_cache(maxsize=8)
@@ -139,18 +177,19 @@ def _index(text: str, labels: Sequence[str] | None, classes: int) -> int:
 
 def _name(text: str, labels: Sequence[str] | None, classes: int) -> int:
     if not labels:
-        raise UsageError(
+        raise elsewhere(text, labels) or UsageError(
             "the model has no class names",
             given=text,
             allowed=f"top, top:K or an index 0 to {classes - 1}",
             hint="Give a file of names with --class-names.",
         )
-    found = class_names(tuple(labels)).find(text)
+    known = class_names(tuple(labels))
+    found = known.find(text)
     if len(found) > 1:
         these = ", ".join(f"index:{i} ({labels[i]})" for i in found[:5]) + (", …" if len(found) > 5 else "")
         raise UsageError("several classes have this label", given=text, allowed=these)
     if not found:
-        raise unknown("target", text, labels)
+        raise elsewhere(text, labels) or known.unknown(text)
     return found[0]
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..comparisons import against, pair_of
 from ..errors import UsageError
-from .targets import Target, class_names, parse_target, spelled
+from .targets import Target, class_names, elsewhere, parse_target, spelled
 
 T = TypeVar("T")
 Wanted = Target | tuple[int, ...]
@@ -161,6 +161,8 @@ def _class(text: str, labels: tuple[str, ...] | None, classes: int) -> int | Non
 def _unread(text: str, labels: Sequence[str] | None, classes: int) -> UsageError:
     """Why a text is no list of targets: the first part of it that is none."""
     known = None if labels is None else tuple(labels)
+    if other := elsewhere(text, labels):
+        return other
     for piece in text.split(","):
         part = piece.strip()
         if part and next(_targets(part, known, classes), None) is not None:

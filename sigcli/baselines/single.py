@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from .. import draws
-from ..errors import AttributionError, ImageError, UsageError
+from ..errors import AttributionError, ImageError, MisfitError, UsageError
 from ..files import load_array
 from ..inputs.images import read_image
 from ..types import Peers, Subject
@@ -212,9 +212,9 @@ def tokens(subject: Subject, _: str) -> Picture:
 
 
 def peers(subject: Subject, what: str) -> Peers:
-    """The subject's peers; raises AttributionError where there are none or only one."""
+    """The subject's peers; raises MisfitError where there are none or only one."""
     if subject.peers is None or len(subject.peers) < 2:
-        raise AttributionError(
+        raise MisfitError(
             f"{what} needs at least two images", hint="Explain several images at once, or give --references FOLDER."
         )
     return subject.peers

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .batches import Request
 from .plan import Plan, spread_positions, with_certainty
 from .replicates import add_to_groups, deviations, group_weights, places_of, regrouped
+from .request import Request
 from .task import Task, begins_with
 from .transfer import sent
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..baselines.single import baseline as single_baseline
-from ..errors import AttributionError
+from ..errors import MisfitError
 from ..heads import LOGITS, Head
 from ..players import Players
 from ..scores.classifier import ClassScore
@@ -61,11 +61,11 @@ class Passes:
         """The network itself, for methods that use its layers.
 
         Raises:
-            AttributionError: the score is of a function, not of a network.
+            MisfitError: the score is of a function, not of a network.
         """
         model = self.scorer.model if isinstance(self.scorer, ClassScore) else None
         if not isinstance(model, nn.Module):
-            raise AttributionError(
+            raise MisfitError(
                 "the method needs a classifier's layers, and this score is of a function, a detector or a pair of images",
                 hint="Methods that need only scores or gradients work: sig, sig-walk, ig, eg, rise, lime, kernelshap, …",
             )
@@ -82,14 +82,14 @@ class Passes:
         return self.scorer.head if isinstance(self.scorer, ClassScore) else LOGITS
 
     def needs_logit(self, method: str) -> None:
-        """Raise AttributionError unless the score is a logit."""
+        """Raise MisfitError unless the score is a logit."""
         if self.head.output not in ("logit", "value"):
             hint = "Load it without its last softmax or sigmoid, for example through --model package.module:function."
-            raise AttributionError(
-                f"{method} explains logits only, and the network's outputs are not logits", hint=hint
-            )
+            raise MisfitError(f"{method} explains logits only, and the network's outputs are not logits", hint=hint)
         if self.output not in ("logit", "value"):
-            raise AttributionError(f"{method} explains logits only", given=self.output, hint="Use --output logit.")
+            raise MisfitError(
+                f"{method} explains logits only", given=f"output {self.output}", hint="Use --output logit."
+            )
 
     def precision(self, device: torch.device) -> AbstractContextManager[object]:
         """In which the network is to be run where a method runs it itself."""

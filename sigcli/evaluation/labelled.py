@@ -11,8 +11,9 @@ import torch
 
 from ..attribution.session import Session
 from ..catalog import Entry
-from ..engine.batches import Batcher, Batches, Request
+from ..engine.batches import Batcher, Batches
 from ..engine.failures import attempted
+from ..engine.request import Request
 from ..errors import AttributionError, ModelError, SigError, UsageError
 from ..metrics import METRICS
 from ..metrics.classifier import Reliability, reliability

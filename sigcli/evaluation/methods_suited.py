@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ..attribution.budgets import budgeted
 from ..attribution.decoding import ImageSet
 from ..attribution.options import RunOptions
-from ..attribution.rehearsal import rehearse
+from ..attribution.rehearsal import unfit
 from ..attribution.samples import Pictures
 from ..attribution.select import Chosen
 from ..attribution.suited import check_suited
@@ -119,7 +119,8 @@ def _obstacle(options: RunOptions, samples: Pictures, model: Model, one: Chosen)
     try:
         check_suited(model, [one], samples)
         (asked,), _ = budgeted(options, samples.tokened(model, [one]), model.preprocess.size)
-        rehearse(samples, model, [asked], scorer, options.seed)
+        if misfit := unfit(samples, model, [asked], scorer, options.seed):
+            return _first_line(misfit[one.name])
     except UsageError as error:
         return _first_line(error)
     if one.entry.properties["needs"] != "hooks":

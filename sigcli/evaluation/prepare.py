@@ -19,11 +19,10 @@ from ..inputs.given import Source, is_tensor, listed
 from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
-from ..options import VIEW, renamed
+from ..options import VIEW
 from ..runs.claims import refuse_inside
-from ..runs.folder import FolderLock, claim_folder, free_folder, manifest_or_none, output_folder, refuse_strangers, take
+from ..runs.folder import FolderLock, claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
-from ..runs.shards import refuse_shard
 from ..scores.classifier import ClassScore
 from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
@@ -36,7 +35,7 @@ from .measure import Measuring
 from .measured import FILES, RECORD
 from .options import MeasureOptions
 from .rehearse import fitting, rehearse
-from .reopen import check_model, loading, methods_of, run_folder
+from .reopen import check_model, methods_of, reopened
 from .true_classes import TrueClasses, read_true_classes
 
 M = TypeVar("M", bound=MeasureOptions)
@@ -137,7 +136,7 @@ def prepare_evaluation(
         also: more that the values depend on, see `facts` of `sigcli.attribution.session.prepare`.
         suited: which of the methods model and samples allow, see there.
     """
-    options, run, arrays = _reopened(options)
+    options, run, arrays = reopened(options)
     foreign = arrays is not None and run is None
     options, left_out = searched(options)
     for_methods, for_metrics = split_settings(options.settings or {}, options.metric)
@@ -212,28 +211,6 @@ def searched(options: M) -> tuple[M, tuple[str, ...]]:
     refuse_inside(options.out, named)
     left_out = LeftOut(() if options.masks is None else (options.masks,))
     return options.but(images=find_images(named, left_out)), left_out.notes
-
-
-def _reopened(options: MeasureOptions) -> tuple[MeasureOptions, Path | None, Path | None]:
-    """The options, with those of a run whose folder was named; that folder; and the folder of arrays, if there is one."""
-    arrays = getattr(options, "attributions", None)
-    run = run_folder(options.images) if arrays is None else None
-    existing = run if arrays is None else Path(arrays)
-    if existing is not None:
-        refuse_shard(manifest_or_none(existing), existing)
-        for name, usual in (("shard", None), ("workers", 1)):
-            if (value := getattr(options, name, usual)) != usual:
-                hint = f"Give --{name} to the command that explains and measures images."
-                raise UsageError(f"--{name} does not divide arrays that exist", given=value, hint=hint)
-    if run is None:
-        return options, None, None if arrays is None else Path(arrays)
-    images, kept = loading(run)
-    given = {**renamed(type(options), kept), "out": str(run), **options.given}
-    if given.get("model") is None:
-        raise UsageError(
-            "the run used a network in memory", given=run, hint="Name it: evaluate(folder, model=network)."
-        )
-    return type(options)(**{**given, "images": images}), run, run
 
 
 def _session(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..catalog import Entry
 from ..errors import UsageError
 from ..methods import METHODS
 from ..models.model import Model
 from ..names import local
-from ..runs.folder import MANIFEST, read_manifest
+from ..options import renamed
+from ..runs.folder import MANIFEST, manifest_or_none, read_manifest
+from ..runs.shards import refuse_shard
+from .options import MeasureOptions
+
+M = TypeVar("M", bound=MeasureOptions)
 
 
 def run_folder(images: Any) -> Path | None:
@@ -78,3 +83,25 @@ def check_model(folder: Path, model: Model) -> None:
             "the model's weights differ from those of the run", given=f"{model.name}, {model.weights}",
             hint="To measure its arrays with another model, give the images and --attributions.",
         )  # fmt: skip
+
+
+def reopened(options: M) -> tuple[M, Path | None, Path | None]:
+    """The options, with those of a run whose folder was named; that folder; and the folder of arrays, if there is one."""
+    arrays = getattr(options, "attributions", None)
+    run = run_folder(options.images) if arrays is None else None
+    existing = run if arrays is None else Path(arrays)
+    if existing is not None:
+        refuse_shard(manifest_or_none(existing), existing)
+        for name, usual in (("shard", None), ("workers", 1)):
+            if (value := getattr(options, name, usual)) != usual:
+                hint = f"Give --{name} to the command that explains and measures images."
+                raise UsageError(f"--{name} does not divide arrays that exist", given=value, hint=hint)
+    if run is None:
+        return options, None, None if arrays is None else Path(arrays)
+    images, kept = loading(run)
+    given = {**renamed(type(options), kept), "out": str(run), **options.given}
+    if given.get("model") is None:
+        raise UsageError(
+            "the run used a network in memory", given=run, hint="Name it: evaluate(folder, model=network)."
+        )
+    return type(options)(**{**given, "images": images}), run, run

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
-from ..errors import AttributionError
+from ..errors import MisfitError
 from .attending import SOFTMAX
 from .held import KEEPING, given
 from .network_layers import kept
@@ -67,15 +67,15 @@ def tokens(module: nn.Module, images: Tensor) -> Tokens:
         images: (1, C, H, W).
 
     Raises:
-        AttributionError: no attention, or attention of another kind than between all tokens in each of a chain of blocks.
+        MisfitError: no attention, or attention of another kind than between all tokens in each of a chain of blocks.
     """
     tape = traced(module, images)
     name = f"tokens {tuple(images.shape)} {images.dtype} {images.device}"
     found = kept(module, name, lambda: _found(module, tape, images))
     if isinstance(found, str):
-        raise AttributionError(
+        raise MisfitError(
             f"attention can be followed only where every block has it between all tokens: {found}",
-            hint="gradcam, lrp, sig, ig and others work without it.",
+            hint="gradcam, sig, ig and others work without it.",
         )
     return found
 

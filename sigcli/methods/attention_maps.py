@@ -99,9 +99,9 @@ def transformer_attribution(passes: Passes, subject: Subject) -> Attribution:
         AttributionError: as for `attention_rollout`, an operator without a rule, or a score that is not a logit.
     """
     passes.needs_logit("Transformer attribution")
-    found, _, gradients, score = _gradients(passes, subject)
-    relevant = relevances(found, subject.x[None], subject.target)
+    relevant = relevances(tokens(passes.module, subject.x[None]), subject.x[None], subject.target)
     passes.spent(1)
+    found, _, gradients, score = _gradients(passes, subject)
     steps = [(one * other).relu().mean(0) for one, other in zip(relevant, gradients, strict=True)]
     return _shown(passes, subject, found, _joined(steps), score)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import MisfitError
 from ..types import Attribution, Subject
 from .cam import gradcam
 from .caps import Rule, capped
@@ -38,7 +38,7 @@ def guided_backprop(passes: Passes, subject: Subject) -> Attribution:
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
+        MisfitError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _GUIDED), passes.evaluations)
 
@@ -53,7 +53,7 @@ def deconvolution(passes: Passes, subject: Subject) -> Attribution:
         subject: what is explained.
 
     Raises:
-        AttributionError: a network without ReLU, with other rectifiers, or one without accessible layers.
+        MisfitError: a network without ReLU, with other rectifiers, or one without accessible layers.
     """
     return Attribution(*_ruled(passes, subject, _DECONVOLUTION), passes.evaluations)
 
@@ -67,7 +67,7 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
         layer: the layer of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
 
     Raises:
-        AttributionError: a network without ReLU, without a layer that has a map, or without accessible layers.
+        MisfitError: a network without ReLU, without a layer that has a map, or without accessible layers.
         UsageError: no such layer.
     """
     values, score = _ruled(passes, subject, _GUIDED)
@@ -85,12 +85,10 @@ def _ruled(passes: Passes, subject: Subject, method: str) -> tuple[Tensor, float
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,)), subject)[0]
         if not rules.rectifiers:
-            raise AttributionError(f"{method} changes the gradient at ReLUs, and the network has none", hint=_OTHERS)
+            raise MisfitError(f"{method} changes the gradient at ReLUs, and the network has none", hint=_OTHERS)
         if rules.others:
             others = ", ".join(dict.fromkeys(rules.others))
-            raise AttributionError(
-                f"{method} has a rule for ReLU only, and the network also uses {others}", hint=_OTHERS
-            )
+            raise MisfitError(f"{method} has a rule for ReLU only, and the network also uses {others}", hint=_OTHERS)
         (values,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     return values[0].detach(), agreed(passes, subject, score.detach())

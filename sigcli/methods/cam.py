@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import AttributionError, MisfitError
 from ..types import Attribution, Subject
 from .network_layers import check_layers
 from .places import Layer, activations, named_layer, pooled_linearly, uniform
@@ -169,10 +169,11 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
     passes.needs_logit("CAM")
     check_layers(passes.module)
     layer = pooled_linearly(passes.module, tuple(subject.x.shape))
-    activation, gradient, score = layer_gradient(passes, layer, subject) if layer else (subject.x, None, 0.0)
-    if gradient is None or not uniform(gradient):
-        raise AttributionError(
-            "CAM needs a network that ends in average pooling and one linear layer", hint="gradcam works without it."
-        )
+    needed = "CAM needs a network that ends in average pooling and one linear layer"
+    if layer is None:
+        raise MisfitError(needed, hint="gradcam works without it.")
+    activation, gradient, score = layer_gradient(passes, layer, subject)
+    if not uniform(gradient):
+        raise AttributionError(needed, hint="gradcam works without it.")
     of_class = (gradient.sum((2, 3), keepdim=True) * activation).sum(1, keepdim=True)
     return Attribution(on_pixels(of_class, subject) / subject.x[0].numel(), score, passes.evaluations)

@@ -67,7 +67,7 @@ LAYER_METHODS = [
         "fullgrad",
         "methods.fullgrad:fullgrad",
         "magnitudes of input times gradient and of every bias times its gradient [Srinivas 2019]",
-        {**LAYER, "unit": "FullGrad, no unit", "positive": "salient", "coarse": False},
+        {**LAYER, "unit": "FullGrad, no unit", "positive": "salient"},
         aliases=("full-grad", "full-gradient"),
     ),
     Entry("cam", "methods.cam:cam", "class activation map of networks that end in pooling [Zhou 2016]", COARSE),

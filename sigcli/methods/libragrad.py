@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import AttributionError, MisfitError
 from ..scores.classifier import ClassScore
 from ..scores.score import Score
+from ..types import Subject
 from .attending import ATTENDING, SOFTMAX, attended
 from .attention import weights_of
 from .carrying import carried
@@ -68,21 +69,27 @@ def corrected(score: Score) -> Score:
     """The score with LibraGrad's gradients.
 
     Raises:
-        AttributionError: it is not of a classifier whose layers are at hand.
+        MisfitError: it is not of a classifier whose layers are at hand.
     """
     if not isinstance(score, ClassScore):
-        raise AttributionError(
+        raise MisfitError(
             "LibraGrad changes what a network's layers pass back, and this score is of a detector or a pair of images"
         )
     try:
         module = Passes(score).module
         check_layers(module)
     except AttributionError as error:
-        raise AttributionError(
+        raise MisfitError(
             f"libragrad=true changes what a network's layers pass back: {error.what}",
             hint="Without libragrad the method works with this model.",
         ) from None
     return replace(score, model=Corrected(module, score.model))
+
+
+def check_corrected(score: Score, subject: Subject) -> None:
+    """Raise MisfitError where a score cannot have LibraGrad's gradients, as far as the network alone shows."""
+    corrected(score)
+    traced(Passes(score).module, subject.x[None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +113,7 @@ class Corrected:
             name = f"libragrad {tuple(images.shape)} {images.dtype} {images.device}"
             outputs = replay(tape, kept(self.module, name, lambda: _Rules.of(tape)), (images,))
         if not outputs.requires_grad:
-            raise AttributionError(
-                "LibraGrad holds normalisers constant, and the score has the image in normalisers alone"
-            )
+            raise MisfitError("LibraGrad holds normalisers constant, and the score has the image in normalisers alone")
         return outputs
 
 

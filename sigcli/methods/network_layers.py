@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, fx, nn
 
-from ..errors import AttributionError
+from ..errors import MisfitError
 
 _Made = TypeVar("_Made")
 _KEPT: weakref.WeakKeyDictionary[nn.Module, dict[str, tuple[Any, Any]]] = weakref.WeakKeyDictionary()
@@ -26,11 +26,11 @@ def kept(module: nn.Module, name: str, make: Callable[[], _Made]) -> _Made:
 
 
 def check_layers(module: nn.Module) -> None:
-    """Raise AttributionError for a program without accessible layers: TorchScript, or an exported one."""
+    """Raise MisfitError for a program without accessible layers: TorchScript, or an exported one."""
     for part in module.modules():
         script = isinstance(part, torch.jit.ScriptModule)
         if script or (isinstance(part, fx.GraphModule) and _is_exported(part)):
-            raise AttributionError(
+            raise MisfitError(
                 f"{'a TorchScript' if script else 'an exported'} program has no layers to hook into",
                 hint=f"Methods that work with it: {', '.join(without_hooks())}.",
             )
@@ -58,7 +58,7 @@ def out_of_place(module: nn.Module) -> nn.Module:
     try:
         made = copy.deepcopy(module)
     except Exception as error:  # foreign modules may not be copied
-        raise AttributionError(f"the network cannot be copied: {error}") from error
+        raise MisfitError(f"the network cannot be copied: {error}") from error
     for part in made.modules():
         if getattr(part, "inplace", False) is True:
             part.inplace = False  # type: ignore[assignment]
@@ -73,12 +73,12 @@ def checked_copy(module: nn.Module, x: Tensor) -> nn.Module:
         x: (C, H, W).
 
     Raises:
-        AttributionError: a program without layers, one that cannot be copied, or one that counts on in-place layers.
+        MisfitError: a program without layers, one that cannot be copied, or one that counts on in-place layers.
     """
     check_layers(module)
     copied = kept(module, "copy", lambda: out_of_place(module))
     if not same_function(module, copied, x):
-        raise AttributionError(
+        raise MisfitError(
             "the network gives other results without its in-place layers: it reads a tensor that a layer overwrote",
             hint="Methods that leave the network as it is work: gradcam, ig, sig, rise, …",
         )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import AttributionError
+from ..errors import MisfitError
 from .tracing import Slot, Step, Tape
 
 MOVING = frozenset(
@@ -131,7 +131,7 @@ def title(name: str) -> str:
 
 
 def check(tape: Tape, method: str, reason: Callable[[Step], str | None]) -> None:
-    """Raise AttributionError for operators without a rule, naming them all.
+    """Raise MisfitError for operators without a rule, naming them all.
 
     Args:
         tape: what is to be explained.
@@ -141,7 +141,7 @@ def check(tape: Tape, method: str, reason: Callable[[Step], str | None]) -> None
     foreign = dict.fromkeys(name for step in tape.steps if (name := flaw(step) or reason(step)))
     if foreign:
         hint = "Methods without rules for operators work: gradcam, input-x-gradient, ig, sig and others."
-        raise AttributionError(f"{method} has no rule for {', '.join(foreign)}", hint=hint)
+        raise MisfitError(f"{method} has no rule for {', '.join(foreign)}", hint=hint)
 
 
 def single(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:

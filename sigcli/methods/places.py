@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
-from ..errors import AttributionError, UsageError, unknown
+from ..errors import AttributionError, MisfitError, UsageError, unknown
 from .coordinates import Grid, forms
 from .network_layers import check_layers, kept
 from .trace import Cut, Key, Result, Trace, cuts
@@ -134,7 +134,7 @@ def last_layer(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool = 
         class_maps: take class maps as well.
 
     Raises:
-        AttributionError: the network has no such place.
+        MisfitError: the network has no such place.
     """
     return kept(module, f"last layer {tuple(shape)} {class_maps}", lambda: _last(module, shape, class_maps=class_maps))
 
@@ -159,7 +159,7 @@ def _last(module: nn.Module, shape: tuple[int, ...], *, class_maps: bool) -> Lay
             same = same or layer
     if found := same or class_map:
         return found
-    raise AttributionError(
+    raise MisfitError(
         "the network has no layer with places in the image that everything passes",
         hint="Name one with a map: sig list layers, --set layer=NAME.",
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import MisfitError
 from ..types import Attribution, Subject
 from .attending import ATTENDING, attended
 from .caps import Rule, capped
@@ -49,7 +49,7 @@ def lrp(
         rule: rule for convolutions and linear layers; pooling, batch norms and sums of branches keep ε.
 
     Raises:
-        AttributionError: an operator without a rule, a network without accessible layers, or a score that is not a logit.
+        MisfitError: an operator without a rule, a network without accessible layers, or a score that is not a logit.
     """
     values, score, _ = relevance(passes, subject, rule)
     return Attribution(values, score, passes.evaluations, 1)
@@ -65,7 +65,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
         biases: whether to find out the last number, at the cost of another forward pass; NaN otherwise.
 
     Raises:
-        AttributionError: see `lrp`.
+        MisfitError: see `lrp`.
     """
     one_of(("epsilon", "gamma", "alpha1-beta0"), rule=rule)
     passes.needs_logit("LRP")
@@ -78,7 +78,7 @@ def relevance(passes: Passes, subject: Subject, rule: str, *, biases: bool = Fal
     with torch.enable_grad():
         score = passes.select(replay(tape, rules, (leaf,))[:1], subject)[0]
         if not score.requires_grad:
-            raise AttributionError("LRP holds normalisers constant, and the score has the image in normalisers alone")
+            raise MisfitError("LRP holds normalisers constant, and the score has the image in normalisers alone")
         (shares,) = torch.autograd.grad(score, leaf)
     passes.spent(1)
     taken = float("nan") if rules.taken is None else sum(rules.taken)
@@ -161,7 +161,7 @@ def _single(step: Step, function: Callable[[Tensor], Tensor], x: Tensor) -> Tens
     """R/z goes on by f(z)/z."""
     z = x.detach()
     if any(bool(found.any()) for _, found in probed(function, z, (0.0,))):
-        raise AttributionError(f"LRP has no rule for {title(step.name)}, which is not 0 at 0")
+        raise MisfitError(f"LRP has no rule for {title(step.name)}, which is not 0 at 0")
     with torch.no_grad():
         value = function(z)
         share = torch.where(z == 0, torch.zeros_like(z), value / z)

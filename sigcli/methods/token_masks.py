@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from ..errors import AttributionError
+from ..errors import MisfitError
 from ..players import Players, parse
 from .attention import Tokens, tokens
 from .network_layers import kept
@@ -103,14 +103,14 @@ def token_masks(module: nn.Module, images: Float[Tensor, "1 c h w"]) -> TokenMas
         images: (1, C, H, W).
 
     Raises:
-        AttributionError: attention other than between all tokens in each of a chain of blocks, or tokens that cannot be
+        MisfitError: attention other than between all tokens in each of a chain of blocks, or tokens that cannot be
             dropped: their pixels reach the scores in other ways too.
     """
     found = tokens(module, images)
     name = f"token masks {tuple(images.shape)} {images.dtype} {images.device}"
     made = kept(module, name, lambda: _made(module, found, images))
     if isinstance(made, str):
-        raise AttributionError(
+        raise MisfitError(
             f"tokens cannot be dropped from this network: {made}", hint="Choose an image: sig list baselines."
         )
     return made
@@ -120,11 +120,11 @@ def token_grid(module: nn.Module, images: Float[Tensor, "1 c h w"]) -> tuple[int
     """How many tokens the image has, (rows, columns).
 
     Raises:
-        AttributionError: attention other than between all tokens, or an image that is not a whole number of them.
+        MisfitError: attention other than between all tokens, or an image that is not a whole number of them.
     """
     found = tokens(module, images)
     if why := _uneven(found, images):
-        raise AttributionError(why, hint="Choose another --image-size.")
+        raise MisfitError(why, hint="Choose another --image-size.")
     return found.size
 
 
@@ -163,10 +163,10 @@ def _made(module: nn.Module, found: Tokens, images: Tensor) -> TokenMasks | str:
 
 
 def _check_whole(module: nn.Module, made: TokenMasks, images: Tensor) -> None:
-    """Raise AttributionError unless the outputs with all tokens are the network's own, for several images at once."""
+    """Raise MisfitError unless the outputs with all tokens are the network's own, for several images at once."""
     several = torch.cat([images, images.flip(-1)])
     if not _alike(made(torch.cat([several, torch.ones_like(several[:, :1])], 1)), module(several)):
-        raise AttributionError(UNTRACED)
+        raise MisfitError(UNTRACED)
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:

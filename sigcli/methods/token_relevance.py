@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from ..errors import AttributionError
+from ..errors import MisfitError
 from ..heads import LOGITS
 from .attention import Tokens, by_head
 from .carrying import carried
@@ -38,7 +38,7 @@ def relevances(found: Tokens, images: Tensor, target: int) -> list[Tensor]:
         target: the class, or a number of `sigcli.comparisons`.
 
     Raises:
-        AttributionError: an operator without a rule after the first attention.
+        MisfitError: an operator without a rule after the first attention.
     """
     rules = _Rules(found)
     with torch.enable_grad():
@@ -87,7 +87,7 @@ def _ruled(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return step.operator(*args, **kwargs)
     if is_linear(step) and len(moving) == 1:
         return _propagated(step, args, kwargs, lambda shares: shares)
-    raise AttributionError(f"transformer attribution has no rule for {flaw(step) or title(step.name)}")
+    raise MisfitError(f"transformer attribution has no rule for {flaw(step) or title(step.name)}")
 
 
 def _passed(step: Step, args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Tensor:

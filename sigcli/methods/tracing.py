@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from ..engine.passes import Passes
-from ..errors import AttributionError
+from ..errors import AttributionError, MisfitError
 from ..scores.classifier import ClassScore
 from ..scores.evened import Evened, evened
 from ..types import Subject
@@ -103,7 +103,7 @@ def traced(module: nn.Module, images: Tensor) -> Tape:
         images: (N, C, H, W). The record holds for any images of this shape, since code that reads their values is refused.
 
     Raises:
-        AttributionError: a program without layers, code that cannot be traced, or a record whose outputs or input
+        MisfitError: a program without layers, code that cannot be traced, or a record whose outputs or input
             gradients are not the network's.
     """
     check_layers(module)
@@ -117,13 +117,13 @@ def _checked(module: nn.Module, images: Tensor) -> Tape:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # tracing runs foreign code, which fails in many ways
-        raise AttributionError(f"the network cannot be traced operator by operator: {_line(error)}") from error
+        raise MisfitError(f"the network cannot be traced operator by operator: {_line(error)}") from error
     found = _with_gradient(lambda leaf: replay(tape, plain, (leaf,)), images)
     expected = _with_gradient(module, images)
     tolerance = _TOLERANCE.get(images.dtype, 1e-2)
     for one, other in zip(found, expected, strict=True):
         if one.shape != other.shape or not float((one - other).abs().max()) <= tolerance * float(other.abs().max()):
-            raise AttributionError(UNTRACED)
+            raise MisfitError(UNTRACED)
     return tape
 
 
@@ -143,17 +143,17 @@ def record(function: Callable[..., Tensor], *inputs: Tensor) -> Tape:
     """The steps of a function of tensors, recorded on these inputs.
 
     Raises:
-        AttributionError: the function reads single values of what depends on the inputs, or its result does not.
+        MisfitError: the function reads single values of what depends on the inputs, or its result does not.
     """
     leaves = [x.detach().clone().requires_grad_() for x in inputs]  # with gradients, so no layer takes a shortcut
     recorder = _Recorder(leaves)
     with torch.enable_grad(), _taken_apart(), _Spelt(), recorder:
         result = functionalize(function, remove="mutations")(*leaves)
     if not isinstance(result, Tensor):
-        raise AttributionError(f"the network returns a {type(result).__name__} instead of a tensor")
+        raise MisfitError(f"the network returns a {type(result).__name__} instead of a tensor")
     output = recorder.slots.get(id(result))
     if output is None:
-        raise AttributionError("the network's outputs do not depend on the image")
+        raise MisfitError("the network's outputs do not depend on the image")
     return Tape(_needed(recorder.steps, output), output, inputs[0].dtype)
 
 
@@ -230,9 +230,9 @@ class _Recorder(TorchDispatchMode):
         if not depending or (name in _FRESH and all(x is args[0] for x in depending)):
             return result
         if name == "_local_scalar_dense":
-            raise AttributionError("its control flow depends on values of the image")
+            raise MisfitError("its control flow depends on values of the image")
         if func._schema.is_mutable:
-            raise AttributionError(f"it changes values in place by {name}")
+            raise MisfitError(f"it changes values in place by {name}")
         flat = tree_flatten(result)[0]
         self._alive.append((depending, flat))
         results: list[int | None] = [None] * len(flat)
@@ -273,7 +273,7 @@ def replay(tape: Tape, rule: Rule, inputs: Sequence[Any]) -> Any:
 
     def value(x: Any) -> Any:
         if isinstance(x, Slot) and x.index not in values:
-            raise AttributionError("the network uses the indices of maxima, for which there is no rule")
+            raise MisfitError("the network uses the indices of maxima, for which there is no rule")
         return values[x.index] if isinstance(x, Slot) else x
 
     for step in tape.steps:

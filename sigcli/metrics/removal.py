@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..engine.batches import Batcher, Batches, Call, Request
+from ..engine.batches import Batcher, Batches, Call
+from ..engine.request import Request
 from ..errors import SigError
 from ..heads import LOGITS, Head
 from .case import Judge, Outputs

@@ -33,7 +33,7 @@ from .sources.weights import is_there, read_state_dict, sniff
 from .wrappers.certainty import Aware, takes_certainty
 from .wrappers.dense import Averaged, Dense, dense_output
 from .wrappers.fitting import Listed, refusal
-from .wrappers.fixed_batch import FixedBatch
+from .wrappers.fixed_batch import LACKS, FixedBatch
 from .wrappers.parts import Part, has_rows, named_part, plain_output
 from .wrappers.twins import Twin, check_twin, fitted, inputs_of
 
@@ -67,7 +67,6 @@ def load_model(
 
     Args:
         spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
-        spec: `shapes`, `shapes-vit` or `expression` (bundled), a torchvision name, a TorchScript or `.pt2` file,
             `timm/NAME`, `hf/NAME` or a folder, `openclip/NAME:PRETRAINED`, or `package.module:function`; or a network, of
             which a copy is taken.
         weights: for named networks: `DEFAULT`, a torchvision weights name, `none` (random), or a file.
@@ -98,27 +97,20 @@ def load_model(
     place = place_of(device)
     source, known = _source(spec, weights, place, reading.prompts)
     if source.embeds and not pair:
-        hint = "Name weights with a classifier (sig list models NAME), or explain a distance: --partner FILE."
-        raise ModelError(
-            "the network has no classifier: its outputs are features, not classes", given=name_of(spec), hint=hint
-        )
+        raise _no_classifier(spec)
     wishes, unit = in_unit_range(Wishes(resize, crop, mean, std, parse_size(size)))
     first = Path(picture) if isinstance(picture, str) else picture
-    part = named_part(reading.part)
-    module = _placed(source, place)
-    freeze(module)  # before any trial run: batch norms in training mode would learn from it
+    part, module = named_part(reading.part), _placed(source, place)
     if is_detector(source, module, place):
         if pair:
             raise _no_distance("finds boxes", spec)
         return detector_model(name_of(spec), source, module, wishes, place, class_names)
     fed = _settled(module, source, wishes, place, pair=pair, first=first, span=span, part=part)
     fed.notes = (*unit, *fed.notes)
-    stated = source.head if part in (None, source.part) else None
-    if stated is None and known and part is None:
-        stated = LOGITS
     return _judged(
-        spec, source, fed, place, known=known, pair=pair, class_names=class_names, stated=stated, head=reading.head
-    )
+        spec, source, fed, place, known=known, pair=pair, class_names=class_names,
+        stated=_stated(source, part, known=known), head=reading.head,
+    )  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -132,11 +124,27 @@ class _Fed:
 
 
 def _placed(source: Source, place: torch.device) -> nn.Module:
+    """The network on the device, frozen before any trial run: batch norms in training mode would learn from it."""
     try:
-        return source.module.to(place)
+        module = source.module.to(place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         what = f"the network cannot be moved to {place}: {one_line(error)}"
         raise ModelError(what, hint="Choose another --device.") from error
+    freeze(module)
+    return module
+
+
+def _stated(source: Source, part: str | None, *, known: bool) -> Head | None:
+    """What the source says of its outputs, None where they are to be looked at."""
+    stated = source.head if part in (None, source.part) else None
+    return LOGITS if stated is None and known and part is None else stated
+
+
+def _no_classifier(spec: str | nn.Module) -> ModelError:
+    return ModelError(
+        "the network has no classifier: its outputs are features, not classes", given=name_of(spec),
+        hint="Name weights with a classifier (sig list models NAME), or explain a distance: --partner FILE.",
+    )  # fmt: skip
 
 
 def _settled(
@@ -179,7 +187,7 @@ def _judged(
     outputs, read = (LOGITS, ()) if pair else read_head(head, stated, whole, trials)
     lacks = dict(verdict.lacks)
     if lacks or (isinstance(fed.module, FixedBatch) and source.kind != "export"):
-        lacks["hooks"] = lacks.get("gradients", "it is given a fixed number of images at a time")
+        lacks["hooks"] = lacks.get("gradients", LACKS.format("images"))
     elif isinstance(fed.module, Listed):
         lacks["hooks"] = "it takes a list of images"
     module = prepare(fed.module, sample)

@@ -18,12 +18,15 @@ from .manifest import MANIFEST, manifest_or_none, owned
 _NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "evaluation.json"))
 """What a run writes before anything is done."""
 
+_OPTIONS = {"check": "completeness-check", "max_evaluations": "max-evaluations"}
+"""Entries of a spec that are options of another name."""
+
 
 def differences(earlier: Mapping[str, Any], manifest: Mapping[str, Any], *, images: bool) -> list[str]:
-    """Names of what differs between two runs: entries of their specs, and where it matters their images."""
+    """Names of what differs between two runs: options or other entries of their specs, and where it matters their images."""
     new = json.loads(json.dumps(manifest))
     one, other = earlier.get("spec", {}), new["spec"]
-    names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+    names = sorted(_OPTIONS.get(name, name) for name in map(str, {*one, *other}) if one.get(name) != other.get(name))
     return names + (["images"] if images and earlier.get("images") != new.get("images") else [])
 
 

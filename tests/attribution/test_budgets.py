@@ -80,12 +80,13 @@ def test_a_run_says_why_it_ended_and_goes_on_where_it_was_left(net, pictures, tm
     before = rows(out)
     assert [row["stopped"] for row in before] == ["max-evaluations: samples=144", ""] * 2
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-    assert manifest["spec"]["tolerance"] == [1e-4, 300]
+    assert (manifest["spec"]["tolerance"], manifest["spec"]["max_evaluations"]) == (1e-4, 300)
     again = explained(net, files, **options, pictures=False, resume=True)
     assert all(item.resumed for item in again)
     assert rows(out) == before
-    with pytest.raises(sigcli.errors.SigError, match="different kind of run"):
-        explained(net, files, **{**options, "tolerance": 0.5}, pictures=False, resume=True)
+    for changed, named in (({"tolerance": 0.5}, "tolerance"), ({"max_evaluations": 400}, "max-evaluations")):
+        with pytest.raises(sigcli.errors.SigError, match=rf"different kind of run \({named} differ\)"):
+            explained(net, files, **{**options, **changed}, pictures=False, resume=True)
 
 
 @pytest.mark.parametrize("evaluations", [100, 513])

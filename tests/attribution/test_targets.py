@@ -90,3 +90,31 @@ def test_integers_of_numpy_are_targets_and_nothing_else_is(tmp_path):
     for wrong in (True, [2], 2.0, None, np.float32(2), np.array([2])):
         with pytest.raises(UsageError, match="target"):
             explain(image_file, target=wrong, **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("star@3", r"only a segmentation network has(.|\n)*--target star\."),
+        ("stra@3", r"only a segmentation network has(.|\n)*--target CLASS\."),
+        ("star:2", r"only a detection network finds(.|\n)*--target star\."),
+        ("1:2", r"only a detection network finds(.|\n)*--target 1\."),
+    ],
+)
+@pytest.mark.parametrize("labels", [["ring", "star"], ["star, asterisk", "ring"]])
+def test_regions_and_boxes_are_told_from_unknown_names(labels, text, message):
+    with pytest.raises(UsageError, match=message):
+        parse_target(text, labels, 2)
+
+
+def test_classes_that_are_written_like_regions_and_boxes_stay_classes():
+    assert parse_target("user@host", ["user@host", "ratio 1:2"], 2) == 0
+    assert parse_target("ratio 1:2", ["user@host", "ratio 1:2"], 2) == 1
+    with pytest.raises(UsageError, match=r"unknown target(.|\n)*Did you mean 'user@host'"):
+        parse_target("user@hots", ["user@host", "ratio 1:2"], 2)
+
+
+def test_synonyms_stand_in_brackets():
+    with pytest.raises(UsageError) as told:
+        parse_target("Tinca", ["ring", "tench, Tinca tinca"], 2)
+    assert str(told.value).endswith("Allowed: ring, tench (Tinca tinca). Did you mean 'tench'?")

@@ -12,9 +12,14 @@ from sigcli.evaluation.masks.coco import Coco
 from sigcli.evaluation.masks.rle import decoded, lengths
 from sigcli.evaluation.true_classes import read_true_classes
 from sigcli.inputs.arrays import read_array, shape_of
+from sigcli.models.sources.image_processor import _interpolation
 
 from fuzzing import targets, trial
 
+FOUND = [  # by minutes of `benchmarks/fuzz.py`, and mended since
+    ("hf/preprocessor_config.json", 11000065),
+    ("hf/preprocessor_config.json", 11000781),
+]
 FAST = ("image", "array", "labels", "names", "boxes", "coco", "mask")
 
 
@@ -29,6 +34,24 @@ def test_damaged_files_end_in_success_or_a_sentence(kind, tmp_path):
     assert {key: told for key, told in found.items() if told not in ("read", "refused")} == {}
     if kind != "mask":  # a mask that cannot be read is told with its picture, when that is measured
         assert "refused" in found.values()
+
+
+@pytest.mark.parametrize("kind", ["hf", "model"])
+def test_damaged_networks_end_in_success_or_a_sentence(kind, tmp_path):
+    every = targets(tmp_path, {kind})
+    names = sorted(every)
+    trials = [(names[seed % len(names)], seed) for seed in range(2 * len(names))]
+    trials += [one for one in FOUND if one[0] in every]
+    told = {(name, seed): trial(every[name], seed, tmp_path / "trial") for name, seed in trials}
+    assert {key: one for key, one in told.items() if one not in ("read", "refused")} == {}
+    assert "refused" in told.values()
+
+
+@pytest.mark.parametrize("resample", [-1, 6, 1e308, 2.5, "2"])
+def test_an_image_processor_resizes_in_a_way_that_pillow_has(resample):
+    with pytest.raises(ValueError, match="Pillow's go from 0 to 5"):
+        _interpolation(resample)
+    assert [_interpolation(one) for one in (None, 0, 3, 2.0)] == ["bilinear", "nearest", "bicubic", "bilinear"]
 
 
 @pytest.mark.parametrize("kind", FAST)

@@ -90,7 +90,7 @@ def read_processor(folder: Path, package: ModuleType) -> Processor:
     name = type(found).__name__
     try:
         steps, flipped = _steps(found), bool(getattr(found, "do_flip_channel_order", False))
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:  # numbers may be any
         raise _refused(name, one_line(error)) from error
     _compare(found, name, steps, flipped=flipped)
     return Processor(steps, flipped)
@@ -102,13 +102,21 @@ def _steps(found: Any) -> ProcessorSteps:
     if getattr(found, "do_center_crop", None):
         crop = _crop(found)
     mean, std = _normalised(found)
-    number = getattr(found, "resample", None)
-    interpolation = _RESAMPLED[2 if number is None else int(number)]
+    interpolation = _interpolation(getattr(found, "resample", None))
     backend = str(getattr(found, "backend", "torchvision"))
     if backend == "torchvision" and interpolation in ("box", "hamming", "lanczos"):
         raise ValueError(f"it resizes tensors by '{interpolation}'")
     side = crop[0] if isinstance(crop, tuple) and crop[0] == crop[1] else crop
     return ProcessorSteps(resize, side, mean, std, interpolation, tensors=backend == "torchvision")
+
+
+def _interpolation(number: Any) -> str:
+    """The way of resizing that Pillow's number stands for, bilinear without one; raises ValueError for another number."""
+    if number is None:
+        return "bilinear"
+    if number not in range(len(_RESAMPLED)):
+        raise ValueError(f"its resample is {number}, and Pillow's go from 0 to {len(_RESAMPLED) - 1}")
+    return _RESAMPLED[int(number)]
 
 
 def _sizes(found: Any) -> tuple[Size | None, Size | None]:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from sigcli.wrapping import Wrapper
 
+LACKS = "it takes a fixed number of {} at a time; one that takes any number, (N, …), has its layers looked into"
+"""Why a method of layers cannot use it, and what to do."""
+
 
 class FixedBatch(Wrapper):
     """A program made for some batch sizes, for any: cut into pieces of the largest, the last one filled up to the least.

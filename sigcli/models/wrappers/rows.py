@@ -25,7 +25,7 @@ from ..model import AS_FOUND, Model, Reading, Source
 from ..preprocess import Preprocess, Size
 from ..sources.factory import given_network
 from .fitting import fit
-from .fixed_batch import FixedBatch
+from .fixed_batch import LACKS, FixedBatch
 from .parts import named_part, plain_output
 from .twins import inputs_of
 
@@ -117,9 +117,7 @@ def load_array_model(
     inputs = source.inputs or inputs_of(inner)
     if inputs != 1:
         raise ModelError("the network must take one array", given=f"{inputs} inputs", hint=WRAP)
-    noise = torch.randn((_TRIALS - 1, *samples[0].shape), generator=torch.Generator().manual_seed(0))
-    sizes = torch.tensor(_SPREADS)[:, None, None, None]
-    trials = torch.cat([samples[0][None], samples[0] + sizes * noise]).to(place)
+    trials = _trials(samples[0]).to(place)
     batch = trials[:2]
     shape = shapes[math.prod(batch.shape[1:])]
     inner, fitted, _ = fit(inner, batch.reshape(len(batch), *shape), columns=False)
@@ -132,9 +130,7 @@ def load_array_model(
         _check_alone(network, trials, shape)
     outputs, read = read_head(reading.head, None, network, trials, usual=2)
     names, named = (None, ()) if class_names is None else read_names(class_names, classes)
-    lacks = dict(verdict.lacks)
-    if lacks or isinstance(inner, FixedBatch):
-        lacks["hooks"] = lacks.get("gradients", "it takes a fixed number of samples at a time")
+    heard = () if reading.head == AUTO and outputs.kind == "logit" else read
     return Model(
         name=name_of(spec),
         module=network,
@@ -145,17 +141,23 @@ def load_array_model(
         kind=source.kind,
         weights=source.weights,
         device=place,
-        notes=(
-            *source.notes,
-            *fitted,
-            *notes,
-            *verdict.notes,
-            *(() if reading.head == AUTO and outputs.kind == "logit" else read),
-            *named,
-        ),
+        notes=(*source.notes, *fitted, *notes, *verdict.notes, *heard, *named),
         head=outputs,
-        lacks=lacks,
+        lacks=_lacks(verdict.lacks, fixed=isinstance(inner, FixedBatch)),
     )
+
+
+def _trials(sample: Tensor) -> Tensor:
+    """A true sample, and the same under noise of several sizes."""
+    noise = torch.randn((_TRIALS - 1, *sample.shape), generator=torch.Generator().manual_seed(0))
+    return torch.cat([sample[None], sample + torch.tensor(_SPREADS)[:, None, None, None] * noise])
+
+
+def _lacks(found: Mapping[str, str], *, fixed: bool) -> dict[str, str]:
+    """What methods cannot have of the network, and why; its layers neither where it has no gradients."""
+    if not found and not fixed:
+        return {}
+    return {**found, "hooks": found.get("gradients", LACKS.format("samples"))}
 
 
 def _source(spec: str | nn.Module, weights: str | None, place: torch.device) -> Source:
