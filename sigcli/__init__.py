@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .attribution.captum import ShapleyIntegratedGradients
+    from .captum.shapley import ShapleyIntegratedGradients
     from .attribution.explain import explain, iter_explain
     from .attribution.explanation import Explanation
     from .attribution.options import ExplainOptions
@@ -59,7 +59,7 @@ _PUBLIC = {
     "evaluate": ".evaluation.evaluate",
     "benchmark": ".evaluation.benchmark",
     "benchmark_methods": ".evaluation.methods_benchmark",
-    "ShapleyIntegratedGradients": ".attribution.captum",
+    "ShapleyIntegratedGradients": ".captum.shapley",
     "Explanation": ".attribution.explanation",
     "ExplainOptions": ".attribution.options",
     "EvaluateOptions": ".evaluation.options",
