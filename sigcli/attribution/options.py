@@ -184,6 +184,11 @@ class RunOptions(MethodOptions, ResumeOptions):
     images: Samples | None = option(
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
+    preprocessed: bool | None = option(
+        None, "Of float tensors: True, they are the network's input and are used as they are; False, they are pixels in "
+        "0..1 and are prepared as pictures are. Left out, they are its input, unless their values allow both.",
+        panel=MODEL, command_line=False,
+    )  # fmt: skip
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
     significant: bool = option(
         False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",

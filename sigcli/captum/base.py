@@ -155,7 +155,9 @@ class PathAttribution:
         if "baselines" in options:
             return drawn_from(start, parts, named), None
         if start is not None:
-            raise UsageError(f"{named} takes no baselines", hint="Leave them out: its points come from the input alone.")
+            raise UsageError(
+                f"{named} takes no baselines", hint="Leave them out: its points come from the input alone."
+            )
         return None, None
 
     def _subjects(self, images: Tensor, seed: int, peers: Peers | None) -> Iterator[Subject]:

@@ -11,13 +11,15 @@ import torch
 from ..catalog import Entry
 from ..engine import quadrature
 from ..errors import UsageError, unknown
-from ..methods import METHODS
 from .base import PathAttribution
 from .names import class_name
 from .shapley import ShapleyIntegratedGradients, default_players, labels, rule_of
 
 _NAMED = ("inputs", "baselines", "target", "additional_forward_args")
-_AS_CAPTUM = {"input-x-gradient": ("inputs", "target", "additional_forward_args"), "gradient-shap": ("inputs", "baselines")}
+_AS_CAPTUM = {
+    "input-x-gradient": ("inputs", "target", "additional_forward_args"),
+    "gradient-shap": ("inputs", "baselines"),
+}
 """What may be given by its place where captum's class of the same name has another order; the rest goes by name."""
 _INSIDE = ("baseline", "baselines", "libragrad")
 """Options that captum's interface says otherwise, or that need the layers of a network."""
@@ -122,7 +124,9 @@ def _attribute(entry: Entry, signature: inspect.Signature) -> Callable[..., Any]
         if "n_steps" in given:
             own["steps"] = _steps(given["n_steps"])
         if "method" in given:
-            own["rule"] = quadrature.STRATIFIED if given["method"] == quadrature.STRATIFIED else rule_of(given["method"])
+            own["rule"] = (
+                quadrature.STRATIFIED if given["method"] == quadrature.STRATIFIED else rule_of(given["method"])
+            )
         if "players" in own:
             own["players"] = default_players(given["inputs"]) if own["players"] is None else labels(own["players"])
         return given["self"]._run(
@@ -146,6 +150,8 @@ def _described(entry: Entry, signature: inspect.Signature) -> str:
     options = entry.options()
     kind = next((name for name in ("baseline", "baselines") if name in options), "")
     own = ", ".join(name for name in options if name not in _taken(entry))
-    budget = (_BUDGET if "n_steps" in signature.parameters else "") + (_RULE if "method" in signature.parameters else "")
+    budget = (_BUDGET if "n_steps" in signature.parameters else "") + (
+        _RULE if "method" in signature.parameters else ""
+    )
     told = f"    {own}: options of the method '{entry.name}', see `sig list methods {entry.name}`.\n" if own else ""
     return _ARGUMENTS.format(baselines=_BASELINES[kind], budget=budget, own=told)

@@ -150,6 +150,8 @@ def parts_of(inputs: Inputs) -> tuple[Tensor, ...]:
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
     if not parts or any(not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts):
         raise UsageError("inputs must be floating-point tensors of one batch size N, (N, …)")
+    if not len(parts[0]):
+        raise UsageError("inputs hold no example", given=[tuple(part.shape) for part in parts])
     parts = tuple(p.clone() if p.is_inference() else p for p in parts)
     check_finite("an input", parts)
     return parts
@@ -194,14 +196,14 @@ def check_function(function: Function, images: Tensor, references: Tensor) -> No
     parts = network.modules() if isinstance(network, torch.nn.Module) else ()
     if any(part.training and _differs(part) for part in parts):
         raise ModelError("the network is in training mode", hint="Call .eval() first.")
-    if not len(images):
-        return
     pair = torch.stack([images[0], references[0]])
     rows = torch.zeros(len(pair), dtype=torch.long)
     try:
         function.scores(pair, rows)  # what is wrong with the target is told first
         with torch.no_grad():
-            check_steady(lambda points: function.outputs(points, rows[:1].expand(len(points))).flatten(1), pair)
+            check_steady(
+                lambda points: function.outputs(points, rows[:1].expand(len(points))).reshape(len(points), -1), pair
+            )
     except (ValueError, RuntimeError) as error:
         what = f"forward_func does not take one example or two: {one_line(error)}"
         raise ModelError(what, hint="Where it is in training mode, call .eval() first.") from error

@@ -106,7 +106,7 @@ def labels(players: Any) -> Any:
 
 
 def default_players(inputs: Inputs) -> str:
-    """Players where none are named: 28×28 patches of pictures of at least 56 pixels a side, 14×14 from 28, else positions."""
+    """Players where none are named: 28×28 patches of pictures of 56 pixels a side or more, 14×14 from 28, else positions."""
     side = min(as_images(parts_of(inputs)).shape[-2:])
     return "grid:28x28" if side >= 56 else "grid:14x14" if side >= 28 else "pixels"
 
