@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from html import escape
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,9 @@ class NotebookBar(Listener):
         now = time.perf_counter()
         if not force and now - self._shown < _EVERY:
             return
-        from IPython.display import HTML, display  # a notebook has it
-
-        self._shown, shown = now, HTML(self.html())
+        shell = import_module("IPython.display")  # a notebook has it
+        self._shown, shown = now, shell.HTML(self.html())
         if self._handle is None:
-            self._handle = display(shown, display_id=True)
+            self._handle = shell.display(shown, display_id=True)
         else:
             self._handle.update(shown)

@@ -10,6 +10,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ LABEL = "label"
 _TOGETHER = 32
 """Samples that are worked on together at least, so that single ones fill the model's batches."""
 _SAMPLES, _LABELS = ("pixel_values", "image", "images", "img"), ("labels", "label")
-Sample = str | os.PathLike[str]
+_Sample = str | Path | Given
 
 
 def is_iterable(images: Any) -> bool:
@@ -114,9 +115,10 @@ def _check_session(session: Session, options: ExplainOptions) -> None:
         )
 
 
-def _chunks(options: ExplainOptions) -> Iterator[list[str | os.PathLike[str]]]:
+def _chunks(options: ExplainOptions) -> Iterator[list[_Sample]]:
     """The samples, some at a time."""
-    labelled, chunk, count = options.target == LABEL, [], 0
+    labelled, count = options.target == LABEL, 0
+    chunk: list[_Sample] = []
     for batch in _each(options.images):
         samples, labels = _parts(batch)
         found = listed(samples, preprocessed=options.preprocessed, before=count)

@@ -1,6 +1,6 @@
 """The options of `sig explain`, and those that other commands share with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -29,7 +29,8 @@ Sample = Union[str, Path, "Tensor", "np.ndarray", "Image"]
 """What is explained: a file, a folder or a pattern; or a picture in memory, see `sigcli.inputs.given`."""
 Method = str | Callable[..., Any]
 """A name in the catalogue, or a function (model, inputs, targets) → attributions."""
-Samples = Union[Sample, Sequence[Sample]]  # noqa: UP007  of texts there is no |
+Samples = Union[Sample, Sequence[Sample], Iterable[Any]]  # noqa: UP007  of texts there is no |
+"""Samples, or an iterable of batches, see `sigcli.attribution.batches`."""
 _INPUTS = "Image files, .npy files of floats, folders or glob patterns; by default the bundled sample images."
 
 

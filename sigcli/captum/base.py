@@ -131,7 +131,7 @@ class PathAttribution:
             raise UsageError("internal_batch_size must be at least 1", given=batch_size)
         parts = parts_of(inputs)
         images = as_images(parts)
-        if not self.entry.properties["arrays"] and (len(parts) > 1 or parts[0].dim() != 4):
+        if not self.entry.properties["arrays"] and images is not parts[0]:
             given = [tuple(part.shape) for part in parts]
             raise UsageError(f"{type(self).__name__} explains pictures alone", given=given, allowed="(N, C, H, W)")
         function = Function.of(self.forward_func, parts, target, extra)

@@ -88,7 +88,8 @@ def _display(run: Finished) -> Preprocess:
     known = run.manifest["spec"].get("preprocess")
     if not isinstance(known, dict) or any(one in run.manifest for one in ("arrays", "partners")):
         raise UsageError("FiftyOne shows maps of pictures, and the run's are none", given=run.path)
-    return Preprocess(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return Preprocess(**told)
 
 
 def _source(one: Map) -> Path:

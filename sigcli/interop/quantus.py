@@ -53,8 +53,17 @@ def quantus_explain(
     import torch
 
     batch = torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(np.array(labels))
+    known: dict[str, Any] = {
+        "images": iter([batch]),
+        "model": model,
+        "method": method,
+        "target": LABEL,
+        "mean": mean,
+        "std": std,
+        **options,
+    }
     found = []
-    for item in iter_explain(iter([batch]), model=model, method=method, target=LABEL, mean=mean, std=std, **options):
+    for item in iter_explain(**known):
         if item.status != "ok" or item.values is None:
             raise AttributionError(f"{method} cannot explain {item.image}: {item.error}")
         found.append(np.broadcast_to(item.values, images.shape[1:]) / (images.shape[1] // len(item.values)))

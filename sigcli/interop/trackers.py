@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
-from .. import __version__
 from ..errors import OutputError, SigError
 from ..listener import Listener
+from ..version import __version__
 from .exported import Exported
 from .finished import Finished
 from .options import ExportOptions
@@ -36,8 +37,7 @@ def mlflow(run: Finished, options: ExportOptions, listener: Listener) -> Exporte
     Parameters come from the manifest, metrics are the means of `summary.csv` with their intervals, artifacts are tables and
     pictures. The tag `sig` holds our version.
     """
-    import mlflow as tracker
-
+    tracker = import_module("mlflow")
     files = list(run.owned(pictures=options.pictures))
     with _refusals("MLflow", "Set MLFLOW_TRACKING_URI to a server, or to sqlite:///mlflow.db for a file."):
         client = tracker.MlflowClient()
@@ -67,8 +67,7 @@ def wandb(run: Finished, options: ExportOptions, listener: Listener) -> Exported
     The manifest is the configuration, means with their intervals are the summary, tables and pictures one artifact; sheets
     of all methods are also logged as images.
     """
-    import wandb as tracker
-
+    tracker = import_module("wandb")
     files = list(run.owned(pictures=options.pictures))
     sheets = [name for name in files if name.endswith("/compare.png")]
     hint = "Run 'wandb login', or set WANDB_MODE=offline and send it later with 'wandb sync'."

@@ -132,10 +132,8 @@ class Pictures:
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources: list[Source] = self.find(named)
         self.assumed = Assumed()
-        others = options.references
-        self.references: list[Source] | None = (
-            None if others is None else self.find(listed(others, preprocessed=options.preprocessed))
-        )
+        others, ready = options.references, options.preprocessed
+        self.references: list[Source] | None = None if others is None else self.find(listed(others, preprocessed=ready))
         self.check()
 
     @property
