@@ -116,10 +116,10 @@ def test_other_classes_of_captums_names_agree_with_captums(net, x):
     theirs = captum.attr.InputXGradient(net).attribute(x.clone().requires_grad_(), 1)
     assert torch.allclose(ours.InputXGradient(net).attribute(x, 1), theirs.detach(), atol=1e-6)  # target by its place
     references = torch.rand(40, 2, 6, 6)
-    many = ours.GradientShap(net).attribute(x, references, target=1, samples=2000)
+    many = ours.GradientShap(net).attribute(x, references, target=1, samples=500)
     torch.manual_seed(0)
-    expected = captum.attr.GradientShap(net).attribute(x, references, n_samples=2000, target=1)
-    assert (many - expected).norm() < 0.1 * expected.norm()
+    expected = captum.attr.GradientShap(net).attribute(x, references, n_samples=500, target=1)
+    assert (many - expected).norm() < 0.2 * expected.norm()
     with pytest.raises(UsageError, match="positional"):
         ours.GradientShap(net).attribute(x, references, 5)  # captum's n_samples, and not a target
 

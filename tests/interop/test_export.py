@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import LINE, NET, sig
 
 import sigcli
 from sigcli.cli.main import COMMANDS
 from sigcli.errors import OutputError, UsageError
 from sigcli.inputs.samples import sample_images
 from sigcli.interop import EXPORTS
-
-from tiny_run import LINE, NET, sig
 
 METHODS = "ig,gradient"
 
@@ -169,8 +168,8 @@ def test_wandb_has_configuration_summary_and_artifact(run, monkeypatch):
     module.__spec__ = importlib.util.spec_from_loader("wandb", None)
 
     class Artifact:
-        def __init__(self, name, type):
-            self.name, self.type, self.files = name, type, []
+        def __init__(self, name, **known):
+            self.name, self.files = name, []
 
         def add_file(self, path, name):
             assert Path(path).is_file()
