@@ -87,12 +87,14 @@ _PUBLIC = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'sigcli' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "captum":
+        return import_module(".captum", __name__)
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sigcli' has no attribute '{name}'")
     return getattr(import_module(_PUBLIC[name], __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *_PUBLIC, "captum"})

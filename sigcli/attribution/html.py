@@ -29,10 +29,9 @@ def html_of(item: Explanation) -> str:
         drawn = item.plot()
     except SigError as error:
         return f"<p>{escape(repr(item))}<br>{escape(str(error))}</p>"
-    pictures = ([] if item.picture is None else [(Image.fromarray(item.picture), "what the model saw")]) + [
-        (drawn, "map")
-    ]
-    shown = "".join(_figure(picture, f"{item.image}: {what}") for picture, what in pictures)
+    shown = _figure(drawn, f"{item.image}: map", "max-height:320px")
+    if item.picture is not None:
+        shown = _figure(Image.fromarray(item.picture), f"{item.image}: what the model saw", "width:220px") + shown
     caption = "<br>".join(map(escape, (f"{item.image} · {item.method}", *item.facts())))
     note = f"<br>note: {escape(item.note)}" if item.note else ""
     return f'<figure style="margin:0 0 1em 0">{shown}<figcaption>{caption}{note}</figcaption></figure>'
@@ -46,9 +45,9 @@ def html_of_all(items: Sequence[Explanation], notes: Sequence[str]) -> str:
     return told + "".join(html_of(item) for item in items[:_SHOWN]) + rest
 
 
-def _figure(picture: Image.Image, words: str) -> str:
+def _figure(picture: Image.Image, words: str, size: str) -> str:
     data = base64.b64encode(_encoded(picture)).decode()
-    style = "max-height:320px;margin-right:1em;vertical-align:top"
+    style = f"{size};margin-right:1em;vertical-align:middle"
     return f'<img alt="{escape(words)}" style="{style}" src="data:image/jpeg;base64,{data}">'
 
 

@@ -128,7 +128,7 @@ def _bytes(values: np.ndarray, *, tensor: bool, pixels: bool) -> np.ndarray:
 
 
 def _is_colour(values: np.ndarray) -> bool:
-    return values.dtype == np.uint8 or (values.size > 0 and values.min() >= 0 and values.max() <= 1)
+    return bool(values.dtype == np.uint8 or (values.size > 0 and values.min() >= 0 and values.max() <= 1))
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

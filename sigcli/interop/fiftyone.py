@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ..runs.table import FACTS
 from .finished import Finished, Map
 
 SAMPLES, SCRIPT = "samples.json", "load.py"
+_RESERVED = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "source", "media_type", "group")
 _LOADER = '''"""Load this folder into FiftyOne: python load.py, or `from load import dataset; dataset()`.
 
 `sig export` wrote it.
@@ -66,14 +67,14 @@ def fiftyone(run: Finished, out: Path, listener: Listener) -> int:
         UsageError: an image is no longer where it was, or maps are not of pictures.
     """
     maps, samples, files = run.maps, [], 2
-    display = _display(run)
+    display, fields = _display(run), _fields(dict.fromkeys(one.field for one in maps))
     (out / "pictures").mkdir(parents=True)
     for number, (_, group) in enumerate(groupby(maps, key=lambda one: one.entry.folder), 1):
         every = list(group)
         first = every[0]
         name = f"pictures/{number:06d}.png"
         Image.fromarray(display.display(read_image(_source(first)).pixels)).save(out / name)
-        known = dict(_maps(out, number, every))
+        known = dict(_maps(out, number, every, fields))
         samples.append({"filepath": name, "source": str(first.source), "image": first.entry.image, "maps": known})
         files += 1 + len(known)
         listener.stage("writing", number, len({one.entry.folder for one in maps}))
@@ -102,9 +103,9 @@ def _source(one: Map) -> Path:
     return one.source
 
 
-def _maps(out: Path, number: int, every: list[Map]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _maps(out: Path, number: int, every: list[Map], fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for one in every:
-        field = _field(one.field)
+        field = fields[one.field]
         path = f"heatmaps/{field}/{number:06d}.png"
         values = load_array(one.file)
         if values.ndim != 3:
@@ -119,7 +120,17 @@ def _maps(out: Path, number: int, every: list[Map]) -> Iterator[tuple[str, dict[
         yield field, {"map_path": path, "range": [0, 255], "label": label, "facts": {**told, **facts}}
 
 
-def _field(name: str) -> str:
-    """A name that FiftyOne takes for a field: letters, digits and _."""
-    text = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
-    return text if text[:1].isalpha() else f"map_{text}"
+def _fields(names: Iterable[str]) -> dict[str, str]:
+    """Names of maps → names that FiftyOne takes for fields: letters, digits and _, none twice and none of its own.
+
+    >>> _fields(["ig", "my-map", "my_map", "tags", "3d"])
+    {'ig': 'ig', 'my-map': 'my_map', 'my_map': 'my_map_', 'tags': 'map_tags', '3d': 'map_3d'}
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        text = "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
+        text = text if text[:1].isalpha() and text not in _RESERVED else f"map_{text}"
+        while text in found.values() or text.removesuffix("_target") in found.values():
+            text += "_"
+        found[name] = text
+    return found
