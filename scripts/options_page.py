@@ -11,6 +11,7 @@ from pathlib import Path
 from sigcli.attribution.options import ExplainOptions
 from sigcli.evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions, MergeOptions
 from sigcli.gridworld.options import GridworldOptions
+from sigcli.interop.options import ExportOptions
 from sigcli.options import Option, Options, flags, table
 from sigcli.scenarios import SCENARIOS
 from sigcli.training.options import TrainOptions
@@ -21,6 +22,7 @@ COMMANDS: dict[str, tuple[str, type[Options]]] = {
     "sig benchmark images": ("sigcli.benchmark(…)", BenchmarkOptions),
     "sig benchmark methods": ("sigcli.benchmark_methods(…)", BenchmarkMethodsOptions),
     "sig merge": ("sigcli.merge(…)", MergeOptions),
+    "sig export": ("sigcli.export(…)", ExportOptions),
     "sig gridworld": ("sigcli.run_gridworld(…)", GridworldOptions),
     "sig train": ("sigcli.train(…)", TrainOptions),
 }

@@ -1,8 +1,8 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `train`, `run_gridworld` and `run_scenario` each run one
-command as a function call: with options as arguments, or with an options object and a `Listener`.
-`ShapleyIntegratedGradients` replaces a captum method.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `export`, `train`, `run_gridworld` and `run_scenario` each
+run one command as a function call: with options as arguments, or with an options object and a `Listener`.
+`sigcli.captum` has captum's interface for every path method, `quantus_explain` is an `explain_func` for Quantus.
 torch is imported on first use, not before.
 """
 
@@ -18,6 +18,7 @@ __all__ = [
     "EvaluateOptions",
     "ExplainOptions",
     "Explanation",
+    "ExportOptions",
     "GridworldOptions",
     "Listener",
     "MergeOptions",
@@ -29,18 +30,20 @@ __all__ = [
     "benchmark_methods",
     "evaluate",
     "explain",
+    "export",
     "iter_explain",
     "merge",
+    "quantus_explain",
     "run_gridworld",
     "run_scenario",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from .attribution.captum import ShapleyIntegratedGradients
     from .attribution.explain import explain, iter_explain
     from .attribution.explanation import Explanation
     from .attribution.options import ExplainOptions
+    from .captum.shapley import ShapleyIntegratedGradients
     from .evaluation.benchmark import benchmark
     from .evaluation.evaluate import evaluate
     from .evaluation.merge import merge
@@ -48,6 +51,9 @@ if TYPE_CHECKING:
     from .evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions, MergeOptions
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
+    from .interop.export import export
+    from .interop.options import ExportOptions
+    from .interop.quantus import quantus_explain
     from .listener import Listener
     from .scenarios.scenario import Verdict, run_scenario
     from .training.options import TrainOptions
@@ -59,7 +65,7 @@ _PUBLIC = {
     "evaluate": ".evaluation.evaluate",
     "benchmark": ".evaluation.benchmark",
     "benchmark_methods": ".evaluation.methods_benchmark",
-    "ShapleyIntegratedGradients": ".attribution.captum",
+    "ShapleyIntegratedGradients": ".captum.shapley",
     "Explanation": ".attribution.explanation",
     "ExplainOptions": ".attribution.options",
     "EvaluateOptions": ".evaluation.options",
@@ -68,6 +74,9 @@ _PUBLIC = {
     "GridworldOptions": ".gridworld.options",
     "Listener": ".listener",
     "MergeOptions": ".evaluation.options",
+    "export": ".interop.export",
+    "ExportOptions": ".interop.options",
+    "quantus_explain": ".interop.quantus",
     "merge": ".evaluation.merge",
     "TrainOptions": ".training.options",
     "Verdict": ".scenarios.scenario",
@@ -78,12 +87,14 @@ _PUBLIC = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'sigcli' has no attribute '{name}'")
     from importlib import import_module
 
+    if name == "captum":
+        return import_module(".captum", __name__)
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'sigcli' has no attribute '{name}'")
     return getattr(import_module(_PUBLIC[name], __name__), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+    return sorted({*globals(), *_PUBLIC, "captum"})

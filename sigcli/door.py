@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .errors import UsageError, unknown
 from .listener import SILENT, Listener
+from .notebook import listener_here
 from .options import Options, checked, read_options, renamed, short, table, type_text
 
 P = ParamSpec("P")
@@ -43,7 +44,7 @@ class Door(Generic[P, O, R]):
         """Carry out the command."""
         if arguments and isinstance(arguments[0], Options):
             return self.function(*self._together(*arguments, **options))
-        listener = options.pop("listener", SILENT)
+        listener = options.pop("listener", None) or listener_here()
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
         for old in before.keys() - options.keys():

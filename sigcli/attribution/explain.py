@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import closing
+from collections.abc import Generator
 
 from ..door import door
 from ..engine.modes import in_own_modes, own_modes
 from ..listener import SILENT, Listener, tell_new
+from .batches import in_batches, is_iterable
 from .explanation import Explanation, Explanations
 from .options import ExplainOptions
-from .pipeline import Work
+from .run import stream
 from .session import Session, prepare
-from .stream import settled, written
-from .workers import divided
 
 
 @door(ExplainOptions)
@@ -25,8 +23,9 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
         explain("photo.jpg", model="resnet50", method="sig,ig")
         explain(ExplainOptions(picture, model=network), listener)
 
-    Images are files, folders, patterns, PIL images, uint8 arrays, or float tensors that already are the network's input.
-    The model may be a `torch.nn.Module`. All results stay in memory; `iter_explain` yields them one by one.
+    Images are files, folders, patterns, PIL images, uint8 arrays, float tensors that already are the network's input, or an
+    iterable of batches such as a `DataLoader` (see `sigcli.attribution.batches`). The model may be a `torch.nn.Module`. All
+    results stay in memory; `iter_explain` yields them one by one.
 
     Raises:
         UsageError: an option that cannot be used, before anything is computed.
@@ -36,6 +35,8 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
     A failure of one image raises nothing: see `Explanation.status` and `error`.
     """
     with own_modes():
+        if is_iterable(options.images):
+            return _collected(options, listener)
         session = prepare(options)
         found = Explanations(_begun(session, listener))
     found.notes, found.folder = (
@@ -45,10 +46,20 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
     return found
 
 
+def _collected(options: ExplainOptions, listener: Listener) -> Explanations:
+    """All explanations of an iterable of batches."""
+    told: list[str] = []
+    found = Explanations(in_batches(options, listener, told))
+    found.notes = tuple(told)
+    return found
+
+
 @door(ExplainOptions)
 def iter_explain(options: ExplainOptions, listener: Listener = SILENT) -> Generator[Explanation, None, None]:
     """Like `explain`, but yield each explanation once its files are written and keep none, for thousands of images."""
     with own_modes():
+        if is_iterable(options.images):
+            return in_own_modes(in_batches(options, listener))
         session = prepare(options)
     return in_own_modes(_begun(session, listener))
 
@@ -61,14 +72,3 @@ def _begun(session: Session, listener: Listener) -> Generator[Explanation, None,
         tell_new(listener, before, [*session.notes, *session.later_notes])
     finally:
         session.close()
-
-
-def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanation]:
-    """Carry out a session; yields explanations in order, each once its files and its row stand."""
-    listener.planned(session.planned)
-    work = Work(session)
-    found = divided(session, listener) if session.workers > 1 else written(session, work, listener.evaluated)
-    with closing(settled(session, work, found)) as every:  # so the folder is free at once, whatever the listener raises
-        for item in every:
-            listener.explained(item)
-            yield item

@@ -205,6 +205,12 @@ class Explanation:
 
         return plot_one(self, path)
 
+    def _repr_html_(self) -> str:
+        """The map beside the picture, as notebooks show it."""
+        from .html import html_of
+
+        return html_of(self)
+
     def __repr__(self) -> str:
         if self.status != "ok":
             return f"<Explanation of {self.image} by {self.method}: failed: {self.error}>"
@@ -239,6 +245,12 @@ class Explanations(list[Explanation]):
     def of(self, image: str | None = None, method: str | None = None) -> Explanations:
         """Those of one image, of one method, or both."""
         return Explanations(one for one in self if image in (None, one.image) and method in (None, one.method))
+
+    def _repr_html_(self) -> str:
+        """The first maps, each beside its picture, as notebooks show them."""
+        from .html import html_of_all
+
+        return html_of_all(self, self.notes)
 
     def __repr__(self) -> str:
         images, methods = (len({getattr(one, what) for one in self}) for what in ("image", "method"))

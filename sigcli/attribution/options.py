@@ -1,6 +1,6 @@
 """The options of `sig explain`, and those that other commands share with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -29,7 +29,8 @@ Sample = Union[str, Path, "Tensor", "np.ndarray", "Image"]
 """What is explained: a file, a folder or a pattern; or a picture in memory, see `sigcli.inputs.given`."""
 Method = str | Callable[..., Any]
 """A name in the catalogue, or a function (model, inputs, targets) → attributions."""
-Samples = Union[Sample, Sequence[Sample]]  # noqa: UP007  of texts there is no |
+Samples = Union[Sample, Sequence[Sample], Iterable[Any]]  # noqa: UP007  of texts there is no |
+"""Samples, or an iterable of batches, see `sigcli.attribution.batches`."""
 _INPUTS = "Image files, .npy files of floats, folders or glob patterns; by default the bundled sample images."
 
 
@@ -184,6 +185,11 @@ class RunOptions(MethodOptions, ResumeOptions):
     images: Samples | None = option(
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
+    preprocessed: bool | None = option(
+        None, "Of float tensors: True, they are the network's input and are used as they are; False, they are pixels in "
+        "0..1 and are prepared as pictures are. Left out, they are its input, unless their values allow both.",
+        panel=MODEL, command_line=False,
+    )  # fmt: skip
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
     significant: bool = option(
         False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",

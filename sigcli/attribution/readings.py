@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from ..baselines import BASELINES
-from ..errors import UsageError
+from ..errors import AttributionError, UsageError
 from ..files import load_array
 from ..metrics.road import ROAD
-from ..models.given_values import BYTE, MANY, Span, outside
+from ..models.given_values import BYTE, MANY, Span, outside, two_readings
 from ..models.preprocess import Preprocess, describe
 from ..players import read_labels
 from .select import Chosen
+
+if TYPE_CHECKING:
+    from .options import RunOptions
 
 _VOID = (255, 65535)
 """What marks pixels without an object in label maps of 8 and 16 bits."""
@@ -119,3 +122,29 @@ def _values(values: np.ndarray, name: str, preprocess: Preprocess) -> Iterator[s
     elif outside(span, preprocess):
         told += ": it leaves that range"
     yield told
+
+
+def check_tensors(span: Span | None, known: Preprocess, options: RunOptions) -> None:
+    """Raise UsageError where it is not clear whether tensors are the network's input, and the options do not say it.
+
+    Args:
+        span: of the values of all tensors; None where there are none.
+        known: how the network's input is normalised.
+        options: of the run.
+    """
+    told = options.preprocessed or options.mean is not None or options.std is not None
+    if span is None or told or not two_readings(span, known):
+        return
+    raise UsageError(
+        "tensors in 0..1 can be read in two ways, for this network normalises pixels to "
+        f"{float(known.low.min()):.2f}..{float(known.high.max()):.2f}", given=f"values in {span}",
+        hint="Say preprocessed=True for tensors that are the network's input as they are, preprocessed=False for pixels "
+        "that are still to be normalised.",
+    )  # fmt: skip
+
+
+def class_of(target: int, classes: int) -> int:
+    """The class that a sample brought as its target; raises AttributionError where the model has no such class."""
+    if not 0 <= target < classes:
+        raise AttributionError("the label is none of the model's classes", given=target, allowed=f"0 to {classes - 1}")
+    return target

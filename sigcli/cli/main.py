@@ -18,6 +18,7 @@ COMMANDS = {
     "benchmark": "benchmark:app",
     "train": "train:train",
     "merge": "merge:merge",
+    "export": "export:export",
     "list": "listing:listing",
 }
 """Name → module and function, or group, within this package."""

@@ -18,8 +18,9 @@ from .picture import Picture, content_key
 _WHOLE = 2.0**24, 2.0**50
 """From the first on float32 does not hold every whole number; from the second on float64 holds hardly anything else."""
 ALLOWED = (
-    "a file, folder or pattern; a PIL image; a uint8 array (H, W), (H, W, 3) or (N, H, W, 3); a float tensor (C, H, W) or "
-    "(N, C, H, W) of the network's input; or a float array of one or two axes, which is one sample of a table"
+    "a file, folder or pattern; a PIL image; a uint8 array (H, W), (H, W, 3) or (N, H, W, 3), or one of floats in 0..1 with "
+    "the colours last; a uint8 tensor (C, H, W) or (N, C, H, W); a float tensor (C, H, W) or (N, C, H, W) of the network's "
+    "input; or a float array of one or two axes, which is one sample of a table"
 )
 
 
@@ -31,11 +32,13 @@ class Given(os.PathLike[str]):
         name: in tables and of its folder.
         picture: what was given.
         array: it is a sample of features, and no picture.
+        target: the class to explain, where each sample brings its own; None where the options say it.
     """
 
     name: str
     picture: Picture
     array: bool = False
+    target: int | None = None
 
     def __fspath__(self) -> str:
         return self.name
@@ -48,12 +51,16 @@ Source = Path | Given
 """A file, or a sample in memory."""
 
 
-def listed(images: Any, word: str = "image") -> list[str | Path | Given]:
+def listed(
+    images: Any, word: str = "image", *, preprocessed: bool | None = None, before: int = 0
+) -> list[str | Path | Given]:
     """What was named or given, one by one: texts and paths as they are, samples in memory numbered in their order.
 
     Args:
         images: one or several of `ALLOWED`.
         word: what the names of pictures in memory begin with; no file here has such a name.
+        preprocessed: False where float tensors are pixels in 0..1 that are still to be prepared for the network.
+        before: how many samples in memory were numbered before these.
 
     Raises:
         UsageError: something that is none of `ALLOWED`.
@@ -64,8 +71,8 @@ def listed(images: Any, word: str = "image") -> list[str | Path | Given]:
         if isinstance(one, (str, Path, Given)):
             found.append(one)
             continue
-        for pixels, array, facts in _samples(one):
-            number = 1 + sum(isinstance(other, Given) for other in found)
+        for pixels, array, facts in _samples(one, pixels=preprocessed is False):
+            number = 1 + before + sum(isinstance(other, Given) for other in found)
             name = f"{'sample' if array else word}-{number}"
             while os.path.lexists(name):
                 name += "_"
@@ -73,11 +80,14 @@ def listed(images: Any, word: str = "image") -> list[str | Path | Given]:
     return found
 
 
-def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool, tuple[str, ...]]]:
-    """Pixels or values of one thing that was given, whether they are an array of features, and what was assumed of it."""
+def _samples(value: Any, *, pixels: bool) -> Iterator[tuple[np.ndarray, bool, tuple[str, ...]]]:
+    """Pixels or values of one thing that was given, whether they are an array of features, and what was assumed of it.
+
+    With `pixels`, float tensors are pictures in 0..1.
+    """
     if isinstance(value, Image.Image):
-        pixels, facts = _picture(value)
-        yield pixels, False, facts
+        upright, facts = _picture(value)
+        yield upright, False, facts
         return
     tensor = hasattr(value, "detach") and hasattr(value, "numpy")
     values = _array(value) if tensor else value
@@ -88,11 +98,12 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool, tuple[str, ...]]]:
         raise UsageError("a sample holds masked values", given=_form(values), hint=hint)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UsageError("a sample holds NaN or infinity", given=_form(values))
+    values = _bytes(values, tensor=tensor, pixels=pixels)
     if values.dtype.kind == "f" and values.size and (values.ndim in (1, 2) or (tensor and values.ndim in (3, 4))):
         values = single(values)
         yield from ((one, values.ndim < 3, ()) for one in (values if values.ndim == 4 else values[None]))
         return
-    if values.dtype == np.uint8 and values.size and not tensor:
+    if values.dtype == np.uint8 and values.size:
         if values.ndim == 2:
             yield np.repeat(values[..., None], 3, 2), False, ()
             return
@@ -102,6 +113,35 @@ def _samples(value: Any) -> Iterator[tuple[np.ndarray, bool, tuple[str, ...]]]:
             )
             return
     raise UsageError("images cannot be used", given=_form(values, tensor=tensor), allowed=ALLOWED)
+
+
+def _bytes(values: np.ndarray, *, tensor: bool, pixels: bool) -> np.ndarray:
+    """Pictures of bytes, (H, W, 3) or (N, H, W, 3), from those of floats in 0..1 and from tensors; all else as it is."""
+    if tensor and values.ndim in (3, 4) and (values.dtype == np.uint8 or (pixels and values.dtype.kind == "f")):
+        if values.shape[-3] in (1, 3) and _is_colour(values):
+            values = np.moveaxis(values, -3, -1)
+            return np.repeat(_rounded(values), 3 // values.shape[-1], -1)
+        return values if values.dtype == np.uint8 else _out_of_range(values, tensor=True)
+    if not tensor and values.dtype.kind == "f" and values.ndim in (3, 4) and values.shape[-1] == 3:
+        return _rounded(values) if _is_colour(values) else _out_of_range(values, tensor=False)
+    return values
+
+
+def _is_colour(values: np.ndarray) -> bool:
+    return bool(values.dtype == np.uint8 or (values.size > 0 and values.min() >= 0 and values.max() <= 1))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return values if values.dtype == np.uint8 else np.rint(values * 255).astype(np.uint8)
+
+
+def _out_of_range(values: np.ndarray, *, tensor: bool) -> np.ndarray:
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+    hint = "Bring them to 0..1, or to bytes: x.astype(np.uint8) where they are in 0..255."
+    if tensor:
+        hint = "Leave preprocessed=False out where they are the network's input."
+    what = "pictures of floats have values in 0..1"
+    raise UsageError(what, given=f"{_form(values, tensor=tensor)}, values in {low:.4g}..{high:.4g}", hint=hint)
 
 
 def single(values: np.ndarray) -> np.ndarray:

@@ -73,13 +73,17 @@ def doubts(span: Span | None, preset: Preprocess) -> tuple[str, ...]:
     if span is None:
         return ()
     low, high = float(preset.low.min()), float(preset.high.max())
-    raw = span.low >= 0 and span.high <= 1 and low <= -0.5
-    if not raw and not outside(span, preset):
+    if not two_readings(span, preset) and not outside(span, preset):
         return ()
     return (
         f"the tensors lie in {span}, but pixels of this mean and std in {Span(low, high)}: "
         "tensors go into the network as they are, so normalise them first, or give pictures",
     )
+
+
+def two_readings(span: Span, preset: Preprocess) -> bool:
+    """Whether tensors may be pixels in 0..1 that nobody has normalised, though they might be the network's input as well."""
+    return span.low >= 0 and span.high <= 1 and float(preset.low.min()) <= -0.5
 
 
 def outside(span: Span, preset: Preprocess) -> bool:

@@ -89,7 +89,8 @@ def test_the_order_of_a_mixture_decides_nothing(explain):
             explain(mixture)
     ready = torch.rand(3, 128, 128)
     for mixture in ([picture, ready], [ready, picture]):
-        found = sigcli.explain(mixture, method="gradient", write=False)  # whose preprocessing is known
+        known = {"method": "gradient", "write": False, "preprocessed": True}
+        found = sigcli.explain(mixture, **known)  # of a network whose preprocessing is known
         assert [item.status for item in found] == ["ok", "ok"]
 
 

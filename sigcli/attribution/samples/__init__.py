@@ -32,7 +32,7 @@ def samples_of(options: RunOptions) -> Pictures:
     Raises:
         UsageError: no such files, or options that do not suit them.
     """
-    named = listed(sample_images() if options.images is None else options.images)
+    named = listed(sample_images() if options.images is None else options.images, preprocessed=options.preprocessed)
     partner = getattr(options, "partner", None)
     if any(map(is_array_path, named)):
         return Arrays(named, options)

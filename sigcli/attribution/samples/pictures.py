@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -133,8 +134,8 @@ class Pictures:
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources: list[Source] = self.find(named)
         self.assumed = Assumed()
-        others = options.references
-        self.references: list[Source] | None = None if others is None else self.find(listed(others))
+        others, ready = options.references, options.preprocessed
+        self.references: list[Source] | None = None if others is None else self.find(listed(others, preprocessed=ready))
         self.check()
 
     @property
@@ -183,9 +184,17 @@ class Pictures:
                 hint="Explain them apart, or prepare the pictures yourself and give tensors.",
             )
         self._fit(loaded)
+        readings.check_tensors(span_of(tensors), loaded.preprocess, o)
         notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
+
+    def of(self, sources: Sequence[Source], model: Model) -> Pictures:
+        """Other samples of the same kind, for the same model; raises UsageError where they do not have its input's shape."""
+        other = copy.copy(self)
+        other.sources = list(sources)
+        other._fit(model)
+        return other
 
     @property
     def reading(self) -> Reading:
@@ -283,7 +292,7 @@ class Pictures:
         size = model.preprocess.size
         return list(chosen) if size is None else [tokened(model, size, one, pairs=self.pairs) for one in chosen]
 
-    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> Sequence[int | Missing]:  # noqa: ARG002
+    def targets(self, scorer: Any, x: Tensor, source: Source, wanted: Wanted) -> Sequence[int | Missing]:
         """The targets of one sample: those that were named, or the classes of the highest score.
 
         A target that is named and that the sample does not have is `Missing`.
@@ -294,6 +303,8 @@ class Pictures:
         outputs = scorer.outputs(x[None])[0]
         if not torch.isfinite(outputs).all():
             raise AttributionError("the model gives NaN or infinity for this image")
+        if isinstance(source, Given) and source.target is not None:
+            return [readings.class_of(source.target, len(outputs))]
         if isinstance(wanted, int):
             return [wanted]
         return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from captum.attr import visualization as viz
 from captum.metrics import infidelity, sensitivity_max
 
 from sigcli import ShapleyIntegratedGradients
-from sigcli.attribution.captum import _references
+from sigcli.captum.function import references
 from sigcli.errors import ModelError, UsageError
 
 from toys import smooth_net
@@ -158,7 +158,7 @@ def test_faults_are_told(arguments, message):
 
 def test_a_baseline_by_name_is_refused():
     with pytest.raises(UsageError, match="a baseline is no tensor"):  # past the types that the tests hold every call to
-        _references("black", (torch.rand(2, 3),))
+        references("black", (torch.rand(2, 3),))
 
 
 def test_multiply_by_inputs_false_is_refused():
