@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 from collections.abc import Callable
@@ -83,7 +84,8 @@ def _written(entry: Entry, run: Finished, options: ExportOptions, listener: List
     except OSError as error:
         raise OutputError("the export cannot be written", given=out, hint=f"{error.strerror or error}.") from error
     finally:
-        _remove(aside)
+        with contextlib.suppress(OSError):  # what kept it from being written may keep it from being removed
+            _remove(aside)
     return Exported(entry.name, str(out), len(run.maps), files)
 
 

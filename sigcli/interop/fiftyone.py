@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -67,14 +68,14 @@ def fiftyone(run: Finished, out: Path, listener: Listener) -> int:
         UsageError: an image is no longer where it was, or maps are not of pictures.
     """
     maps, samples, files = run.maps, [], 2
-    display, fields = _display(run), _fields(dict.fromkeys(one.field for one in maps))
+    display, named = _display(run), _fields(dict.fromkeys(one.field for one in maps))
     (out / "pictures").mkdir(parents=True)
     for number, (_, group) in enumerate(groupby(maps, key=lambda one: one.entry.folder), 1):
         every = list(group)
         first = every[0]
         name = f"pictures/{number:06d}.png"
         Image.fromarray(display.display(read_image(_source(first)).pixels)).save(out / name)
-        known = dict(_maps(out, number, every, fields))
+        known = dict(_maps(out, number, every, named))
         samples.append({"filepath": name, "source": str(first.source), "image": first.entry.image, "maps": known})
         files += 1 + len(known)
         listener.stage("writing", number, len({one.entry.folder for one in maps}))
@@ -87,7 +88,10 @@ def fiftyone(run: Finished, out: Path, listener: Listener) -> int:
 def _display(run: Finished) -> Preprocess:
     """How pictures were brought to the network, for what it saw of them."""
     known = run.manifest["spec"].get("preprocess")
-    if not isinstance(known, dict) or any(one in run.manifest for one in ("arrays", "partners")):
+    fits = isinstance(known, dict) and known.keys() <= {
+        one.name for one in fields(Preprocess)
+    }  # of arrays it has others
+    if not fits or any(one in run.manifest for one in ("arrays", "partners")):
         raise UsageError("FiftyOne shows maps of pictures, and the run's are none", given=run.path)
     told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
     return Preprocess(**told)
@@ -103,9 +107,9 @@ def _source(one: Map) -> Path:
     return one.source
 
 
-def _maps(out: Path, number: int, every: list[Map], fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _maps(out: Path, number: int, every: list[Map], named: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for one in every:
-        field = fields[one.field]
+        field = named[one.field]
         path = f"heatmaps/{field}/{number:06d}.png"
         values = load_array(one.file)
         if values.ndim != 3:
