@@ -6,6 +6,7 @@ with `pixel_values` and `labels`. With `target="label"` each sample is explained
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import UsageError
-from ..inputs.given import Given, is_tensor, listed
+from ..inputs.given import Given, Source, is_tensor, listed
 from ..listener import Listener, tell_new
+from ..models.model import Model
 from .explanation import Explanation
 from .options import ExplainOptions
 from .run import stream
+from .samples import Pictures
 from .session import Session, prepare
 
 LABEL = "label"
@@ -67,10 +70,18 @@ def in_batches(
     for chunk in chain([first], chunks):
         if chunk is not first:
             samples = session.samples
-            session = replace(session, samples=samples.of(samples.find(chunk), session.model))
+            session = replace(session, samples=_others(samples, samples.find(chunk), session.model))
         yield from stream(session, listener)
     told += [*session.notes, *session.later_notes]
     tell_new(listener, before, told)
+
+
+def _others(samples: Pictures, sources: list[Source], model: Model) -> Pictures:
+    """Other samples of the same kind; raises UsageError where they do not have the shape of the network's input."""
+    other = copy.copy(samples)
+    other.sources = sources
+    other.fit(model)
+    return other
 
 
 def _count(images: Any) -> int:

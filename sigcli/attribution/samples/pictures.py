@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -183,18 +182,11 @@ class Pictures:
                 "pictures beside tensors need a network whose preprocessing is known",
                 hint="Explain them apart, or prepare the pictures yourself and give tensors.",
             )
-        self._fit(loaded)
+        self.fit(loaded)
         readings.check_tensors(span_of(tensors), loaded.preprocess, o)
         notes = (*loaded.notes, *self._assumed(loaded, chosen, tensors))
         loaded = replace(loaded, notes=notes)
         return loaded if o.mask_certainty is None else masked(loaded, o.mask_certainty)
-
-    def of(self, sources: Sequence[Source], model: Model) -> Pictures:
-        """Other samples of the same kind, for the same model; raises UsageError where they do not have its input's shape."""
-        other = copy.copy(self)
-        other.sources = list(sources)
-        other._fit(model)
-        return other
 
     @property
     def reading(self) -> Reading:
@@ -207,7 +199,7 @@ class Pictures:
         """All that goes into the network: what is explained, and what it is compared with."""
         return [*self.sources, *(self.references or ())]
 
-    def _fit(self, model: Model) -> None:
+    def fit(self, model: Model) -> None:
         """Raise UsageError where tensors do not have the shape of the network's input, which is that of the first one."""
         preprocess, shapes = model.preprocess, dict[tuple[int, ...], list[str]]()
         for one in self.every:
