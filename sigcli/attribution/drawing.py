@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,7 @@ import torch
 from PIL import Image
 
 from .. import render
-from ..errors import UsageError, unknown
-from ..render.shown import through_file
+from ..render.maps.palette import DEFAULT_NAME
 from ..views import DEFAULT, View, parse, shown_error
 from .significance import FADED, quantile, significant
 
@@ -22,10 +20,6 @@ if TYPE_CHECKING:
     from .explanation import Explanation
 
 SIGNS = ("positive", "negative")
-_SCALES = {
-    "own": " Each panel has its own scale.",
-    "common": " Panels of one unit share one scale, the median of their own.",
-}
 
 
 @dataclass(frozen=True)
@@ -39,6 +33,8 @@ class Drawing:
         significant: whether values that cannot be told from 0 are faded, where their standard errors are known.
         scale: "own", or "common" for one scale of all maps of a unit in the sheet.
         saved: whether what pictures show is also written as arrays.
+        bare: whether each map is also drawn alone.
+        cmap: name of the colours, see `sigcli.render.palette`.
     """
 
     view: View = DEFAULT
@@ -47,12 +43,19 @@ class Drawing:
     significant: bool = False
     scale: str = "own"
     saved: bool = False
+    bare: bool = False
+    cmap: str = DEFAULT_NAME
+
+    @property
+    def palette(self) -> render.Palette:
+        """The colours."""
+        return render.palette(self.cmap)
 
     def faded(self, item: Explanation) -> tuple[np.ndarray, float | None]:
         """The map of an explanation as it is shown, (H, W), and t where values of fewer standard errors are faded."""
         if item.values is None:
             raise RuntimeError("an explanation without values is not drawn")
-        picture = _picture(item)
+        picture = picture_of(item)
         shown = self.seen(item, item.values, picture)
         if not self.significant or item.deviations is None:
             return shown, None
@@ -110,7 +113,7 @@ class Page:
     @property
     def picture(self) -> np.ndarray:
         """What the model saw, uint8 (H, W, 3)."""
-        return _picture(self.item)
+        return picture_of(self.item)
 
     @cached_property
     def shown(self) -> np.ndarray:
@@ -133,6 +136,7 @@ class Page:
         item, wide = self.item, self._faded[1]
         caption = self.drawing.caption([item], self.values.shape)
         made = {"title": self.title, "unit": item.unit, "ends": item.ends, "turned": item.turned}
+        made["palette"] = self.drawing.palette
         made |= {} if item.seen.region is None else {"region": item.seen.region}
         if wide is None:
             return {**made, "caption": caption}
@@ -147,6 +151,14 @@ class Page:
     def overlay(self) -> Image.Image:
         """The map over the picture."""
         return render.overlay_image(self.picture, self.shown, **self.dress)
+
+    def bare(self) -> Image.Image:
+        """The map alone at its own size, without a scale: (H, W) pixels."""
+        dress = self.dress
+        limit = dress.get("limit", render.symmetric_limit(self.shown))
+        turned, size = self.item.turned, (self.shown.shape[1], self.shown.shape[0])
+        table = self.drawing.palette.table(self.shown, turned=turned)
+        return render.paint(-self.shown if turned else self.shown, limit, size, table=table)
 
     def signs(self) -> list[tuple[str, Image.Image]]:
         """Each sign alone over the picture, on the scale of both."""
@@ -189,95 +201,8 @@ def done_of(items: Iterable[Explanation]) -> list[Explanation]:
     return [item for item in items if item.status == "ok"]
 
 
-def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image.Image:
-    """All methods of one picture and target, side by side."""
-    first, picture = ready[0], _picture(ready[0])
-    lines, second = first.seen.beside(first)
-    return render.compare_image(
-        picture,
-        [_panel(item, drawing) for item in ready],
-        heading=heading,
-        caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
-        + (_fading(ready) if drawing.significant else "")
-        + f"\n{_reading(ready)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
-        picture_lines=lines,
-        second=second,
-        ends=first.seen.ends,
-        apart=drawing.signs == "apart",
-        common=drawing.scale == "common",
-        region=first.seen.region,
-    )
-
-
-def _fading(ready: Sequence[Explanation]) -> str:
-    """What is faded in a sheet; nothing of methods without standard errors."""
-    faded = [item.method for item in ready if item.deviations is not None]
-    names = "" if len(faded) == len(ready) else f" ({', '.join(faded)})"
-    return f"; faded where not significant, 95 %{names}" if faded else ""
-
-
-def _reading(ready: Sequence[Explanation]) -> str:
-    """How the colours of a sheet are read."""
-    others = [item for item in ready if item.positive != "for"]
-    told = [] if len(others) == len(ready) and others else [ready[0].seen.reading(ready[0].output)]
-    for positive, what in (
-        ("raises", "red is where a larger value of the input raises the score, blue where it lowers it"),
-        ("against", "positive values speak against the target, so they are blue"),
-        ("salient", "red marks what matters, whether for or against the target"),
-    ):
-        names = ", ".join(item.method for item in others if item.positive == positive)
-        told += [f"Of {names}, {what}."] if names else []
-    return " ".join(told)
-
-
-def _picture(item: Explanation) -> np.ndarray:
+def picture_of(item: Explanation) -> np.ndarray:
+    """What the model saw, uint8 (H, W, 3)."""
     if item.seen.picture is None:
         raise RuntimeError("an array has no picture to draw over")
     return item.seen.picture
-
-
-def _panel(item: Explanation, drawing: Drawing) -> render.Panel:
-    assert item.values is not None
-    unit = item.unit
-    by_player, partition, player_limit = None, "", None
-    if item.players is not None:  # from the values as they are on disk, so no resumption shows others
-        totals = np.bincount(item.players.ravel(), item.values.astype(np.float64).sum(0).ravel())
-        player_limit = float(np.abs(totals).max())
-        by_player, partition = drawing.faded_players(item, totals)[item.players], f", {len(totals)} players"
-    shown, wide = drawing.faded(item)
-    limit = None if wide is None else render.symmetric_limit(drawing.seen(item, item.values, _picture(item)))
-    return render.Panel(
-        item.method, shown, by_player, item.facts(), limit=limit, player_limit=player_limit,
-        group=unit, unit=unit, player_unit=f"{item.output}, sum per player", player_group=partition,
-        ends=item.ends, turned=item.turned,
-    )  # fmt: skip
-
-
-def _with_values(item: Explanation) -> Explanation:
-    """An explanation of an earlier run with its array."""
-    if item.values is not None or not item.resumed or item.file is None or not item.file.is_file():
-        return item
-    values = np.load(item.file, allow_pickle=False)
-    item = replace(item, seen=item.looked, look=None)
-    return replace(item, values=values, players=item.players if item.sample is None else item.seen.players)
-
-
-def plot_one(item: Explanation, path: str | Path | None) -> Image.Image:
-    """See `Explanation.plot`."""
-    item = _with_values(item)
-    if item.status != "ok" or item.values is None:
-        reason = item.error or "its values are not in memory"
-        raise UsageError(f"the explanation of {item.image} by {item.method} cannot be plotted: {reason}")
-    return through_file(path, lambda file: item.seen.draw(item, file))
-
-
-def plot_sheet(items: Sequence[Explanation], path: str | Path | None, scale: str) -> Image.Image:
-    """See `Explanations.plot`."""
-    if scale not in _SCALES:
-        raise unknown("value of scale", scale, _SCALES)
-    every = [item for item in map(_with_values, done_of(items)) if item.values is not None]
-    if not every:
-        raise UsageError("no explanation can be plotted", hint="None succeeded, or their values are not in memory.")
-    first = every[0]
-    ready = [item for item in every if (item.image, item.target) == (first.image, first.target)]
-    return through_file(path, lambda file: first.seen.draw_sheet(ready, Drawing(scale=scale), first.image, file))

@@ -13,6 +13,7 @@ from PIL import Image
 from ..engine.failures import contained
 from ..runs.ledger import Entry
 from ..runs.table import COLUMNS, FACTS, texts_of
+from .predictions import Prediction, percent
 from .samples.arrays import ArraySeen
 from .samples.pairs import PairSeen
 from .samples.pictures import UNSEEN, Seen
@@ -41,6 +42,8 @@ class Explanation:
         shown_standard_error: the same of the map as pictures show it, relative to that map's norm; None where it is unknown.
         view: how pictures show the map, see `sigcli.views`.
         stopped: with a tolerance, why the run ended and with which option: "tolerance: samples=512"; else empty.
+        predictions: the model's likeliest answers, best first; empty where its outputs have no probabilities.
+        chance: probability of the target, or None.
         status: "ok" or "failed".
         error: what failed, or if status is "ok" what could not be checked; else empty.
         content: hash of the explained image's pixels.
@@ -79,6 +82,8 @@ class Explanation:
     shown_standard_error: float | None = None
     view: str = ""
     stopped: str = ""
+    predictions: tuple[Prediction, ...] = ()
+    chance: float | None = None
     status: str = "ok"
     error: str = ""
     content: str = ""
@@ -127,6 +132,21 @@ class Explanation:
         seen = self.looked
         return seen.names if isinstance(seen, ArraySeen) else None
 
+    @property
+    def predicted(self) -> str:
+        """The class that the model finds likeliest; empty where its outputs have no probabilities."""
+        return self.predictions[0].name if self.predictions else ""
+
+    @property
+    def probability(self) -> float | None:
+        """The probability of the class that the model finds likeliest, or None."""
+        return self.predictions[0].probability if self.predictions else None
+
+    def kept(self) -> dict[str, Any]:
+        """What the record of a run's files keeps of it, in full precision."""
+        facts = {name: getattr(self, name) for name in FACTS}
+        return facts | {"predictions": [list(one) for one in self.predictions], "chance": self.chance}
+
     def row(self) -> dict[str, str]:
         """Its row of `results.csv`."""
         return texts_of({name: getattr(self, name) for name in COLUMNS})
@@ -146,8 +166,23 @@ class Explanation:
         counts = (self.gradient_evaluations, "gradient evaluation"), (self.forward_evaluations, "forward pass")
         cost = " + ".join(_counted(count, what) for count, what in counts if count)
         return tuple(
-            line for line in (f"{self.what()} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line
+            line for line in (f"{self.answer} · {self.output} {self.score:.3g}", " · ".join(checks), cost) if line
         )
+
+    @property
+    def answer(self) -> str:
+        """The target in words, with its probability where that is known and is not the score itself."""
+        told = "" if self.chance is None or self.output == "prob" else f" {percent(self.chance)}"
+        return self.what() + told
+
+    @property
+    def told(self) -> str:
+        """The target with its probability; where that is not what the model would say, also what it would."""
+        first = self.predictions[0] if self.predictions else None
+        answer = self.what() if self.chance is None else f"{self.what()} {percent(self.chance)}"
+        if first is None or self.chance is None or self.chance >= first.probability:
+            return answer
+        return f"{answer} (predicted {first.name} {percent(first.probability)})"
 
     @property
     def evaluations(self) -> int:
@@ -201,7 +236,7 @@ class Explanation:
         Raises:
             UsageError: the explanation failed, or has no values in memory.
         """
-        from .drawing import plot_one
+        from .sheets import plot_one
 
         return plot_one(self, path)
 
@@ -238,7 +273,7 @@ class Explanations(list[Explanation]):
         Raises:
             UsageError: nothing succeeded, nothing has its values in memory, or no such scale.
         """
-        from .drawing import plot_sheet
+        from .sheets import plot_sheet
 
         return plot_sheet(self, path, scale)
 
@@ -273,6 +308,10 @@ def _percentage(name: str, fraction: float) -> str:
     return f"{name} {100 * fraction:.2g} %" if fraction >= 0.001 else f"{name} < 0.1 %"
 
 
+_NOW = ("region", "predicted", "probability", "predictions")
+"""Facts that are known without the method: they are what they are now, also where an earlier run made the map."""
+
+
 def _lightened(seen: Seen) -> Seen:
     """What was seen, for its words alone."""
     return type(seen)()
@@ -280,7 +319,10 @@ def _lightened(seen: Seen) -> Seen:
 
 def from_entry(item: Explanation, entry: Entry, seconds: str) -> Explanation:
     """An explanation that an earlier run finished: what it is now, with the values of then; its arrays stay on disk."""
-    found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS if name != "region"}  # it is what it is now
+    found: dict[str, Any] = {name: entry.facts.get(name) for name in FACTS if name not in _NOW}
+    if not item.predictions:
+        found["predictions"] = tuple(Prediction(*one) for one in entry.facts.get("predictions") or ())
+        found["chance"] = entry.facts.get("chance")
     found |= {name: str(found[name] or "") for name in ("error", "stopped")}  # what was left unchecked; of older runs
     if found["view"] != item.view:  # it was shown in another way then
         found |= {"view": item.view, "shown_standard_error": None}

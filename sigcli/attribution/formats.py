@@ -35,6 +35,10 @@ FORMATS = Catalog(
             {"of": _PICTURES, "drawn": True, "endings": (".overlay.png", ".positive.png", ".negative.png")},
         ),
         Entry(
+            "bare", f"{_W}:bare", "with --bare: the heatmap alone, of the size of the network's input",
+            {"of": _PICTURES, "drawn": True, "endings": (".bare.png",)},
+        ),
+        Entry(
             "uncertainty", f"{_W}:uncertainty", "with --uncertainty: the standard errors as a map",
             {"of": _PICTURES, "drawn": True, "endings": (".stderr.png",)},
         ),

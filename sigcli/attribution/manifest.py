@@ -79,6 +79,7 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
         "view": chosen(options.view, options.smooth, VIEW).spec,
         "signs": options.signs,
         "scale": options.scale,
+        "cmap": options.cmap,
         **samples.manifest(),
     }
 

@@ -218,6 +218,16 @@ class RunOptions(MethodOptions, ResumeOptions):
         panel=OUTPUT,
         choices=("own", "common"),
     )
+    cmap: str = option(
+        "red-blue",
+        "Colours of maps: red-blue, orange-purple, teal-brown, RdBu, PuOr or BrBG; with a comma or alone viridis, cividis, "
+        "inferno or magma, for maps without negative values.",
+        panel=OUTPUT, metavar="NAME[,NAME]",
+    )  # fmt: skip
+    bare: bool = option(
+        False, "Also write each map alone as METHOD.bare.png: no margin, no scale, of the size of the network's input.",
+        panel=OUTPUT,
+    )  # fmt: skip
 
 
 def shard_option() -> Any:
@@ -247,6 +257,14 @@ class ExplainOptions(RunOptions):
     partner: Sample | None = option(
         None, "Second image of a pair, held fixed: one for all images, or a folder with one of the same name for each.",
         panel=METHOD, flags=("--partner", "--reference"), kind=Path, shown=False,
+    )  # fmt: skip
+    figure: str | Path | None = option(
+        None, "Also draw one figure for a paper as FILE.pdf, .svg or .png: a row for each image, a column for each method.",
+        panel=OUTPUT, kind=Path, shown=False, metavar="FILE",
+    )  # fmt: skip
+    figure_width: str | float | None = option(
+        None, "Width of --figure: nature, nature-wide, ieee, ieee-wide, neurips and others, or a number of mm.",
+        panel=OUTPUT, kind=str, shown="neurips, 139.7 mm", metavar="JOURNAL|MM",
     )  # fmt: skip
     write: bool | None = option(
         None, "Write files. By default only if all images are files, or `out` is given.", command_line=False

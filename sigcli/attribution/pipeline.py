@@ -24,6 +24,7 @@ from ..types import Attribution, Subject
 from ..views import RAW, Lens, shown_error
 from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
+from .predictions import chance_of, predictions_of
 from .resumed import Earlier
 from .samples.pictures import Missing
 from .select import Chosen
@@ -117,6 +118,8 @@ class Work:
             self.earlier.given_up(place)
             yield from self._fail_all(blank, targets)
             return
+        outputs = getattr(targets, "outputs", None)  # regions and boxes are not of the whole picture
+        blank = replace(blank, predictions=predictions_of(session.model, outputs))
         missing = [one for one in targets if isinstance(one, Missing)]
         numbers = [one for one in targets if not isinstance(one, Missing)]
         try:
@@ -131,19 +134,22 @@ class Work:
             told = [str(samples.told(target)) for target in numbers]
             session.run.see(loaded.name, content, told)
             self.earlier.taken(place, loaded.picture, told, ready.note)
-        yield from self._of_targets(ready, x, loaded.picture.key, numbers, methods)
+        chances = {target: chance_of(session.model.head, outputs, target) for target in numbers}
+        yield from self._of_targets(ready, x, loaded.picture.key, chances, methods)
         for one in missing:
             yield from self._fail_all(replace(blank, target=one.target, label=one.label), one.error)
 
-    def _of_targets(self, blank: Explanation, x: Tensor, key: int, targets: list[int], methods: list[Chosen]) -> _Jobs:
+    def _of_targets(
+        self, blank: Explanation, x: Tensor, key: int, chances: dict[int, float | None], methods: list[Chosen]
+    ) -> _Jobs:
         session = self.session
         low, high = (level.to(x.device) for level in (session.model.preprocess.low, session.model.preprocess.high))
         of_model = (looked_into(session.model), session.model.head, session.model.preprocess)
-        for target in targets:
+        for target, chance in chances.items():
             subject = Subject(x, target, low, high, key, session.seed, self.peers, *of_model)
             told, label = session.samples.told(target), session.samples.label(session.model, target)
             region, seen = session.samples.told_region(target), session.samples.of_target(blank.seen, target)
-            named = replace(blank, target=told, label=label, region=region, seen=seen)
+            named = replace(blank, target=told, label=label, region=region, seen=seen, chance=chance)
             for number, chosen in enumerate(methods, 1):
                 last = number == len(methods)
                 item = self._of_method(named, chosen, told)

@@ -21,6 +21,7 @@ from ..models.device import choose_device
 from ..models.model import Model
 from ..names import escaped
 from ..options import VIEW
+from ..render import palette
 from ..runs.claims import refuse_inside
 from ..runs.folder import RunFolder, folders_there, free_folder, open_run, output_folder, run_names
 from ..runs.shards import Shard
@@ -30,6 +31,7 @@ from ..views import chosen as chosen_view
 from .budgets import Budget, budgeted
 from .decoding import ImageSet
 from .drawing import Drawing
+from .figure import Wish
 from .formats import drawn, endings
 from .manifest import manifest_of, spec_of
 from .options import RunOptions
@@ -70,6 +72,7 @@ class Session:
         most: images that any pass of the model may hold, where the user has said so.
         shard: the part of the samples that is worked on; None for all.
         options: what it was made of.
+        figure: the figure that is drawn at the end, or None.
         told_elsewhere: notes of the processes that have divided it.
     """
 
@@ -93,6 +96,7 @@ class Session:
     shard: Shard | None = None
     options: RunOptions | None = None
     told_elsewhere: list[str] = field(default_factory=list)
+    figure: Wish | None = None
 
     @cached_property
     def paths(self) -> list[Source]:
@@ -194,6 +198,7 @@ def prepare(
     check_values(options)
     shard = Shard.read(getattr(options, "shard", None))
     drawing = _drawing(options)
+    figure = Wish.of(options)
     options = _with_model(options.but(uncertainty=True) if options.significant else options)
     shared = {name: getattr(options, name) for name in ("players", "baseline") if getattr(options, name) is not None}
     chosen = choose_methods(options.method, {**shared, **(options.settings or {})}, options.preset)
@@ -217,6 +222,8 @@ def prepare(
     rehearse(samples, model, chosen, scorer, options.seed)
     if verify is not None:
         verify(model, samples)
+    if figure is not None:
+        figure.check(len(_part(samples.sources, samples, shard)) * count_of(target))
     known = dict(facts or {}) if shard is None else {**(facts or {}), "shard": str(shard)}
     run = _opened(options, samples, model, chosen, scorer, known) if _writes(options, samples) else None
     session = Session(
@@ -225,7 +232,7 @@ def prepare(
         drawing,
         options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
         budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
-        options=options,
+        options=options, figure=figure,
     )  # fmt: skip
     evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(target)
     fast = compiled(scorer, options.compile, size=session.batch_size, evaluations=evaluations, device=model.device.type)
@@ -241,10 +248,16 @@ def _drawing(options: RunOptions) -> Drawing:
     view = chosen_view(options.view, options.smooth, VIEW)
     if options.save_view and not options.pictures:
         raise UsageError("--save-view writes what pictures show, and --no-pictures leaves them out")
+    if options.bare and not options.pictures:
+        raise UsageError("--bare writes pictures, and --no-pictures leaves them out")
+    palette(options.cmap)
     if options.significant and not options.pictures:
         hint = "--uncertainty alone writes standard errors."
         raise UsageError("--significant fades pictures, and --no-pictures leaves them out", hint=hint)
-    return Drawing(view, options.pictures, options.signs, options.significant, options.scale, options.save_view)
+    return Drawing(
+        view, options.pictures, options.signs, options.significant, options.scale, options.save_view, options.bare,
+        options.cmap,
+    )  # fmt: skip
 
 
 def _peers(samples: Pictures, model: Model, methods: Sequence[Chosen]) -> ImageSet:

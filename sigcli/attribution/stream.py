@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
 from ..errors import UsageError
 from ..runs.claims import abandon
+from ..runs.folder import RunFolder
 from .explanation import Explanation
 from .pipeline import Work
 from .session import Session
-from .write import landed, mend_pictures, write_explanation, write_sheet
+from .wanted import count_of
+from .write import landed, mend_pictures, write_explanation, write_sheet, write_targets_sheet
 
 _WRITERS = max(1, min(4, (os.cpu_count() or 2) // 2))
 _QUEUE = 16
+MOST_TARGETS = 6
+"""Of one image, in the sheet of all its targets; of more, each has only a sheet of its own."""
 T = TypeVar("T")
 
 
@@ -79,11 +83,12 @@ def written(
         yield from (item for item, _ in work.explanations(progress, places))
         return
     with ThreadPoolExecutor(_WRITERS, "write") as pool:
-        writing: deque[tuple[Explanation, list[Future[None]]]] = deque()
+        writing: deque[tuple[Explanation | None, list[Future[None]]]] = deque()
         group: list[Explanation] = []
-        seals = _Seals(work)
+        seals, of_image = _Seals(work), _OfImage(session, run, pool)
         try:
             for item, last in work.explanations(progress, places):
+                writing.extend(of_image.before(item))
                 group.append(item)
                 jobs: list[Future[None]] = []
                 if item.resumed:
@@ -92,15 +97,38 @@ def written(
                     write = mend_pictures if item.resumed else write_explanation
                     jobs.append(pool.submit(write, run, item, session.drawing))
                 if last:
-                    heading = f"{item.image}, {session.model.title}"
                     if item.look is None:
-                        jobs.append(pool.submit(write_sheet, run, group, session.drawing, heading))
+                        jobs.append(pool.submit(write_sheet, run, group, session.drawing, _heading(session, item)))
                     group = []
                 writing.append((item, jobs))
                 while len(writing) > _QUEUE or (writing and all(job.done() for job in writing[0][1])):
-                    yield seals.landed(landed(run, *writing.popleft()))
+                    yield from map(seals.landed, landed(run, *writing.popleft()))
+            writing.extend(of_image.before(None))
             while writing:
-                yield seals.landed(landed(run, *writing.popleft()))
+                yield from map(seals.landed, landed(run, *writing.popleft()))
             seals.end()
         finally:
             pool.shutdown(wait=True)
+
+
+def _heading(session: Session, item: Explanation) -> str:
+    return f"{item.image}, {session.model.title}"
+
+
+class _OfImage:
+    """Gathers the explanations of one image whose several targets are explained, for the sheet of all of them."""
+
+    def __init__(self, session: Session, run: RunFolder, pool: ThreadPoolExecutor):
+        self._session, self._run, self._pool = session, run, pool
+        self._wanted = 1 < count_of(session.target) <= MOST_TARGETS
+        self._items: list[Explanation] = []
+
+    def before(self, item: Explanation | None) -> Iterator[tuple[None, list[Future[None]]]]:
+        """What is still to be written before the next item, None at the end: the sheet, where another image begins."""
+        items = self._items
+        if items and (item is None or item.image != items[0].image):
+            drawing, heading = self._session.drawing, _heading(self._session, items[0])
+            yield None, [self._pool.submit(write_targets_sheet, self._run, items, drawing, heading)]
+            self._items = []
+        if item is not None and self._wanted and item.look is None:  # of an image that is passed over all stands
+            self._items.append(item)

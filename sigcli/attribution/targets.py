@@ -8,8 +8,12 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import lru_cache
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SigError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Target = int | tuple[str, int]
 """A class index, or ("top", K)."""
@@ -194,3 +198,16 @@ def _name(text: str, labels: Sequence[str] | None, classes: int) -> int:
 
 
 _KINDS: dict[str, Callable[[str, Sequence[str] | None, int], int]] = {"index": _index, "name": _name}
+
+
+class Targets(list[Any]):
+    """The targets of a sample, and the network's outputs for it, (K,), where they are scores of classes."""
+
+    outputs: Tensor | None = None
+
+    @classmethod
+    def of(cls, targets: Iterable[Any], outputs: Tensor) -> Targets:
+        """Targets with the outputs that they were found by."""
+        made = cls(targets)
+        made.outputs = outputs
+        return made

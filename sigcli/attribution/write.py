@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from ..files import Stamp, stamp
+from ..render import save_png
+from ..render.maps.palette import DEFAULT_NAME
 from ..runs.folder import RunFolder, stopped
 from ..runs.ledger import Entry, digest_of
-from ..runs.table import FACTS
 from .drawing import Drawing, Page, done_of
 from .explanation import Explanation, failed
 from .formats import FORMATS
+from .sheets import targets_sheet
 
 
 def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
@@ -30,7 +32,7 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
     players = run.ledger.keep_players(item.players if item.seen.players is None else None)
     run.add(item.row(), Entry(
         item.image, item.method, str(item.target), item.content, item.folder, item.label, item.output,
-        {name: getattr(item, name) for name in FACTS}, _stamps(base, [*names, *pictures]),
+        item.kept(), _stamps(base, [*names, *pictures]),
         _drawn(item, drawing) if pictures else "", players,
     ))  # fmt: skip
 
@@ -38,7 +40,8 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
 def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     """Draw what an earlier run left undrawn, or drew otherwise, of an explanation whose arrays stand."""
     entry, of = run.ledger.entries[item.image, item.method, str(item.target)], _drawn(item, drawing)
-    facts = {**entry.facts, "region": item.region, "view": item.view, "shown_standard_error": item.shown_standard_error}
+    new = ("region", "view", "shown_standard_error", "predicted", "probability", "predictions", "chance")
+    facts = {**entry.facts, **{name: item.kept()[name] for name in new}}
     now = replace(entry, label=item.label, facts=facts)
     if not drawing.pictures or run.drawn(entry, of):
         if now != entry:
@@ -72,17 +75,45 @@ def write_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, 
     run.add_sheet(name, of)
 
 
-def landed(run: RunFolder, item: Explanation, jobs: list[Future[None]]) -> Explanation:
-    """Wait for the files of an explanation; raises OutputError where they could not be written."""
+def write_targets_sheet(run: RunFolder, items: Sequence[Explanation], drawing: Drawing, heading: str) -> None:
+    """Write `compare.png` of an image whose several targets are explained, unless it stands: all targets and methods."""
+    done = done_of(items)
+    if len({item.target for item in done}) < 2 or done[0].seen.picture is None:
+        return
+    name = f"{done[0].folder}/compare.png"
+    if name in run.foreign:
+        return
+    of = digest_of(heading, "targets", [(item.method, str(item.target), _drawn(item, drawing)) for item in done])
+    if not drawing.pictures:
+        if all(item.resumed for item in items):
+            run.sheet_stands(name, None)
+        return
+    if run.sheet_stands(name, of):
+        return
+    run.ledger.begin(name.removesuffix(".png"))
+    save_png(targets_sheet([_reload(run, item) for item in done], drawing, heading), run.path / name)
+    run.add_sheet(name, of)
+
+
+def landed(run: RunFolder, item: Explanation | None, jobs: list[Future[None]]) -> Iterator[Explanation]:
+    """Wait for the files of an explanation, and yield it; of a sheet alone, nothing.
+
+    Raises:
+        OutputError: they could not be written.
+    """
     for job in jobs:
         try:
             job.result()
         except OSError as error:
             raise stopped(run.path, error) from error
-        except Exception as error:  # noqa: BLE001  a map that cannot be drawn is one failed item
+        except Exception as error:
+            if item is None:
+                raise
+            # A map that cannot be drawn is one failed item.
             item = failed(item, error, "its picture cannot be drawn: ")
             run.add(item.row())
-    return item
+    if item is not None:
+        yield item
 
 
 def _pictures(base: Path, page: Page) -> list[str]:
@@ -113,6 +144,8 @@ def _drawn(item: Explanation, drawing: Drawing) -> str:
         drawing.signs,
         *([drawing.significant] if drawing.significant else ()),
         *(["saved"] if drawing.saved else ()),
+        *(["bare"] if drawing.bare else ()),
+        *([drawing.cmap] if drawing.cmap != DEFAULT_NAME else ()),
         item.ends,
         item.turned,
         item.content,

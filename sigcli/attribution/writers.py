@@ -47,6 +47,15 @@ def overlay(base: Path, page: Page) -> list[str]:
     return names
 
 
+def bare(base: Path, page: Page) -> list[str]:
+    """`<method>.bare.png` where that is asked for: the map alone, of its own size."""
+    if not page.drawing.bare:
+        return []
+    name = f"{page.item.name}.bare.png"
+    render.save_png(page.bare(), base / name)
+    return [name]
+
+
 def uncertainty(base: Path, page: Page) -> list[str]:
     """`<method>.stderr.png` where standard errors are kept."""
     image = page.uncertainty()

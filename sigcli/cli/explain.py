@@ -107,7 +107,7 @@ def _table(items: list[Explanation], total: int, numbers: Sequence[str], most: i
             "score": f"{item.score:.3f}", "gap": _percent(item.relative_gap), "seconds": f"{item.seconds:.2f}",
             "std. error": _percent(item.error_told), "evaluations": f"{item.evaluations:,}",
         }  # fmt: skip
-        made.add_row(Text(item.image), Text(item.method), Text(item.what()), *(cells[name] for name in numbers))
+        made.add_row(Text(item.image), Text(item.method), Text(item.told), *(cells[name] for name in numbers))
     if total > len(items):
         made.add_row(f"… and {total - len(items)} more in results.csv")
     return made

@@ -23,8 +23,8 @@ Places = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """Where a run writes: folders of images, methods, and the endings of its files."""
 _NAMED = 3
 _BEFORE = (
-    "results.csv", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv", "agreement.csv", "evaluation.json",
-    "curves.png", "table.png", "agreement.png", "reliability.png",
+    "results.csv", "predictions.csv", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv", "agreement.csv",
+    "evaluation.json", "curves.png", "table.png", "agreement.png", "reliability.png",
 )  # fmt: skip
 """What a run owns whose manifest does not tell, since an older version wrote it."""
 
@@ -88,7 +88,7 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     if mine is None:
         return
     if Ledger.there(folder):  # a run whose manifest was damaged or is not yet written
-        mine = mine | {LEDGER, MANIFEST, "results.csv"}
+        mine = mine | {LEDGER, MANIFEST, "results.csv", "predictions.csv"}
     refuse(folder, (name for name in names if name not in mine and os.path.lexists(folder / name)), overwrite=overwrite)
 
 

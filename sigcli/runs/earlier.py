@@ -15,7 +15,7 @@ from .ledger import LEDGER, Ledger
 from .lines import Entry, Key
 from .manifest import MANIFEST, manifest_or_none, owned
 
-_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "evaluation.json"))
+_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "predictions.csv", "evaluation.json"))
 """What a run writes before anything is done."""
 
 _OPTIONS = {"check": "completeness-check", "max_evaluations": "max-evaluations"}

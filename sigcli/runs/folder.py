@@ -54,11 +54,12 @@ from .lines import Entry, Key, Sheet, Source, shared
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
 from .passed_over import Asked, Standing, find_standing
+from .predictions import PREDICTIONS, Predictions
 from .table import COLUMNS, RESULTS, Rows, cells_of, read_rows, read_seconds, row_key, row_of, table_text
 
 __all__ = [
-    "COLUMNS", "LEDGER", "MANIFEST", "RESULTS", "FolderLock", "RunFolder", "append_row", "append_whole", "cell_text",
-    "claim_folder", "figure", "folder_for", "folders_there", "free_folder", "going_on", "manifest_or_none",
+    "COLUMNS", "LEDGER", "MANIFEST", "PREDICTIONS", "RESULTS", "FolderLock", "RunFolder", "append_row", "append_whole",
+    "cell_text", "claim_folder", "figure", "folder_for", "folders_there", "free_folder", "going_on", "manifest_or_none",
     "open_run", "output_folder", "owned", "read_manifest", "read_rows", "refuse_strangers", "row_key", "run_names",
     "safe_cell", "save_array", "save_table", "save_text", "stopped", "take", "write_aside",
 ]  # fmt: skip
@@ -103,6 +104,9 @@ class RunFolder:
     _lost: list[str] = field(default_factory=list)
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self._predictions = Predictions(self.path, self.ledger.entries.values())
+
     def add(self, row: Mapping[str, Any], entry: Entry | None = None) -> None:
         """Append one row of `results.csv`, and what its item owns; safe from several threads."""
         cells = self.keep(row)
@@ -137,6 +141,8 @@ class RunFolder:
             old = {f"{before.folder}/{name}" for name in before.files}
             remove_files(self.path, old - new)
         self.ledger.add(entry)
+        if not self.again:
+            self._predictions.tell(entry)
 
     def see(self, image: str, content: str, targets: Iterable[str]) -> None:
         """What the image of that name is now, and the targets it is explained for: rows of another are no longer true."""
@@ -222,6 +228,7 @@ class RunFolder:
             if whole:
                 self._drop()
             self.ledger.settle(lambda key: place((safe_cell(key[0]), *key[1:])))
+            self._predictions.settle(self.ledger.in_order(lambda key: place((safe_cell(key[0]), *key[1:]))))
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
@@ -287,7 +294,7 @@ def open_run(
         name = digest_of(manifest["spec"])
         if resume and earlier is not None and extends(earlier, manifest):
             rename(path, digest_of(earlier["spec"]), name)
-        same = claim_folder(path, manifest, (RESULTS, LEDGER), resume=resume, overwrite=overwrite)
+        same = claim_folder(path, manifest, (RESULTS, PREDICTIONS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
             run = _opened(path, name, again=same and not resume, places=places, images=images)
     except BaseException:
@@ -331,4 +338,5 @@ def _opened(path: Path, name: str, *, again: bool, places: Places, images: Seque
     if not (again and untouched and (path / RESULTS).exists()):
         text = "".join((_HEADING, *map(rows.line, rows)))
         write_aside(path / RESULTS, lambda aside: write_text(aside, text))
+        Predictions(path).settle(ledger.entries.values())
     return RunFolder(path, ledger, rows, again, notes)

@@ -259,6 +259,10 @@ class Ledger:
         self._begun_here.clear()
         return gone - self.files() if gone else gone
 
+    def in_order(self, order: Callable[[Key], Any]) -> Iterator[Entry]:
+        """The items one after another."""
+        return map(self.entries.__getitem__, sorted(self.entries, key=order))
+
     def settle(self, order: Callable[[Key], Any]) -> None:
         """Write all anew: the head, then partitions, items, sheets and images in an order that no interruption changes."""
         with self._lock:

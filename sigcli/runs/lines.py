@@ -142,12 +142,25 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
     if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(_NAMES):
         raise ValueError("the line is of another kind")
     facts = {str(name): value for name, value in line["facts"].items()}
-    numbers = [value for name, value in facts.items() if name not in ("error", "stopped", "view", "region")]
+    numbers = [value for name, value in facts.items() if name not in _OTHER]
+    answers = facts.get("predictions") or []
+    if not isinstance(answers, list) or not all(map(_is_answer, answers)):
+        raise ValueError("the predictions are of another kind")
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError("a value is not a number")
     files = {inside(name): stamp_from(known) for name, known in line["files"].items()}
     inside(line["folder"])
     return Entry(**{**texts, "facts": facts, "files": files})
+
+
+_OTHER = ("error", "stopped", "view", "region", "predicted", "predictions")
+"""Facts that are no numbers."""
+
+
+def _is_answer(one: Any) -> bool:
+    """Whether this is the number of a class, its name and its probability."""
+    kinds = (int, str, (int, float))
+    return isinstance(one, list) and len(one) == 3 and all(map(isinstance, one, kinds))
 
 
 def inside(name: str) -> str:

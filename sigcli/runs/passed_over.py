@@ -90,6 +90,9 @@ def find_standing(run: RunFolder, asked: Asked) -> Standing | None:
                 return None
             found.append((entry, row["seconds"]))
         sheets.append(_sheet(found[-1][0]))
+    of_all = f"{asked.folder}/compare.png"
+    if len(source.targets) > 1 and of_all in run.ledger.sheets:
+        sheets.append(of_all)
     if not _sheets_stand(run, sheets, asked):
         return None
     return Standing(source, found)

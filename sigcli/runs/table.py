@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ def _seconds(value: float | None) -> str:
 
 
 COLUMNS: Mapping[str, _Reader] = {
-    "image": _text, "method": _text, "target": _text, "label": _text, "region": _text, "score": figure, "output": _text,
+    "image": _text, "method": _text, "target": _text, "label": _text, "predicted": _text, "probability": figure,
+    "region": _text, "score": figure, "output": _text,
     "seconds": _seconds, "gradient_evaluations": _text, "forward_evaluations": _text, "completeness_gap": figure,
     "relative_gap": figure, "standard_error": figure, "relative_standard_error": figure,
     "shown_standard_error": figure, "view": _text, "stopped": _text, "status": _text, "error": _text, "content": _text,
@@ -35,7 +36,7 @@ _COUNTS = ("gradient_evaluations", "forward_evaluations")
 FACTS = tuple(
     name
     for name, write in COLUMNS.items()
-    if write is figure or name in (*_COUNTS, "view", "stopped", "error", "region")
+    if write is figure or name in (*_COUNTS, "view", "stopped", "error", "region", "predicted")
 )
 """What the ledger keeps of an item that is done, in full precision."""
 
@@ -45,7 +46,7 @@ def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: write(values.get(name)) for name, write in COLUMNS.items()}
 
 
-_TEXTS = ("image", "label", "region", "error")
+_TEXTS = ("image", "label", "predicted", "region", "error")
 
 
 def row_key(row: Mapping[str, str]) -> Key:
@@ -59,10 +60,10 @@ def cells_of(row: Mapping[str, Any]) -> dict[str, str]:
     return cells | {name: safe_cell(cells[name]) for name in _TEXTS}
 
 
-def table_text(rows: Iterable[Mapping[str, str]], *, header: bool) -> str:
-    """Rows as lines of CSV."""
+def table_text(rows: Iterable[Mapping[str, str]], *, header: bool, columns: Sequence[str] = ()) -> str:
+    """Rows as lines of CSV; where `columns` are given, only these."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list[str](COLUMNS), lineterminator="\n")
+    writer = csv.DictWriter(stream, list(columns) or list[str](COLUMNS), lineterminator="\n", extrasaction="ignore")
     if header:
         writer.writeheader()
     writer.writerows(rows)
@@ -112,8 +113,15 @@ def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
     separator = max(",;\t", key=plain.partition("\n")[0].count)
     rows = _parsed(plain, separator)
     whole = text[: text.rfind("\n") + 1]
-    as_written = table_text(_parsed(whole, ","), header=True) == whole
+    as_written = _written(whole)
     return [row for row in rows if row["image"] and row["method"]], as_written
+
+
+def _written(text: str) -> bool:
+    """Whether a table is as a run leaves it: of this version, or of an earlier one with fewer columns."""
+    titles = text.partition("\n")[0].split(",")
+    columns = [name for name in COLUMNS if name in titles]
+    return titles == columns and table_text(_parsed(text, ","), header=True, columns=columns) == text
 
 
 def _parsed(text: str, separator: str) -> list[dict[str, str]]:

@@ -28,7 +28,7 @@ def page(kind: str) -> Page:
         "a.png", "mine", 1, label="cat", score=2.0, values=values, stderr=np.abs(values), seen=SEEN[kind], name="mine",
         deviations=None if kind == "array" else values[:2],
     )  # fmt: skip
-    return Page(item, Drawing(signs="apart", saved=True))
+    return Page(item, Drawing(signs="apart", saved=True, bare=True))
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

@@ -167,7 +167,11 @@ def test_the_table_of_output_is_the_tools(newcomer):
     assert done.exit_code == 0
 
     def facts(text):
-        return [line.replace("%", "").split()[1:-1] for line in text.splitlines() if line.startswith("star.png")]
+        return [
+            line.replace("%", "").replace(">", "").split()[1:-1]
+            for line in text.splitlines()
+            if line.startswith("star.png")
+        ]
 
     for told, real in zip(facts(match[2]), facts(done.stderr), strict=True):
         assert told[:2] == real[:2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sigcli.render.maps import colours, layout, legend
+from sigcli.errors import UsageError
+from sigcli.render.maps import colours, layout, legend, targets
 from sigcli.render.maps import paint as maps
+from sigcli.render.maps import palette as palettes
 from sigcli.render.maps import sheet as sheets
+from sigcli.render.maps.answers import Answer, answers_block
 from sigcli.render.maps.sheet import PER_ROW, Panel, by_sign, compare_image
 from sigcli.render.maps.single import map_image, overlay_image, save_png, uncertainty_image
 
@@ -67,6 +69,64 @@ def test_lightness_falls_with_magnitude(arm):
     assert (np.diff(lightness[::8]) < 0).all()
     assert lightness[0] == pytest.approx(1)
     assert lightness[-1] < 0.4
+
+
+OURS = ("red-blue", "orange-purple", "teal-brown")
+
+
+@pytest.mark.parametrize("name", [*palettes.DIVERGING, *palettes.SEQUENTIAL])
+def test_the_lightness_of_every_palette_is_monotone_and_of_ours_even(name):
+    """CIELAB's L* along each arm; a fit by a line shows how even it is."""
+    found = palettes.palette(name)
+    arms = [found.signed[256:], found.signed[256::-1]] if found.plain is None else [found.plain]
+    for arm in arms:
+        lightness = lstar(arm)
+        assert np.diff(lightness).max() < 0.4 or np.diff(lightness).min() > -0.4  # bytes round
+        x = np.linspace(0, 1, len(arm))
+        uneven = np.abs(lightness - np.polyval(np.polyfit(x, lightness, 1), x)).max()
+        assert uneven < (2 if name in OURS else 10)
+
+
+@pytest.mark.parametrize("name", palettes.DIVERGING)
+def test_arms_of_every_palette_differ_to_a_reader_without_green_cones(name):
+    table = palettes.palette(name).signed
+    lab = colours.oklab_from_srgb(255 * deuteranope(table))
+    for share in (64, 128, 256):
+        assert np.linalg.norm(lab[256 + share] - lab[256 - share]) > 0.07
+
+
+def test_a_sequential_palette_is_for_maps_without_negative_values_only():
+    found = palettes.palette("PuOr,viridis")
+    assert found.table(np.array([[0.0, 1.0]])) is found.plain
+    for values, turned in (([[-1.0, 1.0]], False), ([[0.0, 0.0]], False), ([[0.0, 1.0]], True)):
+        assert found.table(np.array(values), turned=turned) is found.signed
+    painted = pixels(maps.paint(np.array([[0.0, 1.0]]), 1.0, (2, 1), table=found.plain))[0]
+    assert painted.tolist() == [[68, 1, 84], [253, 231, 37]]
+    assert found.worded("Red speaks for it, blue against it.") == "Orange speaks for it, purple against it."
+
+
+@pytest.mark.parametrize("spec", ["jet", "", "PuOr,BrBG", "viridis,magma", "red blue", "viridis,", "RDBU"])
+def test_palettes_that_there_are_not_are_refused(spec):
+    with pytest.raises(UsageError):
+        palettes.palette(spec)
+
+
+def lstar(table):
+    """CIELAB's L* of sRGB bytes, from their relative luminance."""
+    luminance = linear(table) @ (0.2126, 0.7152, 0.0722)
+    return np.where(luminance > 216 / 24389, 116 * np.cbrt(luminance) - 16, 24389 / 27 * luminance)
+
+
+def linear(table):
+    unit = np.asarray(table) / 255
+    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+
+
+def deuteranope(table):
+    """sRGB in 0..1 as a reader without green cones sees it (Machado, Oliveira and Fernandes 2009, severity 1)."""
+    seen = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]])
+    found = np.clip(linear(table) @ seen.T, 0, 1)
+    return np.where(found <= 0.0031308, 12.92 * found, 1.055 * found ** (1 / 2.4) - 0.055)
 
 
 def test_red_is_for_and_blue_is_against():
@@ -266,6 +326,9 @@ def test_threads_draw_what_one_thread_draws(rng):
 # Sheets
 
 
+ANSWERS = [Answer("star", "75 %", 0.75, explained=True), Answer("cross", "20 %", 0.2), Answer("house", "5.0 %", 0.05)]
+
+
 def panels(count, shape=(32, 32), **options):
     rng = np.random.default_rng(2)
     return [
@@ -280,7 +343,7 @@ def panels(count, shape=(32, 32), **options):
     ]
 
 
-@pytest.mark.parametrize("count", [1, 2, 4, PER_ROW, PER_ROW + 1, 2 * PER_ROW + 1])
+@pytest.mark.parametrize("count", [2, 4, PER_ROW, PER_ROW + 1, 2 * PER_ROW + 1])
 def test_sheets_stay_readably_wide_and_grow_downward(count):
     sheet = compare_image(
         picture((32, 32)), panels(count), heading="goldfish.jpg", caption=maps.describe("not smoothed")
@@ -288,6 +351,16 @@ def test_sheets_stay_readably_wide_and_grow_downward(count):
     assert 600 <= sheet.width <= 2000
     assert edge_is_white(sheet)
     assert sheet.height > (1 if count <= PER_ROW else 2) * 700
+
+
+@pytest.mark.parametrize("players", [False, True])
+def test_a_single_method_has_its_pictures_beside_each_other(players):
+    values = np.ones((32, 32))
+    sheet = compare_image(picture((32, 32)), [Panel("ig", values, values if players else None)], answers=ANSWERS)
+    assert sheet.width > 1.7 * sheet.height
+    columns = (pixels(sheet)[layout.MARGIN : -layout.MARGIN] < 255).any((0, 2))
+    gutters = "".join("i" if ink else "w" for ink in columns).strip("w").split("i")
+    assert sum(len(run) >= 12 for run in gutters) == 2 + players  # input, overlay, map, and players' sums
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (20, 200), (200, 20)])
@@ -302,52 +375,12 @@ def test_no_text_leaves_a_sheet_nor_meets_a_neighbour(shape):
     assert sum(len(run) >= 12 for run in runs) >= 4  # a white gutter between each two of five columns
 
 
-def test_panels_of_a_group_share_a_common_scale_and_others_do_not():
-    weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
-
-    def cell(group):
-        panels = [Panel("a", weak, group="score"), Panel("b", strong, group=group), Panel("c", strong, group=group)]
-        sheet = pixels(compare_image(picture((32, 32)), panels, common=True))
-        return sheet[-60, layout.MARGIN + 400 + 18 + 200]  # inside the first method's map, in the last row
-
-    assert cell("score").min() > 240  # pale: a hundredth of the common limit
-    assert cell("gradient").min() < 60  # saturated: the limit is its own
-
-
-def test_on_its_own_scale_a_map_looks_the_same_whatever_its_size_and_its_neighbours(rng):
-    values, parts = rng.normal(size=(32, 32)), np.repeat(np.arange(-2.0, 2.0), 256).reshape(32, 32)
-    shown = []
-    for factor in (2.0**-20, 1.0, 2.0**12):  # of powers of two, so the shares of the limit are the same to the last bit
-        beside = Panel("b", factor * values, factor * parts, unit="logit")
-        sheet = pixels(compare_image(picture((32, 32)), [Panel("a", values, parts, unit="logit"), beside]))
-        columns = [sheet[-1250:, layout.MARGIN + x : layout.MARGIN + x + 400] for x in (418, 836)]
-        np.testing.assert_array_equal(*columns)
-        shown.append(columns[0])
-    assert all((one == shown[0]).all() for one in shown)
-    assert np.ptp(shown[0], axis=(0, 1)).min() > 150  # the maps are there, and from white to full colour
-
-
-@pytest.mark.parametrize("factor", [1e-9, 1.0, 3e7])
-def test_a_column_tells_where_its_colours_end(rng, factor):
-    maps_of = [factor * rng.normal(size=(32, 32)) for _ in range(2)]
-    parts = np.where(np.arange(32) < 9, -3.0 * factor, 2.0 * factor)[None].repeat(32, 0)
-    found = sheets._on_own_scales([Panel("a", maps_of[0], parts, ("gap 1 %",)), Panel("b", maps_of[1])], 99.5)
-    told = [[float(number) for number in re.findall(r"±(\S+)", one.facts(400)[-1])] for one in found]
-    assert told[0] == pytest.approx([maps.symmetric_limit(maps_of[0]), 3 * factor], rel=0.06)
-    assert told[1] == pytest.approx([maps.symmetric_limit(maps_of[1])], rel=0.06)
-    assert found[0].facts(400)[:-1] == ("gap 1 %",)
-    assert " · ".join(found[0].facts(250)[1:]) == found[0].facts(400)[1]  # a line each where both do not fit one
-    assert all(layout.text_width(line, layout.BODY) <= 250 for line in found[0].facts(250))
-    zero = sheets._on_own_scales([Panel("a", 0 * parts, 0 * parts), Panel("b", parts)], 99.5)
-    assert zero[0].facts(400) == ("all zero · players' all zero",)
-
-
-def bars_of(monkeypatch, drawn, **options):
-    """The limit, unit and notes of each colour bar in a sheet."""
+def limits_of(monkeypatch, drawn, **options):
+    """Limit, unit, notes and words of each colour bar in a sheet, method by method."""
     found = []
 
-    def bar(limit, unit, width, *, notes, **words):
-        found.append((limit, unit, notes))
+    def bar(limit, unit, width, *, notes="", **words):
+        found.append((limit, unit, notes, words["turned"]))
         return legend.colour_bar(limit, unit, width, notes=notes, **words)
 
     monkeypatch.setattr(sheets, "colour_bar", bar)
@@ -355,46 +388,84 @@ def bars_of(monkeypatch, drawn, **options):
     return found
 
 
-def test_the_key_has_one_bar_per_unit_and_numbers_only_where_they_hold(monkeypatch):
+def test_every_map_has_a_colour_bar_that_ends_where_its_colours_do(monkeypatch):
     one = np.ones((32, 32))
     drawn = [
         Panel("sig", one, one, unit="logit", player_unit="sum", player_group="784"),
-        Panel("walk", 2 * one, 3 * one, unit="logit", player_unit="sum", player_group="49"),
-        Panel("gradient", 5 * one, group="input", unit="per input", ends=("lowers", "raises")),
+        Panel("walk", 2 * one, 3 * one, unit="logit", player_unit="sum", player_group="49", player_note="of sig"),
+        Panel("gradient", 5 * one, group="input", unit="per input", turned=True),
     ]
-    assert bars_of(monkeypatch, drawn) == [
-        (None, "logit", "each map's own limit: sig, walk"),
-        (5.0, "per input", "scale of gradient"),
-        (None, "sum", "each map's own limit"),
-    ]
-    assert bars_of(monkeypatch, drawn, common=True) == [
-        (1.0, "logit", "scale of sig, walk"),
-        (5.0, "per input", "scale of gradient"),
-        (1.0, "sum", "scale of sig"),
-        (3.0, "sum", "scale of walk"),
-    ]
-    assert bars_of(monkeypatch, drawn[1:2]) == [(2.0, "logit", ""), (3.0, "sum", "")]
+    assert limits_of(monkeypatch, drawn) == [
+        (1.0, "logit", "", False), (1.0, "sum", "", False), (2.0, "logit", "", False), (3.0, "sum", "of sig", False),
+        (5.0, "per input", "", True),
+    ]  # fmt: skip
+    common = [limit for limit, *_ in limits_of(monkeypatch, drawn, common=True)]
+    assert common == [1.0, 1.0, 1.0, 3.0, 5.0]  # the lower median of a unit; players' sums by their partition
 
 
-def test_a_map_whose_positive_values_are_blue_has_its_own_bar(monkeypatch):
-    drawn = [Panel("a", np.ones((8, 8)), unit="logit"), Panel("b", np.ones((8, 8)), unit="logit", turned=True)]
-    for common in (False, True):
-        assert [notes for *_, notes in bars_of(monkeypatch, drawn, common=common)] == ["scale of a", "scale of b"]
+def test_on_its_own_scale_a_map_looks_the_same_whatever_its_size_and_its_neighbours(rng):
+    values, parts = rng.normal(size=(32, 32)), np.repeat(np.arange(-2.0, 2.0), 256).reshape(32, 32)
+    shown = []
+    for factor in (2.0**-20, 1.0, 2.0**12):  # of powers of two, so the shares of the limit are the same to the last bit
+        beside = Panel("b", factor * values, factor * parts)
+        sheet = pixels(compare_image(picture((32, 32)), [Panel("a", values, parts), beside]))
+        columns = [sheet[480:860, layout.MARGIN + x : layout.MARGIN + x + 400] for x in (418, 836)]  # in the maps' row
+        np.testing.assert_array_equal(*columns)
+        shown.append(columns[0])
+    assert all((one == shown[0]).all() for one in shown)
+    assert np.ptp(shown[0], axis=(0, 1)).min() > 150  # the maps are there, and from white to full colour
 
 
-def test_one_noisy_map_does_not_turn_the_others_pale():
+def test_one_noisy_map_does_not_turn_the_others_pale(monkeypatch):
     weak, strong = np.full((32, 32), 0.1), np.full((32, 32), 10.0)
-    panels = [Panel("a", weak), Panel("b", weak), Panel("noisy", strong)]
-    sheet = pixels(compare_image(picture((32, 32)), panels, common=True))
-    assert sheet[-60, layout.MARGIN + 400 + 18 + 200].min() < 60
+    drawn = [Panel("a", weak), Panel("b", weak), Panel("noisy", strong)]
+    assert {limit for limit, *_ in limits_of(monkeypatch, drawn, common=True)} == {0.1}
+
+
+def test_the_caption_stands_below_the_picture_where_there_is_room():
+    long = "channels summed and smoothed and clipped at some percentile of its values " * 3
+    players = [Panel(name, np.ones((32, 32)), np.ones((32, 32))) for name in "ab"]
+    without, with_caption = (compare_image(picture((32, 32)), players, answers=ANSWERS, caption=c) for c in ("", long))
+    assert with_caption.size == without.size
+    flat = [Panel(name, np.ones((32, 320))) for name in "ab"]
+    without, with_caption = (compare_image(picture((32, 320)), flat, answers=ANSWERS, caption=c) for c in ("", long))
+    assert with_caption.height > without.height
+
+
+def test_answers_have_bars_in_proportion_and_the_target_stands_out():
+    block = np.asarray(answers_block(ANSWERS, 400)).astype(int)
+    dark, grey = ((block == tone).all(2).sum(1) for tone in (45, 150))
+    assert dark.max() == pytest.approx(0.75 * 400, abs=2)
+    assert grey.max() == pytest.approx(0.2 * 400, abs=2)
+    assert answers_block([Answer(LONG, "12 %", 0.12)], 150).width == 150
 
 
 def test_sheet_without_players_has_two_rows_and_with_them_three():
     values = np.ones((32, 32))
-    two = compare_image(picture((32, 32)), [Panel("ig", values)])
-    three = compare_image(picture((32, 32)), [Panel("sig", values, values)])
+    two = compare_image(picture((32, 32)), [Panel("ig", values), Panel("idgi", values)])
+    three = compare_image(picture((32, 32)), [Panel("sig", values, values), Panel("ig", values, values)])
     assert three.width == two.width
     assert three.height - two.height > 390
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_targets_stand_under_each_other_and_their_difference_has_its_own_scale(monkeypatch, count):
+    bars = []
+    real = targets.colour_bar
+    monkeypatch.setattr(
+        targets, "colour_bar", lambda limit, *a, **k: bars.append((limit, k["ends"])) or real(limit, *a, **k)
+    )
+    one, other = np.full((24, 32), 2.0), np.full((24, 32), 1.5)
+    rows = [
+        targets.TargetRow("cat", ("83 %",), [one] * count),
+        targets.TargetRow("dog", ("17 %",), [*[other] * (count - 1), None]),
+        targets.TargetRow("difference", (), [one - other] * count, ends=("for dog", "for cat")),
+    ]
+    methods = [targets.TargetMethod(f"m{i}", "logit") for i in range(count)]
+    sheet = targets.targets_image(picture((24, 32)), methods, rows, heading=LONG, caption=LONG, answers=ANSWERS)
+    assert bars == [(2.0, ("against", "for")), (0.5, ("for dog", "for cat"))] * count
+    assert edge_is_white(sheet)
+    assert sheet.width < 3000
 
 
 # Files
@@ -405,8 +476,8 @@ def test_signs_apart_are_a_row_each(rng):
     values = np.zeros((40, 40))
     values[5:15, 5:15], values[25:35, 25:35] = 1.0, -1.0
     grey = np.full((40, 40, 3), 128, np.uint8)
-    together = compare_image(grey, [Panel("a", values)])
-    apart = np.asarray(compare_image(grey, [Panel("a", values)], apart=True)).astype(int)
+    together = compare_image(grey, [Panel("a", values), Panel("b", values)])
+    apart = np.asarray(compare_image(grey, [Panel("a", values), Panel("b", values)], apart=True)).astype(int)
     assert apart.shape[0] > together.height + 200
     red = (apart[..., 0] - apart[..., 2] > 60).any(1).nonzero()[0]
     blue = (apart[..., 2] - apart[..., 0] > 60).any(1).nonzero()[0]

@@ -20,6 +20,14 @@ def test_text_is_cut_to_its_width(text, width):
     assert all(layout.text_width(line, 18) <= width for line in lines)
 
 
+def test_no_line_breaks_between_a_number_and_its_unit():
+    text = "gap 7.3 % · standard error 5.1 % · at scales σ = 3.4 px " * 3
+    for width in range(60, 400, 7):
+        lines = layout.wrap(text, 16, width, 99)
+        assert not any(line.startswith(("%", "px", "=")) for line in lines)
+    assert layout.wrap("standard\u00a0error of", 16, layout.text_width("standard error", 16) + 2)[0] == "standard error"
+
+
 def test_text_that_fits_is_left_alone_and_wrapping_loses_no_word():
     assert layout.fit("gap 0.3 %", 18, 200) == "gap 0.3 %"
     text = "channels summed and smoothed and clipped at the percentile"
@@ -33,7 +41,7 @@ def test_every_text_is_drawn_with_glyphs_that_exist(text):
     drawn, path = layout.printable(text)
     assert drawn
     assert drawn.isprintable()
-    assert path or all(character in layout._GLYPHS for character in drawn)
+    assert path or all(character in layout.glyphs() for character in drawn)
     assert layout.text_width(text, 18) > 0
 
 

@@ -102,5 +102,5 @@ def test_cells_cannot_be_formulas(tmp_path):
     run = open_run(tmp_path, SPEC, resume=False)
     run.add(row('=HYPERLINK("x"),\n.jpg'))
     assert read(tmp_path)[0]["image"] == '\'=HYPERLINK("x"),\n.jpg'
-    owns = ["files.jsonl", "manifest.json", "results.csv"]
+    owns = ["files.jsonl", "manifest.json", "predictions.csv", "results.csv"]
     assert json.loads((tmp_path / "manifest.json").read_text()) == {**SPEC, "owns": owns}

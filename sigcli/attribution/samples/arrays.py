@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from ..explanation import Explanation
 
 _PLAYERS, _BASELINE = "features", "zero"
-_OF_DRAWINGS = {"significant": False, "save_view": False, "signs": "together", "scale": "own"}
+_OF_DRAWINGS = {
+    "significant": False,
+    "save_view": False,
+    "signs": "together",
+    "scale": "own",
+    "bare": False,
+    "cmap": "red-blue",
+    "figure": None,
+    "figure_width": None,
+}
 """Options of how maps are drawn, and their defaults: arrays are drawn as bars."""
 _OF_PICTURES = ("image_size", "resize", "crop", "mean", "std", "partner", "prompts", "view", "smooth", "mask_certainty")
 

@@ -33,8 +33,10 @@ from ...names import printable
 from ...scores.classifier import ClassScore
 from ...scores.distance import DISTANCES
 from .. import readings
-from ..drawing import Drawing, Page, sheet
+from ..drawing import Drawing, Page
 from ..select import Chosen
+from ..sheets import sheet
+from ..targets import Targets
 from ..tokens import tokened, tokens_note
 from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
 
@@ -296,10 +298,11 @@ class Pictures:
         if not torch.isfinite(outputs).all():
             raise AttributionError("the model gives NaN or infinity for this image")
         if isinstance(source, Given) and source.target is not None:
-            return [readings.class_of(source.target, len(outputs))]
+            return Targets.of([readings.class_of(source.target, len(outputs))], outputs)
         if isinstance(wanted, int):
-            return [wanted]
-        return outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)  # type: ignore[arg-type]
+            return Targets.of([wanted], outputs)
+        found = outputs.topk(wanted[1]).indices.tolist() if isinstance(wanted[0], str) else list(wanted)
+        return Targets.of(found, outputs)  # type: ignore[arg-type]
 
     def told(self, target: int) -> int | str:
         """The target as results name it, where the score numbers targets in another way."""

@@ -19,6 +19,10 @@ HALF = 256
 _LIGHTNESS = (1.0, 0.86, 0.70, 0.56, 0.43, 0.34)
 _RED = ((0.0, 0.075, 0.15, 0.195, 0.165, 0.13), (45.0, 42.0, 33.0, 26.0, 22.0, 20.0))
 _BLUE = ((0.0, 0.065, 0.12, 0.145, 0.13, 0.11), (228.0, 231.0, 240.0, 250.0, 256.0, 259.0))
+_ORANGE = ((0.0, 0.065, 0.125, 0.125, 0.10, 0.08), (72.0, 70.0, 64.0, 58.0, 54.0, 52.0))
+_PURPLE = ((0.0, 0.06, 0.12, 0.17, 0.17, 0.14), (308.0, 306.0, 303.0, 300.0, 298.0, 297.0))
+_TEAL = ((0.0, 0.06, 0.10, 0.095, 0.075, 0.06), (190.0, 190.0, 191.0, 193.0, 196.0, 198.0))
+_BROWN = ((0.0, 0.05, 0.095, 0.10, 0.085, 0.07), (78.0, 76.0, 70.0, 64.0, 60.0, 58.0))
 _GREEN = ((0.0, 0.055, 0.10, 0.11, 0.085, 0.065), (165.0, 165.0, 167.0, 170.0, 175.0, 180.0))
 
 _LMS_FROM_LAB = np.array(
@@ -83,6 +87,14 @@ def diverging() -> np.ndarray:
     """
     blue, red = _arms(_BLUE, _RED)
     return _frozen(np.concatenate([blue[:0:-1], red]))
+
+
+@lru_cache(maxsize=4)
+def diverging_of(name: str) -> np.ndarray:
+    """The table of two other hues, (2 * HALF + 1, 3) bytes, made like `diverging`: 'orange-purple' or 'teal-brown'."""
+    positive, negative = {"orange-purple": (_ORANGE, _PURPLE), "teal-brown": (_TEAL, _BROWN)}[name]
+    below, above = _arms(negative, positive)
+    return _frozen(np.concatenate([below[:0:-1], above]))
 
 
 @lru_cache(maxsize=1)

@@ -6,21 +6,28 @@ Every function is pure and safe in threads: fonts are cached per thread, because
 from __future__ import annotations
 
 import math
+import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 INK, GREY = (20, 20, 20), (95, 95, 95)
 MARGIN = 24
-TITLE, BODY, SMALL = 24, 18, 16
+TITLE, BODY, SMALL = 22, 16, 14
 """Text heights in pixels: names, figures, captions and scales."""
 
-# Pillow's built-in font has these and no others; the rest is spelt out, or drawn with a font of the system.
-_GLYPHS = frozenset(map(chr, range(32, 127))) | frozenset("©«°±´·»‘’“”…‹›™")
+# The letters of DejaVu Sans, the font of matplotlib's plots, which comes with matplotlib: all figures have one font.
+_LETTERS = frozenset(map(chr, [*range(32, 127), *range(0xA1, 0x180), *range(0x391, 0x3CA)])) | frozenset(
+    "‘’“”…‹›™•−–—×→←≤≥≈∞′"
+)
+# Pillow's built-in font, which stands in where that is missing, has these and no others; the rest is spelt out.
+_FEW = frozenset(map(chr, range(32, 127))) | frozenset("©«°±´·»‘’“”…‹›™")
 _SPELT = str.maketrans(
     {
         "σ": "sigma",
@@ -49,6 +56,8 @@ _SPELT = str.maketrans(
     }
     | {"\n": " ", "\t": " ", "\u00a0": " ", "\u2009": " "}
 )
+_SPLIT = re.compile(r"[ \n\t]+(?!%|px\b|= )")
+"""Where a line may break: not between a number and its unit."""
 _SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
 
 _fonts = threading.local()
@@ -67,7 +76,22 @@ def _located(name: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=1)
+def _own_font() -> str:
+    """The path of DejaVu Sans, '' where it is missing; matplotlib is found without importing it."""
+    found = find_spec("matplotlib")
+    places = found.submodule_search_locations if found is not None and found.submodule_search_locations else ()
+    files = (Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" for place in places)
+    return next((str(file) for file in files if file.is_file()), "") or _located("DejaVuSans.ttf")
+
+
+def glyphs() -> frozenset[str]:
+    """The characters that are drawn as they are."""
+    return _LETTERS if _own_font() else _FEW
+
+
 def _font(size: int, path: str = "") -> ImageFont.FreeTypeFont:
+    path = path or _own_font()
     cache: dict[tuple[int, str], ImageFont.FreeTypeFont] = _fonts.__dict__.setdefault("cache", {})
     if (size, path) not in cache:
         font = ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
@@ -87,26 +111,27 @@ def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """`text` in the built-in font's characters as far as it can be: Greek and signs spelt out, accents dropped."""
-    spelt = "".join(c if c in _GLYPHS else c.translate(_SPELT) for c in text)
-    parts = (c if c in _GLYPHS else unicodedata.normalize("NFKD", c) for c in spelt)
+    """`text` in the font's characters as far as it can be: Greek and signs spelt out, accents dropped."""
+    known = glyphs()
+    spelt = "".join(c if c in known else c.translate(_SPELT) for c in text)
+    parts = (c if c in known else unicodedata.normalize("NFKD", c) for c in spelt)
     return "".join(c for part in parts for c in part if not unicodedata.combining(c) and c.isprintable())
 
 
 @lru_cache(maxsize=4096)
 def printable(text: str) -> tuple[str, str]:
-    """What to draw for `text`, and the path of the font that can ('' for the built-in one).
+    """What to draw for `text`, and the path of the font that can ('' for the usual one).
 
     >>> printable("smoothed, σ = 3.4 px")
-    ('smoothed, sigma = 3.4 px', '')
+    ('smoothed, σ = 3.4 px', '')
     """
-    plain = _plain(text)
-    foreign = {c for c in plain if c not in _GLYPHS}
+    known, plain = glyphs(), _plain(text)
+    foreign = {c for c in plain if c not in known}
     if not foreign:
         return plain, ""
     found = {path: {c for c in foreign if _has(_font(12, path), c)} for path in _system_fonts()}
     path = max(found, key=lambda name: len(found[name]), default="")
-    drawable = found.get(path, set()) | _GLYPHS
+    drawable = found.get(path, set()) | known
     return "".join(c if c in drawable else "?" for c in plain), path if found.get(path) else ""
 
 
@@ -138,9 +163,12 @@ def fit(text: str, size: int, width: int) -> str:
 
 
 def wrap(text: str, size: int, width: int, most: int = 3) -> list[str]:
-    """`text` broken at spaces into at most `most` lines of at most `width` pixels; the last is shortened to fit."""
+    """`text` broken at spaces into at most `most` lines of at most `width` pixels; the last is shortened to fit.
+
+    No line breaks between a number and its unit, nor at a no-break space.
+    """
     lines: list[str] = []
-    words = printable(text)[0].split()
+    words = [printable(word)[0] for word in _SPLIT.split(text.strip()) if word]
     while words and len(lines) < most - 1:
         count = 1
         while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:

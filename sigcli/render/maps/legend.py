@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from .colours import HALF, diverging
 from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_lines, line_height, text_widths, wrapped
 from .paint import scale_strip
+from .palette import word_colours
 
 STRIP, TICK = 16, 5
 _SPACE = 14  # at least, between the words above the strip
@@ -21,10 +23,9 @@ ENDS = ("against", "for")
 """What blue and red say, unless told otherwise."""
 
 
-def _ends(words: tuple[str, str]) -> tuple[Line, Line]:
+def _ends(words: tuple[str, str], table: np.ndarray) -> tuple[Line, Line]:
     """The words at the two ends, each in its colour."""
-    table = diverging()
-    against, in_favour = (tuple(int(c) for c in table[HALF + side * round(0.8 * HALF)]) for side in (-1, 1))
+    against, in_favour = word_colours(table)
     return Line(words[0], BODY, against), Line(words[1], BODY, in_favour)  # pyright: ignore[reportArgumentType]
 
 
@@ -56,7 +57,7 @@ class _Tick:
 
 
 def _ticks(limit: float | None, width: int, signed: bool, turned: bool = False) -> list[_Tick]:
-    """The numbers under a bar, falling on a turned one: five on a signed scale, three where five would touch.
+    """The numbers under a bar, falling on a turned one: five, and three or two where they would touch.
 
     Words where the limit is not one number.
     """
@@ -67,7 +68,7 @@ def _ticks(limit: float | None, width: int, signed: bool, turned: bool = False) 
         return list(map(_Tick, places, texts, text_widths(texts, SMALL)))
     if limit == 0:
         return [_Tick(0.5 if signed else 0.0, "0", *text_widths("0", SMALL))]
-    for count in (5, 3):
+    for count in (5, 3, 2):
         places = [i / (count - 1) for i in range(count)]
         values = [place if not signed else 1 - 2 * place if turned else 2 * place - 1 for place in places]
         texts = [number(limit * value, limit) for value in values]
@@ -102,6 +103,7 @@ def colour_bar(
     notes: str = "",
     ends: tuple[str, str] = ENDS,
     turned: bool = False,
+    table: np.ndarray | None = None,
 ) -> Image.Image:
     """A horizontal scale `width` pixels wide: unit, strip, numbers; and `notes` below in small grey type.
 
@@ -115,9 +117,11 @@ def colour_bar(
         notes: for example which methods share this scale.
         ends: what blue and red say.
         turned: positive values are blue, so the right end is the negative of `limit`.
+        table: colours, see `sigcli.render.maps.palette`; a sequential one begins at 0 whatever `signed` says.
     """
     label = f"{unit} (all zero)" if limit == 0 else unit
-    against, in_favour = _ends(ends)
+    signed = signed and (table is None or len(table) != HALF + 1)
+    against, in_favour = _ends(ends, table if signed and table is not None else diverging())
     left_width, right_width, label_width = text_widths((against.text, in_favour.text, label), BODY)
     unit_left = max((width - label_width) // 2, left_width + _SPACE)
     room = width - right_width - _SPACE
@@ -134,6 +138,8 @@ def colour_bar(
     words += [((unit_left, words_top), Line(label, BODY))] if shared else []
     ticks = _ticks(limit, width, signed, turned)
     inset = max(tick.width for tick in ticks) // 2 + 1  # the numbers at the ends stand under the ends
-    numbers = _draw_strip(page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over))
+    numbers = _draw_strip(
+        page, strip_top, ticks, scale_strip((width - 2 * inset, STRIP), signed=signed, over=over, table=table)
+    )
     draw_lines(page, [*words, *numbers])
     return page

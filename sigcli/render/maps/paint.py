@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 from .colours import HALF, diverging, sequential
+from .palette import tints
 
 PERCENTILE = 99.5
 """Where |value| is clipped unless told otherwise: a handful of single pixels must not make the rest of a map white."""
@@ -135,11 +135,27 @@ def _rows(shares: np.ndarray, lowest: float) -> np.ndarray:
 
 
 def paint(
-    values: np.ndarray, limit: float, size: tuple[int, int], *, signed: bool = True, blocky: bool = False
-) -> Image.Image:
-    """A map (H, W) as colours at `size` (width, height): diverging over -limit..limit, or sequential over 0..limit."""
+    values: np.ndarray, limit: float, size: tuple[int, int], *, signed: bool = True, blocky: bool = False,
+    table: np.ndarray | None = None,
+) -> Image.Image:  # fmt: skip
+    """A map (H, W) as colours at `size` (width, height): diverging over -limit..limit, or sequential over 0..limit.
+
+    Args:
+        values: the map.
+        limit: where the scale ends.
+        size: of the picture, in pixels.
+        signed: whether the map has a sign, where no `table` is given.
+        blocky: its pixels mean players, and stay squares.
+        table: colours, see `sigcli.render.maps.palette`.
+    """
     shares = resized(_unit(values, limit), size, blocky=blocky)
-    return Image.fromarray(diverging()[_rows(shares, -1.0)] if signed else sequential()[_rows(shares, 0.0)])
+    colours = (diverging() if signed else sequential()) if table is None else table
+    return Image.fromarray(colours[_rows(shares, _lowest(colours))])
+
+
+def _lowest(table: np.ndarray) -> float:
+    """The share of the limit at which a table begins."""
+    return 0.0 if len(table) == HALF + 1 else -1.0
 
 
 def as_rgb(picture: np.ndarray) -> Image.Image:
@@ -156,36 +172,33 @@ def as_rgb(picture: np.ndarray) -> Image.Image:
 _TINT = 0.5  # of the photograph's own colour that is left
 _FLOOR, _CEILING = 40, 245  # where its black and white go
 _STRENGTH, _GAMMA = 0.92, 2.0  # opacity at the limit, and how late it rises
-_RED, _BLUE = (218, 10, 36), (18, 66, 222)  # purer than the ends of the colour table, which darken what they cover
 _BESIDE = (190, 190, 190)  # what the colour bar of an overlay is laid on
 
 
-@lru_cache(maxsize=1)
-def _tints() -> tuple[np.ndarray, np.ndarray]:
-    """Colour (2 * HALF + 1, 3) and opacity (2 * HALF + 1,), in bytes, of each share of the limit over a picture."""
-    share = np.linspace(-1, 1, 2 * HALF + 1)
-    colours = np.where(share[:, None] < 0, _BLUE, _RED).astype(np.uint8)
-    return colours, np.rint(255 * _STRENGTH * np.abs(share) ** _GAMMA).astype(np.uint8)
-
-
-def _tinted(backdrop: Image.Image, shares: np.ndarray) -> Image.Image:
-    """The backdrop under red where `shares` (H, W) is above 0 and blue where below."""
-    colours, opacity = _tints()
-    index = _rows(shares, -1.0)
-    return Image.composite(Image.fromarray(colours[index]), backdrop, Image.fromarray(opacity[index]))
+def _tinted(backdrop: Image.Image, shares: np.ndarray, table: np.ndarray) -> Image.Image:
+    """The backdrop under the colours of `shares` (H, W) of the limit, the more opaque, the larger they are."""
+    lowest = _lowest(table)
+    opacity = np.rint(255 * _STRENGTH * np.abs(np.linspace(lowest, 1, len(table))) ** _GAMMA).astype(np.uint8)
+    index = _rows(shares, lowest)
+    return Image.composite(Image.fromarray(tints(table)[index]), backdrop, Image.fromarray(opacity[index]))
 
 
 def overlay(
-    picture: np.ndarray, values: np.ndarray, limit: float, size: tuple[int, int], *, blocky: bool = False
-) -> Image.Image:
+    picture: np.ndarray, values: np.ndarray, limit: float, size: tuple[int, int], *, blocky: bool = False,
+    table: np.ndarray | None = None,
+) -> Image.Image:  # fmt: skip
     """A map (H, W) over its picture at `size` (width, height): the picture pale, colour more opaque for more."""
     photo = as_rgb(picture).resize(size, Image.Resampling.BICUBIC)
     pale = Image.blend(photo.convert("L").convert("RGB"), photo, _TINT)
     levels = [round(_FLOOR + (_CEILING - _FLOOR) * level / 255) for level in range(256)]
-    return _tinted(pale.point(levels * 3), resized(_unit(values, limit), size, blocky=blocky))
+    shares = resized(_unit(values, limit), size, blocky=blocky)
+    return _tinted(pale.point(levels * 3), shares, diverging() if table is None else table)
 
 
-def scale_strip(size: tuple[int, int], *, signed: bool = True, over: bool = False) -> Image.Image:
+def scale_strip(
+    size: tuple[int, int], *, signed: bool = True, over: bool = False, table: np.ndarray | None = None
+) -> Image.Image:
     """The colours of a scale from left to right at `size`, as `paint` draws them or, with `over`, as `overlay` does."""
-    ramp = np.broadcast_to(np.linspace(-1 if signed else 0, 1, size[0], dtype=np.float32), (size[1], size[0]))
-    return _tinted(Image.new("RGB", size, _BESIDE), ramp) if over else paint(ramp, 1.0, size, signed=signed)
+    colours = (diverging() if signed else sequential()) if table is None else table
+    ramp = np.broadcast_to(np.linspace(_lowest(colours), 1, size[0], dtype=np.float32), (size[1], size[0]))
+    return _tinted(Image.new("RGB", size, _BESIDE), ramp, colours) if over else paint(ramp, 1.0, size, table=colours)

@@ -1,4 +1,4 @@
-"""The sheet that sets methods side by side: the picture, then a column per method, on scales that say whose."""
+"""The sheet that sets methods side by side: the picture, then a column per method, each map with its own colour bar."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from .answers import Answer, answers_block
 from .layout import (
     BODY,
     GREY,
@@ -19,14 +20,14 @@ from .layout import (
     blank,
     block_height,
     captioned,
-    draw_blocks,
+    draw_block,
     stack,
-    text_width,
     wrapped,
 )
-from .legend import ENDS, colour_bar, number
+from .legend import ENDS, colour_bar
 from .outline import outlined
 from .paint import PERCENTILE, as_rgb, checked, checked_limit, overlay, paint, symmetric_limit
+from .palette import DEFAULT, Palette
 from .single import framed
 
 PER_ROW = 6
@@ -34,8 +35,8 @@ PER_ROW = 6
 
 _WIDTH = 1840  # aimed at for the whole sheet
 _COLUMN = (260, 400)  # narrowest and widest
-_GAP, _ROW_GAP = 18, 18
-_HEADING = 30
+_GAP, _ROW_GAP, _BAR_GAP = 18, 16, 6
+_HEADING = 28
 _SPACING = Spacing(rise=4, above=14, below=18, foot=MARGIN)
 
 
@@ -57,6 +58,7 @@ class Panel:
         turned: positive values are blue, for they speak against the score.
         limit: where the map's own scale ends, if not at its own percentile: of a map that is faded, where it ends unfaded.
         player_limit: likewise of the player map, if not at its largest magnitude.
+        player_note: below the colour bar of the player map: whose players they are, where they are not the method's.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Panel:
     turned: bool = False
     limit: float | None = None
     player_limit: float | None = None
+    player_note: str = ""
 
     def own_limit(self, percentile: float) -> float:
         """Where a scale for this map alone ends."""
@@ -90,49 +93,39 @@ class Panel:
 
 @dataclass(frozen=True)
 class _Column:
-    """A method's column, where the scales of its map and of its player map end, and whether its facts tell so."""
+    """A method's column, and where the scales of its map and of its player map end."""
 
     panel: Panel
     limit: float
     player_limit: float
-    tells: bool = False
-
-    def facts(self, width: int) -> tuple[str, ...]:
-        """The lines under the method's name; its limits on one line if `width` pixels hold both."""
-        if not self.tells:
-            return self.panel.lines
-        limits = [f"colours end at {_end(self.limit)}" if self.limit else "all zero"]
-        if self.panel.player_map is not None:
-            limits.append("players' " + (f"at {_end(self.player_limit)}" if self.player_limit else "all zero"))
-        line = " · ".join(limits)
-        return (*self.panel.lines, *([line] if text_width(line, BODY) <= width else limits))
-
-
-def _end(limit: float) -> str:
-    """Both ends of a scale, as its colour bar writes them.
-
-    >>> _end(0.0036)
-    '±0.0036'
-    """
-    return f"±{number(limit, limit)}"
 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """What all columns have in common: the picture, a column's width, its pictures' size, the words of the scales.
-
-    Pairs also have a second picture, in a column of its own.
-    """
+    """What all columns have in common: the picture, a column's width, its pictures' size, the words of the scales."""
 
     picture: np.ndarray
-    title: tuple[Line, ...]
     width: int
     size: tuple[int, int]
-    second: tuple[np.ndarray, tuple[Line, ...]] | None = None
     ends: tuple[str, str] = ENDS
     apart: bool = False
-    common: bool = False
     region: np.ndarray | None = None
+    palette: Palette = DEFAULT
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """A column of a sheet that is being put together: lines above, and pictures from top to bottom.
+
+    Args:
+        header: lines above.
+        cells: pictures; those of the same place stand level in all columns.
+        level: whether they do; else they follow each other below the first.
+    """
+
+    header: Sequence[Line]
+    cells: Sequence[Image.Image]
+    level: bool = True
 
 
 def _groups(panels: Iterable[Panel], *, players: bool = False) -> dict[str, list[Panel]]:
@@ -148,31 +141,6 @@ def _player_group(panel: Panel) -> str:
     return panel.group + panel.player_group
 
 
-def _bars(columns: Sequence[_Column], sheet: _Sheet, *, players: bool) -> list[Image.Image]:
-    """One colour bar per unit and words of its ends; on common scales, per group. Several name the methods they are for.
-
-    A bar for maps of different limits has no numbers, which are among the facts of their columns.
-    """
-    kinds: dict[tuple[str, str, tuple[str, str], bool], list[_Column]] = {}
-    for column in columns:
-        panel = column.panel
-        if players and panel.player_map is None:
-            continue
-        group = "" if not sheet.common else _player_group(panel) if players else panel.group
-        kind = group, panel.player_unit if players else panel.unit, panel.ends or sheet.ends, panel.turned
-        kinds.setdefault(kind, []).append(column)
-    bars = []
-    for (_, unit, ends, turned), members in kinds.items():
-        limits = {column.player_limit if players else column.limit for column in members}
-        limit = limits.pop() if len(limits) == 1 else None
-        names = ", ".join(column.panel.name for column in members) if len(kinds) > 1 else ""
-        notes = f"scale of {names}" if names else ""
-        if limit is None:
-            notes = "each map's own limit" + (f": {names}" if names else "")
-        bars.append(colour_bar(limit, unit, sheet.width, notes=notes, ends=ends, turned=turned))
-    return bars
-
-
 def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The positive and the negative part of a map ([SIG] Fig. 5, [ES] Fig. 4); their sum is the map.
 
@@ -182,65 +150,68 @@ def by_sign(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values.clip(min=0), values.clip(max=0)
 
 
-def _maps(column: _Column, sheet: _Sheet) -> list[Image.Image]:
-    """The pictures of one method from top to bottom: over the picture, alone, and its players' sums."""
+def _drawn(column: _Column, sheet: _Sheet) -> list[Image.Image]:
+    """The pictures of one method: over the picture, alone, and its players' sums; the last two with their colour bars."""
     panel, limit = column.panel, column.limit
+    table = sheet.palette.table(panel.map, turned=panel.turned)
     overlaid = by_sign(panel.shown) if sheet.apart else (panel.shown,)
-    rows = [overlay(sheet.picture, part, limit, sheet.size) for part in overlaid]
-    rows = [outlined(row, sheet.region) for row in (*rows, paint(panel.shown, limit, sheet.size))]
+    rows = [overlay(sheet.picture, part, limit, sheet.size, table=table) for part in overlaid]
+    cells = [_cell(outlined(row, sheet.region)) for row in rows]
+    alone = outlined(paint(panel.shown, limit, sheet.size, table=table), sheet.region)
+    cells.append(_cell(alone, _bar(column, sheet, limit, table)))
     if panel.player_map is not None:
-        rows.append(
-            paint(
-                -panel.player_map if panel.turned else panel.player_map,
-                column.player_limit,
-                sheet.size,
-                blocky=True,
-            )
-        )
-    return [framed(row) for row in rows]
+        table = sheet.palette.table(panel.player_map, turned=panel.turned)
+        sums = -panel.player_map if panel.turned else panel.player_map
+        painted = paint(sums, column.player_limit, sheet.size, blocky=True, table=table)
+        cells.append(_cell(painted, _bar(column, sheet, column.player_limit, table, players=True)))
+    return cells
 
 
-def _key(columns: Sequence[_Column], sheet: _Sheet) -> list[Image.Image]:
-    """The first column from top to bottom: the picture, and beside each row of maps the scales that it is read by."""
-    photo = as_rgb(sheet.picture).resize(sheet.size, Image.Resampling.BICUBIC)
-    rows = [framed(outlined(photo, sheet.region))]
-    if sheet.apart:
-        told = ("Above: what is red, alone.", "Here: what is blue, alone.")
-        lines = wrapped([Line(text, BODY, GREY) for text in told], sheet.width)
-        note = blank(sheet.width, block_height(lines))
-        draw_blocks(note, [((0, 0), lines)], sheet.width)
-        rows.append(note)
-    for players in (False, True):
-        bars = _bars(columns, sheet, players=players)
-        rows += [stack(bars)] if bars else []
-    return rows
+def _cell(image: Image.Image, bar: Image.Image | None = None) -> Image.Image:
+    return framed(image) if bar is None else stack([framed(image), bar], gap=_BAR_GAP, centred=True)
+
+
+def _bar(column: _Column, sheet: _Sheet, limit: float, table: np.ndarray, *, players: bool = False) -> Image.Image:
+    """The colour bar of a map, or of the sums of players."""
+    panel = column.panel
+    return colour_bar(
+        limit, panel.player_unit if players else panel.unit, sheet.width, notes=panel.player_note if players else "",
+        ends=panel.ends or sheet.ends, turned=panel.turned, table=table,
+    )  # fmt: skip
 
 
 def _header(name: str, facts: Sequence[str], width: int) -> tuple[Line, ...]:
     """A column's name, and below it its facts, on two lines each if need be."""
-    return Line(name, TITLE, INK), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 2)
+    return *wrapped([Line(name, TITLE, INK)], width, 1), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 2)
 
 
-def _row_block(shown: Sequence[_Column], sheet: _Sheet) -> Image.Image:
-    """The key column and up to PER_ROW methods, rows level with each other."""
-    width = sheet.width
-    headers = [sheet.title, *(_header(one.panel.name, one.facts(width), width) for one in shown)]
-    columns = [_key(shown, sheet), *(_maps(one, sheet) for one in shown)]
-    if sheet.second is not None:
-        photo = as_rgb(sheet.second[0]).resize(sheet.size, Image.Resampling.BICUBIC)
-        headers.insert(1, sheet.second[1])
-        columns.insert(1, [framed(photo)])
-    depth = max(len(column) for column in columns)
-    heights = [max(column[row].height for column in columns if row < len(column)) for row in range(depth)]
-    top = block_height(*headers) + 8
-    page = blank(len(columns) * (width + _GAP) - _GAP, top + sum(heights) + _ROW_GAP * (depth - 1))
-    places = [index * (width + _GAP) for index in range(len(columns))]
-    draw_blocks(page, [((x, 0), lines) for x, lines in zip(places, headers, strict=True)], width)
-    for x, column in zip(places, columns, strict=True):
-        y = top
-        for row, image in enumerate(column):
+def _photo(picture: np.ndarray, sheet: _Sheet, region: np.ndarray | None = None) -> Image.Image:
+    return framed(outlined(as_rgb(picture).resize(sheet.size, Image.Resampling.BICUBIC), region))
+
+
+def _methods(columns: Sequence[_Column], sheet: _Sheet) -> list[_Strip]:
+    """A column for each method; of a single method a column for each of its pictures."""
+    drawn = [(_header(one.panel.name, one.panel.lines, sheet.width), _drawn(one, sheet)) for one in columns]
+    if len(columns) > 1:
+        return [_Strip(header, cells) for header, cells in drawn]
+    header, cells = drawn[0]
+    return [_Strip(header if place == 0 else (), [cell]) for place, cell in enumerate(cells)]
+
+
+def _row_block(strips: Sequence[_Strip], width: int) -> Image.Image:
+    """Columns beside each other, their pictures level."""
+    level = [one.cells for one in strips if one.level]
+    heights = [max(cells[row].height for cells in level if row < len(cells)) for row in range(max(map(len, level)))]
+    top = block_height(*(one.header for one in strips)) + 8
+    flowing = [sum(cell.height + _ROW_GAP for cell in one.cells) - _ROW_GAP for one in strips if not one.level]
+    height = max([sum(heights) + _ROW_GAP * (len(heights) - 1), *flowing])
+    page = blank(len(strips) * (width + _GAP) - _GAP, top + height)
+    for place, strip in enumerate(strips):
+        x, y = place * (width + _GAP), top
+        draw_block(page, (x, 0), strip.header, width)
+        for row, image in enumerate(strip.cells):
             page.paste(image, (x, y))
-            y += heights[row] + _ROW_GAP
+            y += (heights[row] if strip.level else image.height) + _ROW_GAP
     return page
 
 
@@ -253,17 +224,13 @@ def _measures(shape: tuple[int, ...], columns: int) -> tuple[int, tuple[int, int
     return max(size[0], _COLUMN[0]), size
 
 
-def _on_own_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
-    """Each map and player map on a scale that ends at its own limit."""
-    tells = len(panels) > 1
-    return [_Column(panel, panel.own_limit(percentile), panel.own_player_limit(), tells=tells) for panel in panels]
+def _scaled(panels: Sequence[Panel], percentile: float, *, common: bool) -> list[_Column]:
+    """Each map and player map with its limit: its own, or that of its group.
 
-
-def _on_common_scales(panels: Sequence[Panel], percentile: float) -> list[_Column]:
-    """The maps and the player maps of each group on one scale.
-
-    The limit is the lower median of the maps' own limits: pooled, one map of strong noise would turn all others pale.
+    A common limit is the lower median of the maps' own limits: pooled, one map of strong noise would turn all others pale.
     """
+    if not common:
+        return [_Column(panel, panel.own_limit(percentile), panel.own_player_limit()) for panel in panels]
     limits, player_limits = {}, {}
     for group, members in _groups(panels).items():
         own = sorted(limit for limit in (panel.own_limit(percentile) for panel in members) if limit > 0)
@@ -292,41 +259,63 @@ def compare_image(
     heading: str = "",
     caption: str = "",
     picture_lines: Sequence[str] = (),
+    answers: Sequence[Answer] = (),
     percentile: float = PERCENTILE,
     second: tuple[np.ndarray, Sequence[str]] | None = None,
     ends: tuple[str, str] = ENDS,
     apart: bool = False,
     common: bool = False,
     region: np.ndarray | None = None,
+    palette: Palette = DEFAULT,
 ) -> Image.Image:
     """All methods side by side: the picture first, then per method overlay, map and players' sums.
+
+    A single method has its pictures beside each other, several have them one under another.
 
     Args:
         picture: uint8 (h, w, 3), (h, w, 1) or (h, w), of the maps' field of view.
         panels: one per method, in the order shown; more than PER_ROW continue below.
         heading: across the top, for example 'goldfish.jpg, resnet50'.
-        caption: small grey lines below; `describe` says what was smoothed and clipped.
+        caption: small grey lines, below the picture where there is room; `describe` says what was smoothed and clipped.
         picture_lines: facts under 'input', for example the file's name and the label.
+        answers: what the model says of the picture.
         percentile: of |value| at which a map's own scale ends; players' sums are not clipped.
         second: of a pair, the picture that is held fixed, and facts about it.
         ends: the words of the colour bars for blue and red.
         apart: overlay positive and negative values apart, one under the other, on one scale.
         common: the panels of a group share one scale, which ends at the lower median of their own limits; for player
-            maps, at their largest value. Else each map and player map has its own, told among the facts of its column.
+            maps, at their largest value. Else each map and player map has its own. Colour bars tell them.
         region: (H, W) bool, the part of the picture that the score is of, which is outlined.
+        palette: the colours.
 
     Raises:
         ValueError: no panels, a map that is not (H, W), or one that holds NaN or infinity.
     """
     _checked_panels(panels)
-    blocks = -(-len(panels) // PER_ROW)
-    per_block = -(-len(panels) // blocks)
-    width, size = _measures(panels[0].map.shape, per_block + 1 + (second is not None))
-    partner = None if second is None else (second[0], _header("second image", second[1], width))
-    title = _header("input", [line for line in picture_lines if line], width)
-    sheet = _Sheet(picture, title, width, size, partner, ends, apart, common, region)
-    columns = (_on_common_scales if common else _on_own_scales)(panels, percentile)
-    body = stack([_row_block(columns[i : i + per_block], sheet) for i in range(0, len(columns), per_block)], gap=36)
-    above = wrapped([Line(heading, _HEADING, INK)], body.width, 2)
-    below = wrapped([Line(line, BODY, GREY) for line in caption.splitlines()], body.width)
-    return captioned(body, above, below, _SPACING)
+    pictures = 1 + (second is not None)
+    alone = len(panels) == 1
+    methods = 2 + apart + (panels[0].player_map is not None) if alone else len(panels)
+    blocks = -(-(pictures + methods) // (PER_ROW + pictures))
+    per_block = -(-(pictures + methods) // blocks)
+    width, size = _measures(panels[0].map.shape, per_block)
+    sheet = _Sheet(picture, width, size, ends, apart, region, palette)
+    told = [answers_block(answers, width)] if answers else []
+    first = [_photo(picture, sheet, region), *told]
+    strips = [_Strip(_header("input", [line for line in picture_lines if line], width), first, level=False)]
+    if second is not None:
+        strips.append(_Strip(_header("second image", second[1], width), [_photo(second[0], sheet)]))
+    strips += _methods(_scaled(panels, percentile, common=common), sheet)
+    rows = [_row_block(strips[i : i + per_block], width) for i in range(0, len(strips), per_block)]
+    lines = [Line(line, BODY, GREY) for line in caption.splitlines()]
+    aside = wrapped(lines, width, 12)
+    below = [] if _fits(aside, strips[:per_block], rows[0].height) else wrapped(lines, max(row.width for row in rows))
+    if not below and lines:
+        draw_block(rows[0], (0, rows[0].height - block_height(aside)), aside, width)
+    body = stack(rows, gap=36)
+    return captioned(body, wrapped([Line(heading, _HEADING, INK)], body.width, 2), below, _SPACING)
+
+
+def _fits(lines: Sequence[Line], strips: Sequence[_Strip], height: int) -> bool:
+    """Whether lines have room in the first column of a block, below what stands there."""
+    used = block_height(*(one.header for one in strips)) + 8 + sum(cell.height + _ROW_GAP for cell in strips[0].cells)
+    return used + _ROW_GAP + block_height(lines) <= height

@@ -15,10 +15,12 @@ from PIL import Image, ImageDraw
 from typing_extensions import Unpack
 
 from ...files import write_aside
+from .colours import sequential
 from .layout import BODY, GREY, INK, MARGIN, SMALL, TITLE, Line, Spacing, captioned, stack, wrapped
 from .legend import ENDS, colour_bar
 from .outline import outlined
 from .paint import checked, checked_limit, overlay, paint, shown_size, symmetric_limit
+from .palette import DEFAULT, Palette
 
 _FRAME = (205, 205, 205)
 _SPACING = Spacing(rise=6, above=4, below=10, foot=MARGIN - 6)
@@ -62,6 +64,8 @@ class Dress(TypedDict, total=False):
     """Positive values are blue, and negative ones red: for maps whose positive values speak against the score."""
     region: np.ndarray | None
     """(H, W) bool, outlined: the part of the image that the score is of."""
+    palette: Palette
+    """The colours; red and blue by default."""
 
 
 def map_image(values: np.ndarray, **dress: Unpack[Dress]) -> Image.Image:
@@ -107,7 +111,7 @@ def uncertainty_image(stderr: np.ndarray, **dress: Unpack[Dress]) -> Image.Image
     array = checked(stderr)
     if array.min() < 0:
         raise ValueError(f"a standard error cannot be negative, the map holds {array.min():g}")
-    return _dressed(array, partial(paint, signed=False), dress, signed=False)
+    return _dressed(array, paint, dress, signed=False)
 
 
 def _dressed(
@@ -119,8 +123,9 @@ def _dressed(
     size = shown_size(array.shape, scale=dress.get("scale"))
     width = max(size[0], _LEAST_WIDTH)
     ends, unit = dress.get("ends", ENDS), dress.get("unit", "")
-    scale = colour_bar(limit, unit, width, signed=signed, over=over, ends=ends, turned=turned)
-    body = draw(-array if turned else array, limit, size, blocky=dress.get("blocky", False))
+    table = dress.get("palette", DEFAULT).table(array, turned=turned) if signed else sequential()
+    scale = colour_bar(limit, unit, width, signed=signed, over=over, ends=ends, turned=turned, table=table)
+    body = draw(-array if turned else array, limit, size, blocky=dress.get("blocky", False), table=table)
     body = outlined(body, dress.get("region"))
     return _figure(body, scale, dress.get("title", ""), dress.get("caption", ""))
 

@@ -1,0 +1,134 @@
+"""`--figure`, `--cmap` and `--bare`: their files, and what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+import sigcli
+from sigcli.attribution.figure import MOST_ROWS, WIDTHS, width_of
+from sigcli.errors import OutputError, UsageError
+from sigcli.runs.manifest import read_manifest
+
+KNOWN = {
+    "image_size": 8,
+    "mean": (0.0,),
+    "std": (1.0,),
+    "device": "cpu",
+    "method": "gradient,ig",
+    "settings": {"steps": 2},
+}
+
+
+@pytest.fixture
+def images(tmp_path):
+    for name in ("a", "b"):
+        pixels = np.random.default_rng(ord(name)).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    return [tmp_path / "a.png", tmp_path / "b.png"]
+
+
+def net():
+    import torch
+
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+
+
+def test_a_pdf_has_text_with_its_font_and_the_width_that_was_asked_for(images, tmp_path):
+    path = tmp_path / "figure.pdf"
+    sigcli.explain(images, model=net(), **KNOWN, out=tmp_path / "out", figure=path, figure_width="nature")
+    content = path.read_bytes()
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    width = float(re.search(rb"/MediaBox \[ 0 0 ([0-9.]+)", content)[1])
+    assert width / 72 * 25.4 == pytest.approx(89, abs=0.01)
+    assert content.count(b"/Subtype /Image") == 2 * 3 + 1  # a picture and two maps for each image, and the scale
+    sizes = {tuple(map(int, one)) for one in re.findall(rb"/Width (\d+) /Height (\d+)", content)}
+    assert min(min(one) for one in sizes if one[1] > 8) / (89 / 25.4 / 3) > 250  # dots per inch
+    again = tmp_path / "again.pdf"
+    found = sigcli.explain(
+        images, model=net(), **KNOWN, out=tmp_path / "out", resume=True, figure=again, figure_width=89
+    )
+    assert all(one.resumed for one in found)
+    assert again.read_bytes() == content
+
+
+def test_an_svg_has_text_and_the_letters_inside(images, tmp_path):
+    path = tmp_path / "figure.svg"
+    options = {**KNOWN, "method": "gradient", "settings": None}
+    sigcli.explain(images[:1], model=net(), **options, write=False, figure=path, cmap="teal-brown", scale="common")
+    text = path.read_text()
+    assert "@font-face" in text
+    assert re.search(r"<text[^>]*>gradient</text>", text)
+    assert "teal is where a larger value of the input raises the score" in " ".join(
+        re.findall(r"<text[^>]*>([^<]*)<", text)
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"figure": "f.docx"}, "known kind"),
+        ({"figure": "f"}, "known kind"),
+        ({"figure_width": "nature"}, "width of a figure"),
+        ({"figure": "f.pdf", "figure_width": "natur"}, "unknown figure width"),
+        ({"figure": "f.pdf", "figure_width": "3"}, "cannot be so wide"),
+        ({"figure": "f.pdf", "figure_width": "-90"}, "unknown figure width"),
+        ({"cmap": "jet"}, "colour map"),
+        ({"cmap": "viridis,magma"}, "two sequential"),
+        ({"bare": True, "pictures": False}, "--bare writes pictures"),
+        ({"figure": "f.pdf", "target": "index:0,index:1,index:2,index:3,index:4", "images": 5}, "room for 24 rows"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_before_anything_is_computed(images, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    options = dict(options)
+    count = options.pop("images", 1)
+    named = [images[0]]
+    for number in range(1, count):
+        Image.open(images[1]).save(tmp_path / f"{number}.png")
+        named.append(tmp_path / f"{number}.png")
+    with pytest.raises(UsageError, match=message):
+        sigcli.explain(named, model=net(), **KNOWN, out=tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob("f.*"))
+
+
+def test_a_folder_that_is_not_there_is_told(images, tmp_path):
+    with pytest.raises(OutputError, match="folder of the figure"):
+        sigcli.explain(images, model=net(), **KNOWN, out=tmp_path / "out", figure=tmp_path / "no" / "f.pdf")
+    np.save(tmp_path / "x.npy", np.ones((3, 2), np.float32))
+    with pytest.raises(UsageError, match="arrays are drawn as bars"):
+        sigcli.explain(tmp_path / "x.npy", model=nn.Linear(6, 2), method="gradient", figure=tmp_path / "f.pdf")
+
+
+def test_widths():
+    assert all(30 <= width <= 200 for width in WIDTHS.values())
+    assert width_of("3.5in") == pytest.approx(88.9)
+    assert width_of(120) == width_of("12 cm") == 120
+    assert MOST_ROWS == 24
+
+
+def test_bare_maps_have_the_size_of_the_input_and_colours_are_recorded(images, tmp_path):
+    out = tmp_path / "out"
+    sigcli.explain(images[:1], model=net(), **KNOWN, out=out)
+    arrays = (out / "a/ig.npy").read_bytes()
+    before = (out / "a/ig.png").read_bytes()
+    found = sigcli.explain(images[:1], model=net(), **KNOWN, out=out, resume=True, bare=True, cmap="PuOr")
+    assert all(one.resumed for one in found)
+    with Image.open(out / "a/ig.bare.png") as bare:
+        assert bare.size == (8, 8)
+        pixels = np.asarray(bare.convert("RGB")).astype(int)
+    values = np.load(out / "a/ig.npy").sum(0)
+    assert (
+        pixels[values > 0.5 * values.max()] @ (1, 0, -1) > 0
+    ).all() or values.max() <= 0  # orange: more red than blue
+    assert (out / "a/ig.png").read_bytes() != before
+    assert (out / "a/ig.npy").read_bytes() == arrays
+    assert read_manifest(out)["cmap"] == "PuOr"
+    sigcli.explain(images[:1], model=net(), **KNOWN, out=out, resume=True)
+    assert not (out / "a/ig.bare.png").exists()
+    assert (out / "a/ig.png").read_bytes() == before
