@@ -17,7 +17,7 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
     """Carry out a session; yields explanations in order, each once its files and its row stand."""
     listener.planned(session.planned)
     work = Work(session)
-    found = divided(session, listener) if session.workers > 1 else written(session, work, listener.evaluated)
+    found = divided(session, listener) if session.divided else written(session, work, listener.evaluated)
     with closing(settled(session, work, found)) as every:  # so the folder is free at once, whatever the listener raises
         for item in every:
             listener.explained(item)
