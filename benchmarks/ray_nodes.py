@@ -97,9 +97,6 @@ class Nodes:
     def __init__(self) -> None:
         # This machine has other work: Ray would end actors where memory is short, and runs them at low priority.
         os.environ |= {"RAY_memory_monitor_refresh_ms": "0", "RAY_worker_niceness": "0", **ENVIRONMENT}
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_memory_monitor_refresh_ms": "0",
-        }  # others may need memory here
         from ray.cluster_utils import Cluster
 
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
