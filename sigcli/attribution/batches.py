@@ -100,8 +100,9 @@ def _check(options: ExplainOptions) -> None:
         if given.get(name):
             hint = "Give a list, or files, to have a run folder."
             raise UsageError(f"{name} needs to know all images, and an iterable hands them out one by one", hint=hint)
-    if options.workers > 1:
-        raise UsageError("workers divide a list of images, and an iterable cannot be divided", given=options.workers)
+    if (options.workers or 1) > 1 or options.engine != "local":
+        given = options.workers if options.engine == "local" else options.engine
+        raise UsageError("workers divide a list of images, and an iterable cannot be divided", given=given)
 
 
 def _check_session(session: Session, options: ExplainOptions) -> None:

@@ -242,8 +242,26 @@ def shard_option() -> Any:
 def workers_option() -> Any:
     """The option `workers` of a command."""
     return option(
-        1, "Processes that divide the images on this machine: one for each GPU, or each with its share of the cores.",
-        panel=COMPUTE, metavar="N",
+        None, "Workers that divide the images, each with a GPU or its share of the cores: processes of this machine, or "
+        "actors with --engine ray.",
+        panel=COMPUTE, metavar="N", shown="1; with --engine ray one for each GPU, or for each node",
+    )  # fmt: skip
+
+
+def engine_option() -> Any:
+    """The option `engine` of a command."""
+    return option(
+        "local", "Where --workers are: local, on this machine; ray, in a Ray cluster.",
+        panel=COMPUTE, choices=("local", "ray"),
+    )  # fmt: skip
+
+
+def address_option() -> Any:
+    """The option `address` of a command."""
+    return option(
+        None, "Ray cluster: auto for the one that this machine belongs to, HOST:PORT of its head, or local to start one of "
+        "this machine alone.",
+        panel=COMPUTE, metavar="auto|HOST:PORT|local", shown="auto",
     )  # fmt: skip
 
 
@@ -252,7 +270,9 @@ class ExplainOptions(RunOptions):
     """The options of `sig explain`."""
 
     shard: str | None = shard_option()
-    workers: int = workers_option()
+    workers: int | None = workers_option()
+    engine: str = engine_option()
+    address: str | None = address_option()
 
     partner: Sample | None = option(
         None, "Second image of a pair, held fixed: one for all images, or a folder with one of the same name for each.",

@@ -20,7 +20,7 @@ def stream(session: Session, listener: Listener = SILENT) -> Iterator[Explanatio
     work = Work(session)
     wish = session.figure
     figure = None if wish is None else Gathered(wish, [one.name for one in session.methods], session.drawing)
-    found = divided(session, listener) if session.workers > 1 else written(session, work, listener.evaluated)
+    found = divided(session, listener) if session.divided else written(session, work, listener.evaluated)
     with closing(settled(session, work, found)) as every:  # so the folder is free at once, whatever the listener raises
         for item in every:
             if figure is not None:

@@ -291,8 +291,6 @@ def check_values(options: RunOptions) -> None:
     chosen_view(options.view, options.smooth, VIEW)
     if batch_size is not None and batch_size < 1:
         raise UsageError("batch size must be at least 1, or auto", given=batch_size)
-    if getattr(options, "workers", 1) < 1:
-        raise UsageError("--workers must be at least 1", given=getattr(options, "workers", 1))
     for name, size in (("resize", options.resize), ("crop", options.crop)):
         if size is not None and size > _LARGEST:
             raise UsageError(f"{name} is too large", given=size, allowed=f"up to {_LARGEST} pixels")

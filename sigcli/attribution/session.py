@@ -13,6 +13,8 @@ import torch
 from ..engine.batch_size import auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
+from ..executors.executor import Executor, executor_of
+from ..executors.processes import Machine
 from ..inputs.given import Given, Source, listed
 from ..inputs.left_out import listed_names
 from ..methods.costs import planned
@@ -73,7 +75,8 @@ class Session:
         shard: the part of the samples that is worked on; None for all.
         options: what it was made of.
         figure: the figure that is drawn at the end, or None.
-        told_elsewhere: notes of the processes that have divided it.
+        told_elsewhere: notes of the workers that have divided it.
+        executor: where workers are.
     """
 
     samples: Pictures
@@ -97,6 +100,7 @@ class Session:
     options: RunOptions | None = None
     told_elsewhere: list[str] = field(default_factory=list)
     figure: Wish | None = None
+    executor: Executor = field(default_factory=Machine)
 
     @cached_property
     def paths(self) -> list[Source]:
@@ -105,8 +109,13 @@ class Session:
 
     @property
     def workers(self) -> int:
-        """How many processes divide the samples."""
-        return min(getattr(self.options, "workers", 1), len(self.paths))
+        """How many workers divide the samples."""
+        return min(self.executor.workers, len(self.paths))
+
+    @property
+    def divided(self) -> bool:
+        """Whether workers explain the samples, and not this process."""
+        return self.executor.elsewhere or self.workers > 1
 
     @property
     def every_path(self) -> list[Source]:
@@ -137,6 +146,7 @@ class Session:
             *references,
             *self.model.notes,
             *self.speed,
+            *self.executor.notes,
             *run,
         ]
 
@@ -146,9 +156,10 @@ class Session:
         return (*self.told_elsewhere, *self.samples.assumed.notes, *told(self.scorer, self.compile))
 
     def close(self) -> None:
-        """Let other runs have the run folder."""
+        """Let other runs have the run folder, and leave the place of the workers."""
         if self.run is not None:
             self.run.close()
+        self.executor.close()
 
     @property
     def classifier(self) -> ClassScore:
@@ -196,6 +207,23 @@ def prepare(
         OutputError: a run folder that cannot be written or holds another run.
     """
     check_values(options)
+    executor = executor_of(
+        getattr(options, "engine", "local"), address=getattr(options, "address", None),
+        workers=getattr(options, "workers", None), device=options.device,
+    )  # fmt: skip
+    try:
+        return replace(_prepared(options, suited, verify, facts), executor=executor)
+    except BaseException:
+        executor.close()
+        raise
+
+
+def _prepared(
+    options: RunOptions,
+    suited: Callable[[Pictures, Model, list[Chosen]], list[Chosen]] | None,
+    verify: Callable[[Model, Pictures], None] | None,
+    facts: Mapping[str, Any] | None,
+) -> Session:
     shard = Shard.read(getattr(options, "shard", None))
     drawing = _drawing(options)
     figure = Wish.of(options)

@@ -1,4 +1,6 @@
-"""A run that several processes divide. Each explains images and writes their arrays and pictures; who leads writes the rest.
+"""A run that several workers divide: processes, or actors of a Ray cluster.
+
+Each explains images and writes their arrays and pictures; who leads writes the rest.
 
 Arrays and pictures are most of what is written, and drawing them takes more time than one process has for several GPUs.
 Table and ledger have one writer, so a kill at any moment leaves what it leaves of one process, and the run can be resumed by
@@ -7,171 +9,29 @@ any number of them.
 
 from __future__ import annotations
 
-import pickle
 import queue
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-import torch
-
-from ..engine.allocator import keep_freed_memory
-from ..engine.modes import own_modes
-from ..errors import AttributionError, StoppedError, UsageError
+from ..errors import AttributionError, StoppedError
 from ..executors.division import Division
-from ..executors.line import Line
-from ..executors.processes import Main, Processes
+from ..executors.line import Main
 from ..files import remove_leftovers
-from ..inputs.given import Source
 from ..listener import Listener
-from ..models.device import choose_device
-from ..runs.far import LED, FarRun, lead
+from ..runs.far import LED, lead, marked
 from ..runs.folder import RunFolder
 from .explanation import Explanation, failed, from_entry
-from .options import RunOptions
-from .pipeline import Work
-from .session import Session, prepare
-from .stream import written
+from .job import Job, explain_part
+from .session import Session
 from .wanted import count_of
 
 T = TypeVar("T")
 _WINDOW = 64
 """Images that a worker may be ahead of the first one that is not done: their results wait in memory."""
 _KEPT = "Finished work is kept: repeat the command with --resume to continue."
-_EVERY = 0.5
-"""Seconds between two reports of a worker."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a worker needs to do its part of a run as one process would.
-
-    Args:
-        options: of the run.
-        sources: all its samples.
-        workers: how many divide them.
-        threads: that each computes with, where it computes on the CPU.
-        alone: see `Session`.
-        warm: the model runs once before it is timed.
-        folder: what of the run folder a worker has, see `FarRun`; None where nothing is written.
-    """
-
-    options: RunOptions
-    sources: Sequence[Source]
-    workers: int
-    threads: int
-    alone: bool = False
-    warm: bool = False
-    folder: tuple[Any, ...] | None = None
-
-    @classmethod
-    def of(cls, session: Session, options: RunOptions, *, warm: bool = False) -> Job:
-        """The job of a session.
-
-        Raises:
-            UsageError: it holds something that cannot be handed to a process.
-        """
-        run, count = session.run, session.workers
-        folder = None if run is None else (run.path, list(run.images), run.pictures, run.foreign)
-        threads = max(1, torch.get_num_threads() // count)
-        job = cls(options, session.samples.sources, count, threads, session.alone, warm, folder)
-        try:
-            pickle.dumps(job)
-        except Exception as error:
-            raise UsageError(
-                "--workers cannot hand an object of this program to other processes", given=" ".join(str(error).split()),
-                hint="Name model and methods as texts, such as package.module:function, or leave --workers out.",
-            ) from error  # fmt: skip
-        return job
-
-    def settle_in(self) -> None:
-        """Called first in a worker: its threads, and memory kept for the next batch as the command line keeps it."""
-        keep_freed_memory()
-        torch.set_num_threads(self.threads)
-
-    def device(self, number: int) -> str:
-        """The device of a worker: GPUs go round, a device that was named by its number serves all."""
-        place = choose_device(self.options.device)
-        return f"cuda:{number % torch.cuda.device_count()}" if place == "cuda" else place
-
-    def quiet(self, number: int) -> dict[str, Any]:
-        """What of the options is otherwise in a worker, which opens no folder."""
-        return {
-            "images": list(self.sources), "device": self.device(number), "out": None, "resume": False, "overwrite": False,
-        }  # fmt: skip
-
-    def in_folder(self, session: Session, line: Line) -> Session:
-        """The session of a worker, with the run folder that is led elsewhere."""
-        run = None if self.folder is None else FarRun(*self.folder, ask=line)
-        return replace(session, run=run, alone=self.alone)
-
-
-class Errand:
-    """What a worker does for its part of a run: takes images, reports batches and results.
-
-    Args:
-        line: asks who leads.
-        names: name of each image.
-    """
-
-    def __init__(self, line: Line, names: Sequence[str]):
-        self._line, self._names = line, names
-        self._taken: deque[int] = deque()
-        self._spent, self._told = 0, time.monotonic()
-
-    @contextmanager
-    def reported(self) -> Iterator[None]:
-        """Batches that were not reported are, as the block ends."""
-        yield
-        self._line("evaluated", self._spent)
-
-    def evaluated(self, images: int) -> None:
-        """A batch is done."""
-        self._spent += images
-        if time.monotonic() - self._told > _EVERY:
-            self._line("evaluated", self._spent)
-            self._spent, self._told = 0, time.monotonic()
-
-    def places(self) -> Iterator[int]:
-        """The images to work on now, each taken as it is needed."""
-        while (place := self._line("take")) is not None:
-            self._taken.append(place)
-            yield place
-
-    def until(self, image: str | None, result: Callable[[str], Any]) -> None:
-        """All images before this one are done, in the order they were taken; all of them where it is None."""
-        while self._taken and (name := self._names[self._taken[0]]) != image:
-            self._line("done", self._taken.popleft(), result(name))
-
-
-def explain_part(line: Line, number: int, job: Job) -> None:
-    """What a worker of `sig explain` does."""
-    job.settle_in()
-    with own_modes():
-        session = job.in_folder(prepare(job.options.but(write=False, **job.quiet(number))), line)
-        work = Work(session)
-        errand = Errand(line, [name for name, _ in work.names])
-        while line("more"):
-            found: dict[str, list[Explanation]] = {}
-            with errand.reported():
-                for item in written(session, work, errand.evaluated, errand.places()):
-                    errand.until(item.image, lambda name, of=found: of.pop(name, []))
-                    found.setdefault(item.image, []).append(portable(item))
-                errand.until(None, lambda name, of=found: of.pop(name, []))
-        line("notes", list(session.later_notes))
-
-
-def portable(item: Explanation) -> Explanation:
-    """An explanation as it can be sent."""
-    from ..executors.line import portable_error
-
-    if item.look is not None:
-        item = replace(item, look=None)
-    return item if item.cause is None else replace(item, cause=portable_error(item.cause))
 
 
 @dataclass
@@ -277,13 +137,21 @@ class Desk(Generic[T]):
 
 
 def gathered(desk: Desk[T], main: Main, job: Job, listener: Listener) -> Generator[T, None, None]:
-    """Let workers do a job; yields what they find, image by image in the order of the run."""
-    processes = Processes(job.workers, main, job, desk)
-    try:
-        yield from desk.results(listener)
-    finally:
-        desk.division.end()
-        processes.close()
+    """Let workers do a job; yields what they find, image by image in the order of the run.
+
+    Raises:
+        UsageError: the job holds something that cannot be handed to a worker.
+    """
+    executor, run = desk.session.executor, desk.session.run
+    with ExitStack() as stack:
+        if run is not None and executor.elsewhere:
+            job = replace(job, mark=stack.enter_context(marked(run.path)))
+        team = executor.start(desk.session.workers, main, job, desk)
+        try:
+            yield from desk.results(listener)
+        finally:
+            desk.division.end()
+            team.close()
 
 
 def given_up(session: Session, place: int, error: Exception) -> list[Explanation]:

@@ -151,7 +151,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
 
 def _values(prepared: Prepared, between: Comparison, listener: Listener) -> Iterator[MetricValue]:
     """Metric values in order; the maps of each image are compared with each other as they come."""
-    if prepared.session.workers > 1 and prepared.measuring.metrics:
+    if prepared.session.divided and prepared.measuring.metrics:
         return measured_by_workers(prepared, between, listener)
     return prepared.measuring.values(compared(_explanations(prepared, listener), between))
 

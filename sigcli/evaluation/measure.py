@@ -219,7 +219,7 @@ class Measuring:
             return item.values
         if self.session.run is None:
             raise AttributionError("the explanation has no array")
-        return np.load(self.session.run.path / item.folder / f"{item.name}.npy")
+        return np.load(self.session.run.file(f"{item.folder}/{item.name}.npy"))
 
     def _loaded(self, image: str) -> tuple[Subject, Picture]:
         session = self.session

@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..attribution.options import Method, RunOptions, shard_option, workers_option
+from ..attribution.options import Method, RunOptions, address_option, engine_option, shard_option, workers_option
 from ..options import COMPUTE, METHOD, METRIC, OUTPUT, VIEW, VIEWS, Options, folder_option, option, option_like
 
 STANDARD = (
@@ -82,7 +82,9 @@ class EvaluateOptions(MeasureOptions):
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
     shard: str | None = shard_option()
-    workers: int = workers_option()
+    workers: int | None = workers_option()
+    engine: str = engine_option()
+    address: str | None = address_option()
     out: str | Path | None = folder_option("sig-out", more="An evaluated run gets its tables in its own folder.")
 
 
@@ -91,7 +93,9 @@ class BenchmarkOptions(MeasureOptions):
     """The options of `sig benchmark images`."""
 
     shard: str | None = shard_option()
-    workers: int = workers_option()
+    workers: int | None = workers_option()
+    engine: str = engine_option()
+    address: str | None = address_option()
 
     counts: str | Sequence[int] | None = option(
         None, _COUNTS, panel="Benchmark", kind=str, shown="an eighth, a quarter, half and all"

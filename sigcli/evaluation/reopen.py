@@ -92,7 +92,7 @@ def reopened(options: M) -> tuple[M, Path | None, Path | None]:
     existing = run if arrays is None else Path(arrays)
     if existing is not None:
         refuse_shard(manifest_or_none(existing), existing)
-        for name, usual in (("shard", None), ("workers", 1)):
+        for name, usual in (("shard", None), ("workers", None), ("engine", "local"), ("address", None)):
             if (value := getattr(options, name, usual)) != usual:
                 hint = f"Give --{name} to the command that explains and measures images."
                 raise UsageError(f"--{name} does not divide arrays that exist", given=value, hint=hint)

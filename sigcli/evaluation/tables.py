@@ -182,7 +182,7 @@ class Comparison:
             self._of = item.image, item.target
         values = item.values
         if values is None and item.status == "ok" and self.session.run is not None:
-            values = np.load(self.session.run.path / item.folder / f"{item.name}.npy")
+            values = np.load(self.session.run.file(f"{item.folder}/{item.name}.npy"))
         if values is not None and values.ndim in (2, 3) and np.isfinite(values).all():
             flat = values if values.ndim == 2 else values.sum(0)
             view = self.view_of(item.method)

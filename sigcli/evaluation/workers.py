@@ -1,4 +1,4 @@
-"""An evaluation that several processes divide: each explains and measures images; who leads makes the tables."""
+"""An evaluation that several workers divide: each explains and measures images; who leads makes the tables."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from ..attribution.explanation import Explanation
+from ..attribution.job import Errand, Job, far
 from ..attribution.pipeline import Work
+from ..attribution.session import Session
 from ..attribution.stream import settled, written
-from ..attribution.workers import Desk, Errand, Job, gathered, given_up, portable
+from ..attribution.workers import Desk, gathered, given_up
 from ..engine.modes import own_modes
 from ..executors.line import Line, portable_error
 from ..listener import Listener
 from .cache import Kept
+from .measure import Measuring
 from .prepare import Prepared, prepare_part
 from .tables import Alike, Comparison, compared
 from .value import MetricValue
@@ -57,30 +60,36 @@ def measure_part(line: Line, number: int, job: Job) -> None:
     with own_modes():
         options: Any = job.options.but(**quiet)
         session, measuring = prepare_part(options, FarKept(line), lambda made: job.in_folder(made, line))
-        if job.warm:
-            warm_up(session)
-        work, found = Work(session), dict[str, Found]()
-        between = Comparison(session, measuring.view_of, measuring.picture)
+        with closing(session):
+            if job.warm:
+                warm_up(session)
+            _measure(line, session, measuring)
+            line("notes", list(session.later_notes))
 
-        def noted(items: Iterator[Explanation]) -> Iterator[Explanation]:
-            for item in items:
-                found.setdefault(item.image, Found()).items.append(portable(item.light()))
-                yield item
 
-        def whole(name: str) -> Found:
-            mine = found.pop(name, Found())
-            mine.alike = between.taken(name)
-            return mine
+def _measure(line: Line, session: Session, measuring: Measuring) -> None:
+    """Take images, explain and measure them, until there are no more."""
+    work, found = Work(session), dict[str, Found]()
+    between = Comparison(session, measuring.view_of, measuring.picture)
+    errand = Errand(line, work.names, far(session))
 
-        errand = Errand(line, [name for name, _ in work.names])
-        while line("more"):
-            with errand.reported():
-                items = noted(written(session, work, errand.evaluated, errand.places()))
-                for value in measuring.values(compared(items, between)):
-                    errand.until(value.image, whole)
-                    found[value.image].values.append(_portable(value))
-                errand.until(None, whole)
-        line("notes", list(session.later_notes))
+    def noted(items: Iterator[Explanation]) -> Iterator[Explanation]:
+        for item in items:
+            found.setdefault(item.image, Found()).items.append(errand.portable(item.light()))
+            yield item
+
+    def whole(name: str) -> Found:
+        mine = found.pop(name, Found())
+        mine.alike = between.taken(name)
+        return mine
+
+    while line("more"):
+        with errand.reported():
+            items = noted(written(session, work, errand.evaluated, errand.places()))
+            for value in measuring.values(compared(items, between)):
+                errand.until(value.image, whole)
+                found[value.image].values.append(_portable(value))
+            errand.until(None, whole)
 
 
 def _portable(value: MetricValue) -> MetricValue:

@@ -1,14 +1,34 @@
-"""The line between a worker and the process that leads it: the worker asks, and waits for the answer."""
+"""The line between a worker and the process that leads it: the worker asks, and waits for the answer.
+
+Workers are processes of this machine or actors of a Ray cluster. They say the same, and a `Wire` carries it.
+"""
 
 from __future__ import annotations
 
 import pickle
 import threading
-from multiprocessing.connection import Connection
+from collections.abc import Callable
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import AttributionError
+
+
+@runtime_checkable
+class Wire(Protocol):
+    """One end of what carries questions and answers: a pipe, say; raises EOFError or OSError once the other end is gone."""
+
+    def send(self, obj: Any, /) -> None:
+        """Send an object."""
+        ...
+
+    def recv(self) -> Any:
+        """Wait for an object."""
+        ...
+
+    def close(self) -> None:
+        """Send nothing more."""
+        ...
 
 
 @runtime_checkable
@@ -31,8 +51,8 @@ class Desk(Protocol):
 class Line:
     """The worker's end; safe from several threads."""
 
-    def __init__(self, connection: Connection):
-        self._connection, self._lock = connection, threading.Lock()
+    def __init__(self, wire: Wire):
+        self._wire, self._lock = wire, threading.Lock()
 
     def __call__(self, what: str, *arguments: Any) -> Any:
         """Ask, and wait for the answer.
@@ -42,34 +62,49 @@ class Line:
             EOFError: it is gone.
         """
         with self._lock:
-            self._connection.send((what, arguments))
-            good, answer = self._connection.recv()
+            self._wire.send((what, arguments))
+            good, answer = self._wire.recv()
         if not good:
             raise answer
         return answer
 
 
-def serve(connection: Connection, worker: int, desk: Desk) -> bool:
+Main = Callable[[Line, int, Any], None]
+"""What a worker does: a function of a module, called with its line, its number and what it works with."""
+
+
+def work(line: Line, main: Main, number: int, given: Any) -> None:
+    """What a worker does from its first to its last moment; nothing where who leads is gone."""
+    try:
+        main(line, number, given)
+        line("bye")
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except Exception as error:  # noqa: BLE001  it is told where somebody listens
+        line("failed", portable_error(error))
+
+
+def serve(wire: Wire, worker: int, desk: Desk) -> bool:
     """Answer a worker until it is gone; whether it took leave."""
     try:
         while True:
-            what, arguments = connection.recv()
+            what, arguments = wire.recv()
             if what == "bye":
-                connection.send((True, None))
+                wire.send((True, None))
                 return True
             if what == "failed":
                 desk.failed(*arguments)
-                connection.send((True, None))
+                wire.send((True, None))
                 return True
             try:
                 reply = True, desk.answer(worker, what, *arguments)
             except Exception as error:  # noqa: BLE001  it is the worker's
                 reply = False, error
-            connection.send(reply)
+            wire.send(reply)
     except (EOFError, OSError):
         return False
     finally:
-        connection.close()
+        wire.close()
 
 
 def portable_error(error: Exception) -> Exception:

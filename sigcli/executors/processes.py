@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from .line import Desk, Line, portable_error, serve
+from ..errors import UsageError
+from .line import Desk, Line, Main, serve, work
 
-Main = Callable[[Line, int, Any], None]
 _PATIENCE = 5.0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Processes of this machine, see `sigcli.executors.executor.Executor`."""
+
+    workers: int = 1
+    threads: int | None = None
+    notes: tuple[str, ...] = ()
+    elsewhere: bool = False
+
+    def start(self, count: int, main: Main, given: Any, desk: Desk) -> Processes:
+        """Let processes work for a desk."""
+        try:
+            pickle.dumps(given)
+        except Exception as error:
+            raise UsageError(
+                "--workers cannot hand an object of this program to other processes", given=" ".join(str(error).split()),
+                hint="Name model and methods as texts, such as package.module:function, or leave --workers out.",
+            ) from error  # fmt: skip
+        return Processes(count, main, given, desk)
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Processes:
@@ -104,14 +130,7 @@ def _work(theirs: connection.Connection, main: Main, number: int, given: Any) ->
     """What a process does from its first to its last moment."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    line = Line(theirs)
-    try:
-        main(line, number, given)
-        line("bye")
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # who leads is gone
-    except Exception as error:  # noqa: BLE001  it is told where somebody listens
-        line("failed", portable_error(error))
+    work(Line(theirs), main, number, given)
 
 
 def _end_with_parent() -> None:

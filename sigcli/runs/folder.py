@@ -191,6 +191,10 @@ class RunFolder:
         """Whether the pictures of an item are those that would be drawn now, and as they were written."""
         return entry.drawn == of and self.ledger.whole(entry, self.is_picture)
 
+    def file(self, name: str) -> Path:
+        """A file of an item that is done, by its name relative to the run folder."""
+        return self.path / name
+
     def is_picture(self, name: str) -> bool:
         """Whether a file is a picture, which may be drawn anew, and not what was computed."""
         return name.endswith(self.pictures)
@@ -297,6 +301,7 @@ def open_run(
         same = claim_folder(path, manifest, (RESULTS, PREDICTIONS, LEDGER), resume=resume, overwrite=overwrite)
         with writing(path):
             run = _opened(path, name, again=same and not resume, places=places, images=images)
+            remove_leftovers([path])
     except BaseException:
         lock.release()
         if not there:
