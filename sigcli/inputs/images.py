@@ -129,9 +129,10 @@ def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MA
 
 def is_large(path: str | Source) -> bool:
     """Whether a picture takes hundreds of megabytes once decoded, by its header: it is not decoded ahead of its turn."""
-    if isinstance(path, Given) or not Path(path).is_file():
+    if isinstance(path, Given):
         return False
     try:
+        check_file(Path(path))  # Pillow reads WebP, AVIF and HEIF whole to open them
         with Image.open(path) as image:
             return image.width * image.height > _LARGE
     except Exception:  # noqa: BLE001  decoding it tells what is wrong

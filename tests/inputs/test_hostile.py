@@ -21,7 +21,7 @@ from sigcli.inputs.conversion import rgb
 from sigcli.inputs.images import find_images, is_large, read_image
 from sigcli.names import escaped
 
-from hostile_files import chunk, make, odd, panorama, picture, png, saved
+from hostile_files import chunk, make, odd, panorama, picture, png, saved, special
 from repository import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
@@ -327,3 +327,15 @@ def test_the_page_shows_what_is_said(folder, tmp_path):
         with pytest.raises(ImageError) as error:
             read_image(tmp_path / name)
         assert " ".join(str(error.value).split()) == sentence.replace("photos/", f"{tmp_path}/")
+
+
+def test_no_file_above_its_limit_is_opened_to_see_how_large_its_picture_is(tmp_path, monkeypatch):
+    """Pillow takes twice the size of a WebP file to open it: 13 GB of a sparse one."""
+    opened = []
+    monkeypatch.setattr("PIL.Image.open", lambda path, *_: opened.append(path))
+    for name, (make_file, _) in special().items():
+        if name.startswith("huge"):
+            make_file(tmp_path / name)
+            assert not is_large(tmp_path / name)
+    assert not opened
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["huge.png", "huge.webp"]
