@@ -201,6 +201,7 @@ def _with_font(svg: bytes) -> bytes:
     letters.subset(font)
     made = io.BytesIO()
     subset.save_font(font, made, options)
+    font.close()
     data = base64.b64encode(made.getvalue()).decode()
     face = f"@font-face{{font-family:'DejaVu Sans';src:url(data:font/woff;base64,{data}) format('woff')}}"
     return text.replace("<defs>", f"<defs>\n  <style>{face}</style>", 1).encode()
