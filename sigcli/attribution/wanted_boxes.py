@@ -110,7 +110,8 @@ def _split(target: str | int, labels: tuple[str, ...] | None) -> tuple[str | int
     found = re.fullmatch(r"(.+):(\d{1,6})", text)
     if found is None or found[1].strip() in _PREFIXES or (labels and class_names(labels).find(text)):
         return target, 1
-    if re.fullmatch(r".+:\d+", found[1].strip()) and not (labels and class_names(labels).find(found[1])):
+    twice = re.fullmatch(r"(.+):\d+", found[1].strip())
+    if twice and twice[1].strip() not in _PREFIXES and not (labels and class_names(labels).find(found[1])):
         raise UsageError("a box is a class and one rank", given=text, allowed="CLASS or CLASS:RANK, such as person:2")
     if int(found[2]) < 1:
         raise UsageError("boxes of a class are counted from 1", given=text, allowed=f"{found[1]}:1, {found[1]}:2, …")

@@ -328,6 +328,7 @@ def test_detectors_that_cannot_be_used(here):
         ({"target": "top:0"}, "K from 1 to 1000"),
         ({"target": "bird:1"}, "unknown target"),
         ({"target": "index:9:1"}, "out of range"),
+        ({"target": "cat:1:1"}, "a class and one rank"),
     ],
 )
 def test_what_has_no_meaning_for_a_detector_is_refused_before_work(here, options, message):
