@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results" / "ray-cpu.csv"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 TIMES = ("seconds",)
 COLUMNS = (
-    "date", "images", "samples", "local_seconds", "ray_seconds", "equal", "killed_code", "killed_seconds", "killed_equal",
+    "date", "images", "samples", "local_seconds", "ray_seconds", "equal", "killed_code", "killed_rows", "killed_seconds", "killed_equal",
     "interrupted_code", "interrupted_rows", "interrupted_left", "resumed_by_local_equal", "resumed_by_ray_equal",
     "evaluate_equal", "load", "cores", "note",
 )  # fmt: skip
@@ -133,6 +133,7 @@ def proof(folder: Path, images: int, samples: int, found: dict[str, object]) -> 
             if rows(killed) < images // 4:
                 return False
             nodes.kill_second()
+            found["killed_rows"] = rows(killed)  # of those that are done, when one node is lost
             return True
 
         code, seconds = run(command(*explain, *ray, "--workers", "2", "--out", str(killed)), lose)
@@ -171,6 +172,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--note", default="")
     asked = parser.parse_args()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs ignore it, and so would the commands
     found: dict[str, object] = {"date": date.today(), "images": asked.images, "samples": asked.samples}
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):  # what was found until then is kept
         proof(Path(folder), asked.images, asked.samples, found)
