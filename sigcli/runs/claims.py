@@ -13,8 +13,9 @@ from typing import Any
 
 from ..errors import OutputError, UsageError
 from ..files import remove_leftovers, writing
+from ..names import GALLERY, PAGE, of_page
 from .earlier import differences, extends, nothing_done
-from .filenames import folders_of, item_files, methods_of
+from .filenames import files_in, folders_of, item_files, methods_of
 from .ledger import LEDGER, Ledger
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest, write_manifest
@@ -207,6 +208,8 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
         if name not in (MANIFEST, LEDGER):
             (path / name).unlink(missing_ok=True)
     (path / LEDGER).unlink(missing_ok=True)
+    if told is not None and PAGE in told:
+        remove_files(path, [f"{GALLERY}/{name}" for name in files_in(path / GALLERY) if of_page(name)])
 
 
 def remove_files(path: Path, files: Iterable[str]) -> None:

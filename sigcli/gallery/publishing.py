@@ -1,0 +1,79 @@
+"""The page of one run folder: written while the run goes on and at its end, or at any later time from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputError
+from ..files import write_aside, write_text
+from ..names import GALLERY, PAGE
+from ..runs.claims import take
+from ..runs.manifest import owned, read_manifest
+from .completing import complete
+from .paper import data_script, page, title_of
+from .reading import Place, RunFiles, page_data
+from .thumbnails import names_in, prune
+
+DATA = "data.js"
+
+
+def write_page(run: Path, data: dict[str, Any], title: str) -> None:
+    """Write the page of a run folder: the data first, then `index.html`, which stays where it is as it would be written."""
+    write_aside(run / GALLERY / DATA, lambda aside: write_text(aside, data_script(data)))
+    text, file = page(title, f"{GALLERY}/{DATA}"), run / PAGE
+    try:
+        same = file.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeError):
+        same = False
+    if not same:
+        write_aside(file, lambda aside: write_text(aside, text))
+
+
+def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """Make the page of a run folder from its files; returns what the user should know.
+
+    Args:
+        path: the folder.
+        pictures: draw the small pictures that are missing; otherwise those that are there are shown.
+        progress: called with how many images were looked at, and how many there are.
+
+    Raises:
+        UsageError: it holds no run that explained images.
+        OutputError: a file called `index.html` is not of the run, or the folder cannot be written.
+    """
+    run = RunFiles.read(path)
+    take_page(path)
+    without = complete(run, progress) if pictures else 0
+    data = page_data([run], [Place()])
+    write_page(path, data, title_of([run.named]))
+    prune(path, pictures_of(data))
+    if without and pictures:
+        return [f"{without} explanations are shown without pictures, since their arrays are missing or damaged."]
+    return []
+
+
+def pictures_of(data: dict[str, Any]) -> set[str]:
+    """The pictures that a page of one run shows."""
+    return {name for card in data["cards"] for name in shown_in(card)}
+
+
+def shown_in(card: dict[str, Any]) -> list[str]:
+    """The pictures that a card of one run shows."""
+    return [*names_in(card), *(name for run in card["runs"] if run for name in names_in(run))]
+
+
+def take_page(path: Path) -> None:
+    """Let the run of a folder own its page.
+
+    Raises:
+        OutputError: a file of that name is not of the run, or the folder cannot be written.
+    """
+    mine = owned(read_manifest(path))
+    if mine is None and (path / PAGE).exists():  # an older version did not write down what it owned, and wrote no page
+        raise OutputError(
+            f"{path} contains {PAGE}, which sig did not write",
+            hint="Name another file: sig report RUN --out page.html.",
+        )
+    take(path, (PAGE,))
