@@ -9,7 +9,6 @@ from ..errors import OutputError, reason
 from ..names import PAGE, escaped
 from ..runs.folder import RunFolder
 from ..runs.manifest import manifest_or_none
-from .paper import title_of
 from .publishing import pictures_of, publish, write_page
 from .reading import Place, RunFiles, page_data
 from .thumbnails import prune, there
@@ -55,7 +54,7 @@ class LivePage:
             manifest = manifest_or_none(run.path) or {}
             files = RunFiles(run.path, manifest, list(run.rows.values()), run.ledger.entries, there(run.path), name)
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
-            write_page(run.path, data, title_of([name]))
+            write_page(run.path, data)
             if not going:
                 prune(run.path, pictures_of(data))
         except OSError as error:

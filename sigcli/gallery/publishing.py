@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 from ..errors import OutputError
-from ..files import write_aside, write_text
+from ..files import going_on, write_aside, write_text
 from ..names import GALLERY, PAGE
 from ..runs.claims import take
 from ..runs.manifest import owned, read_manifest
 from .completing import complete
-from .paper import data_script, page, title_of
+from .paper import data_script, page
 from .reading import Place, RunFiles, page_data
-from .thumbnails import names_in, prune
+from .thumbnails import file_of, names_in, prune, there
 
 DATA = "data.js"
 
 
-def write_page(run: Path, data: dict[str, Any], title: str) -> None:
+def write_page(run: Path, data: dict[str, Any]) -> None:
     """Write the page of a run folder: the data first, then `index.html`, which stays where it is as it would be written."""
     write_aside(run / GALLERY / DATA, lambda aside: write_text(aside, data_script(data)))
-    text, file = page(title, f"{GALLERY}/{DATA}"), run / PAGE
+    text, file = page("sig", f"{GALLERY}/{DATA}"), run / PAGE
     try:
         same = file.read_text(encoding="utf-8") == text
     except (OSError, UnicodeError):
@@ -47,7 +48,7 @@ def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int],
     take_page(path)
     without = complete(run, progress) if pictures else 0
     data = page_data([run], [Place()])
-    write_page(path, data, title_of([run.named]))
+    write_page(path, data)
     prune(path, pictures_of(data))
     if without and pictures:
         return [f"{without} explanations are shown without pictures, since their arrays are missing or damaged."]
@@ -62,6 +63,22 @@ def pictures_of(data: dict[str, Any]) -> set[str]:
 def shown_in(card: dict[str, Any]) -> list[str]:
     """The pictures that a card of one run shows."""
     return [*names_in(card), *(name for run in card["runs"] if run for name in names_in(run))]
+
+
+def adopt(path: Path, shards: Sequence[Path]) -> None:
+    """Make the page of a folder that shards were merged into, with their small pictures.
+
+    Args:
+        path: the folder, whose tables stand.
+        shards: theirs.
+    """
+    with going_on(path):
+        have = there(path)
+        for shard in shards:
+            for name in there(shard) - have:
+                (path / GALLERY).mkdir(exist_ok=True)
+                copyfile(file_of(shard, name), file_of(path, name))
+        publish(path, pictures=False)
 
 
 def take_page(path: Path) -> None:

@@ -25,6 +25,8 @@ const labelsOf = (card) => [...new Set(cellsOf(card).map(nameOf).filter(Boolean)
 const predictedOf = (card) => [...new Set(card.runs.filter((run) => run && run.predicted).map((run) => run.predicted))];
 const trueOf = (card) => (card.runs.find((run) => run && run.true !== undefined) || {}).true;
 
+const signed = (value) => (value > 0 ? `+${figure(value)}` : figure(value));
+
 // Values of a cell that cards can be sorted by: key → [heading, value of a cell, how it is written, larger first].
 const VALUES = {
   score: ['score', (cell) => cell.score, figure, true],
@@ -32,15 +34,15 @@ const VALUES = {
   error: ['standard error', (cell) => cell.shown ?? cell.error, percent, true],
   seconds: ['time', (cell) => cell.seconds, duration, true],
   evaluations: ['evaluations', (cell) => cell.evaluations, (n) => n.toLocaleString('en'), true],
-  differs: ['difference of maps', (cell) => cell.differs, figure, true],
-  change: ['change of score', (cell) => cell.change, figure, true],
+  differs: ['difference of maps', (cell) => cell.differs, decimal, true],
+  change: ['change of score', (cell) => cell.change, signed, true],
 };
 
 function valueOf(key) {
   if (VALUES[key]) return VALUES[key];
   const metric = key.replace(/^(metric|change):/, '');
-  if (key.startsWith('metric:')) return [metric, (cell) => (cell.metrics || {})[metric], figure, true];
-  return [`change of ${metric}`, (cell) => (cell.changes || {})[metric], figure, true];
+  if (key.startsWith('metric:')) return [metric, (cell) => (cell.metrics || {})[metric], decimal, true];
+  return [`change of ${metric}`, (cell) => (cell.changes || {})[metric], signed, true];
 }
 
 // The keys that some cell has a value for.
@@ -55,14 +57,14 @@ function sortValue(card, key) {
   if (key === 'probability') return (known(card).told || [[, undefined]])[0][1];
   const read = valueOf(key)[1];
   const cells = state.of >= 0 ? [card.cells[state.of]] : shownColumns().map((at) => card.cells[at]);
-  const signed = key.startsWith('change');
+  const change = key.startsWith('change');
   let best;
   for (const cell of cells) {
     const value = cell ? read(cell) : undefined;
     if (value === undefined || value === null) continue;
-    if (best === undefined || (signed ? Math.abs(value) > Math.abs(best) : value > best)) best = value;
+    if (best === undefined || (change ? Math.abs(value) > Math.abs(best) : value > best)) best = value;
   }
-  return signed && best !== undefined ? Math.abs(best) : best;
+  return change && best !== undefined ? Math.abs(best) : best;
 }
 
 function prepare() {

@@ -75,9 +75,9 @@ function meansTable() {
 
 function mean(found, best) {
   if (!found || found.mean === null) return DASH;
-  const value = el(found.mean === best ? 'strong' : 'span', {}, figure(found.mean));
+  const value = el(found.mean === best ? 'strong' : 'span', {}, decimal(found.mean));
   if (found.ci_low === null) return value;
-  return [value, el('small', {}, `${figure(found.ci_low)} to ${figure(found.ci_high)}`)];
+  return [value, el('small', {}, `${decimal(found.ci_low)} to ${decimal(found.ci_high)}`)];
 }
 
 function table(name, head, lines) {
@@ -91,8 +91,8 @@ function pairsTable(run) {
   return [el('h2', {}, several() ? `Paired differences · ${run.name}` : 'Paired differences'),
     table('Paired differences', ['difference', 'metric', 'mean', '95 % interval', 'images'].map((text, at) => el('th', { scope: 'col', class: at > 1 ? 'number' : '' }, text)),
       pairs.map((mean) => [el('th', { scope: 'row' }, `${mean.method} − ${mean.minus}`), el('td', {}, mean.metric),
-        el('td', { class: 'number' }, figure(mean.mean)),
-        el('td', { class: 'number' }, mean.ci_low === null ? DASH : `${figure(mean.ci_low)} to ${figure(mean.ci_high)}`),
+        el('td', { class: 'number' }, decimal(mean.mean)),
+        el('td', { class: 'number' }, mean.ci_low === null ? DASH : `${decimal(mean.ci_low)} to ${decimal(mean.ci_high)}`),
         el('td', { class: 'number' }, String(mean.n ?? DASH))]))];
 }
 

@@ -68,22 +68,26 @@ function measure() {
   const root = document.documentElement;
   const narrow = innerWidth <= 720;
   const count = shownColumns().length + (hasPictures() && hasPhotographs() ? 1 : 0);
-  const wide = one('#main').clientWidth - (narrow ? 32 : 48) - (narrow ? 0 : 292);
+  const wide = one('#main').clientWidth - (narrow ? 32 : 64) - (narrow ? 0 : 292);
   const side = Math.floor(Math.max(narrow ? 136 : 112, Math.min(208, (wide - 12 * (count - 1)) / count)));
   const pictures = hasPictures();
   root.style.setProperty('--side', `${side}px`);
   root.classList.toggle('nopics', !pictures);
-  const tiles = (pictures ? side : 0) + 64;
+  const lines = side < 178 || several() ? 2 : 1; // of numbers under a tile
+  const tiles = (pictures ? side : 0) + 27 + 17 * lines;
   const told = page.cards.some((card) => known(card).told);
   const text = narrow ? (told ? 158 : 62) : told ? 190 : 96;
   list.height = (narrow ? text + tiles : Math.max(text, tiles)) + 28;
+  root.style.setProperty('--lines', String(lines));
   root.style.setProperty('--row', `${list.height}px`);
 }
 
 function build() {
   prepare();
   one('#main').replaceChildren(...PANELS.map(([id]) => el('section', { id, role: 'tabpanel', 'aria-labelledby': `tab-${id}`, hidden: id !== panel })));
-  one('#images').append(el('h2', { class: 'unseen' }, 'Images'), drawBar(), el('p', { id: 'none', class: 'plain', hidden: true }, 'No image fits these filters.'), list.holder);
+  const measured = page.measure && el('p', { class: 'hint measure' }, `Maps that differ most come first: ${page.measure}, averaged over methods.`);
+  const none = el('p', { id: 'none', class: 'plain', hidden: true }, 'No image fits these filters.');
+  one('#images').append(...[el('h2', { class: 'unseen' }, 'Images'), drawBar(), measured, none, list.holder].filter(Boolean));
   show(panel);
   apply();
 }
@@ -117,6 +121,7 @@ function start() {
     return;
   }
   if (several() && sortKeys().includes('differs')) state.sort = 'differs';
+  document.title = `${page.runs.map((run) => run.name).join(' vs ')} · sig`;
   document.body.append(makeDetail(), makeHelp());
   setBlendVars();
   build();

@@ -16,7 +16,7 @@ function marked(cell) {
   if (!key || ['image', 'probability', 'gap', 'error', 'seconds'].includes(key) || !done(cell)) return null;
   const [heading, read, write] = valueOf(key);
   const value = read(cell);
-  return value === undefined ? null : el('span', { class: `mark ${sign(key, value)}`, title: heading }, write(value));
+  return value === undefined ? null : el('span', { class: `mark ${sign(key, value)}`, title: heading }, key === 'differs' ? 'differs ' : '', write(value));
 }
 
 const sign = (key, value) => (key.startsWith('change') && value ? (value > 0 ? 'plus' : 'minus') : '');
@@ -48,7 +48,7 @@ function badges(card) {
   const found = [];
   if (card.failed) found.push(el('span', { class: 'badge bad' }, 'failed'));
   if (card.wrong) found.push(el('span', { class: 'badge odd' }, `true: ${trueOf(card)}`));
-  if (card.differs !== undefined) found.push(el('span', { class: 'badge', title: 'Mean over the methods of 1 − ρ' }, `differs ${figure(card.differs, 2)}`));
+  if (card.differs !== undefined) found.push(el('span', { class: 'badge', title: 'Mean over the methods of 1 − ρ' }, `differs ${decimal(card.differs)}`));
   return found.length ? el('p', { class: 'badges' }, found) : null;
 }
 

@@ -17,8 +17,16 @@ function percent(value, digits = 2) {
 
 function duration(value) {
   if (value === null || value === undefined) return DASH;
+  if (value < 1) return `${Math.max(1, Math.round(1000 * value))} ms`;
   if (value < 120) return `${figure(value, value < 10 ? 2 : 3)} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+}
+
+// For columns of numbers that are compared: as many decimals in each.
+function decimal(value) {
+  if (value === null || value === undefined) return DASH;
+  const size = Math.abs(value);
+  return size !== 0 && (size < 5e-4 || size >= 1000) ? figure(value) : value.toFixed(3).replace('-', '−');
 }
 
 const many = (count, thing) => `${count.toLocaleString('en')} ${thing}${count === 1 ? '' : 's'}`;
