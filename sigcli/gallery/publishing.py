@@ -8,7 +8,7 @@ from shutil import copyfile
 from typing import Any
 
 from ..errors import OutputError
-from ..files import going_on, write_aside, write_text
+from ..files import going_on, is_page, write_aside, write_text
 from ..names import GALLERY, PAGE
 from ..runs.claims import take
 from ..runs.manifest import owned, read_manifest
@@ -88,7 +88,7 @@ def take_page(path: Path) -> None:
         OutputError: a file of that name is not of the run, or the folder cannot be written.
     """
     mine = owned(read_manifest(path))
-    if mine is None and (path / PAGE).exists():  # an older version did not write down what it owned, and wrote no page
+    if mine is None and (path / PAGE).exists() and not is_page(path / PAGE):  # an older version did not write down what it owned, and wrote no page
         raise OutputError(
             f"{path} contains {PAGE}, which sig did not write",
             hint="Name another file: sig report RUN --out page.html.",

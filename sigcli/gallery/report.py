@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from ..door import door
 from ..errors import OutputError, UsageError
-from ..files import read_bytes, write_aside, write_text, writing
+from ..files import is_page, read_bytes, write_aside, write_text, writing
 from ..inputs.given import listed
 from ..listener import SILENT, Listener
 from ..names import GALLERY, PAGE, is_thumbnail
@@ -27,7 +27,6 @@ from .thumbnails import file_of
 
 _DEFAULT = "sig-report.html"
 _LARGE = 200e6
-_MARK = b'<meta name="generator" content="sig">'
 
 
 @dataclass(frozen=True)
@@ -110,16 +109,9 @@ def _file(options: ReportOptions, paths: Sequence[Path]) -> Path:
         raise UsageError("the page is a folder", given=file, hint=f"Name a file: --out {file}/report.html.")
     if file.suffix.lower() not in (".html", ".htm"):
         raise UsageError("the page needs a name that ends in .html", given=file, hint=f"For example --out {file}.html.")
-    if file.exists() and not options.overwrite and not _ours(file):
+    if file.exists() and not options.overwrite and not is_page(file):
         raise OutputError(f"{file} is a file that sig did not write", hint="Name another --out, or add --overwrite.")
     return file
-
-
-def _ours(file: Path) -> bool:
-    try:
-        return _MARK in read_bytes(file)[:4000]
-    except OSError:
-        return False
 
 
 def _completed(run: RunFiles, listener: Listener) -> list[str]:

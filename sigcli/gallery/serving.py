@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 from ..errors import OutputError, UsageError, reason
+from ..files import is_page
 from ..names import PAGE
 
 _LOCAL = "127.0.0.1"
@@ -41,7 +42,7 @@ def page_of(path: Path) -> tuple[Path, str]:
         OutputError: the run has no page, and none can be written.
     """
     if path.is_file() and path.suffix.lower() in (".html", ".htm"):
-        if b'content="sig"' not in path.read_bytes()[:4000]:
+        if not is_page(path):
             raise UsageError(
                 "sig did not write this page", given=path, hint="Name a run folder, or a page of sig report."
             )

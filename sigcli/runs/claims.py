@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import OutputError, UsageError
-from ..files import remove_leftovers, writing
+from ..files import is_page, remove_leftovers, writing
 from ..names import GALLERY, PAGE, of_page
 from .earlier import differences, extends, nothing_done
 from .filenames import files_in, folders_of, item_files, methods_of
@@ -89,7 +89,13 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     if mine is None:
         return
     if Ledger.there(folder):  # a run whose manifest was damaged or is not yet written
+<<<<<<< HEAD
         mine = mine | {LEDGER, MANIFEST, "results.csv", "predictions.csv"}
+=======
+        mine = mine | {LEDGER, MANIFEST, "results.csv"}
+    if is_page(folder / PAGE):
+        mine = mine | {PAGE}
+>>>>>>> da01b9d (Tests of the page, in Python and in Chromium; its benchmark)
     refuse(folder, (name for name in names if name not in mine and os.path.lexists(folder / name)), overwrite=overwrite)
 
 
@@ -204,12 +210,12 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
         files |= set(item_files(path, folders_of(manifest), methods_of(manifest)))
     remove_files(path, files)
     told = None if manifest is None else owned(manifest)
+    if is_page(path / PAGE):
+        remove_files(path, [PAGE, *(f"{GALLERY}/{name}" for name in files_in(path / GALLERY) if of_page(name))])
     for name in sorted({*names, *_BEFORE} if told is None else told):
         if name not in (MANIFEST, LEDGER):
             (path / name).unlink(missing_ok=True)
     (path / LEDGER).unlink(missing_ok=True)
-    if told is not None and PAGE in told:
-        remove_files(path, [f"{GALLERY}/{name}" for name in files_in(path / GALLERY) if of_page(name)])
 
 
 def remove_files(path: Path, files: Iterable[str]) -> None:

@@ -46,10 +46,15 @@ function valueOf(key) {
 }
 
 // The keys that some cell has a value for.
-function sortKeys() {
+const sortKeys = () => offers.keys;
+
+function valuedKeys() {
   const keys = [...Object.keys(VALUES), ...page.metrics.map((name) => `metric:${name}`)];
   if (several()) keys.push(...page.metrics.map((name) => `change:${name}`));
-  return keys.filter((key) => page.cards.some((card) => cellsOf(card).some((cell) => valueOf(key)[1](cell) !== undefined)));
+  return keys.filter((key) => {
+    const read = valueOf(key)[1];
+    return page.cards.some((card) => card.cells.some((cell) => cell && read(cell) !== undefined));
+  });
 }
 
 // A card's value: of one column, or of the shown ones the largest.
@@ -67,6 +72,9 @@ function sortValue(card, key) {
   return change && best !== undefined ? Math.abs(best) : best;
 }
 
+// What the bar offers, counted once for the data.
+let offers = {};
+
 function prepare() {
   page.cards.forEach((card, at) => {
     card.at = at;
@@ -77,13 +85,19 @@ function prepare() {
     card.failed = cellsOf(card).some((cell) => cell.failed);
     card.wrong = card.runs.some((run) => run && run.wrong);
   });
+  offers = {
+    keys: valuedKeys(), labels: counted((card) => card.labels), told: counted((card) => card.predicted),
+    failed: page.cards.filter((card) => card.failed).length, wrong: page.cards.filter((card) => card.wrong).length,
+    judged: page.cards.some((card) => trueOf(card) !== undefined), bars: page.cards.some((card) => known(card).told),
+    ranked: page.cards.some((card) => card.rank > 0),
+  };
 }
 
 // How many cards have each text, the most frequent first.
 function counted(read) {
   const found = new Map();
   for (const card of page.cards) for (const text of read(card)) found.set(text, (found.get(text) || 0) + 1);
-  return [...found].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
+  return [...found].sort((a, b) => b[1] - a[1] || collator.compare(a[0], b[0]));
 }
 
 function chosen() {
@@ -98,7 +112,8 @@ function chosen() {
   return state.sort ? found.sort(order) : state.down ? found : found.reverse();
 }
 
-const byName = (a, b) => (state.down ? 1 : -1) * a.image.localeCompare(b.image, undefined, { numeric: true }) || a.at - b.at;
+const collator = new Intl.Collator(undefined, { numeric: true });
+const byName = (a, b) => (state.down ? 1 : -1) * collator.compare(a.image, b.image) || a.at - b.at;
 
 // Cards without a value come last, whichever the direction.
 function byValue(key) {

@@ -9,11 +9,7 @@ function select(name, options, value, change) {
 const counts = (found) => found.map(([text, count]) => [text, `${text} (${count.toLocaleString('en')})`]);
 
 function filters() {
-  const labels = counted((card) => card.labels);
-  const told = counted((card) => card.predicted);
-  const failed = page.cards.filter((card) => card.failed).length;
-  const wrong = page.cards.filter((card) => card.wrong).length;
-  const judged = page.cards.some((card) => trueOf(card) !== undefined);
+  const { labels, told, failed, wrong, judged } = offers;
   return [
     labels.length > 1 && select('Class', [['', 'All classes'], ...counts(labels)], state.label, (to) => change({ label: to })),
     told.length > 1 && select('Predicted', [['', 'Anything'], ...counts(told)], state.told, (to) => change({ told: to })),
@@ -27,8 +23,7 @@ function filters() {
 
 function order() {
   const keys = sortKeys();
-  const told = page.cards.some((card) => known(card).told);
-  const options = [['', 'Order of the run'], ['image', 'name'], ...(told ? [['probability', 'probability']] : []),
+  const options = [['', 'Order of the run'], ['image', 'name'], ...(offers.bars ? [['probability', 'probability']] : []),
     ...keys.map((key) => [key, valueOf(key)[0]])];
   const columns = [['-1', 'any method'], ...page.columns.map((_, at) => [String(at), columnName(at)])];
   const valued = state.sort && !['image', 'probability'].includes(state.sort);
@@ -132,4 +127,4 @@ function apply() {
   if (scrollY > top) scrollTo(0, Math.max(0, top));
 }
 
-const cardWord = () => (page.cards.some((card) => card.rank > 0) ? 'explanation' : 'image');
+const cardWord = () => (offers.ranked ? 'explanation' : 'image');

@@ -2,6 +2,7 @@
 
 const list = new List(el('div', { id: 'feed', role: 'feed', 'aria-label': 'Images' }), row);
 let panel = 'images';
+let scrolls = false; // the tiles of a row are wider than the window
 
 const PANELS = [
   ['images', () => 'Images', () => true, null],
@@ -36,7 +37,7 @@ function tabs() {
   return el('div', { role: 'tablist', 'aria-label': 'Parts of the page', on: { keydown: move } }, there.map(([name, words]) =>
     el('button', {
       type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': name, 'aria-selected': String(name === panel),
-      tabindex: name === panel ? '0' : '-1', on: { click: () => show(name) },
+      tabindex: name === panel ? '0' : '-1', on: { click: () => { show(name); one(`#tab-${name}`).focus(); } },
     }, words())));
 }
 
@@ -70,12 +71,13 @@ function measure() {
   const count = shownColumns().length + (hasPictures() && hasPhotographs() ? 1 : 0);
   const wide = one('#main').clientWidth - (narrow ? 32 : 64) - (narrow ? 0 : 292);
   const side = Math.floor(Math.max(narrow ? 136 : 112, Math.min(208, (wide - 12 * (count - 1)) / count)));
+  scrolls = side * count + 12 * (count - 1) > wide;
   const pictures = hasPictures();
   root.style.setProperty('--side', `${side}px`);
   root.classList.toggle('nopics', !pictures);
   const lines = side < 178 || several() ? 2 : 1; // of numbers under a tile
   const tiles = (pictures ? side : 0) + 27 + 17 * lines;
-  const told = page.cards.some((card) => known(card).told);
+  const told = offers.bars;
   const text = narrow ? (told ? 158 : 62) : told ? 190 : 96;
   list.height = (narrow ? text + tiles : Math.max(text, tiles)) + 28;
   root.style.setProperty('--lines', String(lines));
@@ -84,6 +86,7 @@ function measure() {
 
 function build() {
   prepare();
+  if (several() && sortKeys().includes('differs')) state.sort = 'differs';
   one('#main').replaceChildren(...PANELS.map(([id]) => el('section', { id, role: 'tabpanel', 'aria-labelledby': `tab-${id}`, hidden: id !== panel })));
   const measured = page.measure && el('p', { class: 'hint measure' }, `Maps that differ most come first: ${page.measure}, averaged over methods.`);
   const none = el('p', { id: 'none', class: 'plain', hidden: true }, 'No image fits these filters.');
@@ -120,7 +123,6 @@ function start() {
     one('#main').replaceChildren(el('p', { class: 'plain' }, 'The data of this page are missing: gallery/data.js belongs beside it. "sig report RUN" writes both.'));
     return;
   }
-  if (several() && sortKeys().includes('differs')) state.sort = 'differs';
   document.title = `${page.runs.map((run) => run.name).join(' vs ')} · sig`;
   document.body.append(makeDetail(), makeHelp());
   setBlendVars();

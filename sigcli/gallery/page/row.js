@@ -58,7 +58,7 @@ function row(card, at) {
   const photo = hasPictures() && hasPhotographs() && (photograph(card) || el('div', { class: 'tile none' }, el('span', {}, 'no photograph')));
   return el('article', { class: 'row', 'aria-labelledby': `card-${card.at}`, on: { click: (event) => opened(event, at) } },
     el('div', { class: 'about' }, name, target(card), badges(card), bars(told, nameOf(cellsOf(card)[0] || {}), trueOf(card))),
-    el('div', { class: 'tiles' },
+    el('div', scrolls ? { class: 'tiles', tabindex: '0', role: 'group', 'aria-label': `Maps of ${card.image}` } : { class: 'tiles' },
       photo && el('figure', { class: 'first' }, photo, el('figcaption', {}, el('span', { class: 'method' }, 'photograph')), el('div', { class: 'figures' })),
       shownColumns().map((one) => column(card, one))));
 }
