@@ -177,9 +177,8 @@ def faults(browser: Browser, address: str, axe: Path) -> dict[str, int]:
             page.wait_for_timeout(250)
             for fault in page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]:
                 found[fault["impact"]] = found.get(fault["impact"], 0) + len(fault["nodes"])
-                print(
-                    f"  {fault['impact']} at {width} {scheme} after {act or 'opening'}: {fault['id']}: {fault['nodes'][0]['html'][:160]}"
-                )
+                where, what = f"{width} {scheme} after {act or 'opening'}", fault["nodes"][0]["html"][:160]
+                print(f"  {fault['impact']} at {where}: {fault['id']}: {what}")
         page.close()
     return found
 

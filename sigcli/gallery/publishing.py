@@ -88,7 +88,7 @@ def take_page(path: Path) -> None:
         OutputError: a file of that name is not of the run, or the folder cannot be written.
     """
     mine = owned(read_manifest(path))
-    if mine is None and (path / PAGE).exists() and not is_page(path / PAGE):  # an older version did not write down what it owned, and wrote no page
+    if mine is None and (path / PAGE).exists() and not is_page(path / PAGE):  # of a version without pages
         raise OutputError(
             f"{path} contains {PAGE}, which sig did not write",
             hint="Name another file: sig report RUN --out page.html.",
