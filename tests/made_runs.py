@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,10 @@ def add_predictions(out: Path, rows, wrong=()):
 def data_of(script: Path):
     """The data of a page."""
     text = script.read_text(encoding="utf-8")
-    head = "window.SIG_PAGE = "
-    assert text.startswith(head)
-    assert text.endswith(";\n")
-    return json.loads(text[len(head) : -2])
+    return data_in(text)
+
+
+def data_in(text: str):
+    """The data that a script, or a page with one in it, assigns."""
+    (found,) = re.findall(r"window\.SIG_PAGE = JSON\.parse\('((?:[^'\\]|\\.)*)'\);\n", text)
+    return json.loads(re.sub(r"\\(.)", r"\1", found))

@@ -52,7 +52,9 @@ class LivePage:
         try:
             name = escaped(run.path.resolve().name)
             manifest = manifest_or_none(run.path) or {}
-            files = RunFiles(run.path, manifest, list(run.rows.values()), run.ledger.entries, there(run.path), name)
+            files = RunFiles(
+                run.path, manifest, list(run.rows.values()), run.ledger.entries, there(run.path, whole=not going), name
+            )
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
             write_page(run.path, data)
             if not going:

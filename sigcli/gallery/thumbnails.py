@@ -67,11 +67,17 @@ def has_small(run: Path, names: Names) -> bool:
     return all(file_of(run, name).exists() for name in (names.photo, names.map, names.overlay))
 
 
-def there(run: Path) -> set[str]:
-    """Names of the pictures that a run folder has."""
+def there(run: Path, *, whole: bool = True) -> set[str]:
+    """Names of the pictures that a run folder has.
+
+    Args:
+        run: the folder.
+        whole: leave out those that a crash has emptied, which takes a look at each.
+    """
     try:
         with os.scandir(run / GALLERY) as entries:
-            return {one.name[:-4] for one in entries if is_thumbnail(one.name) and one.is_file() and one.stat().st_size}
+            names = (one for one in entries if is_thumbnail(one.name))
+            return {one.name[:-4] for one in names if not whole or (one.is_file() and one.stat().st_size)}
     except OSError:
         return set()
 

@@ -180,10 +180,10 @@ def test_links_of_the_large_view_resolve_whatever_the_names(visit, run):
     page = visit(run / "index.html")
     page.locator(".row").first.click()
     found = []
-    for _ in range(len(HOSTILE)):
+    for _ in range(30):
         found += page.evaluate("[...document.querySelectorAll('dialog .links a')].map(one => one.href)")
         page.keyboard.press("ArrowRight")
-    assert len(found) == len(HOSTILE) - 1  # the array of each that did not fail
+    assert len(found) == 29  # the array of each that did not fail
     for address in found:
         assert address.startswith("file:///")
         assert Path(os.fsdecode(unquote_to_bytes(urlsplit(address).path))).is_file()
@@ -237,9 +237,7 @@ def test_a_run_that_goes_on_is_followed(visit, run, tmp_path):
     script = tmp_path / "out" / "gallery" / "data.js"
     whole = script.read_text()
     script.write_text(
-        whole.replace('"going": null', '"going": {"done": 3, "planned": 9, "stage": ""}').replace(
-            '"made": "2', '"made": "1'
-        )
+        whole.replace('"going":null', '"going":{"done":3,"planned":9,"stage":""}').replace('"made":"2', '"made":"1')
     )
     page = visit(tmp_path / "out" / "index.html")
     assert "3 of 9 maps are done" in page.locator(".news").inner_text()

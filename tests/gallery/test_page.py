@@ -1,7 +1,6 @@
 """The page of a run as files: it parses, it says what the tables say, and no name or label becomes anything but text."""
 
 import base64
-import json
 import os
 import re
 from urllib.parse import unquote
@@ -21,7 +20,7 @@ from sigcli.gallery.thumbnails import SIDE as LARGEST
 from sigcli.inputs.images import find_images
 from sigcli.runs.folder import open_run, run_names
 
-from made_runs import HOSTILE, SIDE, add_metrics, add_predictions, data_of, make_run, manifest, photographs
+from made_runs import HOSTILE, SIDE, add_metrics, add_predictions, data_in, data_of, make_run, manifest, photographs
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +298,7 @@ def test_a_single_file_holds_all(tmp_path):
     report(tmp_path / "out", out=tmp_path / "one.html", single_file=True)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["in", "one.html", "out"]
     text = (tmp_path / "one.html").read_text()
-    data = json.loads(re.search(r"window\.SIG_PAGE = (.*);\n", text)[1])
+    data = data_in(text)
     assert len(data["inside"]) == 6
     for picture in data["inside"].values():
         assert base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))[:2] == b"\xff\xd8"

@@ -2,7 +2,7 @@
 
 function select(name, options, value, change) {
   return el('label', { class: 'pick' }, el('span', {}, name),
-    el('select', { value, on: { change: (event) => change(event.target.value) } },
+    el('select', { value, 'aria-label': name, on: { change: (event) => change(event.target.value) } },
       options.map(([key, text]) => el('option', { value: key, selected: key === value }, text))));
 }
 

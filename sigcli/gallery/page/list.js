@@ -21,8 +21,7 @@ class List {
   // All rows anew, for instance at another size.
   redraw() {
     const focused = this.rows.get(this.active)?.contains(document.activeElement);
-    for (const row of this.rows.values()) row.remove();
-    this.rows.clear();
+    for (const place of [...this.rows.keys()]) this.drop(place);
     this.holder.style.height = `${this.items.length * this.height}px`;
     this.draw();
     if (focused) this.rows.get(this.active)?.focus({ preventScroll: true });
@@ -46,9 +45,17 @@ class List {
     const [first, last] = this.span();
     for (const [place, row] of this.rows) {
       const kept = place >= first && place < last;
-      if (!kept && !row.contains(document.activeElement)) { row.remove(); this.rows.delete(place); }
+      if (!kept && !row.contains(document.activeElement)) this.drop(place);
     }
     for (let place = first; place < last; place += 1) if (!this.rows.has(place)) this.place(place);
+  }
+
+  // Pictures give their memory back at once, and not when the row is collected.
+  drop(place) {
+    const row = this.rows.get(place);
+    for (const image of row.querySelectorAll('img')) image.removeAttribute('src');
+    row.remove();
+    this.rows.delete(place);
   }
 
   place(at) {
