@@ -1,7 +1,7 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `export`, `report`, `train`, `run_gridworld` and `run_scenario`
-each run one command as a function call: with options as arguments, or with an options object and a `Listener`.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `export`, `report`, `train`, `run_gridworld` and
+`run_scenario` each run one command as a function call: with options as arguments, or with options and a `Listener`.
 `sigcli.captum` has captum's interface for every path method, `quantus_explain` is an `explain_func` for Quantus.
 torch is imported on first use, not before.
 """

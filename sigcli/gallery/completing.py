@@ -27,9 +27,9 @@ def complete(run: RunFiles, progress: Callable[[int, int], None] | None = None) 
     if not pictured(run.manifest):
         return 0
     photographs, without = Photographs(run.manifest), 0
-    items = [item for item in run.items if item.row.get("status") == "ok"]
-    lacking = [item for item in items if item.names.map not in run.thumbnails]
-    images = len({item.image for item in lacking})
+    items = (item for item in run.items if item.row.get("status") == "ok")
+    lacking = (item for item in items if item.names.map not in run.thumbnails)
+    images = len({row["image"] for row in run.rows if row.get("status") == "ok"})
     for done, (image, each) in enumerate(groupby(lacking, key=lambda item: item.image), 1):
         picture: np.ndarray | None = None
         for number, item in enumerate(each):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OutputError, reason
 from ..names import PAGE, escaped
 from ..runs.folder import RunFolder
 from ..runs.manifest import manifest_or_none
-from .publishing import pictures_of, publish, write_page
+from .data import pictures_of
+from .publishing import publish, write_page
 from .reading import Place, RunFiles, page_data
 from .thumbnails import prune, there
 
@@ -17,6 +19,16 @@ EVERY = 10.0
 """Seconds between two writings, at least."""
 SHARE = 50
 """A writing is followed by at least so many times as long without one: the page takes at most 2 % of a run."""
+
+
+class _Rows:
+    """The rows of a run that goes on, one after the other; what is added meanwhile is left for the next time."""
+
+    def __init__(self, run: RunFolder):
+        self._run = run
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        return (self._run.rows[key] for key in list(self._run.rows))
 
 
 class LivePage:
@@ -52,9 +64,7 @@ class LivePage:
         try:
             name = escaped(run.path.resolve().name)
             manifest = manifest_or_none(run.path) or {}
-            files = RunFiles(
-                run.path, manifest, list(run.rows.values()), run.ledger.entries, there(run.path, whole=not going), name
-            )
+            files = RunFiles(run.path, manifest, _Rows(run), run.ledger.entries, there(run.path, whole=not going), name)
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
             write_page(run.path, data)
             if not going:

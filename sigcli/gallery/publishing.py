@@ -13,9 +13,10 @@ from ..names import GALLERY, PAGE
 from ..runs.claims import take
 from ..runs.manifest import owned, read_manifest
 from .completing import complete
-from .paper import data_script, page
+from .data import data_script, pictures_of
+from .paper import page
 from .reading import Place, RunFiles, page_data
-from .thumbnails import file_of, names_in, prune, there
+from .thumbnails import file_of, prune, there
 
 DATA = "data.js"
 
@@ -53,16 +54,6 @@ def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int],
     if without and pictures:
         return [f"{without} explanations are shown without pictures, since their arrays are missing or damaged."]
     return []
-
-
-def pictures_of(data: dict[str, Any]) -> set[str]:
-    """The pictures that a page of one run shows."""
-    return {name for card in data["cards"] for name in shown_in(card)}
-
-
-def shown_in(card: dict[str, Any]) -> list[str]:
-    """The pictures that a card of one run shows."""
-    return [*names_in(card), *(name for run in card["runs"] if run for name in names_in(run))]
 
 
 def adopt(path: Path, shards: Sequence[Path]) -> None:

@@ -3,27 +3,30 @@
     card: image, target's place, photo, truth, predictions of each run, folder in each run, cells
     cell: label, score, gap, standard error, seconds, status, reason, pictures, metrics
 
-Cells and cards hold only what is known: a value that is absent is not in the mapping.
+Cells and cards hold only what is known: a value that is absent is not in the mapping. Cells of a single run are kept as the
+JSON that is written, which takes a fifth of the memory; of several runs they are compared first, and stay mappings.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
 from ..files import cell_text
-from ..names import escaped
+from ..names import escaped, local
 from ..runs.filenames import methods_of, run_names
 from ..runs.ledger import Entry, Key, Ledger
 from ..runs.manifest import read_manifest
 from ..runs.table import RESULTS
 from ..version import __version__
 from . import tables
+from .data import json_of
 from .sources import pictured
 from .tables import number
 from .thumbnails import Names, there
@@ -36,6 +39,7 @@ TABLES = (
     RESULTS, "metrics.csv", "summary.csv", "curves.csv", "agreement.csv", "model.csv", "predictions.csv",
     "benchmark.csv", "manifest.json", "evaluation.json",
 )  # fmt: skip
+Cell = dict[str, Any]
 _NUMBERS = {
     "score": "score", "seconds": "seconds", "gap": "relative_gap", "error": "relative_standard_error",
     "shown": "shown_standard_error",
@@ -50,7 +54,7 @@ class RunFiles:
     Args:
         path: the folder.
         manifest: its manifest.
-        rows: rows of its table.
+        rows: rows of its table, which can be gone through again and again.
         entries: what files each item has.
         thumbnails: names of the pictures that are there.
         named: what the page calls it.
@@ -58,7 +62,7 @@ class RunFiles:
 
     path: Path
     manifest: Mapping[str, Any]
-    rows: Sequence[Mapping[str, str]]
+    rows: Iterable[Mapping[str, str]]
     entries: Mapping[Key, Entry]
     thumbnails: set[str] = field(default_factory=set)
     named: str = ""
@@ -77,48 +81,41 @@ class RunFiles:
         hint = "A run of sig explain, evaluate or benchmark images holds manifest.json and results.csv."
         if manifest is None:
             raise UsageError("the folder holds no run of sig", given=path, hint=hint)
-        rows = [row for row in tables.read_table(path / RESULTS) if row.get("image") and row.get("method")]
-        if not rows and not (path / RESULTS).is_file():
+        rows = tables.Table(path / RESULTS)
+        if not (path / RESULTS).is_file():
             raise UsageError("the run explained no images, so there is nothing to show", given=path, hint=hint)
         ledger = Ledger.read(path)
         name = escaped(path.resolve().name)
         return cls(path, manifest, rows, {} if ledger is None else ledger.entries, there(path), name)
 
-    @property
-    def folders(self) -> dict[str, str]:
-        """Image → folder of its files."""
-        known = {image: entry.folder for (image, _, _), entry in self.entries.items()}
-        return known if known else dict(self._named)
-
-    @property
-    def _named(self) -> list[tuple[str, str]]:
-        return run_names([Path(one) for one in self.manifest.get("images", []) if isinstance(one, str)])
+    @cached_property
+    def _folders(self) -> dict[str, str]:
+        """Image → folder of its files, as the names of the images tell."""
+        return dict(run_names([Path(local(one)) for one in self.manifest.get("images", []) if isinstance(one, str)]))
 
     @property
     def methods(self) -> list[str]:
         """In the order of the run; those of its table where the manifest tells none."""
-        return list(dict.fromkeys([*methods_of(self.manifest), *(row["method"] for row in self.rows)]))
+        return list(
+            dict.fromkeys([*methods_of(self.manifest), *(row["method"] for row in self.rows if row.get("method"))])
+        )
 
     @property
-    def items(self) -> list[Item]:
-        """Its explanations, in the order of its table."""
-        folders, several = (
-            self.folders,
-            len({(row["image"], row["target"]) for row in self.rows}) > len({row["image"] for row in self.rows}),
-        )
-        return [self._item(row, folders, several=several) for row in self.rows]
+    def items(self) -> Iterator[Item]:
+        """Its explanations, in the order of its table; each is read when it is its turn, for a run may have very many."""
+        targets = {(row["image"], row["target"]) for row in self.rows if row.get("target")}
+        several = len(targets) > len({image for image, _ in targets})
+        yield from (self._item(row, several=several) for row in self.rows if row.get("image") and row.get("method"))
 
-    def _item(self, row: Mapping[str, str], folders: Mapping[str, str], *, several: bool) -> Item:
-        image, method, target = cell_text(row["image"]), row["method"], row["target"]
+    def _item(self, row: Mapping[str, str], *, several: bool) -> Item:
+        image, method, target = cell_text(row["image"]), row["method"], row.get("target", "")
         entry = self.entries.get((image, method, target))
-        folder = folders.get(image, "") if entry is None else entry.folder
         numbered = f"{method}.class{target}"
         if entry is not None:
-            files: Iterable[str] = entry.files
             name = method if f"{method}.npy" in entry.files else numbered
-        else:
-            name = numbered if several else method
-            files = [one for one in (f"{name}.npy", *_drawn(name)) if folder and (self.path / folder / one).is_file()]
+            return Item(self, row, image, entry.folder, name, frozenset(entry.files))
+        folder, name = self._folders.get(image, ""), numbered if several else method
+        files = [one for one in (f"{name}.npy", *_drawn(name)) if folder and (self.path / folder / one).is_file()]
         return Item(self, row, image, folder, name, frozenset(files))
 
 
@@ -152,7 +149,7 @@ class Item:
         """Its raw values, or None where there are none."""
         return self.run.path / self.folder / f"{self.name}.npy" if f"{self.name}.npy" in self.files else None
 
-    def cell(self, metrics: Mapping[str, float]) -> dict[str, Any]:
+    def cell(self, metrics: Mapping[str, float]) -> Cell:
         """What the page shows of it."""
         row, names, there = self.row, self.names, self.run.thumbnails
         values = {key: number(row.get(column)) for key, column in _NUMBERS.items()}
@@ -198,10 +195,9 @@ def page_data(
         going: where a run is not at its end, how many explanations are done and how many there will be.
         stage: what it is doing, in a word.
     """
-    columns = _columns(runs)
-    cards = _cards(runs, columns)
+    columns, metrics = _columns(runs), dict[str, None]()
+    cards = _cards(runs, columns, metrics)
     known = [_run(run, place) for run, place in zip(runs, places, strict=True)]
-    metrics = dict.fromkeys(key for card in cards for cell in card["cells"] if cell for key in cell.get("metrics", ()))
     return {
         "version": __version__,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -220,22 +216,34 @@ def _columns(runs: Sequence[RunFiles]) -> list[tuple[int, str]]:
     return [(number, method) for method in methods for number in range(len(runs)) if method in having[number]]
 
 
-def _cards(runs: Sequence[RunFiles], columns: Sequence[tuple[int, str]]) -> list[dict[str, Any]]:
-    """A card for each image, and where several targets are explained for each target of it, in order."""
+def _cards(
+    runs: Sequence[RunFiles], columns: Sequence[tuple[int, str]], metrics: dict[str, None]
+) -> list[dict[str, Any]]:
+    """A card for each image, and where several targets are explained for each target of it, in order.
+
+    Args:
+        runs: whose they are.
+        columns: run and method of each cell.
+        metrics: learns the names of the metrics.
+    """
     place = {column: number for number, column in enumerate(columns)}
     cards: dict[tuple[str, int], dict[str, Any]] = {}
     for at, run in enumerate(runs):
-        values = tables.metric_values(tables.read_table(run.path / "metrics.csv"))
-        told = tables.predictions(tables.read_table(run.path / "predictions.csv"))
-        truths = tables.truths(tables.read_table(run.path / "model.csv"))
+        values = tables.metric_values(tables.Table(run.path / "metrics.csv"))
+        told = tables.predictions(tables.Table(run.path / "predictions.csv"))
+        truths = tables.truths(tables.Table(run.path / "model.csv"))
         targets: dict[str, dict[str, int]] = {}
         for item in run.items:
             ranks = targets.setdefault(item.image, {})
-            rank = ranks.setdefault(item.row["target"], len(ranks)) if item.row["target"] else 0
+            target = item.row.get("target", "")
+            rank = ranks.setdefault(target, len(ranks)) if target else 0
             blank = {"image": item.image, "rank": rank, "runs": [None] * len(runs), "cells": [None] * len(columns)}
             card = cards.setdefault((item.image, rank), blank)
-            key = item.image, item.row["method"], item.row["target"]
-            card["cells"][place[at, item.row["method"]]] = item.cell(values.get(key, {}))
+            key = item.image, item.row["method"], target
+            measured = values.get(key, {})
+            metrics.update(dict.fromkeys(measured))
+            cell = item.cell(measured)
+            card["cells"][place[at, item.row["method"]]] = cell if len(runs) > 1 else json_of(cell)
             if card["runs"][at] is None or "photo" not in card["runs"][at]:
                 card["runs"][at] = _of_image(item, told.get(item.image, []), truths.get(item.image))
     return list(cards.values())
@@ -276,8 +284,8 @@ def _run(run: RunFiles, place: Place) -> dict[str, Any]:
         "versions": {str(name): str(value) for name, value in dict(manifest.get("versions", {})).items()},
         "notes": [str(note) for note in manifest.get("notes", [])],
         "methods": {str(name): _options(facts) for name, facts in methods.items()} if isinstance(methods, Mapping) else {},
-        "means": tables.means(tables.read_table(run.path / "summary.csv")),
-        "curves": tables.curves(tables.read_table(run.path / "curves.csv")),
+        "means": tables.means(tables.Table(run.path / "summary.csv")),
+        "curves": tables.curves(tables.Table(run.path / "curves.csv")),
         "figures": [name for name in FIGURES if name in names], "tables": [name for name in TABLES if name in names],
     }  # fmt: skip
 

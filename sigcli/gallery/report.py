@@ -18,10 +18,11 @@ from ..inputs.given import listed
 from ..listener import SILENT, Listener
 from ..names import GALLERY, PAGE, is_thumbnail
 from .completing import complete
+from .data import data_script, pictures_of
 from .differences import MEASURE, add_differences
 from .options import ReportOptions
-from .paper import data_script, page, single_page, title_of
-from .publishing import DATA, publish, shown_in
+from .paper import page, single_page, title_of
+from .publishing import DATA, publish
 from .reading import Place, RunFiles, page_data
 from .thumbnails import file_of
 
@@ -150,14 +151,13 @@ def _pictures_of(file: Path, number: int) -> str:
     return f"{quote(_folder(file).name, errors='surrogateescape')}/{number}/"
 
 
-def _pictures(data: Mapping[str, Any], number: int) -> list[str]:
+def _pictures(data: Mapping[str, Any], number: int) -> set[str]:
     """Names of the small pictures of one run that a page shows."""
-    found: list[str] = []
-    for card in data["cards"]:
-        here = card["runs"][number]
-        cells = (cell for cell, one in zip(card["cells"], data["columns"], strict=True) if one["run"] == number)
-        found += shown_in({"cells": list(cells), "runs": [here]})
-    return list(dict.fromkeys(found))
+    mine = [place for place, one in enumerate(data["columns"]) if one["run"] == number]
+    cards = [
+        {"runs": [card["runs"][number]], "cells": [card["cells"][place] for place in mine]} for card in data["cards"]
+    ]
+    return pictures_of({"cards": cards})
 
 
 def _beside(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFiles]) -> list[str]:
@@ -183,7 +183,7 @@ def _single(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFile
     """Write the page with everything in it."""
     pictures: dict[str, bytes] = {}
     for number, run in enumerate(runs):
-        for name in _pictures(data, number):
+        for name in sorted(_pictures(data, number)):
             pictures[f"{number}/{name}"] = read_bytes(file_of(run.path, name))
     for number, run in enumerate(data["runs"]):
         run["thumbnails"], run["files"] = f"{number}/", ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,29 @@ from ..files import cell_text, read_bytes
 Row = dict[str, str]
 
 
-def read_table(path: Path) -> list[Row]:
-    """Rows of a CSV file that `sig` wrote, by column; none where it cannot be read."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig", errors="replace").replace("\0", "")
-    except OSError:
-        return []
-    limit = csv.field_size_limit(max(len(text), 1))
-    try:
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        return [{str(name): cell for name, cell in row.items() if isinstance(cell, str)} for row in rows]
-    except csv.Error:
-        return []
-    finally:
-        csv.field_size_limit(limit)
+class Table:
+    """Rows of a CSV file that `sig` wrote, by column, read anew each time they are gone through; none where it cannot be.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def __iter__(self) -> Iterator[Row]:
+        try:
+            text = read_bytes(self._path).decode("utf-8-sig", errors="replace").replace("\0", "")
+        except OSError:
+            return
+        limit = csv.field_size_limit(max(len(text), 1))
+        try:
+            for row in csv.DictReader(io.StringIO(text, newline="")):
+                yield {str(name): cell for name, cell in row.items() if isinstance(cell, str)}
+        except csv.Error:  # what could be read was told
+            return
+        finally:
+            csv.field_size_limit(limit)
 
 
 def number(cell: str | None) -> float | None:

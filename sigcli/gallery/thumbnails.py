@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -142,11 +141,3 @@ def prune(run: Path, needed: Iterable[str]) -> None:
         file_of(run, name).unlink(missing_ok=True)
     for aside in (run / GALLERY).glob(".*.sig.part"):
         aside.unlink(missing_ok=True)
-
-
-def names_in(card: Mapping[str, Any]) -> list[str]:
-    """The pictures that a card of the page shows, see `sigcli.gallery.reading`."""
-    found: list[str] = []
-    for one in (card, *filter(None, card.get("cells", ()))):
-        found += [one[kind] for kind in ("photo", "map", "over") if one.get(kind)]
-    return found

@@ -11,9 +11,10 @@ from PIL import Image
 
 from sigcli.errors import OutputError, UsageError
 from sigcli.files import load_array
+from sigcli.gallery.data import data_script
 from sigcli.gallery.differences import GRID, cells_of, difference
 from sigcli.gallery.live import LivePage
-from sigcli.gallery.paper import data_script, page
+from sigcli.gallery.paper import page
 from sigcli.gallery.publishing import publish
 from sigcli.gallery.report import report
 from sigcli.gallery.thumbnails import SIDE as LARGEST
@@ -334,4 +335,4 @@ def test_a_title_is_text():
     text = page("</title><script>alert(1)</script>", "a&b.js")
     assert "</title><script>" not in text
     assert 'src="a&amp;b.js"' in text
-    assert "</script>" not in data_script({"a": "</script><!--"})
+    assert "</script>" not in data_script({"a": "</script><!--", "cards": []})
