@@ -73,7 +73,7 @@ def make_run(out: Path, paths, methods=("ig", "sig"), *, labels=("cat", "dog"), 
             values = draw.normal(size=(3, SIDE, SIDE)) if maps is None else maps(name, method)
             save_array(out / folder / f"{method}.npy", values.astype(np.float32))
             facts = dict.fromkeys(FACTS) | {
-                "score": number - 1.5 + seed, "relative_gap": 0.01 * (number + 1), "shown_standard_error": 0.02,
+                "score": number - 1.5 + seed, "relative_gap": 0.01 * number, "shown_standard_error": 0.02,
                 "view": "raw", "gradient_evaluations": 4, "error": "", "stopped": "", "region": "",
             }  # fmt: skip
             label = labels[number % len(labels)]

@@ -164,7 +164,7 @@ class Item:
             "opng": f"{self.name}.overlay.png" in self.files, "npy": f"{self.name}.npy" in self.files,
             "metrics": metrics,
         }  # fmt: skip
-        return {key: value for key, value in found.items() if value not in (None, "", False, {})}
+        return {key: value for key, value in found.items() if value or isinstance(value, float)}  # 0 is a value
 
 
 def _drawn(name: str) -> tuple[str, ...]:
