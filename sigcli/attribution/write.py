@@ -127,8 +127,8 @@ def _draw_small(run: RunFolder, page: Page) -> None:
     item, drawing = page.item, page.drawing
     if not (drawing.gallery and drawing.pictures) or item.seen.picture is None:
         return
-    limit = page.dress.get("limit")
-    draw(run.path, _names(item), page.shown, page.picture, limit=limit, turned=item.turned)
+    limit, table = page.dress.get("limit"), drawing.palette.table(page.shown, turned=item.turned)
+    draw(run.path, _names(item), page.shown, page.picture, limit=limit, turned=item.turned, table=table)
 
 
 def _names(item: Explanation) -> Names:

@@ -11,6 +11,7 @@ from ..errors import UsageError
 from ..files import load_array
 from ..methods import METHODS
 from ..render import reduce_channels
+from ..render.maps.palette import DEFAULT_NAME, Palette, palette
 from ..views import RAW, View, parse
 from .reading import Item, RunFiles
 from .sources import Photographs, pictured
@@ -47,7 +48,8 @@ def _draw(item: Item, picture: np.ndarray | None) -> bool:
     if values is None:
         return False
     lens = _view(item).at(values.shape, picture)
-    draw(item.run.path, item.names, seen(lens, values), picture, turned=_turned(item))
+    shown, turned = seen(lens, values), _turned(item)
+    draw(item.run.path, item.names, shown, picture, turned=turned, table=_palette(item).table(shown, turned=turned))
     names = item.names
     item.run.thumbnails.update((names.map, *((names.overlay, names.photo) if picture is not None else ())))
     return True
@@ -78,6 +80,14 @@ def _view(item: Item) -> View:
     except UsageError:  # of another version
         return RAW
     return parse("multi") if view.needs_picture else view
+
+
+def _palette(item: Item) -> Palette:
+    """The colours of its run; red and blue where it does not tell, or tells of unknown ones."""
+    try:
+        return palette(str(item.run.manifest.get("cmap", DEFAULT_NAME)))
+    except UsageError:  # of another version
+        return palette()
 
 
 def _turned(item: Item) -> bool:

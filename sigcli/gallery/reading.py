@@ -280,7 +280,7 @@ def _run(run: RunFiles, place: Place) -> dict[str, Any]:
         "name": run.named, "files": place.files, "thumbnails": place.thumbnails,
         "pictured": pictured(manifest), "images": len(manifest.get("images", [])),
         **{name: _text(spec.get(name)) for name in ("model", "weights", "weights_hash", "output", "precision", "seed")},
-        "target": _text(spec.get("target")), "device": _text(manifest.get("device")), "view": _text(manifest.get("view")),
+        "target": _text(spec.get("target")), "device": _text(manifest.get("device")), "view": _text(manifest.get("view")), "cmap": _text(manifest.get("cmap", "red-blue")),
         "versions": {str(name): str(value) for name, value in dict(manifest.get("versions", {})).items()},
         "notes": [str(note) for note in manifest.get("notes", [])],
         "methods": {str(name): _options(facts) for name, facts in methods.items()} if isinstance(methods, Mapping) else {},

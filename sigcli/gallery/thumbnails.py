@@ -89,6 +89,7 @@ def draw(
     *,
     limit: float | None = None,
     turned: bool = False,
+    table: np.ndarray | None = None,
 ) -> None:
     """Write the pictures of one explanation; of the photograph once.
 
@@ -99,13 +100,14 @@ def draw(
         picture: what the model saw, uint8 (H, W, 3); None where it is not known, and the map is shown alone.
         limit: where the colours end; by default as in all pictures of maps, see `sigcli.render.symmetric_limit`.
         turned: positive values are blue.
+        table: colours, see `sigcli.render.maps.palette`; None for red and blue.
     """
     limit = symmetric_limit(values) if limit is None else limit
     shown, size = -values if turned else values, _size(values.shape)
-    save(paint(shown, limit, size), file_of(run, names.map))
+    save(paint(shown, limit, size, table=table), file_of(run, names.map))
     if picture is None:
         return
-    save(overlay(picture, shown, limit, size), file_of(run, names.overlay))
+    save(overlay(picture, shown, limit, size, table=table), file_of(run, names.overlay))
     if not file_of(run, names.photo).exists():
         save(photograph(picture), file_of(run, names.photo))
 

@@ -89,13 +89,9 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
     if mine is None:
         return
     if Ledger.there(folder):  # a run whose manifest was damaged or is not yet written
-<<<<<<< HEAD
         mine = mine | {LEDGER, MANIFEST, "results.csv", "predictions.csv"}
-=======
-        mine = mine | {LEDGER, MANIFEST, "results.csv"}
     if is_page(folder / PAGE):
         mine = mine | {PAGE}
->>>>>>> da01b9d (Tests of the page, in Python and in Chromium; its benchmark)
     refuse(folder, (name for name in names if name not in mine and os.path.lexists(folder / name)), overwrite=overwrite)
 
 

@@ -16,11 +16,7 @@ from .ledger import LEDGER, Ledger
 from .lines import Entry, Key
 from .manifest import MANIFEST, manifest_or_none, owned
 
-<<<<<<< HEAD
-_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "predictions.csv", "evaluation.json"))
-=======
-_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "evaluation.json", PAGE))
->>>>>>> 5c01027 (Shards and resumed runs leave the page of one process)
+_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "predictions.csv", "evaluation.json", PAGE))
 """What a run writes before anything is done."""
 
 _OPTIONS = {"check": "completeness-check", "max_evaluations": "max-evaluations"}

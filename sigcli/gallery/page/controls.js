@@ -92,7 +92,7 @@ function drawBar() {
       el('div', { class: 'search' }, search, el('kbd', { 'aria-hidden': 'true' }, '/')),
       el('p', { id: 'count', class: 'count' }),
       used && el('button', { type: 'button', class: 'quiet', on: { click: clear } }, 'Clear filters'),
-      hasPictures() && el('p', { class: 'legend' }, 'against', el('span', { class: 'ramp', 'aria-hidden': 'true' }), 'for'),
+      hasPictures() && page.runs.every((run) => run.cmap === 'red-blue') && el('p', { class: 'legend' }, 'against', el('span', { class: 'ramp', 'aria-hidden': 'true' }), 'for'),
       hasPictures() && hasPhotographs() && blend('blend'),
       el('button', { type: 'button', class: 'quiet help', 'aria-label': 'Keyboard and reading help (?)', on: { click: () => help.open() } }, '?')),
     el('details', { class: 'more', open }, el('summary', {}, 'Filter and sort'),
