@@ -262,7 +262,7 @@ def _of_image(item: Item, told: Sequence[tuple[str, float]], truth: Mapping[str,
     if not told and first[0] and first[1] is not None:
         told = [(first[0], first[1])]
     if told:
-        found["told"] = [[name, round(share, 5)] for name, share in told[:5]]
+        found["told"] = [[name, share] for name, share in told[:5]]
     if first[0] or told:
         found["predicted"] = first[0] or told[0][0]
     return found
@@ -280,7 +280,8 @@ def _run(run: RunFiles, place: Place) -> dict[str, Any]:
         "name": run.named, "files": place.files, "thumbnails": place.thumbnails,
         "pictured": pictured(manifest), "images": len(manifest.get("images", [])),
         **{name: _text(spec.get(name)) for name in ("model", "weights", "weights_hash", "output", "precision", "seed")},
-        "target": _text(spec.get("target")), "device": _text(manifest.get("device")), "view": _text(manifest.get("view")), "cmap": _text(manifest.get("cmap", "red-blue")),
+        "target": _text(spec.get("target")), "device": _text(manifest.get("device")), "view": _text(manifest.get("view")),
+        "cmap": _text(manifest.get("cmap", "red-blue")),
         "versions": {str(name): str(value) for name, value in dict(manifest.get("versions", {})).items()},
         "notes": [str(note) for note in manifest.get("notes", [])],
         "methods": {str(name): _options(facts) for name, facts in methods.items()} if isinstance(methods, Mapping) else {},
