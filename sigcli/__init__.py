@@ -1,7 +1,7 @@
 """sig: explain image classifiers with Shapley Integrated Gradients and everything it is compared with.
 
-`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `export`, `train`, `run_gridworld` and `run_scenario` each
-run one command as a function call: with options as arguments, or with an options object and a `Listener`.
+`explain`, `evaluate`, `benchmark`, `benchmark_methods`, `merge`, `export`, `report`, `train`, `run_gridworld` and
+`run_scenario` each run one command as a function call: with options as arguments, or with options and a `Listener`.
 `sigcli.captum` has captum's interface for every path method, `quantus_explain` is an `explain_func` for Quantus.
 torch is imported on first use, not before.
 """
@@ -22,6 +22,7 @@ __all__ = [
     "GridworldOptions",
     "Listener",
     "MergeOptions",
+    "ReportOptions",
     "ShapleyIntegratedGradients",
     "TrainOptions",
     "Verdict",
@@ -34,6 +35,7 @@ __all__ = [
     "iter_explain",
     "merge",
     "quantus_explain",
+    "report",
     "run_gridworld",
     "run_scenario",
     "train",
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from .evaluation.merge import merge
     from .evaluation.methods_benchmark import benchmark_methods
     from .evaluation.options import BenchmarkMethodsOptions, BenchmarkOptions, EvaluateOptions, MergeOptions
+    from .gallery.options import ReportOptions
+    from .gallery.report import report
     from .gridworld.options import GridworldOptions
     from .gridworld.run import run_gridworld
     from .interop.export import export
@@ -78,6 +82,8 @@ _PUBLIC = {
     "ExportOptions": ".interop.options",
     "quantus_explain": ".interop.quantus",
     "merge": ".evaluation.merge",
+    "report": ".gallery.report",
+    "ReportOptions": ".gallery.options",
     "TrainOptions": ".training.options",
     "Verdict": ".scenarios.scenario",
     "run_gridworld": ".gridworld.run",

@@ -29,6 +29,7 @@ _ASIDE_BEFORE = re.compile(r"\.?.+\.(npy|png|csv|json|pt|safetensors)\.part")
 _FORMULA = ("=", "+", "-", "@")
 _LARGEST = 2 << 30
 """Bytes of an array that is read."""
+_MARK = b'<meta name="generator" content="sig">'
 _MAGIC = b"\x93NUMPY"
 Stamp = tuple[int, str]
 """Size in bytes and digest of a file."""
@@ -114,6 +115,15 @@ def read_bytes(path: Path) -> bytes:
     if not path.is_file() and os.path.lexists(path):
         raise OSError(errno.EINVAL, "not an ordinary file", str(path))
     return path.read_bytes()
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that `sig` wrote, by the mark at its beginning."""
+    try:
+        with path.open("rb") as stream:
+            return _MARK in stream.read(4000)
+    except OSError:
+        return False
 
 
 def stamp(path: Path) -> Stamp:

@@ -18,6 +18,25 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 _ESCAPE = re.compile(r"\\(?:\\|n|r|t|x[0-9a-f]{2}|u[0-9a-f]{4})")
 _BYTES = range(0xDC80, 0xDD00)  # how Python holds a byte that is not UTF-8
 _URI = "file://"
+PAGE = "index.html"
+"""The page of a run folder."""
+GALLERY = "gallery"
+"""Folder of what the page shows, within a run folder."""
+_THUMBNAIL = re.compile(r"[0-9a-f]{16}\.jpg")
+
+
+def of_page(name: str) -> bool:
+    """Whether a file in the folder `GALLERY` is of the page, by its name: its data, a picture, or one begun."""
+    return name == "data.js" or is_thumbnail(name) or (name.startswith(".") and name.endswith(".sig.part"))
+
+
+def is_thumbnail(name: str) -> bool:
+    """Whether a file in the folder `GALLERY` is a picture of the page, by its name.
+
+    >>> is_thumbnail("0123456789abcdef.jpg"), is_thumbnail("cat.jpg")
+    (True, False)
+    """
+    return bool(_THUMBNAIL.fullmatch(name))
 
 
 @lru_cache(maxsize=1024)  # the same names come again for each method of an image

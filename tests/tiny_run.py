@@ -62,7 +62,8 @@ def table(folder):
 
 
 def contents(folder):
-    """Every file of a folder but timings."""
+    """Every file of a folder but timings, which the data of its page hold, too."""
     files = {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
     files.pop("results.csv")
+    files.pop("gallery/data.js", None)
     return files, table(folder)

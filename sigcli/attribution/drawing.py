@@ -35,6 +35,7 @@ class Drawing:
         saved: whether what pictures show is also written as arrays.
         bare: whether each map is also drawn alone.
         cmap: name of the colours, see `sigcli.render.palette`.
+        gallery: whether the run has a page, for which small pictures are drawn.
     """
 
     view: View = DEFAULT
@@ -45,6 +46,7 @@ class Drawing:
     saved: bool = False
     bare: bool = False
     cmap: str = DEFAULT_NAME
+    gallery: bool = True
 
     @property
     def palette(self) -> render.Palette:

@@ -206,6 +206,10 @@ class RunOptions(MethodOptions, ResumeOptions):
         False, "Also write maps as pictures show them as METHOD.view.npy; with --uncertainty, their standard errors.",
         panel=OUTPUT,
     )  # fmt: skip
+    gallery: bool = option(
+        True, "Write index.html, a page to look through the run in a browser; it follows the run while it goes on.",
+        panel=OUTPUT, flags=("--gallery/--no-gallery",),
+    )  # fmt: skip
     signs: str = option(
         "together",
         "together, or apart: also draw positive and negative values separately.",

@@ -284,7 +284,7 @@ def _drawing(options: RunOptions) -> Drawing:
         raise UsageError("--significant fades pictures, and --no-pictures leaves them out", hint=hint)
     return Drawing(
         view, options.pictures, options.signs, options.significant, options.scale, options.save_view, options.bare,
-        options.cmap,
+        options.cmap, options.gallery,
     )  # fmt: skip
 
 
@@ -339,7 +339,14 @@ def _opened(
     folder = output_folder(out) if out is not None else free_folder(stem, manifest, resume=resume)
     names = _part(run_names(samples.sources, folders_there(folder, manifest)), samples, shard)
     return open_run(
-        folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn()
+        folder,
+        manifest,
+        resume=resume,
+        overwrite=options.overwrite,
+        images=names,
+        endings=endings(),
+        pictures=drawn(),
+        page=options.gallery,
     )
 
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TypeVar
 
 from ..errors import UsageError
+from ..gallery.live import LivePage
 from ..runs.claims import abandon
 from ..runs.folder import RunFolder
 from .explanation import Explanation
@@ -53,9 +54,13 @@ def settled(session: Session, work: Work, found: Generator[T, None, None]) -> Ge
             yield from found
         return
     whole = rejected = False
+    page = LivePage(run, session.items) if session.drawing.gallery else None
     try:
         with closing(found):
-            yield from found
+            for one in found:
+                if page is not None:
+                    page.look()
+                yield one
         whole = True
     except UsageError:
         rejected = True
@@ -64,6 +69,8 @@ def settled(session: Session, work: Work, found: Generator[T, None, None]) -> Ge
         run.settle(work.place, whole=whole)
         if rejected:
             abandon(run.path)
+        elif page is not None:
+            page.end(whole=whole)
         run.close()
 
 

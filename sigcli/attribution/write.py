@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..files import Stamp, stamp
+from ..gallery.thumbnails import Names, draw, has_small
 from ..render import save_png
 from ..render.maps.palette import DEFAULT_NAME
 from ..runs.folder import RunFolder, stopped
@@ -29,6 +30,7 @@ def write_explanation(run: RunFolder, item: Explanation, drawing: Drawing) -> No
     base, page = run.path / item.folder, Page(item, drawing)
     run.ledger.begin(f"{item.folder}/{item.name}")
     names, pictures = _written(base, page, drawn=False), _pictures(base, page)
+    _draw_small(run, page)
     players = run.ledger.keep_players(item.players if item.seen.players is None else None)
     run.add(item.row(), Entry(
         item.image, item.method, str(item.target), item.content, item.folder, item.label, item.output,
@@ -46,11 +48,15 @@ def mend_pictures(run: RunFolder, item: Explanation, drawing: Drawing) -> None:
     if not drawing.pictures or run.drawn(entry, of):
         if now != entry:
             run.own(now)
+        if drawing.pictures and not has_small(run.path, _names(item)):
+            _draw_small(run, Page(_reload(run, item), drawing))
         return
     base = run.path / item.folder
     arrays = {name: known for name, known in entry.files.items() if not run.is_picture(name)}
     run.ledger.begin(f"{item.folder}/{item.name}")
-    pictures = _pictures(base, Page(_reload(run, item), drawing))
+    page = Page(_reload(run, item), drawing)
+    pictures = _pictures(base, page)
+    _draw_small(run, page)
     run.own(replace(now, files={**arrays, **_stamps(base, pictures)}, drawn=of))
 
 
@@ -114,6 +120,19 @@ def landed(run: RunFolder, item: Explanation | None, jobs: list[Future[None]]) -
             run.add(item.row())
     if item is not None:
         yield item
+
+
+def _draw_small(run: RunFolder, page: Page) -> None:
+    """The small pictures of an explanation for the page of the run, where it has one."""
+    item, drawing = page.item, page.drawing
+    if not (drawing.gallery and drawing.pictures) or item.seen.picture is None:
+        return
+    limit, table = page.dress.get("limit"), drawing.palette.table(page.shown, turned=item.turned)
+    draw(run.path, _names(item), page.shown, page.picture, limit=limit, turned=item.turned, table=table)
+
+
+def _names(item: Explanation) -> Names:
+    return Names.of(item.folder, item.name, item.content)
 
 
 def _pictures(base: Path, page: Page) -> list[str]:

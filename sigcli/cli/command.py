@@ -21,6 +21,7 @@ from .console import FAILED, RESUME, Guard, console, guarded
 O = TypeVar("O", bound=Options)  # noqa: E741
 _WAS = "__was"
 JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
+OPEN = Option("Open the page of the run in a browser when it is done.", panel=OUTPUT, flags=("--open",))
 DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
 
 
@@ -34,6 +35,7 @@ class Screen:
         guard: what is said where the command is interrupted.
         debug: tracebacks are wanted.
         as_json: results are wanted on standard output.
+        opens: the page of the run is to be opened.
     """
 
     console: Console
@@ -41,6 +43,7 @@ class Screen:
     guard: Guard
     debug: bool
     as_json: bool
+    opens: bool = False
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line as it is, without markup."""
@@ -48,7 +51,7 @@ class Screen:
 
 
 def command(
-    options: type[O], *, kept: str = RESUME, entry: str = ""
+    options: type[O], *, kept: str = RESUME, entry: str = "", opens: bool = False
 ) -> Callable[[Callable[[O, Screen], int | None]], Callable[..., None]]:
     """Make a command of a function that takes options and a screen and returns how many items failed.
 
@@ -56,18 +59,19 @@ def command(
         options: the dataclass from which the command line follows.
         kept: what the message says when the command is interrupted; the function may change it while it runs.
         entry: the entry of a catalogue whose command it is.
+        opens: it has --open, and leaves a run folder with a page.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
-        def run(context: typer.Context, as_json: bool, debug: bool, **values: Any) -> None:
+        def run(context: typer.Context, as_json: bool, debug: bool, opens_page: bool = False, **values: Any) -> None:
             with guarded(debug, kept=kept) as guard, answers(as_json) as results:
                 keep_freed_memory()
-                screen = Screen(console(), results, guard, debug, as_json)
+                screen = Screen(console(), results, guard, debug, as_json, opens_page)
                 failed = function(_read(options, context, values, screen), screen)
             if failed:
                 raise typer.Exit(FAILED)
 
-        parameters = list(_parameters(options, entry))
+        parameters = list(_parameters(options, entry, opens=opens))
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -76,7 +80,7 @@ def command(
     return decorate
 
 
-def _parameters(options: type[Options], entry: str) -> Iterator[inspect.Parameter]:
+def _parameters(options: type[Options], entry: str, *, opens: bool) -> Iterator[inspect.Parameter]:
     """What typer reads: one parameter for each option, and a hidden one for each old name."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter("context", by_name, annotation=typer.Context)
@@ -91,7 +95,8 @@ def _parameters(options: type[Options], entry: str) -> Iterator[inspect.Paramete
         annotation = Annotated[kind if required or default is not None else kind | None, _described(known)]
         default = inspect.Parameter.empty if required else default
         yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
-    for name, known in (("as_json", JSON), ("debug", DEBUG)):
+    more = [("opens_page", OPEN)] if opens else []
+    for name, known in (*more, ("as_json", JSON), ("debug", DEBUG)):
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])
 
 

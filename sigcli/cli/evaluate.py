@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ..evaluation.options import EvaluateOptions
 from ..names import printable
+from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
 from .counts import Counts
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..evaluation.labelled import Labelled
 
 
-@command(EvaluateOptions, kept="nothing was measured yet")
+@command(EvaluateOptions, kept="nothing was measured yet", opens=True)
 def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     """Is the attribution map any good? Explain images and measure the explanations, with intervals and paired differences.
 
@@ -55,7 +56,9 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     for line in _of_model(found.model) if found.model is not None else ():
         screen.say(line)
     reporter.say_notes()
-    return say_failures(found, screen, reporter.counts)
+    failed = say_failures(found, screen, reporter.counts)
+    say_page(found.folder, screen)
+    return failed
 
 
 def say_failures(found: Evaluation, screen: Screen, maps: Counts) -> int:

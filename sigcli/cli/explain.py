@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ..attribution.options import ExplainOptions
 from ..names import printable
+from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-@command(ExplainOptions, kept="nothing was explained yet")
+@command(ExplainOptions, kept="nothing was explained yet", opens=True)
 def explain(options: ExplainOptions, screen: Screen) -> int:
     """Explain what a classifier saw in images: heatmaps, overlays, arrays and a table of values.
 
@@ -56,6 +57,7 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     if screen.debug:
         traces((item.cause for item in told), screen.console)
     screen.say(f"{counts}; written to {printable(str(reporter.folder))}/")
+    say_page(reporter.folder, screen)
     return counts.failed
 
 

@@ -16,6 +16,8 @@ COMMANDS = {
     "evaluate": "evaluate:evaluate",
     "gridworld": "gridworld:gridworld",
     "benchmark": "benchmark:app",
+    "report": "report:report",
+    "view": "view:view",
     "train": "train:train",
     "merge": "merge:merge",
     "export": "export:export",

@@ -18,6 +18,7 @@ from ..attribution.explanation import Explanation
 from ..door import door
 from ..engine.modes import own_modes
 from ..errors import UsageError
+from ..gallery.live import refresh
 from ..inputs.given import Source, listed
 from ..inputs.images import find_images
 from ..inputs.samples import sample_images
@@ -189,6 +190,7 @@ def write_benchmark(
         (folder / name).unlink(missing_ok=True)
     if draw is not None:
         draw(rows, folder)
+    refresh(folder)
 
 
 def order_images(paths: Sequence[Source], seed: int) -> list[Source]:

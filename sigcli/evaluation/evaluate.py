@@ -17,6 +17,7 @@ from ..door import door
 from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..files import remove_leftovers
+from ..gallery.live import refresh
 from ..listener import SILENT, Listener, tell_new
 from ..metrics.statistics import Summary
 from ..records import json_text
@@ -144,6 +145,7 @@ def _carried_out(prepared: Prepared, listener: Listener) -> Evaluation:
     measured.write(path, pictures=session.drawing.pictures)
     if session.shard is not None:
         measured.record(path, pictures=session.drawing.pictures, counts=prepared.counts)
+    refresh(path)
     return Evaluation(
         values, measured.summary, measured.agreement, session, path, model, measured.checks, measured.means, measured.pairs,
     )  # fmt: skip

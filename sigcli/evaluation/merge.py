@@ -10,9 +10,10 @@ from typing import Any
 
 from ..door import door
 from ..errors import UsageError
+from ..gallery.publishing import adopt
 from ..inputs.given import listed
 from ..listener import SILENT, Listener
-from ..names import local
+from ..names import PAGE, local
 from ..runs.earlier import differences
 from ..runs.filenames import run_names
 from ..runs.folder import FolderLock, folder_for, manifest_or_none, open_run, save_text, take
@@ -94,7 +95,8 @@ def _merged(
     earlier = manifest_or_none(out) if out.is_dir() else None
     again = earlier is not None and not differences(earlier, manifest, images=True)
     endings = tuple(dict.fromkeys(ending for part in parts for ending in part.ledger.endings))
-    run = open_run(out, manifest, resume=again, overwrite=options.overwrite, images=names, endings=endings)
+    paged = any((part.path / PAGE).is_file() for part in parts)
+    run = open_run(out, manifest, resume=again, overwrite=options.overwrite, images=names, endings=endings, page=paged)
     try:
         listener.begin(len(names), notes, out)
         copied = [0]
@@ -115,6 +117,8 @@ def _merged(
                 *notes,
                 "metrics have no tables of a part of the run: complete it with its command and --resume.",
             ]
+        if paged:
+            adopt(out, [part.path for part in parts])
         rows = run.rows.values()
         failed = sum(row["status"] != "ok" for row in rows)
         return Merged(out, len(names), len({row["image"] for row in rows}), failed, [*notes, *run.notes])

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import features
 
 from ..files import read_bytes
-from ..names import escaped
+from ..names import GALLERY, PAGE, escaped, is_thumbnail
 
 OTHER, HIDDEN, RUN, MAPS, MASKS, APART, CIRCLE, DEEPER = (
     "without the suffix of an image", "hidden", "run folder of sig", "written by the run of sig in that folder",
@@ -94,6 +94,8 @@ def maps_of(folder: Path) -> set[Path]:
     """The files that the run in a folder has written there, as far as its own list says."""
     owns = _object(folder / "manifest.json").get("owns", [])
     found = {folder / name for name in owns if isinstance(name, str)} if isinstance(owns, list) else set()
+    if folder / PAGE in found and (folder / GALLERY).is_dir():
+        found.update(one for one in (folder / GALLERY).iterdir() if is_thumbnail(one.name))
     try:
         lines = read_bytes(folder / "files.jsonl").splitlines()
     except OSError:

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import OutputError, UsageError
-from ..files import remove_leftovers, writing
+from ..files import is_page, remove_leftovers, writing
+from ..names import GALLERY, PAGE, of_page
 from .earlier import differences, extends, nothing_done
-from .filenames import folders_of, item_files, methods_of
+from .filenames import files_in, folders_of, item_files, methods_of
 from .ledger import LEDGER, Ledger
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest, write_manifest
@@ -89,6 +90,8 @@ def refuse_strangers(folder: Path, names: Iterable[str], *, overwrite: bool = Fa
         return
     if Ledger.there(folder):  # a run whose manifest was damaged or is not yet written
         mine = mine | {LEDGER, MANIFEST, "results.csv", "predictions.csv"}
+    if is_page(folder / PAGE):
+        mine = mine | {PAGE}
     refuse(folder, (name for name in names if name not in mine and os.path.lexists(folder / name)), overwrite=overwrite)
 
 
@@ -203,6 +206,8 @@ def remove_run(path: Path, manifest: Mapping[str, Any] | None, names: Iterable[s
         files |= set(item_files(path, folders_of(manifest), methods_of(manifest)))
     remove_files(path, files)
     told = None if manifest is None else owned(manifest)
+    if is_page(path / PAGE):
+        remove_files(path, [PAGE, *(f"{GALLERY}/{name}" for name in files_in(path / GALLERY) if of_page(name))])
     for name in sorted({*names, *_BEFORE} if told is None else told):
         if name not in (MANIFEST, LEDGER):
             (path / name).unlink(missing_ok=True)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..files import writing
+from ..names import PAGE
 from .filenames import earlier_folders
 from .ledger import LEDGER, Ledger
 from .lines import Entry, Key
 from .manifest import MANIFEST, manifest_or_none, owned
 
-_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "predictions.csv", "evaluation.json"))
+_NO_WORK = frozenset((MANIFEST, LEDGER, "results.csv", "predictions.csv", "evaluation.json", PAGE))
 """What a run writes before anything is done."""
 
 _OPTIONS = {"check": "completeness-check", "max_evaluations": "max-evaluations"}

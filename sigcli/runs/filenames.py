@@ -20,7 +20,7 @@ _RESERVED = frozenset((
     "benchmark.csv", "time.png", "counts.png", "quality-cost.png", "network.safetensors", "undamaged.safetensors",
     "checkpoint.safetensors", "training.csv", "training.png", "sheet.png", "scores.csv", "shares.csv", "shares.png",
     "changes.csv", "change.png", "values.csv", "values.png", "error.png", "convergence.png", "landscape.png",
-    "coalitions.csv", "shard.jsonl", "predictions.csv",
+    "coalitions.csv", "shard.jsonl", "predictions.csv", "gallery",
 ))  # fmt: skip
 """What stands in the folder of a run itself, so no folder of an image may be called so."""
 _FILES = (".npy", ".csv", ".html", ".png")

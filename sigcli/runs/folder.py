@@ -34,6 +34,7 @@ from ..files import (
     write_text,
     writing,
 )
+from ..names import PAGE
 from .claims import (
     Places,
     claim_folder,
@@ -132,6 +133,11 @@ class RunFolder:
             self.rows[key] = cells
             self._done[key] = cells["status"] == "ok"
         return cells
+
+    @property
+    def count(self) -> int:
+        """How many of its items are done, or were found done."""
+        return len(self._done)
 
     def own(self, entry: Entry) -> None:
         """Write down what an item owns, and remove what it owned before and does not now."""
@@ -268,6 +274,7 @@ def open_run(
     images: Sequence[tuple[str, str]] = (),
     endings: Sequence[str] = ENDINGS,
     pictures: Sequence[str] = PICTURES,
+    page: bool = False,
 ) -> RunFolder:
     """Make the folder of a run, or open it to go on with it or to make it anew.
 
@@ -279,6 +286,7 @@ def open_run(
         images: (name, folder) of each image.
         endings: what follows the name of a method in the names of its files.
         pictures: those of them that are pictures.
+        page: the run will write `index.html`.
 
     Raises:
         OutputError: the folder cannot be written, holds another run or strangers' files, or its run does not fit.
@@ -298,7 +306,8 @@ def open_run(
         name = digest_of(manifest["spec"])
         if resume and earlier is not None and extends(earlier, manifest):
             rename(path, digest_of(earlier["spec"]), name)
-        same = claim_folder(path, manifest, (RESULTS, PREDICTIONS, LEDGER), resume=resume, overwrite=overwrite)
+        owns = (RESULTS, PREDICTIONS, LEDGER, *((PAGE,) if page else ()))
+        same = claim_folder(path, manifest, owns, resume=resume, overwrite=overwrite)
         with writing(path):
             run = _opened(path, name, again=same and not resume, places=places, images=images)
             remove_leftovers([path])

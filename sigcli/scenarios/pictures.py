@@ -55,7 +55,7 @@ class PictureComparison(Comparison[P]):
     def given(self) -> dict[str, Any]:
         """The options that every run of explanations takes over."""
         found = {name: getattr(self.options, name) for name in _TAKEN if hasattr(self.options, name)}
-        return {**found, "settings": self.settings, "pictures": False}
+        return {**found, "settings": self.settings, "pictures": False, "gallery": False}
 
     def explained(self, images: Sequence[Path], **run: Any) -> Iterator[Explained]:
         """Explain pictures as `sig explain` does; options of the run come before the scenario's."""

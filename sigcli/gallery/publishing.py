@@ -1,0 +1,87 @@
+"""The page of one run folder: written while the run goes on and at its end, or at any later time from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+from ..errors import OutputError
+from ..files import going_on, is_page, write_aside, write_text
+from ..names import GALLERY, PAGE
+from ..runs.claims import take
+from ..runs.manifest import owned, read_manifest
+from .completing import complete
+from .data import data_script, pictures_of
+from .paper import page
+from .reading import Place, RunFiles, page_data
+from .thumbnails import file_of, prune, there
+
+DATA = "data.js"
+
+
+def write_page(run: Path, data: dict[str, Any]) -> None:
+    """Write the page of a run folder: the data first, then `index.html`, which stays where it is as it would be written."""
+    write_aside(run / GALLERY / DATA, lambda aside: write_text(aside, data_script(data)))
+    text, file = page("sig", f"{GALLERY}/{DATA}"), run / PAGE
+    try:
+        same = file.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeError):
+        same = False
+    if not same:
+        write_aside(file, lambda aside: write_text(aside, text))
+
+
+def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """Make the page of a run folder from its files; returns what the user should know.
+
+    Args:
+        path: the folder.
+        pictures: draw the small pictures that are missing; otherwise those that are there are shown.
+        progress: called with how many images were looked at, and how many there are.
+
+    Raises:
+        UsageError: it holds no run that explained images.
+        OutputError: a file called `index.html` is not of the run, or the folder cannot be written.
+    """
+    run = RunFiles.read(path)
+    take_page(path)
+    without = complete(run, progress) if pictures else 0
+    data = page_data([run], [Place()])
+    write_page(path, data)
+    prune(path, pictures_of(data))
+    if without and pictures:
+        return [f"{without} explanations are shown without pictures, since their arrays are missing or damaged."]
+    return []
+
+
+def adopt(path: Path, shards: Sequence[Path]) -> None:
+    """Make the page of a folder that shards were merged into, with their small pictures.
+
+    Args:
+        path: the folder, whose tables stand.
+        shards: theirs.
+    """
+    with going_on(path):
+        have = there(path)
+        for shard in shards:
+            for name in there(shard) - have:
+                (path / GALLERY).mkdir(exist_ok=True)
+                copyfile(file_of(shard, name), file_of(path, name))
+        publish(path, pictures=False)
+
+
+def take_page(path: Path) -> None:
+    """Let the run of a folder own its page.
+
+    Raises:
+        OutputError: a file of that name is not of the run, or the folder cannot be written.
+    """
+    mine = owned(read_manifest(path))
+    if mine is None and (path / PAGE).exists() and not is_page(path / PAGE):  # of a version without pages
+        raise OutputError(
+            f"{path} contains {PAGE}, which sig did not write",
+            hint="Name another file: sig report RUN --out page.html.",
+        )
+    take(path, (PAGE,))

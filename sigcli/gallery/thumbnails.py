@@ -1,0 +1,145 @@
+"""Small pictures of a page: what the model saw, and each map alone and over it, as JPEGs whose names cannot harm.
+
+A name is a digest of what the picture is of, so no name of an image stands in a URL or on disk. The pictures can be made
+again from the arrays at any time; they are no part of what `--resume` relies on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..names import GALLERY, is_thumbnail
+from ..render import symmetric_limit
+from ..render.maps.paint import as_rgb, overlay, paint, shown_size
+
+SIDE = 224
+"""Pixels of the longer side: what most networks see, so most maps are shown pixel by pixel."""
+_LEAST = 160
+_QUALITY = 84
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of the pictures of one explanation, without folder and suffix.
+
+    Args:
+        photo: what the model saw, the same for all methods of an image.
+        map: the map alone.
+        overlay: the map over what the model saw.
+    """
+
+    photo: str
+    map: str
+    overlay: str
+
+    @classmethod
+    def of(cls, folder: str, name: str, content: str) -> Names:
+        """Of an explanation.
+
+        Args:
+            folder: of the image, in the run folder.
+            name: of the explanation's files in it.
+            content: hash of the image's pixels.
+        """
+        return cls(_digest("photo", folder, content), _digest("map", folder, name), _digest("overlay", folder, name))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+def file_of(run: Path, name: str) -> Path:
+    """Where a picture stands."""
+    return run / GALLERY / f"{name}.jpg"
+
+
+def has_small(run: Path, names: Names) -> bool:
+    """Whether the pictures of an explanation are there."""
+    return all(file_of(run, name).exists() for name in (names.photo, names.map, names.overlay))
+
+
+def there(run: Path, *, whole: bool = True) -> set[str]:
+    """Names of the pictures that a run folder has.
+
+    Args:
+        run: the folder.
+        whole: leave out those that a crash has emptied, which takes a look at each.
+    """
+    try:
+        with os.scandir(run / GALLERY) as entries:
+            names = (one for one in entries if is_thumbnail(one.name))
+            return {one.name[:-4] for one in names if not whole or (one.is_file() and one.stat().st_size)}
+    except OSError:
+        return set()
+
+
+def draw(
+    run: Path,
+    names: Names,
+    values: np.ndarray,
+    picture: np.ndarray | None,
+    *,
+    limit: float | None = None,
+    turned: bool = False,
+    table: np.ndarray | None = None,
+) -> None:
+    """Write the pictures of one explanation; of the photograph once.
+
+    Args:
+        run: the run folder.
+        names: see `Names`.
+        values: the map (H, W) as pictures show it.
+        picture: what the model saw, uint8 (H, W, 3); None where it is not known, and the map is shown alone.
+        limit: where the colours end; by default as in all pictures of maps, see `sigcli.render.symmetric_limit`.
+        turned: positive values are blue.
+        table: colours, see `sigcli.render.maps.palette`; None for red and blue.
+    """
+    limit = symmetric_limit(values) if limit is None else limit
+    shown, size = -values if turned else values, _size(values.shape)
+    save(paint(shown, limit, size, table=table), file_of(run, names.map))
+    if picture is None:
+        return
+    save(overlay(picture, shown, limit, size, table=table), file_of(run, names.overlay))
+    if not file_of(run, names.photo).exists():
+        save(photograph(picture), file_of(run, names.photo))
+
+
+def photograph(picture: np.ndarray) -> Image.Image:
+    """What the model saw at the size of the page's pictures."""
+    return as_rgb(picture).resize(_size(picture.shape[:2]), Image.Resampling.BICUBIC)
+
+
+def _size(shape: tuple[int, ...]) -> tuple[int, int]:
+    return shown_size((shape[0], shape[1]), least=_LEAST, most=SIDE)
+
+
+def save(image: Image.Image, path: Path) -> None:
+    """Write a JPEG aside and rename it.
+
+    It is not flushed to the disk as results are: a picture that a crash has emptied counts as absent and is made again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}.sig.part")
+    try:
+        image.save(aside, "JPEG", quality=_QUALITY, optimize=True)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def prune(run: Path, needed: Iterable[str]) -> None:
+    """Remove the pictures of a run folder that its page does not show, and what a killed process left."""
+    wanted = set(needed)
+    for name in there(run) - wanted:
+        file_of(run, name).unlink(missing_ok=True)
+    for aside in (run / GALLERY).glob(".*.sig.part"):
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,245 @@
+"""The page in a real Chromium: opened from disk, filtered, sorted, slid, read by keyboard, and silent on the network."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+import pytest
+
+from sigcli.gallery.publishing import publish
+from sigcli.gallery.report import report
+
+from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photographs
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[browser]'")
+CHROMIUM = os.environ.get("SIG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs chromium, or SIG_CHROMIUM")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    place = tmp_path_factory.mktemp("browser")
+    names = [*HOSTILE, *(f"more/{number:02d}.png" for number in range(23))]
+    rows = make_run(
+        place / "out", photographs(place / "in", names), failing=("plain.png",), labels=("<b>cat</b>", "dog")
+    )
+    add_metrics(place / "out", rows)
+    add_predictions(place / "out", rows, wrong=[row["image"] for row in rows[:8]])
+    publish(place / "out")
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens pages, and afterwards looks at what they asked for and complained of."""
+    pages, told, asked = [], [], []
+
+    def opened(file, **how):
+        page = browser.new_page(**{"viewport": {"width": 1280, "height": 800}, **how})
+        page.set_default_timeout(20_000)
+        pages.append(page)
+        page.on("console", lambda one: told.append(one.text))
+        page.on("pageerror", lambda one: told.append(str(one)))
+        page.on("dialog", lambda one: told.append(f"dialog {one.message}"))
+        page.on("request", lambda one: asked.append(one.url))
+        page.on("requestfailed", lambda one: told.append(f"failed {one.url}"))
+        page.goto(Path(file).resolve().as_uri())
+        page.wait_for_selector(".row")
+        return page
+
+    yield opened
+    for page in pages:
+        page.close()
+    assert told == []
+    assert [url for url in asked if not url.startswith(("file:///", "data:"))] == []
+
+
+def wait(page, true):
+    """Until an expression is true: Playwright's own waiting needs eval, which the page's policy forbids."""
+    for _ in range(300):
+        if page.evaluate(true):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(f"never true: {true}")
+
+
+def names(page):
+    return page.locator(".row h3").all_inner_texts()
+
+
+def test_what_it_shows_is_the_table_and_pictures_load(visit, run):
+    page = visit(run / "index.html")
+    with (run / "results.csv").open(newline="", encoding="utf-8") as stream:
+        images = list(dict.fromkeys(row["image"] for row in csv.DictReader(stream)))
+    shown = names(page)
+    assert shown == images[: len(shown)]  # hostile names, letter by letter
+    assert page.locator("#count").inner_text() == f"{len(images)} images"
+    assert page.locator(".row").count() < len(images)  # those near the window only
+    assert page.evaluate("document.querySelectorAll('script').length") == 2
+    wait(
+        page,
+        "[...document.querySelectorAll('.row img')].slice(0, 6).every(one => one.complete && one.naturalWidth > 0)",
+    )
+    assert "<b>cat</b>" in page.locator(".row").first.inner_text()
+    assert page.title() == "out · sig"
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    wait(page, f"document.querySelector('.row:last-child').getAttribute('aria-posinset') == {len(images)}")
+    assert names(page)[-1] == images[-1]
+
+
+def test_search_filters_and_order(visit, run):
+    page = visit(run / "index.html")
+    page.keyboard.press("/")
+    page.keyboard.type("MORE 1")
+    assert page.locator("#count").inner_text() == "12 of 30 images"
+    page.keyboard.press("Control+a")
+    page.keyboard.type("no such image")
+    assert page.locator("#none").is_visible()
+    assert page.locator(".row").count() == 0
+    page.locator("#search").fill("")
+    page.get_by_label("Class", exact=True).select_option("dog")
+    assert page.locator("#count").inner_text() == "14 of 30 images"
+    page.get_by_text("Clear filters").click()
+    page.get_by_label("Status").select_option("failed")
+    assert names(page) == ["plain.png"]
+    assert "the image is <damaged>" in page.locator(".row").inner_text()
+    page.get_by_label("Status").select_option("")
+    page.get_by_label("Predicted ≠ true (4)").check()
+    assert page.locator("#count").inner_text() == "4 of 30 images"
+    page.get_by_label("Predicted ≠ true (4)").uncheck()
+    page.get_by_label("Sort by").select_option("score")
+    scores = page.locator(".row .mark").all_inner_texts()
+    values = [float(text.replace("−", "-")) for text in scores]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == 26.5  # of 28 - 1.5: the last image failed
+    page.get_by_role("button", name="Direction: Largest first").click()
+    assert page.locator(".row .mark").first.inner_text() == "−1.5"
+    page.get_by_label("Sort by").select_option("metric:deletion blur")
+    assert page.locator(".row .mark").all_inner_texts()[:2] == ["2.900", "2.950"]
+    page.get_by_role("button", name="ig", exact=True).click()
+    assert page.locator(".row").first.locator(".tiles .method").all_inner_texts() == ["photograph", "sig"]
+
+
+def test_the_slider_goes_from_photograph_over_overlay_to_map(visit, run):
+    page = visit(run / "index.html")
+    images = "[...document.querySelector('.row .tiles figure:nth-child(2)').querySelectorAll('img')]"
+    kinds = f"{images}.map(one => [one.className, getComputedStyle(one).opacity])"
+    assert page.evaluate(kinds) == [["over", "1"]]
+    slide = (
+        "to => { const one = document.querySelector('#blend'); one.value = to; one.dispatchEvent(new Event('input')); }"
+    )
+    for to, shown in (
+        (0, [["photo", "1"]]),
+        (25, [["photo", "1"], ["over", "0.5"]]),
+        (75, [["over", "1"], ["map", "0.5"]]),
+        (100, [["map", "1"]]),
+    ):
+        page.evaluate(slide, to)
+        assert page.evaluate(kinds) == shown
+    assert page.locator("#blend").get_attribute("aria-valuetext") == "map"
+
+
+def test_the_keyboard_is_enough(visit, run):
+    page = visit(run / "index.html")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    place = "document.activeElement.getAttribute('aria-posinset')"
+    assert page.evaluate(place) == "2"
+    page.keyboard.press("End")
+    assert page.evaluate(place) == "30"
+    assert page.evaluate("document.activeElement.getBoundingClientRect().bottom <= innerHeight + 1")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    assert page.locator("dialog.detail").is_visible()
+    assert page.locator("#detail-name").inner_text() == names(page)[0]
+    page.keyboard.press("ArrowRight")
+    assert page.locator("dialog.detail .count").inner_text() == "2 of 30"
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".strip [aria-pressed=true]").inner_text() == "sig"
+    page.keyboard.press(" ")
+    assert page.locator(".large img").get_attribute("class") == "map"
+    page.keyboard.press("?")
+    assert page.locator("dialog.help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog.detail").is_visible()
+    wait(page, f"{place} === '2'")
+
+
+def test_links_of_the_large_view_resolve_whatever_the_names(visit, run):
+    page = visit(run / "index.html")
+    page.locator(".row").first.click()
+    found = []
+    for _ in range(30):
+        found += page.evaluate("[...document.querySelectorAll('dialog .links a')].map(one => one.href)")
+        page.keyboard.press("ArrowRight")
+    assert len(found) == 29  # the array of each that did not fail
+    for address in found:
+        assert address.startswith("file:///")
+        assert Path(os.fsdecode(unquote_to_bytes(urlsplit(address).path))).is_file()
+
+
+def test_metrics_failures_and_facts(visit, run):
+    page = visit(run / "index.html")
+    page.get_by_role("tab", name="Metrics").click()
+    cells = page.locator("[aria-label='Means over images'] tbody tr").all_inner_texts()
+    assert cells == ["ig\t0.250\n0.200 to 0.300", "sig\t1.250\n0.200 to 1.300"]
+    assert page.locator("[aria-label='Means over images'] strong").all_inner_texts() == ["0.250"]
+    assert page.locator("svg path.line").count() == 2
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[aria-label=Failures] tbody tr").all_inner_texts() == [
+        "plain.png\tig, sig\tthe image is <damaged>"
+    ]
+    page.get_by_role("tab", name="Run").click()
+    assert "tiny" in page.locator(".known").first.inner_text()
+    assert page.locator(".links a").first.get_attribute("href") == "./results.csv"
+
+
+@pytest.mark.parametrize("how", [{"viewport": {"width": 375, "height": 760}}, {"color_scheme": "dark"}])
+def test_a_phone_and_the_dark(visit, run, how):
+    page = visit(run / "index.html", **how)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, ground[4:-1].split(", "))) < 150) == ("color_scheme" in how)
+    page.locator(".row").first.click()
+    assert page.locator("dialog.detail").is_visible()
+    assert page.evaluate("document.querySelector('dialog.detail').scrollWidth <= innerWidth")
+
+
+def test_two_runs_and_a_single_file(visit, tmp_path):
+    paths = photographs(tmp_path / "in", ["a.png", "b.png"])
+    make_run(tmp_path / "one", paths)
+    make_run(tmp_path / "two", paths, seed=3)
+    report([tmp_path / "one", tmp_path / "two"], out=tmp_path / "p #1.html")
+    report([tmp_path / "one", tmp_path / "two"], out=tmp_path / "single.html", single_file=True)
+    shutil.move(tmp_path / "single.html", tmp_path / "in" / "alone.html")
+    for file in (tmp_path / "p #1.html", tmp_path / "in" / "alone.html"):
+        page = visit(file)
+        assert page.locator("h1").inner_text() == "one vs two"
+        differs = [float(text.split()[1]) for text in page.locator(".badges .badge").all_inner_texts()]
+        assert len(differs) == 2
+        assert differs == sorted(differs, reverse=True)
+        wait(page, "[...document.querySelectorAll('.row img')].every(one => one.complete && one.naturalWidth > 0)")
+
+
+def test_a_run_that_goes_on_is_followed(visit, run, tmp_path):
+    shutil.copytree(run, tmp_path / "out")
+    script = tmp_path / "out" / "gallery" / "data.js"
+    whole = script.read_text()
+    script.write_text(
+        whole.replace('"going":null', '"going":{"done":3,"planned":9,"stage":""}').replace('"made":"2', '"made":"1')
+    )
+    page = visit(tmp_path / "out" / "index.html")
+    assert "3 of 9 maps are done" in page.locator(".news").inner_text()
+    script.write_text(whole)
+    wait(page, "!document.querySelector('.news')")
