@@ -26,9 +26,9 @@ RESULTS = Path(__file__).parent / "results" / "ray-cpu.csv"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 TIMES = ("seconds",)
 COLUMNS = (
-    "date", "images", "samples", "local_seconds", "ray_seconds", "equal", "killed_code", "killed_rows", "killed_seconds", "killed_equal",
-    "interrupted_code", "interrupted_rows", "interrupted_left", "resumed_by_local_equal", "resumed_by_ray_equal",
-    "evaluate_equal", "load", "cores", "note",
+    "date", "images", "samples", "local_seconds", "ray_seconds", "equal", "killed_code", "killed_rows", "killed_seconds",
+    "killed_equal", "interrupted_code", "interrupted_rows", "interrupted_left", "resumed_by_local_equal",
+    "resumed_by_ray_equal", "evaluate_equal", "load", "cores", "note",
 )  # fmt: skip
 
 
