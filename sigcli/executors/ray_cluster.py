@@ -73,7 +73,9 @@ def connect(address: str) -> tuple[Any, bool]:
     try:
         ray = importlib.import_module("ray")
     except ModuleNotFoundError as error:
-        raise UsageError("--engine ray needs Ray", hint="pip install 'sigcli[ray]'") from error
+        raise UsageError(
+            "--engine ray needs Ray", hint="Install it: pip install '.[ray]' in the clone of sig."
+        ) from error
     if ray.is_initialized():  # by the program that called us: it is theirs to end
         return ray, False
     if address == "local":

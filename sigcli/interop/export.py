@@ -62,7 +62,8 @@ def _check_extra(entry: Entry) -> None:
     extra = entry.properties["extra"]
     if extra and importlib.util.find_spec(extra) is None:
         raise UsageError(
-            f"--to {entry.name} needs the package {extra}", hint=f"Install it: pip install 'sigcli[{extra}]'"
+            f"--to {entry.name} needs the package {extra}",
+            hint=f"Install it: pip install '.[{extra}]' in the clone of sig.",
         )
 
 

@@ -336,7 +336,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     done = sig("explain", *RAY)
     assert done.exit_code == 2
     assert "--engine ray needs Ray" in said(done)
-    assert "pip install 'sigcli[ray]'" in said(done)
+    assert "pip install '.[ray]'" in said(done)
 
 
 def test_options_that_do_not_fit_are_refused():

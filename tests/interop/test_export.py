@@ -245,7 +245,7 @@ def test_an_extra_that_is_missing_is_named(run, monkeypatch):
     for entry in EXPORTS.values():
         if extra := entry.properties["extra"]:
             monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-            with pytest.raises(UsageError, match=rf"pip install 'sigcli\[{extra}\]'"):
+            with pytest.raises(UsageError, match=rf"pip install '.\[{extra}\]'"):
                 sigcli.export(run, to=entry.name)
 
 
