@@ -96,7 +96,7 @@ def _count(images: Any) -> int:
 def _check(options: ExplainOptions) -> None:
     """Raise UsageError for options that need all samples at once."""
     given = options.given
-    for name in ("out", "write", "resume", "shard", "partner", "figure"):
+    for name in ("out", "write", "resume", "shard", "partner", "figure", "limit", "sample"):
         if given.get(name):
             hint = "Give a list, or files, to have a run folder."
             raise UsageError(f"{name} needs to know all images, and an iterable hands them out one by one", hint=hint)

@@ -94,7 +94,7 @@ class Job:
         """What of the options is otherwise in a worker, which opens no folder."""
         return {
             "images": list(self.sources), "device": self.device(number), "out": None, "resume": False, "overwrite": False,
-            "engine": "local", "address": None, "workers": None,
+            "limit": None, "sample": None, "engine": "local", "address": None, "workers": None,
         }  # fmt: skip
 
     def in_folder(self, session: Session, line: Line) -> Session:

@@ -185,6 +185,11 @@ class RunOptions(MethodOptions, ResumeOptions):
     images: Samples | None = option(
         None, _INPUTS, keyword_only=False, argument=True, kind=list[str], metavar="IMAGES", shown=False
     )
+    limit: int | None = option(None, "Take only the first N images that were found.", metavar="N", shown=False)
+    sample: int | None = option(
+        None, "Take only N of the images that were found, drawn with --seed: the same N whatever their order.",
+        metavar="N", shown=False,
+    )  # fmt: skip
     preprocessed: bool | None = option(
         None, "Of float tensors: True, they are the network's input and are used as they are; False, they are pixels in "
         "0..1 and are prepared as pictures are. Left out, they are its input, unless their values allow both.",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
-@command(BenchmarkOptions)
+@command(BenchmarkOptions, config="benchmark.images")
 def images(options: BenchmarkOptions, screen: Screen) -> int:
     """What does each method cost, and how good are its maps? Time and metrics over growing numbers of images.
 

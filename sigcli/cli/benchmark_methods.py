@@ -23,7 +23,7 @@ _PIPE = Console(width=80)
 """Stands for the window where there is none."""
 
 
-@command(BenchmarkMethodsOptions)
+@command(BenchmarkMethodsOptions, config="benchmark.methods")
 def methods(options: BenchmarkMethodsOptions, screen: Screen) -> int:
     """Which method is best here? Many methods on a folder of images: quality, stability, cost, and which differences hold.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from ..catalog import Entry
 from ..options import Options
@@ -14,6 +14,7 @@ from ..options import table as options_of
 from ..scenarios import SCENARIOS
 from .command import Screen, command
 from .console import RESUME, guarded, table
+from .help import Group
 from .progress import StageListener
 from .refusing import Refusing, missing
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ..scenarios.scenario import Verdict
 
 
-class Scenarios(TyperGroup):
+class Scenarios(Group):
     """The scenarios of the catalogue as commands, each made when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -51,13 +52,9 @@ def scenario() -> None:
 
       sig benchmark scenario shapes                which method points at the object? all of them, with intervals
 
-      sig benchmark scenario shapes --model shapes-vit            the same on a transformer, attention methods included
-
       sig benchmark scenario burnt-snacks          which method finds the dark squares? trains a network, some minutes
 
       sig benchmark scenario imagenette --data imagenette2/     photographs by class; trains a resnet18, on a GPU if it can
-
-      sig benchmark scenario expression --pairs 6 --method sig,ig --margin 2
     """
 
 
@@ -70,10 +67,21 @@ def _command(entry: Entry) -> Any:
     if kind is None:
         raise TypeError(f"the line of the scenario {entry.name} in the catalogue names no options")
     single = typer.Typer(add_completion=False)
-    single.command(entry.name, cls=_refusing(entry.name, kind), help=entry.description(), short_help=entry.summary)(
-        command(kind, kept=_NETWORKS, entry=entry.name)(_carried_out(entry.name, resumes="resume" in options_of(kind)))
+    told = f"{entry.description()}\n\n{_examples(entry.name, kind)}"
+    single.command(entry.name, cls=_refusing(entry.name, kind), help=told, short_help=entry.summary)(
+        command(kind, kept=_NETWORKS, entry=entry.name, config=f"benchmark.scenario.{entry.name}")(
+            _carried_out(entry.name, resumes="resume" in options_of(kind))
+        )
     )
     return typer.main.get_command(single)
+
+
+def _examples(name: str, kind: type[Options]) -> str:
+    """Examples of a scenario's command, from the options that it has."""
+    known = options_of(kind)
+    begun = f"sig benchmark scenario {name}{' --data photos/' if 'data' in known and 'arch' in known else ''}"
+    lines = [begun, f"{begun} --out {name}-1 --seed 1" if "seed" in known else f"{begun} --out {name}-1"]
+    return "\n".join(["Examples:", *(f"  {line}" for line in lines)])
 
 
 class _Stages(StageListener):

@@ -16,12 +16,24 @@ from ..engine.allocator import keep_freed_memory
 from ..errors import UsageError
 from ..options import OUTPUT, Option, Options, table
 from .answers import Answers, answers
+from .completion import completer
+from .config import read_config
 from .console import FAILED, RESUME, Guard, console, guarded
+from .graphics import WAYS
+from .help import type_shown
 
 O = TypeVar("O", bound=Options)  # noqa: E741
 _WAS = "__was"
 JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
 OPEN = Option("Open the page of the run in a browser when it is done.", panel=OUTPUT, flags=("--open",))
+CONFIG = Option(
+    "Options from a file: TOML, or the manifest.json of a run to repeat it. What is typed comes before it.",
+    panel=OUTPUT, flags=("--config",), metavar="FILE", shown=False,
+)  # fmt: skip
+SHOW = Option(
+    "Draw images, maps and the model's answers in the terminal: alone as auto, or blocks, kitty or sixel.",
+    panel=OUTPUT, flags=("--show",), metavar="[WAY]", shown=False, choices=WAYS,
+)  # fmt: skip
 DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
 
 
@@ -36,6 +48,7 @@ class Screen:
         debug: tracebacks are wanted.
         as_json: results are wanted on standard output.
         opens: the page of the run is to be opened.
+        show: how pictures are drawn in the terminal; None for not at all.
     """
 
     console: Console
@@ -44,6 +57,7 @@ class Screen:
     debug: bool
     as_json: bool
     opens: bool = False
+    show: str | None = None
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line as it is, without markup."""
@@ -51,7 +65,7 @@ class Screen:
 
 
 def command(
-    options: type[O], *, kept: str = RESUME, entry: str = "", opens: bool = False
+    options: type[O], *, kept: str = RESUME, entry: str = "", opens: bool = False, config: str = "", shows: bool = False
 ) -> Callable[[Callable[[O, Screen], int | None]], Callable[..., None]]:
     """Make a command of a function that takes options and a screen and returns how many items failed.
 
@@ -60,18 +74,33 @@ def command(
         kept: what the message says when the command is interrupted; the function may change it while it runs.
         entry: the entry of a catalogue whose command it is.
         opens: it has --open, and leaves a run folder with a page.
+        config: the command's table in the file of `--config`; empty for a command that has no such option.
+        shows: whether it has --show.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
-        def run(context: typer.Context, as_json: bool, debug: bool, opens_page: bool = False, **values: Any) -> None:
+        def run(
+            context: typer.Context,
+            as_json: bool,
+            debug: bool,
+            opens_page: bool = False,
+            config_: str | None = None,
+            show: str | None = None,
+            **values: Any,
+        ) -> None:
             with guarded(debug, kept=kept) as guard, answers(as_json) as results:
                 keep_freed_memory()
-                screen = Screen(console(), results, guard, debug, as_json, opens_page)
-                failed = function(_read(options, context, values, screen), screen)
+                screen = Screen(console(), results, guard, debug, as_json, opens_page, show)
+                given = _read(options, context, values, screen)
+                if config_ is not None:
+                    more, note = read_config(config_, options, config, given)
+                    given = more | given
+                    screen.say(f"note: {note}")
+                failed = function(options(**_complete(options, given)), screen)
             if failed:
                 raise typer.Exit(FAILED)
 
-        parameters = list(_parameters(options, entry, opens=opens))
+        parameters = list(_parameters(options, entry, opens=opens, config=bool(config), shows=shows))
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -80,7 +109,9 @@ def command(
     return decorate
 
 
-def _parameters(options: type[Options], entry: str, *, opens: bool) -> Iterator[inspect.Parameter]:
+def _parameters(
+    options: type[Options], entry: str, *, opens: bool, config: bool, shows: bool
+) -> Iterator[inspect.Parameter]:
     """What typer reads: one parameter for each option, and a hidden one for each old name."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter("context", by_name, annotation=typer.Context)
@@ -91,10 +122,17 @@ def _parameters(options: type[Options], entry: str, *, opens: bool) -> Iterator[
         for number, old in enumerate(known.was):
             hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
             yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
-        required = field.default is dataclasses.MISSING
-        annotation = Annotated[kind if required or default is not None else kind | None, _described(known)]
+        required = field.default is dataclasses.MISSING and not config  # else it may stand in the file
+        default = None if default is dataclasses.MISSING else default
+        annotation = Annotated[kind if required or default is not None else kind | None, _described(known, kind, name)]
         default = inspect.Parameter.empty if required else default
         yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
+    if config:
+        annotation = Annotated[str | None, _described(CONFIG, str)]
+        yield inspect.Parameter("config_", by_name, default=None, annotation=annotation)
+    if shows:
+        annotation = Annotated[str | None, _described(SHOW, str)]
+        yield inspect.Parameter("show", by_name, default=None, annotation=annotation)
     more = [("opens_page", OPEN)] if opens else []
     for name, known in (*more, ("as_json", JSON), ("debug", DEBUG)):
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])
@@ -115,16 +153,33 @@ def _shown(known: Option, default: Any) -> Any:
     return default if isinstance(default, (str, int, float, bool)) else None
 
 
-def _described(known: Option) -> Any:
+def _described(known: Option, kind: Any = bool, name: str = "") -> Any:
     shown = True if known.read is not None and isinstance(known.shown, str) else known.shown
+    complete = completer(name, known)
     if known.argument:
-        return typer.Argument(help=known.help, metavar=known.metavar, show_default=shown)
+        return typer.Argument(help=known.help, metavar=known.metavar, show_default=shown, autocompletion=complete)
     panel = known.panel or None
-    return typer.Option(*known.flags, help=known.help, metavar=known.metavar, rich_help_panel=panel, show_default=shown)
+    metavar = type_shown(known, kind)
+    return typer.Option(
+        *known.flags,
+        help=known.help,
+        metavar=metavar,
+        rich_help_panel=panel,
+        show_default=shown,
+        autocompletion=complete,
+    )
 
 
-def _read(options: type[O], context: typer.Context, values: dict[str, Any], screen: Screen) -> O:
-    """The options that were typed, as the library takes them; those left out keep their defaults.
+def _complete(options: type[Options], given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, typed or in a file; raises UsageError where an option that has no default is not in it."""
+    for name, (known, field) in table(options).items():
+        if field.default is dataclasses.MISSING and name not in given:
+            raise UsageError(f"{known.metavar or known.flags[0]} was not given", hint="Add --help to see what it is.")
+    return given
+
+
+def _read(options: type[Options], context: typer.Context, values: dict[str, Any], screen: Screen) -> dict[str, Any]:
+    """The options that were typed, as the library takes them.
 
     Raises:
         UsageError: a text that cannot be read, or an option typed under two names.
@@ -143,7 +198,7 @@ def _read(options: type[O], context: typer.Context, values: dict[str, Any], scre
         if now in given:
             raise UsageError(f"{known.flags[0]} was given twice", hint="Leave out the old name.")
         given[now] = value if known.read is None else known.read(value)
-    return options(**given)
+    return given
 
 
 def _source(context: typer.Context, name: str) -> str:

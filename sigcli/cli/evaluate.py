@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..evaluation.labelled import Labelled
 
 
-@command(EvaluateOptions, kept="nothing was measured yet", opens=True)
+@command(EvaluateOptions, kept="nothing was measured yet", opens=True, config="evaluate")
 def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     """Is the attribution map any good? Explain images and measure the explanations, with intervals and paired differences.
 
@@ -30,10 +30,6 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
       sig evaluate photos/ -m resnet50 --metric pointing-game,roc-auc --masks masks/ --set ig.steps=100
 
       sig evaluate sig-out/ --metric deletion,lerf             the arrays of a run, with its model
-
-      sig evaluate photos/ --model shapes --metric information-absence,neutrality    does the network use certainty?
-
-      sig evaluate photos/ --method black=ig,mean=ig --set black.baseline=black --set mean.baseline=mean
     """
     from ..evaluation.evaluate import evaluate as carry_out
     from ..evaluation.tables import metric_row

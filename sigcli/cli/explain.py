@@ -14,6 +14,7 @@ from ..names import printable
 from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
+from .show import Show
 
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation
@@ -21,30 +22,33 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-@command(ExplainOptions, kept="nothing was explained yet", opens=True)
+@command(ExplainOptions, kept="nothing was explained yet", opens=True, config="explain", shows=True)
 def explain(options: ExplainOptions, screen: Screen) -> int:
     """Explain what a classifier saw in images: heatmaps, overlays, arrays and a table of values.
 
     Examples:
       sig explain                                   the bundled network explains the bundled samples
 
-      sig explain photo.jpg --model resnet50        a SIG map of the top class
+      sig explain photo.jpg --model resnet50        a SIG map of the top class; --show draws it here
 
       sig explain photos/ -m resnet50 --method sig,sig-walk,ig,eg --set samples=512
     """
     from ..attribution.explain import iter_explain
     from .progress import Reporter
 
+    show = Show(screen.show, screen, options.cmap)
     _say_what_was_left_out(options, screen)
     told: list[Explanation] = []
     shown: list[Explanation] = []
     with Reporter(screen) as reporter, closing(iter_explain(options, reporter)) as found:
         for item in found:
             screen.results.add(item.record())
+            show.take(item)
             if item.status != "ok" or item.error or item.note:
                 told.append(item.light())
             if len(shown) < _SHOWN:
                 shown.append(item.light())
+    show.end()
     counts = reporter.counts
     screen.results.add({"counts": counts.record()})
     made, without = _narrowed(shown, counts.done + counts.failed, screen)

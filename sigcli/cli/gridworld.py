@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _KEPT = "finished work is kept; the tables hold every finished condition"
 
 
-@command(GridworldOptions, kept=_KEPT)
+@command(GridworldOptions, kept=_KEPT, config="gridworld")
 def gridworld(options: GridworldOptions, screen: Screen) -> None:
     """Does an attribution method track the Shapley value? Exact answers, every estimator, figures.
 

@@ -1,12 +1,13 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
 import os
+import textwrap
 from dataclasses import dataclass
 from typing import cast
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
+from rich.text import Text
 
 from ..attribution.formats import FORMATS
 from ..attribution.options import NetworkOptions
@@ -32,7 +33,7 @@ CATALOGS: dict[str, Catalog] = {
     "scenarios": SCENARIOS,
     "formats": FORMATS,
 }
-_NARROW, _PIPE = 100, 1000  # columns
+_NARROW, _WIDE, _PIPE, _NAME = 100, 160, 1000, 20  # columns
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +54,13 @@ def listing(options: ListOptions, screen: Screen) -> None:
     """List models, methods, baselines, estimators, metrics, scenarios or formats; with a name, the options of that entry.
 
     'sig list layers --model NAME' lists a model's layers, for --set layer=NAME; a star marks the default.
+
+    Examples:
+      sig list methods                       what --method may be, with its cost
+
+      sig list methods sig                   one entry in full, with its options
+
+      sig list layers --model shapes         what --set layer= may be
     """
     what, name = options.what, options.name
     if what is None:
@@ -170,7 +178,7 @@ def _line(name: str, known: Option, default: object) -> str:
 def _show(entries: list[dict[str, object]]) -> None:
     console = _paper()
     facts = [fact for fact in ("cost", "needs", "axioms", "unit", "better") if fact in entries[0]]
-    if facts and console.width < _NARROW:
+    if console.width < (_WIDE if facts else _NARROW):
         _show_narrow(entries, facts, console)
     else:
         made = table("name", "what it is", *(f"{fact} (passes)" if fact == "cost" else fact for fact in facts))
@@ -180,7 +188,7 @@ def _show(entries: list[dict[str, object]]) -> None:
             made.add_row(escape(str(entry["name"])), escape(_summary(entry)), *(_cell(entry, fact) for fact in facts))
         console.print(made)
     if "axioms" in facts:
-        console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS), soft_wrap=True)
+        console.print("axioms: " + ", ".join(f"{name[0]} {name}" for name in AXIOMS))
 
 
 def _paper() -> Console:
@@ -192,11 +200,47 @@ def _paper() -> Console:
 
 
 def _show_narrow(entries: list[dict[str, object]], facts: list[str], console: Console) -> None:
-    """Entries of two lines and more, where columns would be too narrow to be read."""
+    """Entries of one or two lines, where columns would be too narrow to be read."""
+    widest = min(max(len(str(entry["name"])) for entry in entries), _NAME)
+    cut = False
     for entry in entries:
-        told = "; ".join(_cell(entry, fact) + (" passes" if fact == "cost" else "") for fact in facts if entry[fact])
-        console.print(f"[bold]{escape(str(entry['name']))}[/]  {told}")
-        console.print(Padding(escape(_summary(entry)), (0, 0, 0, 4)))
+        lines, whole = _two_lines(entry, facts, widest, console.width)
+        cut |= not whole
+        for line in lines:
+            console.print(line)
+    if cut:
+        console.print("… goes on in a wider window, or with: sig list WHAT NAME", style="dim")
+
+
+def _two_lines(entry: dict[str, object], facts: list[str], widest: int, width: int) -> tuple[list[Text], bool]:
+    """An entry for a window of so many columns, in two lines at most; and whether that is all of it."""
+    name, what = str(entry["name"]), str(entry["summary"])
+    told = "; ".join(_plain_fact(entry, fact) for fact in facts if entry[fact])
+    first = Text(f"{name:<{widest}}", style="bold")
+    if told:
+        what = what.removesuffix(f" ({entry.get('better')} is better)")
+        what = also if len(also := _summary({**entry, "summary": what})) + 4 <= width else what
+        rows, before = [f"  {told}", what], 4
+    elif len(name) <= widest:
+        before = widest + 2
+        rows = textwrap.wrap(what, max(width - before, 20))
+        rows = [f"  {rows[0]}", *([" ".join(rows[1:])] if rows[1:] else [])]
+    else:
+        rows, before = ["", what], 4
+    lines = [first + Text(rows[0]), *(Text(" " * before + row) for row in rows[1:])]
+    whole = all(line.cell_len <= width for line in lines)
+    for line in lines:
+        line.rstrip()
+        line.truncate(width, overflow="ellipsis")
+    return lines, whole
+
+
+def _plain_fact(entry: dict[str, object], fact: str) -> str:
+    """A fact in words, where no heading says what it is."""
+    cell = _text(entry, fact)
+    if fact == "cost":
+        return f"{cell} {'pass' if cell == '1' else 'passes'}"
+    return f"{cell} is better" if fact == "better" else cell
 
 
 def _summary(entry: dict[str, object]) -> str:
@@ -205,13 +249,18 @@ def _summary(entry: dict[str, object]) -> str:
 
 
 def _cell(entry: dict[str, object], fact: str) -> str:
+    """A fact in a column."""
+    return escape(_text(entry, fact))
+
+
+def _text(entry: dict[str, object], fact: str) -> str:
     """A fact as it is shown: a cost with its number where that does not stand there already."""
     if fact == "axioms":
         return _initials(entry[fact])
     text = str(entry[fact])
     if fact == "cost" and text != str(entry.get("passes", text)):
         text += f" = {entry['passes']:,}"
-    return escape(text)
+    return text
 
 
 def _initials(axioms: object) -> str:

@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from .. import __version__
+from .help import Group
 from .refusing import Refusing
 
 COMMANDS = {
@@ -22,11 +22,12 @@ COMMANDS = {
     "merge": "merge:merge",
     "export": "export:export",
     "list": "listing:listing",
+    "doctor": "doctor:doctor",
 }
 """Name → module and function, or group, within this package."""
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The commands of the table, each loaded when it is asked for."""
 
     def __init__(self, *arguments: Any, **known: Any):
@@ -60,13 +61,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Explain image classifiers: which pixels made this model say 'goldfish', and how reliable is that heatmap?\n\n"
-    "Shapley Integrated Gradients, and the methods and baselines it is compared with.",
+    "Shapley Integrated Gradients, and the methods and baselines it is compared with.\n\n"
+    "Examples:\n"
+    "  sig explain                                   the bundled network explains the bundled images\n"
+    "  sig explain photo.jpg --model resnet50        one photograph, a network of torchvision\n"
+    "  sig list methods                              what --method may be",
 )
 
 
 def _version(show: bool) -> bool:
     if show:
-        typer.echo(f"sig {__version__}")
+        from importlib import metadata
+        from platform import python_version
+
+        packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision"))
+        typer.echo(f"sig {__version__}\n{packages}, Python {python_version()}\ndevice: see sig doctor")
         raise typer.Exit
     return show
 
@@ -74,7 +83,7 @@ def _version(show: bool) -> bool:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the versions and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """Explain image classifiers."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 from typing_extensions import Self
 
 from ..listener import Listener
+from ..names import printable
 from .command import Screen
 from .console import RESUME, console
 from .counts import Counts
@@ -19,13 +23,27 @@ from .counts import Counts
 if TYPE_CHECKING:
     from ..attribution.explanation import Explanation
 
-_EVERY = 5.0
+_EVERY = 30.0
+"""Seconds between lines in a pipe."""
+_BAR = 20  # columns
+
+
+class _Bar(Progress):
+    """A bar, and below it what failed."""
+
+    failed = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and a line that is cut where the window ends."""
+        yield from super().get_renderables()
+        if self.failed:
+            yield Text(self.failed, style="red", no_wrap=True, overflow="ellipsis")
 
 
 class _Shown:
     """Something with a bar on a terminal, which stands while the block runs; without one in a pipe."""
 
-    _bar: Progress | None = None
+    _bar: _Bar | None = None
 
     def __enter__(self) -> Self:
         if self._bar:
@@ -40,22 +58,53 @@ class _Shown:
 
 
 class Stages(_Shown):
-    """Progress through named stages."""
+    """Progress through named stages; in a pipe a line every 30 seconds, and the last one at the end."""
 
     def __init__(self) -> None:
-        self._console, self._spoken = console(), 0.0
+        self._console, self._waiting = console(), ""
+        self._stage, self._begun = "", time.perf_counter()
+        self._spoken = self._begun
         if self._console.is_terminal:
-            columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task("", total=None)
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(_BAR),
+                TextColumn("{task.fields[told]}"),
+                TimeElapsedColumn(),
+            )
+            self._bar = _Bar(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task("", total=None, told="")
 
     def show(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` parts of a stage are finished."""
+        now = time.perf_counter()
+        if stage != self._stage:
+            self._stage, self._begun = stage, now
+        told = f"{done}/{total}{_left(now - self._begun, done, total)}"
         if self._bar:
-            self._bar.update(self._task, description=stage, completed=done, total=total)
-        elif done == total or time.perf_counter() - self._spoken > _EVERY:
-            self._spoken = time.perf_counter()
-            self._console.print(f"{stage}: {done}/{total}", markup=False)
+            self._bar.update(self._task, description=stage, completed=done, total=total, told=told)
+            return
+        self._waiting = f"{stage}: {told}"
+        if now - self._spoken > _EVERY:
+            self._speak()
+
+    def _speak(self) -> None:
+        self._spoken = time.perf_counter()
+        self._console.print(self._waiting, markup=False)
+        self._waiting = ""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, value, trace)
+        if self._waiting:
+            self._speak()
+
+
+def _left(elapsed: float, done: float, total: float) -> str:
+    """How long the rest will take if it goes on so; empty where that cannot be told."""
+    if elapsed < 1 or not 0 < done < total:
+        return ""
+    return f", {timedelta(seconds=round(elapsed * (total - done) / done))} left"
 
 
 class StageListener(Stages, Listener):
@@ -82,6 +131,8 @@ class Reporter(Listener, _Shown):
         self._plan = _Plan()
         self._begun = self._spoken = time.perf_counter()
         self._notes: list[str] = []
+        self._images: set[str] = set()
+        self._last = ""
         self.counts = Counts()
         self.folder: Path | None = None
 
@@ -93,11 +144,8 @@ class Reporter(Listener, _Shown):
             self._screen.say(f"note: {note}")
         self._begun = self._spoken = time.perf_counter()
         if self._console.is_terminal and items:
-            columns = (
-                TextColumn("explaining"), BarColumn(), TextColumn("{task.fields[told]}"), TimeElapsedColumn(),
-                TextColumn("left"), TimeRemainingColumn(),
-            )  # fmt: skip
-            self._bar = Progress(*columns, console=self._console, transient=True)
+            columns = TextColumn("explaining"), BarColumn(_BAR), TextColumn("{task.fields[told]}")
+            self._bar = _Bar(*columns, console=self._console, transient=True)
             self._task = self._bar.add_task("", total=items, told="")
             self._bar.start()
 
@@ -115,6 +163,10 @@ class Reporter(Listener, _Shown):
         self._done += 1
         error = "" if item.status == "ok" else item.error or "unknown"
         self.counts.add(error, resumed=item.resumed, cause=item.cause)
+        if error:
+            self._last = f"{printable(item.image)}: {error}"
+        elif not item.resumed:
+            self._images.add(item.image)
         self._plan.note(item)
         self._show(force=self._done == self._total)
 
@@ -128,19 +180,27 @@ class Reporter(Listener, _Shown):
             self._screen.say(f"note: {note}")
 
     def _told(self) -> str:
-        """How much is done, and how fast: evaluations move on where a map takes minutes."""
+        """How much is done, how fast and how long it will take: evaluations move on where a map takes minutes."""
         elapsed, planned = max(time.perf_counter() - self._begun, 1e-9), self._plan.total
-        of = "" if planned is None else f"/{max(planned, self._spent):,}"
-        return f"{self._done}/{self._total} maps, {self._spent:,}{of} evaluations, {self._spent / elapsed:.0f} evaluations/s"
+        new, images = self._done - self.counts.resumed, len(self._images) / elapsed
+        done, total = (self._spent, planned) if planned else (new, self._total - self.counts.resumed)
+        rate = f", {images:.{0 if images >= 10 else 2}f} images/s" if images else ""
+        speed = f"{self._done}/{self._total} maps{rate}, {self._spent / elapsed:.0f} evaluations/s"
+        return speed + _left(elapsed, done, total)
+
+    def _failures(self) -> str:
+        """How many failed so far, and why the last one did."""
+        return f"{self.counts.failed:,} failed, the last: {self._last}" if self.counts.failed else ""
 
     def _show(self, force: bool = False) -> None:
         if self._bar:
             planned = self._plan.total
             done, total = (self._done, self._total) if not planned else (self._spent, max(planned, self._spent))
+            self._bar.failed = self._failures()
             self._bar.update(self._task, completed=done, total=total, told=self._told())
         elif force or time.perf_counter() - self._spoken > _EVERY:
             self._spoken = time.perf_counter()
-            self._screen.say(self._told())
+            self._screen.say("; ".join(filter(None, (self._told(), self._failures()))))
 
 
 class _Plan:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from typer.core import TyperCommand
-
 from ..errors import UsageError
 from .console import guarded
+from .graphics import WAYS
+from .help import Command
 
 _METHODS = 3  # named in the message at most
 
 
-class Refusing(TyperCommand):
+class Refusing(Command):
     """A command that says `--set samples=64` where `--samples 64` was typed."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the command line."""
+        args = _shown(self, args)
         typed = list(args)
         try:
             return super().parse_args(ctx, args)
@@ -31,6 +32,16 @@ class Refusing(TyperCommand):
             with guarded(debug=False):
                 raise UsageError("no such option", given=name, hint=found) from None
             raise
+
+
+def _shown(command: Any, args: Sequence[str]) -> list[str]:
+    """The arguments, with auto after a --show that stands alone."""
+    if not any("--show" in known.opts for known in command.params):
+        return list(args)
+    made: list[str] = []
+    for text, after in zip(args, [*args, ""][1:], strict=True):
+        made += [text, "auto"] if text == "--show" and after not in WAYS else [text]
+    return made
 
 
 def missing(error: Exception) -> str | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..training.train import Training
 
 
-@command(TrainOptions)
+@command(TrainOptions, config="train")
 def train(options: TrainOptions, screen: Screen) -> int:
     """Train a classifier on a folder of images; with --certainty, one that icg can explain.
 

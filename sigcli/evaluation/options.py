@@ -47,8 +47,9 @@ class MeasureOptions(RunOptions):
         panel=METRIC, kind=str, shown="255 beside class numbers", metavar="VALUE",
     )  # fmt: skip
     labels: str | Path | None = option(
-        None, "Table (CSV) of images and true classes, indices or names; adds the model's accuracy and calibration.",
-        panel=METRIC, kind=Path, shown=False,
+        None, "Table (CSV) of images and true classes, indices or names; or folders: the folder of an image is called "
+        "as its class. Adds the model's accuracy and calibration.",
+        panel=METRIC, kind=Path, shown=False, metavar="FILE|folders",
     )  # fmt: skip
     label_column: str | None = option(
         None, "Column of --labels with the class; index:NAME or name:NAME says how to read it where classes are numbers.",

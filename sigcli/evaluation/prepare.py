@@ -13,6 +13,7 @@ from ..attribution.samples import Pictures
 from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
+from ..attribution.some import some
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
@@ -28,6 +29,7 @@ from ..views import AUTO, RAW, chosen
 from .cache import FILE, Kept
 from .certainty import MOST, split_checks
 from .checks import check_classes, check_compared, check_masks, check_task
+from .label_folders import FOLDERS, folder_classes
 from .label_table import Wanted
 from .masks.located import Masks, open_masks
 from .masks.wanted import read_wanted
@@ -210,7 +212,8 @@ def searched(options: M) -> tuple[M, tuple[str, ...]]:
     named = listed(options.images)
     refuse_inside(options.out, named)
     left_out = LeftOut(() if options.masks is None else (options.masks,))
-    return options.but(images=find_images(named, left_out)), left_out.notes
+    images, notes = some([*find_images(named, left_out)], options)
+    return options.but(images=images, limit=None, sample=None), (*left_out.notes, *notes)
 
 
 def _session(
@@ -305,6 +308,12 @@ def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> T
             raise UsageError("a column is named, and no table", given=given, hint="Name the table with --labels FILE.")
         return None
     count = model.head.classes(model.classes)
+    if str(options.labels) == FOLDERS:
+        if given := wanted.image or wanted.label:
+            raise UsageError(
+                "--labels folders reads no table, and a column is named", given=given, hint="Leave it out."
+            )
+        return folder_classes(images, model.answers, count)
     return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 

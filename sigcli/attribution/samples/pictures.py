@@ -36,6 +36,7 @@ from .. import readings
 from ..drawing import Drawing, Page
 from ..select import Chosen
 from ..sheets import sheet
+from ..some import some
 from ..targets import Targets
 from ..tokens import tokened, tokens_note
 from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
@@ -133,10 +134,9 @@ class Pictures:
     def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
         partner = getattr(options, "partner", None)
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
-        self.sources: list[Source] = self.find(named)
-        self.assumed = Assumed()
-        others, ready = options.references, options.preprocessed
-        self.references: list[Source] | None = None if others is None else self.find(listed(others, preprocessed=ready))
+        self.sources, self.some = some(self.find(named), options)
+        self.assumed, others, ready = Assumed(), options.references, options.preprocessed
+        self.references = None if others is None else self.find(listed(others, preprocessed=ready))
         self.check()
 
     @property
@@ -147,7 +147,7 @@ class Pictures:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user must know of the search; nothing where the bundled samples are explained."""
-        return () if self.options.images is None else self.left_out.notes
+        return self.some if self.options.images is None else (*self.left_out.notes, *self.some)
 
     def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
         """The samples that files, folders and patterns stand for."""

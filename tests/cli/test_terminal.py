@@ -1,0 +1,350 @@
+"""Help, tables, progress, pictures in the terminal, completion and `sig doctor`."""
+
+import base64
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.color import Color, ColorSystem
+from rich.console import Console
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from sigcli import models
+from sigcli.attribution.explanation import Explanation
+from sigcli.attribution.predictions import Prediction
+from sigcli.attribution.samples.pictures import Seen
+from sigcli.cli import checkup, known_models, progress
+from sigcli.cli.answers import Answers
+from sigcli.cli.command import Screen
+from sigcli.cli.completion import NAMES, completed
+from sigcli.cli.console import Guard
+from sigcli.cli.graphics import blocks, kitty, sixels, way_of
+from sigcli.cli.main import COMMANDS, app
+from sigcli.cli.show import Show, bars
+from sigcli.errors import UsageError
+from sigcli.scenarios import SCENARIOS
+
+from repository import ROOT
+
+
+def sig(*arguments, columns=80):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": str(columns)})
+
+
+def every_command():
+    """Command lines of all commands and groups, with what click knows of them."""
+    from typer.core import TyperGroup
+
+    waiting = [((), get_command(app))]
+    while waiting:
+        words, one = waiting.pop()
+        yield words, one
+        if isinstance(one, TyperGroup):
+            waiting += [((*words, name), one.get_command(None, name)) for name in one.list_commands(None)]
+
+
+EVERY = dict(every_command())
+
+
+def test_every_command_is_found():
+    assert {(name,) for name in COMMANDS} < EVERY.keys()
+    assert {("benchmark", "scenario", name) for name in SCENARIOS} < EVERY.keys()
+
+
+@pytest.mark.parametrize("words", EVERY)
+def test_help_holds_at_80_columns_with_types_and_examples_that_people_read(words):
+    text = sig(*words, "--help").output
+    assert max(map(len, text.splitlines())) <= 80
+    assert not re.search(r"<(?:bool|str|int|float|path|list)", text)
+    above, heading, below = text.rpartition("\nExamples:\n")
+    assert heading
+    assert "Examples:" not in above
+    assert 2 <= len(EVERY[words].examples) <= 4
+    assert "sig" in below
+
+
+@pytest.mark.parametrize("words", EVERY)
+def test_examples_are_command_lines_that_are_understood(words, monkeypatch):
+    """Each is parsed up to the call of its function, with the types of its options."""
+    for line, _ in EVERY[words].examples:
+        name, *arguments = shlex.split(line.partition("=offline ")[2] or line)
+        assert name == "sig"
+        path = max((known for known in EVERY if tuple(arguments[: len(known)]) == known), key=len)
+        EVERY[path].make_context("sig", arguments[len(path) :])
+
+
+@pytest.mark.parametrize("what", ["methods", "metrics", "baselines", "models", "scenarios", "formats", "estimators"])
+@pytest.mark.parametrize("columns", [60, 80])
+def test_lists_have_two_lines_an_entry_at_most(what, columns, monkeypatch):
+    if what == "models":
+        monkeypatch.setattr("sigcli.cli.listing._torchvision", lambda: [{"name": "x" * 37, "summary": "torchvision"}])
+    lines = sig("list", what, columns=columns).output.splitlines()
+    assert max(map(len, lines)) <= columns
+    from sigcli.cli.listing import CATALOGS
+
+    entries = len(CATALOGS[what]) + (what == "models")
+    assert len(lines) <= 2 * entries + 3  # below them: axioms, and where the rest is
+    assert sum(not line.startswith(" ") for line in lines) >= entries
+
+
+def test_a_list_in_a_pipe_is_whole(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert "…" not in CliRunner().invoke(app, ["list", "metrics"]).output
+
+
+class Clock:
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = Clock()
+    monkeypatch.setattr(progress, "time", made)
+    return made
+
+
+def screen(*, terminal=False, as_json=False, width=100, show=None):
+    stream = io.StringIO()
+    made = Console(file=stream, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
+    return Screen(made, Answers(None), Guard(""), False, as_json, show), stream
+
+
+def test_a_pipe_hears_every_thirty_seconds_and_at_the_end(clock):
+    shown, stream = screen()
+    with progress.Reporter(shown) as reporter:
+        reporter.begin(200, (), None)
+        reporter.planned({"ig": 10})
+        for number in range(200):
+            clock.now += 1.0
+            reporter.evaluated(10)
+            bad = {"status": "failed", "error": "it is truncated"} if number == 5 else {"gradient_evaluations": 10}
+            reporter.explained(Explanation(f"{number}.png", "ig", **bad))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 200 // 31 + 1
+    assert lines[0] == (
+        "30/200 maps, 0.94 images/s, 10 evaluations/s, 0:02:48 left; 1 failed, the last: 5.png: it is truncated"
+    )
+    assert lines[-1].startswith("200/200 maps, 0.99 images/s, 10 evaluations/s; 1 failed")
+
+
+def test_stages_in_a_pipe_too(clock, monkeypatch):
+    shown, stream = screen()
+    monkeypatch.setattr(progress, "console", lambda: shown.console)
+    with progress.StageListener() as listener:
+        for stage in ("training", "measuring"):
+            for done in range(1, 21):
+                clock.now += 1.0
+                listener.stage(stage, done, 20)
+    assert stream.getvalue().splitlines() == ["measuring: 11/20, 0:00:08 left", "measuring: 20/20"]
+
+
+def test_earlier_work_does_not_count_as_speed(clock):
+    shown, stream = screen()
+    with progress.Reporter(shown) as reporter:
+        reporter.begin(4, (), None)
+        for name in "abc":
+            reporter.explained(Explanation(name, "ig", resumed=True))
+        clock.now = 10.0
+        reporter.explained(Explanation("d", "ig"))
+    assert "4/4 maps, 0.10 images/s" in stream.getvalue()
+
+
+RED_BLUE = np.zeros((8, 12, 3), np.uint8)
+RED_BLUE[:4], RED_BLUE[4:, :6] = (255, 0, 0), (0, 0, 255)
+
+
+def test_blocks_show_the_pixels():
+    text = blocks(Image.fromarray(RED_BLUE), 12, ColorSystem.TRUECOLOR)
+    lines = text.split("\n")
+    assert len(lines) == 4
+    found = [[tuple(map(int, part)) for part in re.findall(r";2;(\d+);(\d+);(\d+)m", line)] for line in lines]
+    upper, lower = np.array(found)[:, 0::2], np.array(found)[:, 1::2]
+    assert np.array_equal(np.stack([upper, lower], 1).reshape(8, 12, 3), RED_BLUE)
+    assert all(line.endswith("\x1b[0m") for line in lines)
+
+
+def test_256_colours_are_the_nearest():
+    text = blocks(Image.new("RGB", (2, 2), (255, 0, 0)), 2, ColorSystem.EIGHT_BIT)
+    (number,) = set(re.findall(r";5;(\d+)m", text))
+    assert Color.from_ansi(int(number)).get_truecolor() == (255, 0, 0)
+
+
+def test_kitty_gets_the_picture_in_pieces():
+    noise = np.random.default_rng(0).integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    pieces = re.findall(r"\x1b_G(.*?);(.*?)\x1b\\", kitty(Image.fromarray(noise), 20))
+    assert all(len(data) <= 4096 for _, data in pieces)
+    assert [head[-1] for head, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
+    picture = Image.open(io.BytesIO(base64.b64decode("".join(data for _, data in pieces))))
+    assert np.array_equal(np.asarray(picture), noise)
+
+
+def decoded(text):
+    """A slow reader of sixels."""
+    width, height = map(int, re.search(r'"1;1;(\d+);(\d+)', text).groups())
+    made, palette = np.zeros((height + 6, width, 3)), {}
+    body, x, top, colour = text[text.index("#") : -2], 0, 0, None
+    for number, share, count, char, move in re.findall(r"#(\d+)((?:;\d+)*)|(?:!(\d+))?([?-~])|([$-])", body):
+        if share:
+            palette[number] = [round(int(one) * 2.55) for one in share.split(";")[2:]]
+        elif number:
+            colour = palette[number]
+        elif move:
+            x, top = 0, top + 6 * (move == "-")
+        else:
+            run = int(count or 1)
+            for bit in range(6):
+                if (ord(char) - 63) >> bit & 1:
+                    made[top + bit, x : x + run] = colour
+            x += run
+    return made[:height]
+
+
+def test_sixels_show_the_pixels():
+    assert np.abs(decoded(sixels(Image.fromarray(RED_BLUE))) - RED_BLUE).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "way"),
+    [
+        ({"TERM": "xterm-256color"}, "blocks"), ({}, "blocks"), ({"KITTY_WINDOW_ID": "1"}, "kitty"),
+        ({"TERM_PROGRAM": "ghostty"}, "kitty"), ({"TERM_PROGRAM": "WezTerm"}, "sixel"), ({"TERM": "foot-extra"}, "sixel"),
+        ({"TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}, "blocks"), ({"TMUX": "x", "TERM": "foot"}, "blocks"),
+    ],
+)  # fmt: skip
+def test_a_terminal_gets_what_it_says_it_has(environment, way):
+    assert way_of(environment) == way
+
+
+def explained(image="a.png", method="ig"):
+    values = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
+    answers = (Prediction(0, "cat", 0.75), Prediction(1, "dog", 0.25))
+    seen = Seen(np.full((16, 16, 3), 90, np.uint8))
+    return Explanation(image, method, 0, score=1.0, values=values, seen=seen, predictions=answers)
+
+
+def shown(way, environment, items, **known):
+    made, stream = screen(show=way, **known)
+    show = Show(way, made, "red-blue", environment)
+    for item in items:
+        show.take(item)
+    show.end()
+    return stream.getvalue()
+
+
+def test_images_maps_and_answers_stand_in_the_terminal():
+    text = shown("auto", {"COLORTERM": "truecolor"}, [explained(), explained(method="gradient")], terminal=True)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert plain[0].split() == ["a.png", "ig", "gradient"]
+    assert max(map(len, plain)) <= 99
+    assert plain[1].count("▀") == 3 * 31
+    assert plain[-3:-1] == ["cat  ███████████████       75 %", "dog  █████                 25 %"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "known", "told"),
+    [
+        ({}, {"terminal": False}, "no terminal"), ({"TERM": "dumb"}, {"terminal": True}, "no terminal"),
+        ({"NO_COLOR": "1"}, {"terminal": True}, "NO_COLOR"), ({}, {"terminal": True, "as_json": True}, "--json"),
+    ],
+)  # fmt: skip
+def test_where_nothing_can_be_shown_one_line_says_why(environment, known, told):
+    lines = shown("auto", environment, [explained(), explained("b.png")], **known).splitlines()
+    assert len(lines) == 1
+    assert told in lines[0]
+
+
+def test_without_show_nothing_is_said():
+    assert shown(None, {}, [explained()], terminal=True) == ""
+
+
+def test_hundreds_of_images_are_counted():
+    text = shown("blocks", {}, [explained(f"{i}.png") for i in range(11)], terminal=True)
+    assert "… and 3 more images" in text
+
+
+def test_an_unknown_way_is_refused():
+    with pytest.raises(UsageError, match="Did you mean 'kitty'"):
+        shown("kity", {}, [])
+
+
+def test_bars_of_outputs_without_probabilities_are_none():
+    assert bars(Explanation("a", "ig")) == []
+
+
+def test_completion_knows_torchvisions_names():
+    assert known_models.TORCHVISION.split() == models.names()
+    assert known_models.OTHERS.split() == list(models.others())
+
+
+def test_the_last_part_of_a_list_is_completed():
+    assert completed("sig,ig,i", ["sig", "ig", "icg"]) == ["sig,ig,icg"]
+    assert completed("", ["a", "b"]) == ["a", "b"]
+    assert all(list(names()) for names in NAMES.values())
+
+
+def test_completion_imports_no_torch():
+    code = (
+        "import sys\nfrom sigcli.cli.main import app\ntry:\n    app(prog_name='sig')\nexcept SystemExit:\n    pass\n"
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    line = "sig explain --model shapes --method sig,gradcam+"
+    known = {"_SIG_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": "5"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **known}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["sig,gradcam++"])
+
+
+def test_version_tells_torch_too():
+    assert re.match(
+        r"sig \S+\ntorch \S+, torchvision \S+, Python \S+\ndevice: see sig doctor\n", sig("--version").output
+    )
+
+
+def test_the_doctor_finds_this_place_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = sig("doctor")
+    assert done.exit_code == 0
+    assert "nothing is broken" in done.stderr
+    for what in ("versions", "device", "precision", "memory", "extras", "weights", "folder", "terminal"):
+        assert re.search(rf"^{what} ", done.stderr, re.M)
+
+
+def test_what_is_broken_is_told_with_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkup.tempfile, "TemporaryFile", refuse)
+    done = sig("doctor", "--json")
+    assert done.exit_code == 1
+    assert '"what": "torch", "state": "broken"' in done.stdout
+    assert '"what": "folder", "state": "broken"' in done.stdout
+    assert "same index" in done.stdout
+
+
+def test_the_extras_are_those_of_the_package():
+    text = (ROOT / "pyproject.toml").read_text()
+    table = text.partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    found = {name: re.split(r"[><=]", first)[0] for name, first in re.findall(r'^(\w+) = \["([^"]+)"', table, re.M)}
+    assert {name: one for name, one in found.items() if name not in ("test", "browser", "dev")} == checkup.EXTRAS
+
+
+def test_sizes_do_not_count_links(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "c").write_bytes(b"12345678")
+    assert list(checkup._sizes(tmp_path).items()) == [("in", 8), ("a", 5)]
