@@ -63,6 +63,17 @@ def escaped(text: str) -> str:
     return "".join(part if i % 2 else re.sub(r"([*<_])", r"\\\1", part) for i, part in enumerate(parts))
 
 
+def linked(text: str, root: str) -> str:
+    """Pages of the documentation that a docstring names as links; `root` leads to docs/."""
+    return re.sub(
+        r"(?<![`/\w(])docs/([\w-]+)\.md|(?<=\()docs/([\w-]+)\.md(?=\))", lambda m: _link(m[1] or m[2], root), text
+    )
+
+
+def _link(page: str, root: str) -> str:
+    return f"[{page}]({root}{page}.md)"
+
+
 def cell(text: str) -> str:
     """Text for a cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from docstrings import cell, entries, escaped, prose, sections, typed
+from docstrings import cell, entries, escaped, linked, prose, sections, typed
 from method_notes import NOTES
 from method_pictures import REFUSED, command
 
@@ -67,7 +67,8 @@ def pages() -> dict[str, str]:
     found = {f"reference/{folder}/index.md": index(folder) for folder in FOLDERS}
     for folder, catalogue in FOLDERS.items():
         for entry in catalogue.values():
-            found[f"reference/{folder}/{slug(entry.name)}.md"] = makers[folder](entry) + "\n"
+            text = linked(makers[folder](entry), "../../")
+            found[f"reference/{folder}/{slug(entry.name)}.md"] = text + "\n"
     return found
 
 
@@ -212,7 +213,7 @@ def photographed() -> Mapping[str, Mapping[str, dict[str, str]]]:
     for network, file in PHOTOGRAPHS.items():
         path = ROOT / "benchmarks" / "results" / f"methods-62-{file}-2026-11-27.csv"
         rows = found.setdefault(network, {})
-        for row in csv.DictReader(path.open(encoding="utf-8", newline="")):
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
             if row["imputation"] == "blur" and row["metric"] in ("deletion", "insertion"):
                 name = {"black": "ig"}.get(row["method"], row["method"])
                 sign = "↓" if row["better"] == "lower" else "↑"

@@ -124,7 +124,7 @@ def test_the_page_of_python_names_is_current(scripts):
 def test_the_first_page_is_the_readme_seen_from_docs(scripts):
     hooks = scripts("site_hooks")
     text = hooks.first_page()
-    assert "](pictures/first.png)" in text
+    assert "](pictures/first.jpg)" in text
     assert "](docs/" not in text
     assert "[sources](../sample_images/SOURCES.md)" in text
     assert "sources (`sample_images/SOURCES.md`)" in hooks.inside(text, "index.md")
@@ -181,3 +181,4 @@ def test_the_site_builds_strictly_and_asks_for_nothing_from_outside(tmp_path):
         text = path.read_text(encoding="utf-8")
         loaded = re.findall(r"<(?:script|img|link|iframe)[^>]*?(?:src|href)=[\"']?([^\"' >]+)", text)
         assert not [url for url in loaded if url.startswith(("http:", "https:", "//"))], name
+        assert "unpkg.com" not in text, name
