@@ -69,7 +69,9 @@ def inside(markdown: str, page: str) -> str:
     depth = page.count("/")
 
     def replaced(match: re.Match[str]) -> str:
-        target = match[2]
+        target = re.sub(r"^((?:\.\./)*)\.\./README\.md", r"\1index.md", match[2])
+        if target != match[2]:
+            return f"[{match[1]}]({target})"
         ups = target.count("../")
         if target.startswith("../" * (depth + 1)) and ups > depth:
             return f"{match[1]} (`{target.replace('../', '')}`)" if target not in match[1] else match[1]

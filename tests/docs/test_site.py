@@ -128,6 +128,7 @@ def test_the_first_page_is_the_readme_seen_from_docs(scripts):
     assert "](docs/" not in text
     assert "[sources](../sample_images/SOURCES.md)" in text
     assert "sources (`sample_images/SOURCES.md`)" in hooks.inside(text, "index.md")
+    assert hooks.inside("[a](../README.md#start)", "tutorial.md") == "[a](index.md#start)"
     assert "[GridWorld](gridworld.md)" in hooks.inside(text, "index.md")
 
 
