@@ -88,24 +88,27 @@ def _below(entries: _Listed, left: LeftOut, is_image: Callable[[Path], bool]) ->
     waiting = [entries]
     while waiting:
         entries = waiting.pop()
-        folders: list[_Listed] = []
+        folders: list[tuple[str, str]] = []
         for name, url, facts in entries:
-            if name in ("", "..", ".") or "/" in name or "//" in url.partition("://")[2]:
+            if name in ("", "..", ".") or "/" in name:
                 left.add(IMPOSSIBLE, Path(name or "/"))
             elif name.startswith("."):
                 left.add(HIDDEN, Path(name))
             elif facts.get("type") == "directory":
-                below = listed_below(url)
-                reason = RUN if _is_run(below) else MASKS if _are_masks(name, below, entries, is_image) else ""
-                if reason:
-                    left.add(reason, Path(name))
-                else:
-                    folders.append(below)
+                folders.append((name, url))
             elif is_image(Path(name)):
                 yield remote_file(url, facts)
             else:
                 left.file(Path(name))
-        waiting += reversed(folders)
+        searched: list[_Listed] = []
+        for name, url in folders:
+            below = listed_below(url)
+            reason = RUN if _is_run(below) else MASKS if _are_masks(name, below, entries, is_image) else ""
+            if reason:
+                left.add(reason, Path(name))
+            else:
+                searched.append(below)
+        waiting += reversed(searched)
 
 
 def _is_run(entries: _Listed) -> bool:

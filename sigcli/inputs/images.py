@@ -76,7 +76,10 @@ def find_images(paths: Sequence[str | Source], left_out: LeftOut | None = None) 
     left = LeftOut() if left_out is None else left_out
     for path in paths:
         for item in [path] if isinstance(path, (Given, Remote)) else _expand(path, left):
-            found.setdefault(os.path.abspath(item), item)
+            known = found.setdefault(os.path.abspath(item), item)
+            if isinstance(known, Remote) and isinstance(item, Remote) and known.url != item.url:
+                hint = "Explain them apart, or save them under names of their own."
+                raise UsageError("two URLs differ only behind the question mark", given=item, hint=hint)
     return list(found.values())
 
 

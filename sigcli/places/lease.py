@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from ..errors import OutputError, SigError, StoppedError
+from .remote import write
 from .systems import ask, system_of
 from .urls import joined, shown
 
@@ -53,8 +54,7 @@ class Lease:
         if not first:
             self.check()
         held = {"token": self._token, "host": socket.gethostname(), "process": os.getpid(), "time": time.time()}
-        system, path = system_of(self._file)
-        ask(self._file, lambda: system.pipe_file(path, json.dumps(held).encode()), OutputError)
+        write(self._file, json.dumps(held).encode(), OutputError)
         if first:
             self.check()
 

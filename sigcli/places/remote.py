@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..errors import ImageError, SigError, UsageError
@@ -108,7 +109,8 @@ def too_large(file: object, most: int, error: type[SigError]) -> SigError:
 def remote_file(url: str, facts: Mapping[str, Any]) -> Remote:
     """A file from what its file system tells of it."""
     size = facts.get("size")
-    mark = next((str(facts[key]) for key in _MARKS if facts.get(key)), "")
+    mark = next((facts[key] for key in _MARKS if facts.get(key)), "")
+    mark = str(mark.timestamp() if isinstance(mark, datetime) else mark)
     return Remote(url, int(size) if isinstance(size, (int, float)) else None, mark)
 
 
@@ -133,6 +135,22 @@ def listed_below(url: str, error: type[SigError] = UsageError) -> list[tuple[str
             last = name[len(here) :].lstrip("/")
             listed.append((last, f"{url.rstrip('/')}/{last}", dict(facts)))
     return sorted(listed, key=lambda one: one[0])
+
+
+def write(url: str, content: bytes, error: type[SigError]) -> None:
+    """Write a file whole.
+
+    Raises:
+        error: it cannot be written.
+    """
+    system, path = system_of(url)
+
+    def put() -> None:
+        if url.lower().startswith("file:"):  # elsewhere folders need not be made
+            system.makedirs(system._parent(path), exist_ok=True)
+        system.pipe_file(path, content)
+
+    ask(url, put, error, size=len(content))
 
 
 def _streamed(file: Remote, most: int, error: type[SigError]) -> bytes:

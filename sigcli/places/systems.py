@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..errors import SigError, UsageError
-from .urls import PACKAGES, kind_of_url, shown
+from .urls import PACKAGES, WEB, kind_of_url, shown
 
 T = TypeVar("T")
 SECONDS = 18.0
@@ -25,6 +25,7 @@ _NO_CREDENTIALS = (
 )  # fmt: skip
 _REFUSED = ("GatedRepoError",)
 _ABSENT = ("RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError", "NoSuchBucket")
+_CERTAIN = (*_NO_CREDENTIALS, *_REFUSED, *_ABSENT, "NonHttpUrlRedirectClientError", "TooManyRedirects")
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError, ImportError)
 _CREDENTIALS = {
     "s3": "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; of a public bucket FSSPEC_S3='{\"anon\":true}'",
@@ -52,7 +53,7 @@ def system_of(url: str) -> tuple[Any, str]:
         if system is None:
             system = _systems[os.getpid(), kind] = _made(kind, package, url)
     try:
-        path = url if kind in ("http", "https") else str(system._strip_protocol(url))
+        path = url if kind in WEB else str(system._strip_protocol(url))
     except Exception as error:
         raise told(error, url, UsageError) from error
     return system, path
@@ -102,7 +103,8 @@ def ask(
             return do() if kind in _HERE else _bounded(do, limit)
         except SigError:
             raise
-        except Exception as reason:
+        except Exception as given:  # noqa: BLE001  each client has errors of its own; all are told below
+            reason = _cause(given) if kind in WEB else given
             if number == count or not _passing(reason):
                 raise told(reason, url, error) from reason
             time.sleep(_PAUSE * 2**number)
@@ -130,10 +132,17 @@ def _bounded(do: Callable[[], T], seconds: float) -> T:
     return found[0]
 
 
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong on the web: fsspec says of all of it that the file is not there."""
+    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def _passing(error: BaseException) -> bool:
     """Whether asking again may help."""
     status = _status(error)
-    if status in (401, 403, 404, 405, 410) or type(error).__name__ in (*_NO_CREDENTIALS, *_REFUSED, *_ABSENT):
+    if status in (401, 403, 404, 405, 410) or type(error).__name__ in _CERTAIN:
         return False
     return not isinstance(error, (*_FINAL, ValueError, TypeError, NotImplementedError))
 
@@ -156,6 +165,8 @@ def told(error: BaseException, url: str, kind: type[SigError]) -> SigError:
         return kind("there are no credentials for the place", given=where, hint=f"{access}.")
     if isinstance(error, PermissionError) or name in _REFUSED or _status(error) in (401, 403):
         return kind(f"the place refuses access: {reason.rstrip('.')}", given=where, hint=f"{access}.")
+    if "Redirect" in name:
+        return kind("the address leads to something that is no file of the web", given=where)
     if isinstance(error, (TimeoutError, ConnectionError)) or "Timeout" in name or "Connect" in name:
         what = f"the place does not answer: {reason.rstrip('.')}"
         return kind(what, given=where, hint="Check the network and the address, then repeat the command.")

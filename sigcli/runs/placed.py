@@ -11,7 +11,6 @@ from ..errors import SigError, UsageError
 from ..listener import Listener
 from ..options import Options, table
 from ..places.copies import copied
-from ..places.remote import Remote
 from ..places.urls import path_of_url, shown, url_of
 from .stage import Stage
 
@@ -21,6 +20,22 @@ COPIED = (
     "attributions",
 )  # fmt: skip
 """Options that name a file or folder which is copied to this machine before the command begins."""
+
+
+class RemoteFolder(type(Path())):
+    """A run folder of a remote place where results have the path of one of this machine: as a text it is its URL."""
+
+    url: str
+
+    @classmethod
+    def of(cls, url: str) -> RemoteFolder:
+        """The folder of a URL."""
+        made = cls(path_of_url(url))
+        made.url = shown(url)
+        return made
+
+    def __str__(self) -> str:
+        return self.url if hasattr(self, "url") else super().__str__()
 
 
 def copied_files(options: O, tell: Callable[[str], object] = lambda _: None) -> O:
@@ -102,7 +117,7 @@ def _in_place(found: Any, stage: Stage) -> Any:
     """A result that names the remote folder where it named the staging folder."""
     if getattr(found, "folder", None) != stage.path:
         return found
-    folder: Any = Remote(stage.url)
+    folder = RemoteFolder.of(stage.url)
     if not dataclasses.is_dataclass(found):
         setattr(found, "folder", folder)  # noqa: B010  whatever a command returns
         return found
@@ -127,7 +142,7 @@ class _Told(Listener):
         self._listener, self._stage = listener, stage
 
     def begin(self, items: int, notes: Sequence[str], folder: Path | None) -> None:
-        place: Any = Remote(self._stage.url) if folder == self._stage.path else folder
+        place = RemoteFolder.of(self._stage.url) if folder == self._stage.path else folder
         self._listener.begin(items, [self._there(text) for text in notes], place)
 
     def planned(self, evaluations: Mapping[str, int | None]) -> None:

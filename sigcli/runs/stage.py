@@ -22,7 +22,7 @@ from ..errors import OutputError, SigError, StoppedError
 from ..files import going_on, is_aside, write_aside, write_text
 from ..places.copies import cache_folder, digest, fetch_to
 from ..places.lease import NAME, Lease
-from ..places.remote import Remote, remote_file
+from ..places.remote import Remote, remote_file, write
 from ..places.systems import ask, system_of
 from ..places.urls import joined, shown
 from .ledger import LEDGER
@@ -157,7 +157,7 @@ class Stage:
         With `resume`, every file; else the files of the run itself, and empty ones for all others: whose they are and which
         may be replaced is then decided as for a folder of this machine. What is not written anew is not uploaded.
         """
-        mark, state = _mark(there), self._saved()
+        mark, state = _mark(self._listed_top()), self._saved()
         if any(self.path.iterdir()) and state.get("url") != self.url:
             raise OutputError("the staging folder holds other files", given=self.path, hint="Name an empty --stage.")
         if resume and state.get("mark") == mark:
@@ -263,15 +263,7 @@ class Stage:
         self._known[name] = facts
 
     def _put(self, name: str, content: bytes) -> None:
-        url = joined(self.url, name)
-        system, path = system_of(url)
-
-        def put() -> None:
-            if not hasattr(system, "bucket"):
-                system.makedirs(system._parent(path), exist_ok=True)
-            system.pipe_file(path, content)
-
-        ask(url, put, OutputError, size=len(content))
+        write(joined(self.url, name), content, OutputError)
 
     def _remove(self, name: str) -> None:
         url = joined(self.url, name)
