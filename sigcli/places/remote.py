@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,6 +68,14 @@ class Remote(os.PathLike[str]):
         """
         if self.size is not None and self.size > most:
             raise too_large(self, most, error)
+        if (known := _recent.get(self)) is not None:
+            return known
+        content = self._fetched(most, error)
+        if self.mark:
+            _recent.keep(self, content)
+        return content
+
+    def _fetched(self, most: int, error: type[SigError]) -> bytes:
         if self.url.partition("://")[0].lower() in WEB:
             return _streamed(self, most, error)
         system, path = system_of(self.url)
@@ -91,6 +101,33 @@ class Remote(os.PathLike[str]):
 
     def __str__(self) -> str:
         return shown(self.url)
+
+
+class _Recent:
+    """The files that were fetched last, since a picture is looked at before and while it is explained."""
+
+    def __init__(self, most: int):
+        self._most, self._size = most, 0
+        self._files: OrderedDict[Remote, bytes] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def get(self, file: Remote) -> bytes | None:
+        """The content of a file, or None."""
+        with self._guard:
+            return self._files.get(file)
+
+    def keep(self, file: Remote, content: bytes) -> None:
+        """Keep a file in place of the oldest ones; a very large one is not kept."""
+        with self._guard:
+            if file in self._files or len(content) > self._most // 4:
+                return
+            self._files[file] = content
+            self._size += len(content)
+            while self._size > self._most:
+                self._size -= len(self._files.popitem(last=False)[1])
+
+
+_recent = _Recent(64 << 20)
 
 
 def last_name(url: str) -> str:

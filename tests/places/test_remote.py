@@ -21,7 +21,7 @@ import sigcli
 from sigcli.errors import ImageError, OutputError, StoppedError, UsageError
 from sigcli.inputs.images import find_images, read_image
 from sigcli.inputs.left_out import LeftOut
-from sigcli.places import lease, systems
+from sigcli.places import lease, remote, systems
 from sigcli.places.remote import Remote
 from sigcli.places.urls import url_of
 from sigcli.runs import stage
@@ -43,6 +43,7 @@ def memory(tmp_path, monkeypatch):
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]
+    monkeypatch.setattr(remote, "_recent", remote._Recent(1 << 20))
     yield system
     system.store.clear()
     system.pseudo_dirs[:] = [""]
@@ -149,15 +150,16 @@ def test_a_remote_run_is_the_local_one_and_goes_on(memory, kind, tmp_path):
     same_run(system, f"{top}/runs/one", "local")
     assert not any((tmp_path / "cache/sig").rglob("*.npy"))  # the staging folder is gone
     before = held(system, f"{top}/runs/one")
+    dated = {"manifest.json", "gallery/data.js"}
     manifest = json.loads(before["manifest.json"])
     assert manifest["images"][0].startswith(f"{place}/in/photos/")
     assert manifest["spec"] == json.loads(Path("local/manifest.json").read_text())["spec"]
     again = sig(*remote, "--resume")
     assert again.exit_code == 0, again.output
     assert "8 of them earlier" in said(again)
-    assert {name: text for name, text in held(system, f"{top}/runs/one").items() if name != "manifest.json"} == {
-        name: text for name, text in before.items() if name != "manifest.json"
-    }
+    after = held(system, f"{top}/runs/one")
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in after.keys() - dated)
 
 
 def test_another_run_replaces_what_sig_wrote_and_nothing_else(memory):
@@ -180,7 +182,8 @@ def test_another_run_replaces_what_sig_wrote_and_nothing_else(memory):
     assert "memory://run already holds another run" in said(refused)
     assert "cache" not in refused.output  # the staging folder is nobody's business
     assert sig(*other, "--overwrite").exit_code == 0
-    assert set(held(memory, "/run")) == {"manifest.json", "files.jsonl", "results.csv", "a/gradient.npy", "a/mine.txt"}
+    tables = {"manifest.json", "files.jsonl", "results.csv", "predictions.csv", "index.html", "gallery/data.js"}
+    assert set(held(memory, "/run")) == {*tables, "a/gradient.npy", "a/mine.txt"}
     assert held(memory, "/run")["a/mine.txt"] == b"mine"
     memory.pipe_file("/full/a.txt", b"mine")
     refused = sig(*other[:-1], "memory://full")
@@ -363,6 +366,16 @@ def test_a_network_that_breaks_off_is_asked_thrice_and_then_only_its_image_fails
     assert {row["image"] for row in rows if row["status"] == "ok"} == {"b.png", "cats/a.png", "cats/z.png"}
     assert {row["error"].split(":")[0] for row in rows if row["image"] == "a.png"} == {"the place does not answer"}
     assert asked["/photos/a.png"] % systems.TRIES == 0
+
+
+def test_the_files_that_were_fetched_last_are_kept_in_bounded_memory():
+    recent, files = remote._Recent(100), [Remote(f"memory://{number}", 20, "x") for number in range(9)]
+    for file in files:
+        recent.keep(file, b"a" * 20)
+    recent.keep(Remote("memory://large", 30, "x"), b"a" * 30)
+    assert [recent.get(file) is not None for file in files] == [False] * 4 + [True] * 5
+    assert recent.get(Remote("memory://8", 20, "y")) is None  # its content changed
+    assert recent.get(Remote("memory://large", 30, "x")) is None
 
 
 def test_a_place_that_never_answers_is_left_after_its_time(monkeypatch):
