@@ -12,6 +12,7 @@ from .errors import UsageError, unknown
 from .listener import SILENT, Listener
 from .notebook import listener_here
 from .options import Options, checked, read_options, renamed, short, table, type_text
+from .runs.placed import carried_out
 
 P = ParamSpec("P")
 O = TypeVar("O", bound=Options)  # noqa: E741
@@ -43,7 +44,7 @@ class Door(Generic[P, O, R]):
     def __call__(self, *arguments: Any, **options: Any) -> R:
         """Carry out the command."""
         if arguments and isinstance(arguments[0], Options):
-            return self.function(*self._together(*arguments, **options))
+            return carried_out(self.function, *self._together(*arguments, **options))
         listener = options.pop("listener", None) or listener_here()
         known = table(self.options)  # type: ignore[arg-type]
         before, options = options, renamed(self.options, options)  # type: ignore[arg-type]
@@ -56,7 +57,7 @@ class Door(Generic[P, O, R]):
         if len(arguments) > 1:
             raise UsageError(f"{self.__name__} takes its options by name", given=short(arguments[1]))
         made: Any = self.options
-        return self.function(made(*arguments, **read_options(made, options)), listener)
+        return carried_out(self.function, made(*arguments, **read_options(made, options)), listener)
 
     def _together(self, options: Any, listener: Listener = SILENT, /, **more: Any) -> tuple[O, Listener]:
         """Options and listener, where an options object is given."""

@@ -110,6 +110,11 @@ def remove_leftovers(folders: Iterable[Path | str], *, before: bool = False) -> 
                 Path(folder, name).unlink(missing_ok=True)
 
 
+def is_aside(name: str) -> bool:
+    """Whether a file of that name is one that `write_aside` has not finished."""
+    return _ASIDE.fullmatch(name) is not None
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of an ordinary file; raises OSError for anything else, since reading a pipe in a folder may never end."""
     if not path.is_file() and os.path.lexists(path):

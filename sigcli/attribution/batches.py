@@ -11,7 +11,6 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ LABEL = "label"
 _TOGETHER = 32
 """Samples that are worked on together at least, so that single ones fill the model's batches."""
 _SAMPLES, _LABELS = ("pixel_values", "image", "images", "img"), ("labels", "label")
-_Sample = str | Path | Given
+_Sample = str | Source
 
 
 def is_iterable(images: Any) -> bool:

@@ -18,7 +18,7 @@ from ..engine.allocator import keep_freed_memory
 from ..engine.modes import own_modes
 from ..errors import UsageError
 from ..executors.line import Line, portable_error
-from ..inputs.given import Given, Source
+from ..inputs.given import Source
 from ..models.device import choose_device
 from ..runs.far import FarRun, far_run
 from .explanation import Explanation
@@ -78,7 +78,7 @@ class Job:
             return
         if Path(self.here).is_dir():
             os.chdir(self.here)
-        files = [Path(one) for one in self.sources[:_LOOKED_FOR] if not isinstance(one, Given)]
+        files = [one for one in self.sources[:_LOOKED_FOR] if isinstance(one, Path)]
         if files and not any(map(os.path.lexists, files)):
             raise UsageError(
                 f"the node {platform.node()} does not have the images", given=Path(self.here, files[0]),

@@ -17,6 +17,8 @@ from ..models.model import Model
 from ..models.sources import hf, openclip_names
 from ..names import portable
 from ..options import VIEW
+from ..places.copies import origin
+from ..places.remote import Remote
 from ..runs.ledger import digest_of_text
 from ..runs.provenance import versions
 from ..views import chosen
@@ -31,10 +33,10 @@ def spec_of(options: RunOptions, samples: Pictures, model: Model, methods: list[
     """What must agree between a run and its resumption: all that the values depend on."""
     spec: dict[str, Any] = {
         "model": model.name,
-        "weights": model.weights,
+        "weights": origin(model.weights),
         "weights_hash": model.weights_hash,
         "preprocess": asdict(model.preprocess),
-        "methods": {chosen.name: {"method": chosen.entry.name, **chosen.resolved()} for chosen in methods},
+        "methods": {chosen.name: {"method": chosen.entry.name, **_named_files(chosen)} for chosen in methods},
         "target": samples.spelled(model),
         "output": scorer.output,
         "precision": scorer.precision,
@@ -61,7 +63,12 @@ def _option_files(methods: list[Chosen]) -> dict[str, str]:
     """Digest of every file that an option names (label maps, baselines): another content is another run."""
     values = {str(value) for chosen in methods for value in chosen.options.values() if isinstance(value, str)}
     files = sorted(value for value in values if Path(value).suffix and Path(value).is_file())
-    return {name: file_digest(name) for name in files}
+    return {origin(name): file_digest(name) for name in files}
+
+
+def _named_files(chosen: Chosen) -> dict[str, Any]:
+    """The options of a method, with the URLs of remote files that were copied."""
+    return {name: origin(value) if isinstance(value, str) else value for name, value in chosen.resolved().items()}
 
 
 def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, model: Model) -> dict[str, Any]:
@@ -86,7 +93,13 @@ def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, mo
 
 def _named(sources: Sequence[Source]) -> list[str]:
     """Files as they are found from any folder; samples in memory by their names."""
-    return [one.name if isinstance(one, Given) else portable(os.path.abspath(one)) for one in sources]
+    return [_found(one) for one in sources]
+
+
+def _found(one: Source) -> str:
+    if isinstance(one, Given):
+        return one.name
+    return str(one) if isinstance(one, Remote) else portable(os.path.abspath(one))
 
 
 def _named_model(options: RunOptions, model: Model) -> dict[str, str]:
@@ -99,6 +112,8 @@ def _lasting(value: Any) -> Any:
     """An option as it holds from any folder: a file by its whole name, a network by its class."""
     if isinstance(value, torch.nn.Module):
         return None  # it cannot be had again
+    if isinstance(value, (str, Path)) and origin(str(value)) != str(value):
+        return origin(str(value))
     if isinstance(value, (str, Path)):
         return portable(os.path.abspath(value)) if Path(value).is_file() else str(value)
     return value

@@ -195,6 +195,10 @@ class RunOptions(MethodOptions, ResumeOptions):
         "0..1 and are prepared as pictures are. Left out, they are its input, unless their values allow both.",
         panel=MODEL, command_line=False,
     )  # fmt: skip
+    stage: str | Path | None = option(
+        None, "Folder of this machine in which the run is made where --out is a URL; by default one of the user's cache.",
+        panel=OUTPUT, kind=str, metavar="FOLDER", shown=False,
+    )  # fmt: skip
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
     significant: bool = option(
         False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",

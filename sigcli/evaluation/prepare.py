@@ -21,6 +21,7 @@ from ..inputs.images import find_images
 from ..inputs.left_out import LeftOut
 from ..models.model import Model
 from ..options import VIEW
+from ..places.copies import origin
 from ..runs.claims import refuse_inside
 from ..runs.folder import FolderLock, claim_folder, free_folder, output_folder, refuse_strangers, take
 from ..runs.provenance import versions
@@ -156,9 +157,10 @@ def prepare_evaluation(
     measuring, checks = _measuring(options, session, metrics, masks, known, kept)
     facts = {
         "metrics": [[one.name, one.entry.name, one.resolved()] for one in metrics], "view": measuring.view.spec,
-        "masks": options.masks and str(options.masks), "mask_class": options.mask_class, "mask_void": options.mask_void,
-        "labels": options.labels and str(options.labels),
-        "attributions": arrays and str(arrays), "versions": versions(),
+        "masks": options.masks and origin(str(options.masks)),
+        "mask_class": options.mask_class, "mask_void": options.mask_void,
+        "labels": options.labels and origin(str(options.labels)),
+        "attributions": arrays and origin(str(arrays)), "versions": versions(),
     }  # fmt: skip
     facts |= {name: value for name in ("label_column", "image_column") if (value := getattr(options, name)) is not None}
     told = () if arrays is None else assumed(session, arrays, only)

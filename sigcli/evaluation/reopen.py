@@ -12,7 +12,9 @@ from ..methods import METHODS
 from ..models.model import Model
 from ..names import local
 from ..options import renamed
+from ..places.urls import url_of
 from ..runs.folder import MANIFEST, manifest_or_none, read_manifest
+from ..runs.placed import copied_files
 from ..runs.shards import refuse_shard
 from .options import MeasureOptions
 
@@ -38,7 +40,7 @@ def methods_of(folder: Path) -> dict[str, Entry] | None:
     return {name: METHODS[facts["method"]] for name, facts in spec.items() if facts.get("method") in METHODS}
 
 
-def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+def loading(folder: Path) -> tuple[list[str | Path], dict[str, Any]]:
     """Images of a run, and the options of `explain` that its model was loaded and its scores were made with.
 
     Raises:
@@ -56,8 +58,9 @@ def loading(folder: Path) -> tuple[list[Path], dict[str, Any]]:
             "the run does not say how its model was loaded", given=folder,
             hint=f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}.",
         )  # fmt: skip
-    images = [Path(local(name)) for name in manifest["images"] if isinstance(name, str)]
-    lost = [path for path in images if not path.exists()]
+    named = [local(name) for name in manifest["images"] if isinstance(name, str)]
+    images = [name if url_of(name) else Path(name) for name in named]
+    lost = [path for path in images if isinstance(path, Path) and not path.exists()]
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise UsageError(
@@ -104,4 +107,4 @@ def reopened(options: M) -> tuple[M, Path | None, Path | None]:
         raise UsageError(
             "the run used a network in memory", given=run, hint="Name it: evaluate(folder, model=network)."
         )
-    return type(options)(**{**given, "images": images}), run, run
+    return copied_files(type(options)(**{**given, "images": images})), run, run

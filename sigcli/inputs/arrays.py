@@ -14,6 +14,8 @@ import numpy as np
 
 from ..errors import ImageError, UsageError
 from ..files import array_shape, load_array
+from ..places.remote import Remote
+from ..places.urls import url_of
 from .given import Given, Source, single
 from .left_out import DEEPER, HIDDEN, LeftOut
 from .picture import Picture
@@ -27,8 +29,8 @@ def is_array_path(path: str | Source) -> bool:
     """Whether a user means arrays: a `.npy` or `.npz` file or pattern, a folder that holds `.npy` files and no images, or a
     sample of features in memory.
     """
-    if isinstance(path, Given):
-        return path.array
+    if isinstance(path, (Given, Remote)):
+        return isinstance(path, Given) and path.array
     text = str(path)
     if text.lower().endswith((".npy", ".npz")):
         return True
@@ -74,6 +76,8 @@ def _there(path: str | Source, left: LeftOut) -> list[Source]:
         if not path.array:
             raise UsageError("arrays and pictures cannot be explained in one run", given=path.name)
         return [path]
+    if isinstance(path, Remote) or url_of(path) is not None:
+        raise UsageError("arrays are read from this machine only", given=path, hint="Copy them first.")
     path = Path(path)
     here = [path]
     if path.is_dir():
@@ -124,6 +128,8 @@ def shape_of(path: Source) -> tuple[int, ...] | None:
     """The shape of a file's array, from its header alone; None where it cannot be read."""
     if isinstance(path, Given):
         return path.picture.pixels.shape
+    if isinstance(path, Remote):
+        return None
     try:
         return array_shape(path)
     except (OSError, ValueError):

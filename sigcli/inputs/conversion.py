@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from ..errors import ImageError
+from ..places.remote import Remote
 from .picture import orientation, turned
 
 TRANSPARENT = "transparent in places, laid on white"
@@ -34,7 +35,7 @@ _SRGB = ("c2", "c2ci", "uRGB")
 """Small profiles of sRGB that do not say so."""
 
 
-def settle_key(image: Image.Image, path: Path | None = None) -> None:
+def settle_key(image: Image.Image, path: Path | Remote | None = None) -> None:
     """Bring the one transparent grey of a PNG to the scale of its pixels; before they are loaded, in place.
 
     Pillow leaves the number as it stands in the file, and scales greys of 2 and 4 bits to 8. Of 16-bit colours it drops
@@ -56,7 +57,9 @@ def settle_key(image: Image.Image, path: Path | None = None) -> None:
         )  # fmt: skip
 
 
-def rgb(image: Image.Image, container: str | None, path: Path | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+def rgb(
+    image: Image.Image, container: str | None, path: Path | Remote | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """Upright 8-bit RGB of an image of Pillow, uint8 (H, W, 3), and what was assumed of it, in the words above.
 
     Args:
@@ -107,7 +110,7 @@ def _coloured(image: Image.Image, *, white: bool) -> np.ndarray:
     return found
 
 
-def _wide(image: Image.Image, container: str | None, path: Path | None, facts: list[str]) -> np.ndarray | None:
+def _wide(image: Image.Image, container: str | None, path: Path | Remote | None, facts: list[str]) -> np.ndarray | None:
     """Greys of 12 or 16 bits as uint8 (H, W), scaled and not clipped; None where pixels have 8 bits."""
     tags: Any = getattr(image, "tag_v2", {})
     bits = _first(tags.get(_BITS, 16))
@@ -140,12 +143,12 @@ def _first(tag: Any) -> int:
     return int(tag[0] if isinstance(tag, tuple) else tag)
 
 
-def _undefined(what: str, path: Path | None) -> ImageError:
+def _undefined(what: str, path: Path | Remote | None) -> ImageError:
     hint = "Save it with unsigned 8 or 16 bits per channel."
     return ImageError(f"the image has {what}, whose range is not defined", given=path, hint=hint)
 
 
-def _has_ground(image: Image.Image, container: str | None, path: Path | None, facts: list[str]) -> bool:
+def _has_ground(image: Image.Image, container: str | None, path: Path | Remote | None, facts: list[str]) -> bool:
     """Whether an image is transparent in places, and so has to be laid on white."""
     if not image.has_transparency_data:
         return False

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import ImageError, UsageError
+from ..places.remote import Remote
 from .conversion import rgb, settle_key
 from .picture import Picture, content_key
 
@@ -47,13 +48,13 @@ class Given(os.PathLike[str]):
         return self.name
 
 
-Source = Path | Given
-"""A file, or a sample in memory."""
+Source = Path | Given | Remote
+"""A file, of this machine or of a remote place, or a sample in memory."""
 
 
 def listed(
     images: Any, word: str = "image", *, preprocessed: bool | None = None, before: int = 0
-) -> list[str | Path | Given]:
+) -> list[str | Source]:
     """What was named or given, one by one: texts and paths as they are, samples in memory numbered in their order.
 
     Args:
@@ -66,9 +67,9 @@ def listed(
         UsageError: something that is none of `ALLOWED`.
     """
     every = list(images) if isinstance(images, Sequence) and not isinstance(images, (str, bytes)) else [images]
-    found: list[str | Path | Given] = []
+    found: list[str | Source] = []
     for one in every:
-        if isinstance(one, (str, Path, Given)):
+        if isinstance(one, (str, Path, Given, Remote)):
             found.append(one)
             continue
         for pixels, array, facts in _samples(one, pixels=preprocessed is False):
@@ -206,6 +207,8 @@ def state_of(sources: Sequence[Source]) -> str:
     for one in sources:
         if isinstance(one, Given):
             lines.append(f"{one.name} {one.picture.key:016x}")
+        elif isinstance(one, Remote):
+            lines.append(f"{one.name} {one.size} {one.mark}")
         else:
             facts = one.stat()
             lines.append(f"{one.name} {facts.st_size} {facts.st_mtime_ns}")

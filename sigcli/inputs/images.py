@@ -14,7 +14,10 @@ from PIL import Image
 
 from ..errors import ImageError, UsageError
 from ..errors import reason as why
+from ..places.remote import Remote
+from ..places.urls import url_of
 from .conversion import rgb, settle_key
+from .far import find_remote, memory_of
 from .given import Given, Source
 from .left_out import (
     APART,
@@ -31,22 +34,24 @@ from .left_out import (
     maps_of,
 )
 from .picture import Picture, content_key
-from .refused import MAX_PIXELS, check_file, check_opened, is_heic, nearest_name, refusal
+from .refused import MAX_PIXELS, Fetched, check_file, check_opened, is_heic, nearest_name, refusal
 
 IMAGE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
     ".tif", ".tiff", ".webp",
 )  # fmt: skip
 _LARGE = 25_000_000  # pixels
+_LARGE_FILE = 8 << 20
+"""Bytes of a remote picture that may have as many pixels: its header is not fetched on its own."""
 
 T = TypeVar("T")
 
 
 @overload
-def find_images(paths: Sequence[str | Path], left_out: LeftOut | None = None) -> list[Path]: ...
+def find_images(paths: Sequence[Path], left_out: LeftOut | None = None) -> list[Path]: ...
 @overload
-def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = None) -> list[Source]: ...
-def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = None) -> Sequence[Source]:
+def find_images(paths: Sequence[str | Source], left_out: LeftOut | None = None) -> list[Source]: ...
+def find_images(paths: Sequence[str | Source], left_out: LeftOut | None = None) -> Sequence[Source]:
     """List the image files that files, folders and glob patterns stand for.
 
     A file is taken whatever its suffix. A folder is searched recursively, in sorted order, for `IMAGE_SUFFIXES`, and for
@@ -56,7 +61,7 @@ def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = 
     matches are treated like a folder's content.
 
     Args:
-        paths: files, folders and patterns (`*`, `?`, `[...]`, `**`), and pictures in memory, in any mixture.
+        paths: files, folders and patterns (`*`, `?`, `[...]`, `**`), their URLs, and pictures in memory, in any mixture.
         left_out: learns what was passed over, and says which folders are to be.
 
     Returns:
@@ -70,8 +75,11 @@ def find_images(paths: Sequence[str | Path | Given], left_out: LeftOut | None = 
     found: dict[str, Source] = {}
     left = LeftOut() if left_out is None else left_out
     for path in paths:
-        for item in [path] if isinstance(path, Given) else _expand(path, left):
-            found.setdefault(os.path.abspath(item), item)
+        for item in [path] if isinstance(path, (Given, Remote)) else _expand(path, left):
+            known = found.setdefault(os.path.abspath(item), item)
+            if isinstance(known, Remote) and isinstance(item, Remote) and known.url != item.url:
+                hint = "Explain them apart, or save them under names of their own."
+                raise UsageError("two URLs differ only behind the question mark", given=item, hint=hint)
     return list(found.values())
 
 
@@ -95,12 +103,12 @@ def read_image(path: str | Source, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """
     if isinstance(path, Given):
         return path.picture
-    path = Path(path)
-    pixels, facts = decode(path, lambda image: rgb(image, image.format, path), max_pixels=max_pixels)
-    return Picture(path, pixels, content_key(pixels), facts)
+    file = path if isinstance(path, Remote) else Path(path)
+    pixels, facts = decode(file, lambda image: rgb(image, image.format, file), max_pixels=max_pixels)
+    return Picture(Path(file), pixels, content_key(pixels), facts)
 
 
-def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MAX_PIXELS) -> T:
+def decode(path: Path | Remote, take: Callable[[Image.Image], T], *, max_pixels: int = MAX_PIXELS) -> T:
     """What is taken from an image file of whatever kind once it is decoded.
 
     Args:
@@ -111,24 +119,38 @@ def decode(path: Path, take: Callable[[Image.Image], T], *, max_pixels: int = MA
     Raises:
         ImageError: the file is absent, unreadable, empty, not an image, truncated or too large.
     """
-    check_file(path)
+    file = checked_file(path)
     try:
-        if is_heic(path) and find_spec("pillow_heif"):
+        if is_heic(file) and find_spec("pillow_heif"):
             import_module("pillow_heif").register_heif_opener()
-        with Image.open(path) as image:
-            check_opened(image, path, max_pixels)
+        with Image.open(file.content if isinstance(file, Fetched) else file) as image:
+            check_opened(image, file, max_pixels)
             settle_key(image, path)
             image.load()
-            check_opened(image, path, max_pixels)  # an icon holds an image of a size of its own
+            check_opened(image, file, max_pixels)  # an icon holds an image of a size of its own
             return take(image)
     except ImageError:
         raise
     except Exception as error:
-        raise refusal(error, path, max_pixels) from error
+        raise refusal(error, file, max_pixels) from error
+
+
+def checked_file(path: Path | Remote) -> Path | Fetched:
+    """A file that may be opened as an image: a remote one in memory.
+
+    Raises:
+        ImageError: it is absent, unreadable, empty, too large, or no ordinary file.
+    """
+    if isinstance(path, Remote):
+        return Fetched(path, memory_of(path))
+    check_file(path)
+    return path
 
 
 def is_large(path: str | Source) -> bool:
     """Whether a picture takes hundreds of megabytes once decoded, by its header: it is not decoded ahead of its turn."""
+    if isinstance(path, Remote):
+        return path.size is None or path.size > _LARGE_FILE
     if isinstance(path, Given):
         return False
     try:
@@ -139,7 +161,9 @@ def is_large(path: str | Source) -> bool:
         return False
 
 
-def _expand(path: str | Path, left: LeftOut) -> list[Path]:
+def _expand(path: str | Path, left: LeftOut) -> Sequence[Path | Remote]:
+    if (url := url_of(path)) is not None:
+        return find_remote(url, left, is_image_name, ", ".join(IMAGE_SUFFIXES))
     text, path = str(path), Path(path)
     if path.is_dir():
         return _in_folder(path, left)

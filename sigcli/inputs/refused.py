@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import difflib
 import errno
+import io
 import os
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ImageError
+from ..places.remote import Remote
 
 MAX_PIXELS = 100_000_000
-_MOST_BYTES, _MOST_WHOLE = 1 << 30, 256 << 20
+_MOST_BYTES, MOST_WHOLE = 1 << 30, 256 << 20
 """Sizes of files that are read: 100 million pixels of 16 bits and four channels, and of formats that are read whole."""
 _READ_WHOLE = (b"RIFF", b"ftyp")
 _UNREADABLE = frozenset(("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"))
 """Formats that Pillow knows and leaves to other programs to read; it would start Ghostscript for EPS."""
 _SWELLS = ("Decompressed data too large", "Too much memory used in text chunks")
 _WITH_HEIF = "Install pillow-heif (or '.[heif]'), and sig reads it."
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A remote file whose content is in memory; as a text it is its URL."""
+
+    file: Remote
+    content: io.BytesIO
+
+    def __str__(self) -> str:
+        return str(self.file)
 
 
 def nearest_name(path: str | Path) -> str | None:
@@ -48,13 +63,28 @@ def check_file(path: Path) -> None:
         raise ImageError("no such image", given=path, hint=f"Did you mean '{near}'?" if near else "Check the path.")
     if not path.is_file():
         raise ImageError("not an ordinary file", given=path, hint="Save the image to a file first.")
-    size = path.stat().st_size
+    check_size(path, path.stat().st_size, lambda: _head(path))
+
+
+def check_size(path: Path | Remote, size: int, head: Callable[[], bytes]) -> None:
+    """Raise ImageError for a file that is empty, or too large to be a picture that is read.
+
+    Args:
+        path: the file.
+        size: bytes.
+        head: tells its first bytes.
+    """
     if size == 0:
         raise ImageError("the image file is empty (0 bytes)", given=path, hint="Fetch or save the file again.")
-    most = _MOST_WHOLE if size > _MOST_WHOLE and any(mark in _head(path) for mark in _READ_WHOLE) else _MOST_BYTES
+    most = largest(head()) if size > MOST_WHOLE else _MOST_BYTES
     if size > most:
         told, allowed = f"the file has {size / 1e9:.1f} GB", f"up to {most / 1e9:.2g} GB"
         raise ImageError(told, given=path, allowed=allowed, hint="Scale the image down first.")
+
+
+def largest(head: bytes) -> int:
+    """Bytes of the largest file that is read which begins with these."""
+    return MOST_WHOLE if any(mark in head for mark in _READ_WHOLE) else _MOST_BYTES
 
 
 def _circular(link: Path) -> bool:
@@ -66,8 +96,10 @@ def _circular(link: Path) -> bool:
     return False
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path | Fetched) -> bytes:
     """The first bytes of a file; none of one that cannot be read."""
+    if isinstance(path, Fetched):
+        return path.content.getbuffer()[:12].tobytes()
     try:
         with path.open("rb") as stream:
             return stream.read(12)
@@ -75,7 +107,7 @@ def _head(path: Path) -> bytes:
         return b""
 
 
-def is_heic(path: Path) -> bool:
+def is_heic(path: Path | Fetched) -> bool:
     """Whether a file is of the HEIF family, which Pillow alone does not read, by its first bytes."""
     head = _head(path)
     return head[4:8] == b"ftyp" and head[8:12] in (
@@ -90,7 +122,7 @@ def is_heic(path: Path) -> bool:
     )
 
 
-def check_opened(image: Image.Image, path: Path, max_pixels: int) -> None:
+def check_opened(image: Image.Image, path: Path | Fetched, max_pixels: int) -> None:
     """Raise ImageError for an image of a format that is not read, or of too many pixels."""
     if image.format in _UNREADABLE:
         raise _unknown(path)
@@ -99,7 +131,7 @@ def check_opened(image: Image.Image, path: Path, max_pixels: int) -> None:
         raise _too_large(path, max_pixels, f"{wide}×{high}")
 
 
-def refusal(error: Exception, path: Path, max_pixels: int) -> ImageError:
+def refusal(error: Exception, path: Path | Fetched, max_pixels: int) -> ImageError:
     """What is said of a file that Pillow cannot open or decode: decoders raise all sorts of exceptions on broken bytes."""
     if isinstance(error, UnidentifiedImageError):
         if is_heic(path):
@@ -121,11 +153,11 @@ def refusal(error: Exception, path: Path, max_pixels: int) -> ImageError:
     )
 
 
-def _unknown(path: Path) -> ImageError:
+def _unknown(path: Path | Fetched) -> ImageError:
     hint = "Convert it to PNG or JPEG, or leave it out."
     return ImageError("not an image in a known format", given=path, hint=hint)
 
 
-def _too_large(path: Path, max_pixels: int, size: str = "") -> ImageError:
+def _too_large(path: Path | Fetched, max_pixels: int, size: str = "") -> ImageError:
     what = "the image has too many pixels" + (f" ({size})" if size else "")
     return ImageError(what, given=path, allowed=f"up to {max_pixels / 1e6:g} million", hint="Scale it down first.")

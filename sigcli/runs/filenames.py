@@ -13,6 +13,7 @@ from typing import Any
 
 from ..inputs.given import Source
 from ..names import escaped, local
+from ..places.urls import path_of_url, url_of
 
 _RESERVED = frozenset((
     "manifest.json", "results.csv", "files.jsonl", "index.html", "metrics.csv", "metrics.jsonl", "summary.csv", "curves.csv",
@@ -126,7 +127,8 @@ def earlier_folders(manifest: Mapping[str, Any], entries: Iterable[tuple[str, st
         entries: (name, folder) of each image that has files.
     """
     by_name = dict(entries)
-    paths = [os.path.abspath(local(name)) for name in manifest.get("images", []) if isinstance(name, str)]
+    images = [name for name in manifest.get("images", []) if isinstance(name, str)]
+    paths = [path_of_url(name) if url_of(local(name)) else os.path.abspath(local(name)) for name in images]
     named = zip(paths, _names_of(paths), strict=True)
     return by_name | {path: by_name[name] for path, name in named if name in by_name}
 

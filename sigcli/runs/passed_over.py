@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..files import Stamp, safe_cell
 from ..inputs.given import Given
 from ..inputs.given import Source as Sample
+from ..places.remote import Remote
 from .lines import Entry, Source
 
 if TYPE_CHECKING:
@@ -53,12 +54,15 @@ class Standing:
 
 
 def file_stamp(sample: Sample) -> Stamp | None:
-    """Size and digest of the file of a sample, in bounded memory; of one in memory those of its content.
+    """Size and digest of the file of a sample, in bounded memory; of one in memory those of its content,
+    of a remote one those that its place tells without sending it.
 
     None of what is no ordinary file, or cannot be read: decoding it tells what is wrong.
     """
     if isinstance(sample, Given):
         return sample.picture.pixels.nbytes, f"{sample.picture.key:016x}"
+    if isinstance(sample, Remote):
+        return sample.stamp()
     digest, size = hashlib.blake2b(digest_size=16), 0
     try:
         if not sample.is_file():

@@ -18,7 +18,7 @@ from ...catalog import Entry
 from ...errors import ImageError, UsageError
 from ...files import file_digest
 from ...inputs import arrays
-from ...inputs.given import Given, Source
+from ...inputs.given import Source
 from ...inputs.picture import Picture
 from ...methods import METHODS
 from ...models.heads import note
@@ -90,7 +90,7 @@ class Arrays(Pictures):
 
     unseen = ArraySeen()
 
-    def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
+    def find(self, named: Sequence[str | Source]) -> list[Source]:
         """The `.npy` files that files, folders and patterns stand for, and samples in memory."""
         return arrays.find_arrays(named, self.left_out)
 

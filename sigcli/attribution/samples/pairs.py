@@ -72,7 +72,7 @@ class Pairs(Pictures):
     pairs = True
     unseen = PairSeen()
 
-    def __init__(self, named: Sequence[str | Path | Given], options: RunOptions, partner: Any):
+    def __init__(self, named: Sequence[str | Source], options: RunOptions, partner: Any):
         self.partner = partner
         super().__init__(named, options)
         paths, numbers = find_partners(partner, self.sources, self.left_out)

@@ -131,7 +131,7 @@ class Pictures:
     classes = 0
     """Of the model, once the target is known."""
 
-    def __init__(self, named: Sequence[str | Path | Given], options: RunOptions):
+    def __init__(self, named: Sequence[str | Source], options: RunOptions):
         partner = getattr(options, "partner", None)
         self.options, self.left_out = options, LeftOut([partner] if isinstance(partner, (str, Path)) else ())
         self.sources, self.some = some(self.find(named), options)
@@ -149,7 +149,7 @@ class Pictures:
         """What the user must know of the search; nothing where the bundled samples are explained."""
         return self.some if self.options.images is None else (*self.left_out.notes, *self.some)
 
-    def find(self, named: Sequence[str | Path | Given]) -> list[Source]:
+    def find(self, named: Sequence[str | Source]) -> list[Source]:
         """The samples that files, folders and patterns stand for."""
         return find_images(named, self.left_out)
 

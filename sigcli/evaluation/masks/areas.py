@@ -14,9 +14,11 @@ from torch import Tensor
 
 from ...errors import AttributionError
 from ...inputs.given import Given, Source
+from ...inputs.images import checked_file
 from ...inputs.picture import TURNS, orientation
-from ...inputs.refused import check_file
+from ...inputs.refused import Fetched
 from ...models.preprocess import Preprocess
+from ...places.remote import Remote
 
 _SIDEWAYS = range(5, 9)
 """EXIF orientations that swap height and width."""
@@ -67,8 +69,8 @@ def frame_of(source: Source) -> Frame:
     """
     if isinstance(source, Given):
         return Frame(source.picture.size)
-    check_file(Path(source))
-    with Image.open(source) as image:
+    file = checked_file(source if isinstance(source, Remote) else Path(source))
+    with Image.open(file.content if isinstance(file, Fetched) else file) as image:
         turn = orientation(image)
         size = image.size if turn in _SIDEWAYS else image.size[::-1]
     return Frame((size[0], size[1]), turn)
