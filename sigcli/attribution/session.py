@@ -139,16 +139,9 @@ class Session:
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
         return [
-            *typed,
-            *self.budget.notes,
-            *significance,
-            *self.samples.notes,
-            *references,
-            *self.model.notes,
-            *self.speed,
-            *self.executor.notes,
-            *run,
-        ]
+            *typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes,
+            *self.speed, *self.executor.notes, *run,
+        ]  # fmt: skip
 
     @property
     def later_notes(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..files import aside_of, read_bytes, write_aside, write_text
+from ..names import GALLERY, is_thumbnail
 from .folder import Order, RunFolder, going_on
 from .ledger import Entry, Ledger
 from .lines import Source
@@ -195,6 +197,7 @@ class ApartRun(FarRun):
         super().__init__(Path(tempfile.mkdtemp(prefix=f"{_OWN}{os.getpid()}-")), *more)
         self.ledger.path, self._home = self.path, path
         self._fetched: set[str] = set()
+        self._small = threading.Lock()
 
     def check(self) -> None:
         """Who leads checks the folder."""
@@ -203,6 +206,7 @@ class ApartRun(FarRun):
         """Send what an item owns, and append its row."""
         if entry is not None:
             self._send(f"{entry.folder}/{name}" for name in entry.files)
+        self._send_small()
         super().add(row, entry)
 
     def own(self, entry: Entry) -> None:
@@ -233,6 +237,13 @@ class ApartRun(FarRun):
             if name not in self._fetched and (self.path / name).is_file():
                 self._ask("run_take_file", name, (self.path / name).read_bytes())
 
+    def _send_small(self) -> None:
+        """Send the small pictures of the run's page, which nothing owns."""
+        with self._small, suppress(FileNotFoundError):
+            for one in [one for one in (self.path / GALLERY).iterdir() if is_thumbnail(one.name)]:
+                self._ask("run_take_file", f"{GALLERY}/{one.name}", one.read_bytes())
+                one.unlink()
+
     def file(self, name: str) -> Path:
         """A file of an item that is done, fetched where it is not here."""
         if not (self.path / name).exists():
@@ -250,6 +261,7 @@ class ApartRun(FarRun):
 
     def let_go(self, folder: str) -> None:
         """Remove the files of an image that is done."""
+        self._send_small()
         shutil.rmtree(self.path / folder, ignore_errors=True)
         self._fetched = {name for name in self._fetched if not name.startswith(f"{folder}/")}
 
