@@ -24,7 +24,7 @@ def some(sources: list[Source], options: RunOptions) -> tuple[list[Source], tupl
     """
     limit, sample = options.limit, options.sample
     if limit is not None and sample is not None:
-        raise UsageError("--limit and --sample exclude each other", given=f"--limit {limit} --sample {sample}")
+        raise UsageError("--limit and --sample cannot be used together", given=f"--limit {limit} --sample {sample}")
     for name, count in (("--limit", limit), ("--sample", sample)):
         if count is not None and count < 1:
             raise UsageError(f"{name} must be at least 1", given=count)

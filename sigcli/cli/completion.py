@@ -57,13 +57,13 @@ def _presets() -> Iterable[str]:
 
 
 def _lists() -> Iterable[str]:
-    from .listing import CATALOGS
+    from .catalogs import CATALOGS
 
     return [*CATALOGS, "layers"]
 
 
 def _entries() -> Iterable[str]:
-    from .listing import CATALOGS
+    from .catalogs import CATALOGS
 
     return dict.fromkeys(name for catalog in CATALOGS.values() for name in catalog)
 

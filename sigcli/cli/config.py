@@ -104,7 +104,7 @@ def _keys(file: Path, data: Mapping[str, Any], kind: type[Options], command: str
         for key, value in part.items():
             name = key.replace("-", "_")
             if name not in known:
-                where = f"key in {printable(str(file))}{place}: no option of sig {command.replace('.', ' ')}"
+                where = f"option of sig {command.replace('.', ' ')} in {printable(str(file))}{place}"
                 raise unknown(where, key, [one.replace("_", "-") for one in known])
             if known[name] in seen:
                 raise UsageError(f"{file}{place}: an option is given twice", given=f"{seen[known[name]]}, {key}")

@@ -92,11 +92,14 @@ _NAME = 20
 
 
 def _narrowed(items: list[Explanation], total: int, screen: Screen) -> tuple[Table, list[str]]:
-    """The table, and which of its last columns the window has no room for."""
-    for count in range(len(_NUMBERS), 0, -1):
-        if fits(_table(items, total, _NUMBERS[:count], _NAME), screen.console):
+    """The table, without columns that have no value, and which of its last ones the window has no room for."""
+    known = {"gap": "relative_gap", "std. error": "error_told"}
+    numbers = [one for one in _NUMBERS if any(getattr(item, known.get(one, "method")) is not None for item in items)]
+    count = len(numbers)
+    for count in range(len(numbers), 0, -1):
+        if fits(_table(items, total, numbers[:count], _NAME), screen.console):
             break
-    return _table(items, total, _NUMBERS[:count]), list(_NUMBERS[count:])
+    return _table(items, total, numbers[:count]), numbers[count:]
 
 
 def _table(items: list[Explanation], total: int, numbers: Sequence[str], most: int | None = None) -> Table:

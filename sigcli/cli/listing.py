@@ -9,30 +9,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from ..attribution.formats import FORMATS
 from ..attribution.options import NetworkOptions
 from ..baselines import BASELINES
 from ..catalog import Catalog, Entry
 from ..errors import UsageError, unknown
-from ..gridworld import ESTIMATORS
 from ..methods import AXIOMS, METHODS
 from ..metrics import METRICS
-from ..models import MODELS
 from ..options import Option, flags, option, type_text
 from ..options import table as options_of
-from ..scenarios import SCENARIOS
+from .catalogs import CATALOGS
 from .command import Screen, command
 from .console import table
 
-CATALOGS: dict[str, Catalog] = {
-    "models": MODELS,
-    "methods": METHODS,
-    "baselines": BASELINES,
-    "estimators": ESTIMATORS,
-    "metrics": METRICS,
-    "scenarios": SCENARIOS,
-    "formats": FORMATS,
-}
 _NARROW, _WIDE, _PIPE, _NAME = 100, 160, 1000, 20  # columns
 
 

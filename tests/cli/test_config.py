@@ -62,10 +62,10 @@ def test_an_option_of_a_table_replaces_the_one_of_the_file_under_its_other_name(
         ("set = 3", "set: the value has the wrong type.*table"),
         ("set = {steps = [1, 2]}", r"set: .*steps = \[1, 2\]"),
         ("set = ['steps']", "set: --set needs NAME=VALUE"),
-        ("explain = 3", "explain is no table|no option of sig explain"),
+        ("explain = 3", "explain is no table|unknown option of sig explain"),
         ("batch_size = 1\nbatch-size = 2", "given twice"),
         ("seed = ", "cannot be read"),
-        ("write = true", "no option of sig explain"),
+        ("write = true", "unknown option of sig explain"),
         ('{"a": 1}', "not the manifest"),
     ],
 )

@@ -87,7 +87,7 @@ def test_lists_have_two_lines_an_entry_at_most(what, columns, monkeypatch):
         monkeypatch.setattr("sigcli.cli.listing._torchvision", lambda: [{"name": "x" * 37, "summary": "torchvision"}])
     lines = sig("list", what, columns=columns).output.splitlines()
     assert max(map(len, lines)) <= columns
-    from sigcli.cli.listing import CATALOGS
+    from sigcli.cli.catalogs import CATALOGS
 
     entries = len(CATALOGS[what]) + (what == "models")
     assert len(lines) <= 2 * entries + 3  # below them: axioms, and where the rest is
