@@ -20,7 +20,7 @@ from .graphics import colours_of, way_of
 
 OK, HINT, BROKEN = "ok", "hint", "broken"
 EXTRAS = {
-    "timm": "timm", "hf": "transformers", "openclip": "open_clip_torch", "heif": "pillow-heif", "ray": "ray",
+    "timm": "timm", "hf": "transformers", "openclip": "open_clip_torch", "heif": "pillow-heif", "ray": "ray", "remote": "fsspec",
     "mlflow": "mlflow-skinny", "wandb": "wandb",
 }  # fmt: skip
 """Extra → the package that it brings."""
