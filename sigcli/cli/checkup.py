@@ -20,8 +20,8 @@ from .graphics import colours_of, way_of
 
 OK, HINT, BROKEN = "ok", "hint", "broken"
 EXTRAS = {
-    "timm": "timm", "hf": "transformers", "openclip": "open_clip_torch", "heif": "pillow-heif", "ray": "ray", "remote": "fsspec",
-    "mlflow": "mlflow-skinny", "wandb": "wandb",
+    "timm": "timm", "hf": "transformers", "openclip": "open_clip_torch", "heif": "pillow-heif", "ray": "ray",
+    "remote": "fsspec", "mlflow": "mlflow-skinny", "wandb": "wandb",
 }  # fmt: skip
 """Extra → the package that it brings."""
 _GB, _LITTLE = 1e9, 2e9
