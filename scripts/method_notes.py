@@ -79,7 +79,7 @@ NOTES = {
     ),
     "guided-ig": Note(
         "φ = ∫ ∇F(γ) ⊙ dγ, on a path γ that moves the values of small |∂F| first",
-        "Its path follows the model, so linearity and symmetry are lost. Behind `sig` in all eight columns of "
+        "Its path follows the model, so linearity and symmetry are lost. Behind `sig` in nearly all columns of "
         "the photographs.",
     ),
     "idgi": Note(

@@ -179,9 +179,9 @@ def measured(name: str) -> list[str]:
             lines.append(f"| `{network}`, 24 drawn pictures | ROC AUC {auc} | pointing game {hit}, mass {mass} |")
     for network, rows in photographed().items():
         if name in rows:
-            lines.append(
-                f"| {network}, 62 photographs, blur imputation | {rows[name]['deletion']} | {rows[name]['insertion']} |"
-            )
+            row = rows[name]
+            told = f"{network}, {row['n']} photographs, blur imputation"
+            lines.append(f"| {told} | {row['deletion']} | {row['insertion']} |")
     if not lines:
         return ["We have no numbers of our own of it: measure it on your pictures with `sig benchmark methods`.", ""]
     return [
@@ -211,7 +211,7 @@ def photographed() -> Mapping[str, Mapping[str, dict[str, str]]]:
     """Network → method → deletion and insertion under blur, from the tables of `sig benchmark methods`."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     for network, file in PHOTOGRAPHS.items():
-        path = ROOT / "benchmarks" / "results" / f"methods-62-{file}-2026-11-27.csv"
+        (path,) = (ROOT / "benchmarks" / "results").glob(f"methods-*-{file}-*.csv")
         rows = found.setdefault(network, {})
         for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
             if row["imputation"] == "blur" and row["metric"] in ("deletion", "insertion"):
@@ -221,7 +221,7 @@ def photographed() -> Mapping[str, Mapping[str, dict[str, str]]]:
                 verdict = f", {row['verdict']} than `sig`" if row["verdict"] in ("better", "worse") else ""
                 verdict = ", level with `sig`" if row["verdict"] == "level" else verdict
                 text = f"{row['metric']} {sign} {float(row['mean']):.3f} ({low:.3f}–{high:.3f}){verdict}"
-                rows.setdefault(name, {})[row["metric"]] = text
+                rows.setdefault(name, {"n": row["n"]})[row["metric"]] = text
     return found
 
 
