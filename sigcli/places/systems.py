@@ -60,15 +60,16 @@ def system_of(url: str) -> tuple[Any, str]:
 
 
 def _made(kind: str, package: str, url: str) -> Any:
-    install = " ".join(filter(None, ("pip install 'sigcli[remote]'", package)))
     try:
         import fsspec
     except ImportError:
-        raise UsageError("URLs need the package fsspec", given=shown(url), hint=f"Run: {install}.") from None
+        hint = f"Install it: pip install {package or 'fsspec'}, or '.[remote]' in the clone of sig."
+        raise UsageError("URLs need the package fsspec", given=shown(url), hint=hint) from None
     try:
         return fsspec.filesystem(kind)
     except ImportError:
-        raise UsageError(f"{kind}:// needs the package {package}", given=shown(url), hint=f"Run: {install}.") from None
+        hint = f"Install it: pip install {package}."
+        raise UsageError(f"{kind}:// needs the package {package}", given=shown(url), hint=hint) from None
     except Exception as error:
         raise told(error, url, UsageError) from error
 

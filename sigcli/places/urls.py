@@ -24,12 +24,21 @@ def url_of(value: Any) -> str | None:
 
     >>> url_of("s3://bucket/a.png"), url_of(Path("s3://bucket/a.png")), url_of("photos/a.png"), url_of("C:/a.png")
     ('s3://bucket/a.png', 's3://bucket/a.png', None, None)
+
+    Raises:
+        UsageError: a text that has one slash where a URL has two.
     """
     if not isinstance(value, (str, Path)):
         return None
     text = str(value)
     found = _URL.match(text)
-    if found is None or (isinstance(value, str) and text[found.end() : found.end() + 1] != "/"):
+    if found is None:
+        return None
+    if isinstance(value, str) and text[found.end() : found.end() + 1] != "/":
+        if found[1].lower() in PACKAGES and not os.path.lexists(value):
+            raise UsageError(
+                "a URL has two slashes after the colon", given=text, hint=f"Did you mean '{found[1]}://…'?"
+            )
         return None
     if isinstance(value, Path) and os.path.lexists(value):
         return None

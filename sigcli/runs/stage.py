@@ -18,13 +18,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import OutputError, SigError, StoppedError
+from ..errors import OutputError, SigError, StoppedError, UsageError
 from ..files import going_on, is_aside, write_aside, write_text
 from ..places.copies import cache_folder, digest, fetch_to
 from ..places.lease import NAME, Lease
 from ..places.remote import Remote, remote_file, write
 from ..places.systems import ask, system_of
-from ..places.urls import joined, shown
+from ..places.urls import WEB, joined, kind_of_url, shown
 from .ledger import LEDGER
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned
@@ -59,6 +59,9 @@ class Stage:
         self, url: str, folder: str | Path | None, *, resume: bool, tell: Callable[[str], object] = lambda _: None
     ):
         self.url, self._kept = url.rstrip("/"), folder is not None
+        if url.endswith("//") or kind_of_url(url) in WEB:
+            hint = "For example --out s3://bucket/maps."
+            raise UsageError("--out names no folder of a remote place", given=shown(url), hint=hint)
         self.path = Path(os.path.abspath(folder)) if folder else cache_folder() / "staged" / digest(self.url)
         self._state = self.path.with_name(f"{self.path.name}.sig-stage.json")
         self._tell, self._known = tell, Known()

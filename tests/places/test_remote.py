@@ -289,6 +289,22 @@ def test_a_stage_that_was_named_stays_and_is_no_other_folder(memory):
     assert "inside the folder of images" in said(refused)
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("memory://", "--out names no folder of a remote place"),
+        ("https://example.org/run", "--out names no folder of a remote place"),
+        ("memory:/run", "a URL has two slashes after the colon"),
+        ("foo://run", "unknown kind of URL"),
+    ],
+)
+def test_a_url_that_is_no_folder_to_write_in_is_refused(memory, url, told):
+    done = sig("explain", "photos", *RUN, "--out", url)
+    assert done.exit_code == 2
+    assert told in said(done)
+    assert not Path(url.partition("/")[0]).exists()
+
+
 def test_two_processes_do_not_write_in_one_remote_folder(memory, monkeypatch):
     memory.pipe_file("/photos/a.png", Path("photos/a.png").read_bytes())
     line = ["explain", "memory://photos", *RUN, "--out", "memory://run"]
@@ -397,9 +413,7 @@ def test_missing_packages_are_named(monkeypatch):
             raise ImportError(f"Install {package}")
 
         monkeypatch.setattr(fsspec, "filesystem", absent)
-        with pytest.raises(
-            UsageError, match=rf"needs the package {package}(.|\n)*pip install 'sigcli\[remote\]' {package}"
-        ):
+        with pytest.raises(UsageError, match=rf"needs the package {package}(.|\n)*pip install {package}"):
             systems.system_of(f"{kind}://bucket/a")
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     with pytest.raises(UsageError, match="URLs need the package fsspec"):
