@@ -42,8 +42,9 @@ class LivePage:
     """
 
     def __init__(self, run: RunFolder, planned: int):
-        self._run, self._planned, self._next, self._broken = run, planned, 0.0, False
-        self._write(going=True)
+        self._run, self._planned, self._next, self._broken = run, planned, time.monotonic() + EVERY, False
+        if not (run.count and (run.path / PAGE).is_file()):  # the page of a run that goes on stands until there is more
+            self._write(going=True)
 
     def look(self) -> None:
         """Something more is done; the page is written where it is time."""

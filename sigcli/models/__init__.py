@@ -19,6 +19,9 @@ from __future__ import annotations
 from sigcli.catalog import Catalog, Entry
 from sigcli.errors import ModelError, unknown
 
+NAME = "NAME"
+"""The form of a plain name, which torchvision has to be asked for."""
+
 
 def _source(
     name: str,
@@ -64,15 +67,15 @@ MODELS = Catalog(
         ),
         _source(
             "torchvision", "torchvision:load", "a torchvision classifier by name; --weights DEFAULT, NAME, none or FILE",
-            known=True, details="details", form="NAME", example="resnet50 --weights IMAGENET1K_V2",
+            known=True, details="details", form=NAME, example="resnet50 --weights IMAGENET1K_V2",
         ),
         _source(
             "segmentation", "segmentation:load", "a torchvision segmentation network by name: a class over a region",
-            known=True, details="details", form="NAME", example="lraspp_mobilenet_v3_large --target cat",
+            known=True, details="details", form=NAME, example="lraspp_mobilenet_v3_large --target cat",
         ),
         _source(
             "detection", "detection:load", "a torchvision detector by name: one of the boxes that it finds",
-            known=True, details="details", form="NAME", example="fasterrcnn_resnet50_fpn --target person:1",
+            known=True, details="details", form=NAME, example="fasterrcnn_resnet50_fpn --target person:1",
         ),
         _source(
             "timm", "timm:load", "a timm model by name, with its own preprocessing (pip install '.[timm]')",

@@ -15,7 +15,7 @@ from sigcli.errors import ModelError, UsageError, unknown
 from sigcli.heads import LOGITS, Head
 from sigcli.inputs.given import Source as Sample
 
-from . import MODELS, names, others
+from . import MODELS, NAME, names, others
 from .checks import check_classifier, device_error, one_line, probe_images
 from .detection import detector_model, is_detector
 from .device import place_of
@@ -236,7 +236,8 @@ def source_of(spec: str) -> Entry:
     ['timm', 'factory', 'shapes']
     """
     for entry in MODELS.values():
-        if entry.load("matches")(spec):
+        possible = entry.properties["form"] != NAME or spec.isidentifier()  # else torchvision is imported for nothing
+        if possible and entry.load("matches")(spec):
             return entry
     if is_there(spec) or "/" in spec or _FILE.search(spec):
         raise _no_program(Path(spec))

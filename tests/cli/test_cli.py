@@ -285,11 +285,13 @@ def _jpeg(path):
     return data
 
 
-def test_methods_that_need_company_fail_alone(here):
+def test_a_method_that_needs_company_is_refused_before_the_first_image(here):
     image = next(Path("pictures").iterdir())
     done = sig("explain", image, "--method", "eg,gradient", "--device", "cpu", "--out", "out", "--no-pictures")
-    assert done.exit_code == 1
-    assert {row["method"]: row["status"] for row in rows("out")} == {"eg": "failed", "gradient": "ok"}
+    assert done.exit_code == 2
+    assert "eg" in done.stderr
+    assert "--method gradient" in done.stderr
+    assert not Path("out").exists()
     with_company = sig("explain", image, "--method", "eg", "--set", "samples=4", "--references", "pictures",
                        "--device", "cpu",
                        "--out", "more", "--no-pictures")  # fmt: skip
