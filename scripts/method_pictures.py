@@ -24,7 +24,7 @@ from sigcli.render.maps import paint
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures" / "methods"
 PICTURE = "sample_images/star.png"
-SIDE, COLOURS = 180, 96
+SIDE, QUALITY = 180, 90
 REFUSED = {"linear-shap": "it explains linear models only", "max-shap": "it explains scores that are a maximum only"}
 """Methods that explain no network, and why."""
 FEWER = {
@@ -64,7 +64,7 @@ def main() -> None:
     told = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for method in told.only.split(",") if told.only else METHODS:
-        target = FOLDER / f"{method}.png"
+        target = FOLDER / f"{method}.jpg"
         if method in REFUSED or (told.missing and target.exists()):
             continue
         references = {"references": str(ROOT / "sample_images")} if _compares(method) else {}
@@ -75,12 +75,12 @@ def main() -> None:
         if found.values is None:
             raise SystemExit(f"{method}: {found.error}")
         sheet = _drawn(found)
-        sheet.save(target, optimize=True)
+        sheet.save(target, quality=QUALITY, subsampling=0, optimize=True)
         print(f"{method}: {found.seconds:.1f} s, {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 def _drawn(item: Explanation) -> Image.Image:
-    """The overlay and the map side by side, in a palette."""
+    """The overlay and the map side by side."""
     page = Page(item, Drawing())
     limit = paint.symmetric_limit(page.shown)
     parts = (
@@ -90,7 +90,7 @@ def _drawn(item: Explanation) -> Image.Image:
     sheet = Image.new("RGB", (2 * SIDE + 8, SIDE), "white")
     for place, part in enumerate(parts):
         sheet.paste(Image.fromarray(np.asarray(part)), (place * (SIDE + 8), 0))
-    return sheet.quantize(COLOURS, dither=Image.Dither.NONE)
+    return sheet
 
 
 if __name__ == "__main__":

@@ -120,7 +120,7 @@ def _picture(name: str) -> list[str]:
     if not (ROOT / "docs" / "pictures" / "methods" / f"{name}.png").exists():
         return []
     return [
-        f"![The map of {name} over the picture, and alone](../../pictures/methods/{name}.png)", "",
+        f"![The map of {name} over the picture, and alone](../../pictures/methods/{name}.jpg)", "",
         f"*`{command(name)}`*", "",
     ]  # fmt: skip
 

@@ -41,7 +41,8 @@ def test_command_and_python_have_the_same_options_and_defaults(options):
             assert typed[name].default == field.default, name
     others = {name for name in typed if "__was" not in name} - set(table(options))
     opens = {"opens_page"} if options in (ExplainOptions, sigcli.EvaluateOptions) else set()
-    assert others == {"context", "as_json", "debug"} | opens
+    shows = {"show"} if options is ExplainOptions else set()
+    assert others - {"config_"} == {"context", "as_json", "debug"} | opens | shows
 
 
 @pytest.mark.parametrize("options", COMMANDS)

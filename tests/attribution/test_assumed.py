@@ -48,7 +48,9 @@ def _tensor_notes(x, **options):
 
 def test_tensors_for_a_network_with_preprocessing_are_told():
     x = torch.rand(3, 128, 128)
-    assert "neither resized nor normalised" in _tensor_notes(x)
+    assert "neither resized nor normalised" in _tensor_notes(x, preprocessed=True)
+    with pytest.raises(UsageError, match="can be read in two ways"):
+        _tensor_notes(x)
     assert "neither resized" not in _tensor_notes(Image.fromarray(np.zeros((128, 128, 3), np.uint8)))
 
 

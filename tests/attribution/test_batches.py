@@ -1,6 +1,7 @@
 """DataLoaders and other iterables, floats that are pictures, and what a notebook shows."""
 
 import gc
+import html as markup
 import sys
 import types
 
@@ -174,7 +175,7 @@ def test_an_explanation_is_shown_in_a_notebook():
     assert html.count("data:image/jpeg;base64,") == 2
     assert "http" not in html
     for told in (found.label, found.facts()[0], "standard error"):
-        assert told in html
+        assert markup.escape(told) in html
     assert len(html) < 200_000
     assert html in shown._repr_html_()
 

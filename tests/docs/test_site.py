@@ -107,7 +107,7 @@ def test_every_method_has_an_equation_and_a_small_picture(scripts):
     notes, pictures = scripts("method_notes").NOTES, scripts("method_pictures")
     assert set(notes) == set(METHODS)
     assert all(note.equation and note.trust.endswith(".") for note in notes.values())
-    files = {path.stem: path.stat().st_size for path in pictures.FOLDER.glob("*.png")}
+    files = {path.stem: path.stat().st_size for path in pictures.FOLDER.glob("*.jpg")}
     assert set(files) == set(METHODS) - set(pictures.REFUSED)
     assert max(files.values()) < 40_000
     assert sum(files.values()) < 3_000_000

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sigcli import explain
+from sigcli.errors import UsageError
 from sigcli.methods import METHODS
 
 from repository import ROOT
@@ -56,11 +57,14 @@ def test_every_method_runs_on_the_bundled_transformer(method):
     if method == "kernelshap":
         options["budget"] = 200
     references = [str(STAR), str(STAR.with_name("heart.png"))]
-    (found,) = explain(
-        STAR, model="shapes-vit", method=method, settings=options, references=references, write=False, device="cpu"
-    )
+    why = {**REFUSING, **NOT_OF_TRANSFORMERS}
+    asked = {"model": "shapes-vit", "method": method, "settings": options, "references": references, "device": "cpu"}
+    if method in ("cam", *NOT_OF_TRANSFORMERS):
+        with pytest.raises(UsageError, match=why[method]):
+            explain(STAR, write=False, **asked)
+        return
+    (found,) = explain(STAR, write=False, **asked)
     if found.status == "failed":
-        why = {**REFUSING, **NOT_OF_TRANSFORMERS}
         assert method in why
         assert why[method] in found.error
         return

@@ -12,6 +12,7 @@ from torch import nn
 
 from sigcli import explain
 from sigcli.baselines.learned import entropy
+from sigcli.errors import UsageError
 from sigcli.evaluation.evaluate import evaluate
 from sigcli.heads import Head
 from sigcli.models.heads import probes, recognise
@@ -299,6 +300,6 @@ def test_the_reading_is_a_note_and_in_the_manifest(nets):
 
 @pytest.mark.parametrize("method", ["lrp", "cam"])
 def test_methods_of_logits_say_that_there_are_none(nets, method):
-    (item,) = explain(nets[:1], model="headnets:softmax", method=method, write=False, **FED)
-    assert "outputs are not logits" in item.error
-    assert "--output logit" not in item.error
+    with pytest.raises(UsageError, match="outputs are not logits") as refused:
+        explain(nets[:1], model="headnets:softmax", method=method, write=False, **FED)
+    assert "--output logit" not in str(refused.value)

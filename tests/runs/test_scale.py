@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_run import contents
 from torch import nn
 from typer.testing import CliRunner
 
@@ -158,12 +159,7 @@ def test_only_what_changed_is_looked_at_and_ends_as_if_undisturbed(work, change)
     assert work.decoded == {"im2.bmp": 1}
     run(work, pictures=True, out="whole")
 
-    def files(folder):
-        every = {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
-        every.pop("results.csv")  # it has seconds
-        return every
-
-    assert files("out") == files("whole")
+    assert contents("out") == contents("whole")
     run(work, pictures=True, resume=True)
     assert not work.decoded
 

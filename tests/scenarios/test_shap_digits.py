@@ -160,7 +160,7 @@ def test_a_map_that_fails_and_a_digit_that_the_network_refuses_fail_alone(linear
         return right(self, images)
 
     monkeypatch.setattr(masking.Judge, "outputs", outputs)
-    options = ["--data", linear[1], "--images", 2, "--method", "ig,cam", "--set", "steps=2", "--device", "cpu"]
+    options = ["--data", linear[1], "--images", 2, "--method", "ig,max-shap", "--set", "steps=2", "--device", "cpu"]
     done = CliRunner().invoke(
         app,
         ["benchmark", "scenario", "shap-digits", *map(str, options), "--out", str(tmp_path / "out"), "--no-pictures"],
@@ -168,7 +168,7 @@ def test_a_map_that_fails_and_a_digit_that_the_network_refuses_fail_alone(linear
     assert done.exit_code == 1, done.output
     with (tmp_path / "out" / "changes.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["method"] for row in rows] == ["ig", "cam", "(random)"] * 2
+    assert [row["method"] for row in rows] == ["ig", "max-shap", "(random)"] * 2
     assert ["too dark" in row["error"] for row in rows] == [False, False, True, False, False, False]
     assert [bool(row["error"]) for row in rows] == [False, True, True, False, True, False]
     assert [bool(row["change"]) for row in rows] == [True, False, False, True, False, True]

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as F
 
 from sigcli.errors import ModelError
 
@@ -45,6 +43,9 @@ class ProcessorSteps(Preprocess):
     def _scaled(self, image: Image.Image, size: list[int]) -> Image.Image:
         if not self.tensors:
             return super()._scaled(image, size)
+        from torchvision.transforms import InterpolationMode  # takes two seconds to import
+        from torchvision.transforms.v2 import functional as F
+
         how = InterpolationMode(self.interpolation)
         how = InterpolationMode.NEAREST_EXACT if how == InterpolationMode.NEAREST else how
         return F.to_pil_image(F.resize(F.pil_to_tensor(image), size, how, antialias=True))

@@ -175,7 +175,7 @@ def _read_pixels(found: Any) -> Preprocess:
         _expect(listed, f"its {name} is not 1 or 3 numbers up to {_LIMIT:.0e}")
     _expect(len(mean) == len(std), "its mean and std have different lengths")
     _expect(min(std) >= 1 / _LIMIT, f"its std is below {1 / _LIMIT:.0e}")
-    _expect(found["interpolation"] in FILTERS, "its interpolation is unknown")
+    _expect(found["interpolation"] in tuple(FILTERS), "its interpolation is unknown")
     resize = COVER if found["resize"] == COVER else _read_size("resize", found["resize"])
     crop = _read_size("crop", found["crop"])
     return Preprocess(resize, crop, tuple(map(float, mean)), tuple(map(float, std)), found["interpolation"])
