@@ -30,9 +30,15 @@ def some(sources: list[Source], options: RunOptions) -> tuple[list[Source], tupl
             raise UsageError(f"{name} must be at least 1", given=count)
     if limit is not None:
         note = f"--limit {limit}: the first {limit:,} of {len(sources):,} images."
-        return sources[:limit], (note,) if limit < len(sources) else ()
-    if sample is None or sample >= len(sources):
+        note = (
+            note if limit <= len(sources) else f"--limit {limit}: there are {len(sources):,} images, and all are taken."
+        )
+        return sources[:limit], (note,) if limit != len(sources) else ()
+    if sample is None:
         return sources, ()
+    if sample >= len(sources):
+        note = f"--sample {sample}: there are {len(sources):,} images, and all are taken."
+        return sources, (note,) if sample > len(sources) else ()
     names = [name for name, _ in run_names(sources)]
     ranked = sorted(range(len(sources)), key=lambda place: (stream(options.seed, "sample", names[place]), names[place]))
     kept = sorted(ranked[:sample])

@@ -119,6 +119,8 @@ class Kept:
         if blank.brief and row.get("brief") != blank.brief:
             row["brief"] = blank.brief
             self._by_brief[blank.brief] = row
+        # An image may have another name now, or two images may have changed places.
+        row.update(image=blank.image, method=blank.method, target=blank.target)
         blank = replace(blank, digest=row["digest"])
         at, curve = (None if row[name] is None else np.array(row[name], float) for name in ("at", "curve"))
         return replace(blank, value=float(row["value"]), at=at, curve=curve)

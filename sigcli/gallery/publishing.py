@@ -52,8 +52,11 @@ def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int],
     write_page(path, data)
     prune(path, pictures_of(data))
     if without and pictures:
-        return [f"{without} explanations are shown without pictures, since their arrays are missing or damaged."]
-    return []
+        return [
+            f"{without} explanations are shown without pictures, since their arrays are missing or damaged.",
+            *run.told(),
+        ]
+    return run.told()
 
 
 def adopt(path: Path, shards: Sequence[Path]) -> None:

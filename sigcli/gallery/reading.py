@@ -17,9 +17,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..files import cell_text
+from ..errors import OutputError, UsageError
+from ..files import cell_text, safe_cell
 from ..names import escaped, local
+from ..runs.earlier import folders_there
 from ..runs.filenames import methods_of, run_names
 from ..runs.ledger import Entry, Key, Ledger
 from ..runs.manifest import read_manifest
@@ -77,7 +78,11 @@ class RunFiles:
         """
         if not path.is_dir():
             raise UsageError("no such run folder", given=path, hint="Name the folder that --out named.")
-        manifest = read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except OutputError as error:
+            hint = "The page is made from it: repeat the run into another folder, or bring back the file."
+            raise OutputError(error.what, given=error.given, hint=hint) from error
         hint = "A run of sig explain, evaluate or benchmark images holds manifest.json and results.csv."
         if manifest is None:
             raise UsageError("the folder holds no run of sig", given=path, hint=hint)
@@ -91,7 +96,17 @@ class RunFiles:
     @cached_property
     def _folders(self) -> dict[str, str]:
         """Image → folder of its files, as the names of the images tell."""
-        return dict(run_names([Path(local(one)) for one in self.manifest.get("images", []) if isinstance(one, str)]))
+        paths = [Path(local(one)) for one in self.manifest.get("images", []) if isinstance(one, str)]
+        return dict(run_names(paths, folders_there(self.path, self.manifest)))
+
+    def told(self) -> list[str]:
+        """What a user should know of its table: explanations that it has lost."""
+        rows = {(row.get("image"), row.get("method"), row.get("target")) for row in self.rows}
+        lost = sum((safe_cell(image), method, target) not in rows for image, method, target in self.entries)
+        if not lost:
+            return []
+        return [f"{self.path / RESULTS} has no row of {lost:,} explanations whose files stand: it is damaged, or the run "
+                "goes on. The command of the run with --resume makes it whole."]  # fmt: skip
 
     @property
     def methods(self) -> list[str]:

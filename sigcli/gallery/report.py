@@ -73,7 +73,7 @@ def report(options: ReportOptions, listener: Listener = SILENT) -> Report:
     file = _file(options, paths)
     runs = [RunFiles.read(path) for path in paths]
     _name_apart(runs)
-    notes = [note for run in runs for note in _completed(run, listener)]
+    notes = [note for run in runs for note in (*_completed(run, listener), *run.told())]
     places = [Place(_relative(run.path, file), _pictures_of(file, number)) for number, run in enumerate(runs)]
     data = page_data(runs, places)
     if len(runs) > 1:

@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import UsageError
 from ..files import cell_text, read_bytes, safe_cell
 from ..names import local
+from ..runs.earlier import folders_there
 from ..runs.filenames import run_names
 from ..runs.folder import MANIFEST, read_manifest
 from ..runs.ledger import Entry, Ledger
@@ -112,7 +113,8 @@ class Finished:
         paths = [Path(local(name)) for name in named if isinstance(name, str)]
         if len(paths) != len(named):
             return {}
-        return {folder: path for (_, folder), path in zip(run_names(paths), paths, strict=True)}
+        there = folders_there(self.path, self.manifest)  # an image keeps its folder, whatever came beside it later
+        return {folder: path for (_, folder), path in zip(run_names(paths, there), paths, strict=True)}
 
     def parameters(self) -> dict[str, Parameter]:
         """What the run was made with, flat: `model`, `methods.ig.steps`, …, and versions and device."""

@@ -130,9 +130,11 @@ class Ledger:
             if "image" in line:
                 entry = entry_of(line)
                 self.entries[shared(entry.key)] = entry
+                self._changed(entry.folder)
             elif "sheet" in line:
                 sheet = sheet_of(line)
                 self.sheets[sheet.sheet] = sheet
+                self._changed(sheet.sheet.rpartition("/")[0])
             elif "source" in line:
                 source = source_of(line)
                 self.sources[source.source] = source
@@ -150,10 +152,12 @@ class Ledger:
             if isinstance(line, Entry):
                 self.entries[shared(line.key)] = line
                 self._whole(line.folder, line.files)
+                self._changed(line.folder)
             elif isinstance(line, Sheet):
                 self.sheets[line.sheet] = line
                 folder, _, name = line.sheet.rpartition("/")
                 self._whole(folder, (name,))
+                self._changed(folder)
             else:
                 self.sources[line.source] = line
             self._append(vars(line))
@@ -164,6 +168,10 @@ class Ledger:
             if what not in self.begun and what not in self._begun_here:
                 self._begun_here.add(what)
                 self._append({"begins": what})
+
+    def _changed(self, folder: str) -> None:
+        """Something of an image is written: that all of it is done is no longer known, until it is said again."""
+        self.sources.pop(folder, None)
 
     def _whole(self, folder: str, names: Iterable[str]) -> None:
         """Files are written and recorded: what this process began of them has left nothing else."""

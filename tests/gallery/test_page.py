@@ -1,14 +1,17 @@
 """The page of a run as files: it parses, it says what the tables say, and no name or label becomes anything but text."""
 
 import base64
+import csv
 import os
 import re
+import shutil
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import sigcli
 from sigcli.errors import OutputError, UsageError
 from sigcli.files import load_array
 from sigcli.gallery.data import data_script
@@ -336,3 +339,23 @@ def test_a_title_is_text():
     assert "</title><script>" not in text
     assert 'src="a&amp;b.js"' in text
     assert "</script>" not in data_script({"a": "</script><!--", "cards": []})
+
+
+def test_a_table_that_lost_rows_is_told(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    table = tmp_path / "run" / "results.csv"
+    assert not sigcli.report(tmp_path / "run", out=tmp_path / "whole.html").notes
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
+    table.write_text("".join(lines[:2]), encoding="utf-8")
+    (note,) = sigcli.report(tmp_path / "run", out=tmp_path / "part.html").notes
+    lost = sum(row["status"] == "ok" for row in csv.DictReader(lines)) - 1
+    assert lost > 1
+    assert f"no row of {lost} explanations" in note
+
+
+def test_a_manifest_that_cannot_be_read_is_told_without_a_way_that_removes_the_run(run, tmp_path):
+    shutil.copytree(run[0], tmp_path / "run")
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    with pytest.raises(OutputError, match="cannot be read") as refused:
+        sigcli.report(tmp_path / "run", out=tmp_path / "page.html")
+    assert "overwrite" not in str(refused.value)

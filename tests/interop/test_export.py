@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 import os
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -287,3 +288,19 @@ def test_arrays_and_pairs(tmp_path):
         assert archive[name].shape == (6,)
     with pytest.raises(UsageError, match=r"maps of pictures|an image of the run"):
         sigcli.export(out, format="fiftyone")
+
+
+def test_an_image_keeps_its_folder_when_another_of_its_stem_comes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("heart.png", "star.png"):
+        shutil.copy(sample_images() / name, "in")
+    asked = {"method": "gradient", "out": "run", "pictures": False, "device": "cpu"}
+    sigcli.explain("in", **asked)
+    Image.open("in/heart.png").convert("RGB").save("in/star.jpg")
+    sigcli.explain("in", resume=True, **asked)
+    sigcli.export("run", format="fiftyone", out="exported")
+    told = json.loads((tmp_path / "exported" / "samples.json").read_text())["samples"]
+    assert {Path(one["source"]).name: one["image"] for one in told} == {
+        name: name for name in ("heart.png", "star.jpg", "star.png")
+    }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,7 @@ from sigcli.errors import ImageError, kind_of
 from sigcli.files import save_text, stamp
 from sigcli.listener import Listener
 from sigcli.runs.filenames import run_names
-from sigcli.runs.folder import open_run
+from sigcli.runs.folder import RunFolder, open_run
 from sigcli.runs.ledger import Entry, Ledger
 
 SIDE = 8
@@ -316,3 +317,24 @@ def test_a_second_process_in_one_folder_is_refused_whatever_the_command(here, co
     assert done.exit_code == 2, done.output
     assert "another sig process is writing" in " ".join(done.output.split())
     assert os.listdir("out") == []
+
+
+def test_a_killed_change_of_the_view_is_taken_back_by_the_next_run(work, monkeypatch):
+    """The folder is copied as a kill would leave it: pictures of another view stand where those of the first were."""
+    run(work, pictures=True, view="raw")
+    whole, seal = contents("out"), RunFolder.seal
+
+    def copied(self, source):
+        if not Path("killed").exists():
+            shutil.copytree("out", "killed")
+        seal(self, source)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "seal", copied)
+        run(work, pictures=True, view="smooth:2", resume=True)
+    assert contents("killed") != whole
+    explain_again = {"pictures": True, "view": "raw", "resume": True}
+    run(work, out="killed", **explain_again)
+    assert contents("killed") == whole
+    run(work, **explain_again)
+    assert contents("out") == whole

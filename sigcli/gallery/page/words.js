@@ -15,6 +15,10 @@ function percent(value, digits = 2) {
   return `${figure(100 * value, Math.abs(value) >= 1 ? 3 : digits)} %`;
 }
 
+function chance(value, digits = 2) {
+  return value > 0.999 && value < 1 ? '> 99.9 %' : percent(value, digits);
+}
+
 function duration(value) {
   if (value === null || value === undefined) return DASH;
   if (value < 1) return `${Math.max(1, Math.round(1000 * value))} ms`;
