@@ -41,7 +41,9 @@ def test_every_image_is_drawn_about_as_often():
 def test_a_limit_takes_the_first():
     found, (note,) = names(limit=3)
     assert (found, note) == (EVERY[:3], "--limit 3: the first 3 of 40 images.")
-    assert names(limit=40) == names(sample=41) == names() == (EVERY, ())
+    assert names(limit=40) == names(sample=40) == names() == (EVERY, ())
+    for option in ("limit", "sample"):
+        assert names(**{option: 41}) == (EVERY, (f"--{option} 41: there are 40 images, and all are taken.",))
 
 
 @pytest.mark.parametrize("options", [{"limit": 0}, {"sample": -1}, {"limit": 1, "sample": 1}])
