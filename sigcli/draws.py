@@ -31,7 +31,7 @@ def stream(seed: int, *parts: object) -> int:
 
 def words(key: int, draw: int, count: int) -> np.ndarray:
     """The first `count` 64-bit words of one draw: blocks of four at the counters (1, draw), (2, draw), …"""
-    generator = _at(key, draw)
+    generator = _at(key, 0, draw)
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
 
 
@@ -49,10 +49,10 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def _at(key: int, draw: int) -> np.random.Philox:
-    """Philox at the counter (0, draw, 0, 0), with nothing left of what was read before."""
+def _at(key: int, *counter: int) -> np.random.Philox:
+    """Philox at a counter, of which the rest is 0, with nothing left of what was read before."""
     state = _kept.state
-    state["state"]["counter"][:] = 0, draw, 0, 0
+    state["state"]["counter"][:] = (*counter, 0, 0, 0)[:4]
     state["state"]["key"][:] = key & _WORD, key >> 64
     state["buffer_pos"], state["has_uint32"] = 4, 0
     _kept.generator.state = state
@@ -69,7 +69,7 @@ def rows(key: int, first: int, count: int, size: int) -> Float64[np.ndarray, "k 
     True
     """
     blocks = -(-size // 4)
-    generator = np.random.Philox(key=key, counter=[first * blocks, 0, 1, 0])
+    generator = _at(key, first * blocks, 0, 1)
     raw = np.asarray(generator.random_raw(count * blocks * 4), dtype=np.uint64).reshape(count, -1)[:, :size]
     return _open_interval(raw)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -31,6 +32,7 @@ ARRAY_FORMS = (
 )
 TOKENS = "tokens"
 """The patches of a transformer; those of a network that is known are "tokens:14x14"."""
+_PATCHES = r"(grid:|tokens:)?(\d+)x(\d+)"
 _PAIRS = r"pairs:(-?\d+),(-?\d+)"
 
 
@@ -48,6 +50,11 @@ class Players:
     n: int
     spec: str
     _copies: dict[torch.device, Int64[Tensor, " p"]] = field(default_factory=dict, init=False, repr=False)
+    _lines: dict[torch.device, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False, repr=False)
+    _grid: tuple[Tensor, Tensor] | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_grid", _as_grid(self.labels, self.n))
 
     def _flat(self, device: torch.device) -> Int64[Tensor, " p"]:
         """The labels of all positions in one row, (H·W,), on a device: sent there once."""
@@ -55,16 +62,37 @@ class Players:
             self._copies[device] = self.labels.to(device).flatten()
         return self._copies[device]
 
+    def _grid_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """The row and the column of patches of each line of pixels, (H,) and (W,), on a device: sent there once."""
+        if device not in self._lines and self._grid is not None:
+            self._lines[device] = self._grid[0].to(device), self._grid[1].to(device)
+        return self._lines[device]
+
     def spread(self, values: Float[Tensor, "k n"]) -> Float[Tensor, "k h w"]:
         """Give every position the value of its player: (k, n) → (k, H, W)."""
-        # Five times as fast as values[:, labels], and this is done for every point.
-        return values.index_select(1, self._flat(values.device)).unflatten(1, self.labels.shape)
+        # This is done for every point. Five times as fast as values[:, labels]; by columns and then rows three times more.
+        if self._grid is None:
+            return values.index_select(1, self._flat(values.device)).unflatten(1, self.labels.shape)
+        rows, columns = self._grid_on(values.device)
+        across = values.unflatten(1, (-1, int(self._grid[1][-1]) + 1)).index_select(2, columns)
+        return across.index_select(1, rows)
 
     def totals(self, attribution: Float[Tensor, "c h w"]) -> Float[Tensor, " n"]:
         """Sum of an attribution over each player: (C, H, W) → (n,), in the attribution's unit."""
         flat = attribution.sum(0).double().flatten()
         found = torch.zeros(self.n, dtype=flat.dtype, device=flat.device)
         return found.index_add_(0, self._flat(flat.device), flat)
+
+
+def _as_grid(labels: Tensor, n: int) -> tuple[Tensor, Tensor] | None:
+    """Row and column of patches of each line of pixels where the players are such patches in their order, else None."""
+    if labels.ndim != 2 or not labels.numel():
+        return None
+    columns = labels[0]
+    rows = labels[:, 0] // (int(columns[-1]) + 1)
+    if not torch.equal(rows[:, None] * (int(columns[-1]) + 1) + columns, labels) or int(labels[-1, -1]) != n - 1:
+        return None
+    return (rows, columns) if bool((columns.diff() >= 0).all() and (columns >= 0).all()) else None
 
 
 def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
@@ -83,7 +111,21 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [2, 2, 2, 3, 3], [2, 2, 2, 3, 3]]
     """
     height, width = image.shape[-2:]
+    if isinstance(spec, str) and re.fullmatch(_PATCHES, spec):
+        return _patches(spec, height, width)
     labels = _checked(spec, height, width) if isinstance(spec, Tensor) else _labels(spec, image, height, width)
+    return _dense(labels, spec)
+
+
+@functools.lru_cache(maxsize=64)
+def _patches(spec: str, height: int, width: int) -> Players:
+    """Patches depend on the size alone, and a folder asks for the same ones for each image."""
+    return _dense(_labels(spec, torch.empty(0), height, width), spec)
+
+
+def _dense(labels: Tensor, spec: str | Tensor) -> Players:
+    """The players of a label map, numbered without gaps."""
+    height, width = labels.shape
     _, dense = torch.unique(labels, return_inverse=True)
     n = int(dense.max()) + 1
     if n < 2:
@@ -101,7 +143,7 @@ def _labels(spec: str, image: Tensor, height: int, width: int) -> Tensor:
         raise UsageError(
             "the players 'tokens' are those of a network, and none is known here", hint="Name them: grid:14x14."
         )
-    if match := re.fullmatch(r"(grid:|tokens:)?(\d+)x(\d+)", spec):
+    if match := re.fullmatch(_PATCHES, spec):
         grid, rows, columns = bool(match[1]), int(match[2]), int(match[3])
         if min(rows, columns) < 1 or (grid and (rows > height or columns > width)):
             raise UsageError(f"players do not fit an image of {height}x{width} pixels", given=spec, allowed=FORMS)

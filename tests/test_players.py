@@ -73,3 +73,27 @@ def test_spread_and_totals_are_adjoint():
     attribution = torch.rand(2, 12, 15, dtype=torch.float64)
     one = (players.spread(values)[0] * attribution.sum(0)).sum()
     assert float(one) == pytest.approx(float((values[0] * players.totals(attribution)).sum()))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        parse("80x90", torch.zeros(1, 224, 200)).labels,
+        parse("grid:7x5", torch.zeros(1, 30, 31)).labels,
+        parse("pixels", torch.zeros(1, 4, 6)).labels,
+        parse("1x8", torch.zeros(1, 8, 8)).labels,
+        torch.tensor([[0, 1, 1, 2], [3, 4, 4, 5]]),
+        torch.tensor([[3, 4], [0, 1], [5, 2]]),  # no grid
+        torch.tensor([[2, 3], [0, 1], [2, 3]]),  # rows of a grid in another order
+        torch.tensor([[1, 0], [3, 2]]),  # columns in another order
+        torch.tensor([[0, 1, 0]]),  # a player in two places
+        torch.tensor([[1, 1], [0, 0]]),
+        torch.tensor([[0, 0], [1, 0]]),
+    ],
+    ids=str,
+)
+def test_every_position_has_its_players_value_whatever_the_shape_of_the_players(labels: torch.Tensor) -> None:
+    players = parse(labels, torch.zeros(1, *labels.shape))
+    values = torch.randn(3, players.n)
+    assert torch.equal(players.spread(values), values[:, labels])
+    assert players.spread(values[:0]).shape == (0, *labels.shape)

@@ -250,13 +250,16 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
     if plan.marginals is not None:
         both = Coalitions.stack([Coalitions.empty(1, n), Coalitions.full(1, n)])
         return Endpoints(both, np.array([False, True]), np.zeros(2, np.int64), np.array([-1.0, 1.0]))
+    draw = np.zeros(s, np.int64) if plan.draw is None else plan.draw
     start = plan.start or Coalitions.empty(s, n)
-    end = plan.end or Coalitions.full(s, n)
-    bits = np.concatenate([end.bits, start.bits])
-    coefficient = np.concatenate([weights, -weights])
-    full = (bits == Coalitions.full(1, n).bits).all(1)
-    draw = np.zeros(2 * s, np.int64) if plan.draw is None else np.concatenate([plan.draw, plan.draw])
     own = plan.certainty and not plan.reference.constant  # then each path ends in an image of its own
+    if plan.end is None and not own:  # all paths end in the image itself, which is one point
+        bits = np.concatenate([Coalitions.full(1, n).bits, start.bits])
+        coefficient, draw = np.append(weights.sum(), -weights), np.append(-1, draw)
+    else:
+        bits = np.concatenate([(plan.end or Coalitions.full(s, n)).bits, start.bits])
+        coefficient, draw = np.append(weights, -weights), np.append(draw, draw)
+    full = (bits == Coalitions.full(1, n).bits).all(1)
     draw = draw if own else np.where(full, -1, draw)
     _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
     total = np.bincount(inverse, coefficient, len(first))
@@ -272,12 +275,18 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
 def _names(bits: np.ndarray, draw: np.ndarray) -> np.ndarray:
     """One name for each coalition and reference: an integer where the coalition has room in it, else bytes."""
     m, width = bits.shape
+    if width <= 8 and draw.max() <= 0:  # of one reference: the coalition says all, and the full one is x itself
+        return _padded(bits, 8).view(np.uint64)[:, 0]
     if width <= 4 and draw.max() < 2**31 - 1:
-        padded = np.zeros((m, 4), np.uint8)
-        padded[:, :width] = bits
-        return padded.view(np.uint32)[:, 0].astype(np.int64) << 32 | (draw.astype(np.int64) + 1)
+        return _padded(bits, 4).view(np.uint32)[:, 0].astype(np.int64) << 32 | (draw.astype(np.int64) + 1)
     keyed = np.concatenate([bits, draw.astype(np.int64)[:, None].view(np.uint8).reshape(m, 8)], 1)
     return np.ascontiguousarray(keyed).view(np.dtype((np.void, keyed.shape[1]))).ravel()
+
+
+def _padded(bits: np.ndarray, width: int) -> np.ndarray:
+    padded = np.zeros((len(bits), width), np.uint8)
+    padded[:, : bits.shape[1]] = bits
+    return padded
 
 
 def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,8 @@ def bounds(samples: int) -> list[tuple[int, int]]:
 
 def units(samples: int) -> np.ndarray:
     """The replicate of each draw, (samples,)."""
-    return np.concatenate([np.full(j - i, r) for r, (i, j) in enumerate(bounds(samples))])
+    lengths = [last - first for first, last in bounds(samples)]
+    return np.repeat(np.arange(len(lengths)), lengths)
 
 
 def line_nodes(rule: str, steps: int, lines: int, key: int) -> tuple[np.ndarray, np.ndarray]:
