@@ -53,6 +53,8 @@ SCENARIO_PICTURES = {
     "burnt-snacks": "burnt-snacks.png", "local-minimum": "local-minimum.png", "mnist": "mnist.png",
     "mnist-in-space": "mnist-in-space.png", "mnist-masked": "mnist-masked.png", "shap-digits": "shap-digits.png",
 }  # fmt: skip
+LONG = 60
+"""Characters of a default from which on it stands beside the text of its option."""
 PHOTOGRAPHS = {"SqueezeNet 1.1": "squeezenet1_1", "MobileNetV2": "mobilenet_v2"}
 
 
@@ -117,8 +119,8 @@ def _sentence(entry: Entry) -> str:
 def _picture(name: str) -> list[str]:
     if name in REFUSED:
         return [f"There is no picture of a network: {REFUSED[name]}.", ""]
-    if not (ROOT / "docs" / "pictures" / "methods" / f"{name}.png").exists():
-        return []
+    if not (ROOT / "docs" / "pictures" / "methods" / f"{name}.jpg").exists():
+        return [f"*There is no picture yet: `python scripts/method_pictures.py --only {name}` draws it.*", ""]
     return [
         f"![The map of {name} over the picture, and alone](../../pictures/methods/{name}.jpg)", "",
         f"*`{command(name)}`*", "",
@@ -280,7 +282,10 @@ def scenario_page(entry: Entry) -> str:
         typed_ = (
             f"`{known.metavar or name.upper()}`" if known.argument else ", ".join(f"`{f}`" for f in flags(name, known))
         )
-        lines.append(f"| {typed_} | {shown} | {cell(escaped(known.help))} |")
+        told = cell(escaped(known.help))
+        if len(shown) > LONG:  # a list of methods would make the column as wide as the page
+            shown, told = "below", f"{told} Default: {shown.replace(',', ', ')}"
+        lines.append(f"| {typed_} | {shown} | {told} |")
     return "\n".join(lines)
 
 

@@ -224,9 +224,15 @@ def going_on(path: Path) -> Iterator[None]:
 
 def stopped(path: Path, error: OSError) -> StoppedError:
     """The error for a file or folder of a run that takes nothing more."""
-    gone = isinstance(error, FileNotFoundError)
+    gone = isinstance(error, FileNotFoundError) and not path.exists()
     kept = "" if gone else " Finished work is kept: repeat the command with --resume to continue."
-    return StoppedError("the run folder can no longer be written", given=path, hint=f"{reason(error)}.{kept}")
+    file = str(error.filename or "")
+    elsewhere = (
+        f": {file}" if file and not file.startswith(str(path)) else ""
+    )  # of the package, which an upgrade replaced
+    return StoppedError(
+        "the run folder can no longer be written", given=path, hint=f"{reason(error)}{elsewhere}.{kept}"
+    )
 
 
 def append_whole(path: Path, text: str) -> None:

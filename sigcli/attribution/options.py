@@ -45,7 +45,8 @@ class NetworkOptions(Options):
         panel=MODEL, flags=("--model", "-m"), kind=str, kept=True,
     )  # fmt: skip
     weights: str | None = option(
-        None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors); FILE:PART of several.",
+        None, "DEFAULT, a torchvision weights name, none, or a file (state dict or safetensors); FILE:PART is one of "
+        "several.",
         panel=MODEL, flags=("--weights", "-w"), kept=True,
     )  # fmt: skip
     image_size: str | int | tuple[int, int] | None = option(
@@ -88,7 +89,7 @@ class ModelOptions(NetworkOptions, ComputeOptions):
     )  # fmt: skip
     head: str = option(
         "auto",
-        "What the outputs are: softmax, sigmoid, single (one output), probabilities or regression; auto finds it out.",
+        "What the outputs are: softmax, sigmoid, single (one output), probabilities or regression; auto detects it.",
         panel=MODEL,
         choices=("auto", "softmax", "sigmoid", "single", "probabilities", "regression"),
         kept=True,
@@ -138,15 +139,16 @@ class MethodOptions(ModelOptions):
     )
     tolerance: float | None = option(
         None,
-        "Go on until the relative standard error of the map as pictures show it is at most this, for example 0.05.",
+        "Keep drawing until the standard error of the map, as pictures show it, is at most this fraction of the map; for "
+        "example 0.05.",
         panel=COMPUTE, shown=False, metavar="FRACTION",
     )  # fmt: skip
     max_evaluations: int | None = option(
-        None, "With --tolerance: evaluations of the model that a map may take; by default 16 times the method's usual cost.",
+        None, "With --tolerance: most evaluations of the model for one map; by default 16 times the method's usual cost.",
         panel=COMPUTE, shown=False, metavar="N",
     )  # fmt: skip
     evaluations: int | None = option(
-        None, "Evaluations of the model that each method may spend on one map, translated into its own options.",
+        None, "Budget: evaluations of the model for one map, the same for every method; sets each method's own option.",
         panel=COMPUTE, shown=False, metavar="N",
     )  # fmt: skip
     target: str | int = option(
@@ -191,17 +193,17 @@ class RunOptions(MethodOptions, ResumeOptions):
         metavar="N", shown=False,
     )  # fmt: skip
     preprocessed: bool | None = option(
-        None, "Of float tensors: True, they are the network's input and are used as they are; False, they are pixels in "
-        "0..1 and are prepared as pictures are. Left out, they are its input, unless their values allow both.",
+        None, "For float tensors. True: they are the network's input, used as they are. False: they are pixels in 0..1 and "
+        "are normalised like pictures. By default True; refused where the values could be either.",
         panel=MODEL, command_line=False,
     )  # fmt: skip
     stage: str | Path | None = option(
-        None, "Folder of this machine in which the run is made where --out is a URL; by default one of the user's cache.",
+        None, "Where --out is a URL: local folder in which the run is made; by default one in the user's cache.",
         panel=OUTPUT, kind=str, metavar="FOLDER", shown=False,
     )  # fmt: skip
     uncertainty: bool = option(False, "Also write each value's standard error.", panel=OUTPUT)
     significant: bool = option(
-        False, "Fade what cannot be told from 0 in pictures: values within their 95 % interval of it. Sets --uncertainty.",
+        False, "In pictures, fade values whose 95 % interval contains 0. Sets --uncertainty.",
         panel=OUTPUT,
     )  # fmt: skip
     view: str | None = option(None, f"How pictures show a map: {VIEWS}. Arrays stay raw.", panel=OUTPUT, shown=VIEW)
@@ -212,7 +214,7 @@ class RunOptions(MethodOptions, ResumeOptions):
         shown=False,
     )
     save_view: bool = option(
-        False, "Also write maps as pictures show them as METHOD.view.npy; with --uncertainty, their standard errors.",
+        False, "Also write METHOD.view.npy, the map as pictures show it; with --uncertainty, its standard errors too.",
         panel=OUTPUT,
     )  # fmt: skip
     gallery: bool = option(
@@ -233,8 +235,8 @@ class RunOptions(MethodOptions, ResumeOptions):
     )
     cmap: str = option(
         "red-blue",
-        "Colours of maps: red-blue, orange-purple, teal-brown, RdBu, PuOr or BrBG; with a comma or alone viridis, cividis, "
-        "inferno or magma, for maps without negative values.",
+        "Colours of maps: red-blue, orange-purple, teal-brown, RdBu, PuOr or BrBG. Alone or after a comma: viridis, "
+        "cividis, inferno or magma, for maps without negative values.",
         panel=OUTPUT, metavar="NAME[,NAME]",
     )  # fmt: skip
     bare: bool = option(
@@ -246,7 +248,7 @@ class RunOptions(MethodOptions, ResumeOptions):
 def shard_option() -> Any:
     """The option `shard` of a command."""
     return option(
-        None, "Work on one part of the images, for example 3/16: of the sorted list every sixteenth from the third on. "
+        None, "Explain one part of the images: 3/16 takes every 16th of the sorted list, starting with the 3rd. "
         "sig merge joins the parts.",
         panel=COMPUTE, metavar="NUMBER/COUNT", shown=False,
     )  # fmt: skip

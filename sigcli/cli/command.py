@@ -27,7 +27,7 @@ _WAS = "__was"
 JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
 OPEN = Option("Open the page of the run in a browser when it is done.", panel=OUTPUT, flags=("--open",))
 CONFIG = Option(
-    "Options from a file: TOML, or the manifest.json of a run to repeat it. What is typed comes before it.",
+    "Options from a file: TOML, or the manifest.json of a run to repeat it. Options on the command line override it.",
     panel=OUTPUT, flags=("--config",), metavar="FILE", shown=False,
 )  # fmt: skip
 SHOW = Option(
@@ -118,7 +118,7 @@ def _parameters(
     for name, (known, field) in table(options, entry).items():
         if not known.command_line:
             continue
-        kind, default = known.kind or _plain(field), _shown(known, field.default)
+        kind, default = known.kind or _plain(options, field), _shown(known, field.default)
         for number, old in enumerate(known.was):
             hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
             yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
@@ -138,9 +138,10 @@ def _parameters(
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])
 
 
-def _plain(field: dataclasses.Field[Any]) -> type:
-    """The type of a field that is a plain one, or a plain one or None."""
-    kinds = [kind for kind in typing.get_args(field.type) or (field.type,) if kind is not type(None)]
+def _plain(options: type[Options], field: dataclasses.Field[Any]) -> type:
+    """The type of a field that is a plain one, or a plain one or None; as text where its file postpones annotations."""
+    stated = typing.get_type_hints(options)[field.name] if isinstance(field.type, str) else field.type
+    kinds = [kind for kind in typing.get_args(stated) or (stated,) if kind is not type(None)]
     if len(kinds) != 1 or not isinstance(kinds[0], type):
         raise TypeError(f"the option {field.name} needs a kind for the command line; its type is {field.type}")
     return kinds[0]

@@ -18,7 +18,7 @@ class DoctorOptions(Options):
 
 @command(DoctorOptions, kept="")
 def doctor(options: DoctorOptions, screen: Screen) -> int:
-    """Does everything work here? Versions, device, memory, extras, weights, folder, terminal; and what to mend.
+    """Does everything work here? Versions, device, memory, extras, weights, folder, terminal; and how to fix what does not.
 
     Ends with 1 if something is broken, so a script can ask before a long run.
 

@@ -1,6 +1,7 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
 import os
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import cast
@@ -147,7 +148,10 @@ def _details(entry: Entry) -> dict[str, object]:
     if entry in BASELINES.values():  # what follows its name is no option
         lines = []
     elif entry.options_class is None:
-        lines = [f"  --set {owner}{name}={known['default']}   ({known['type']})" for name, known in options.items()]
+        lines = [
+            f"  --set {owner}{name}={known['default']}   ({_allowed(str(known['type']))})"
+            for name, known in options.items()
+        ]
     else:
         lines = [
             _line(name, known, field.default)
@@ -155,6 +159,11 @@ def _details(entry: Entry) -> dict[str, object]:
         ]
     text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
     return {"name": entry.name, "options": options, "help": text}
+
+
+def _allowed(kind: str) -> str:
+    """A type as `--set` takes it: the names of a choice, not Python's way to write it."""
+    return re.sub(r"Literal\[(.*?)\]", lambda found: ", ".join(re.findall(r"['\"](.*?)['\"]", found[1])), kind)
 
 
 def _line(name: str, known: Option, default: object) -> str:

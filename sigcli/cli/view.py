@@ -14,7 +14,9 @@ from .command import Screen, command
 
 @command(ViewOptions, kept="the page is no longer served", opens=True)
 def view(options: ViewOptions, screen: Screen) -> None:
-    """Look at the page of a run that is on a remote machine: serve its folder on 127.0.0.1, for who has the address.
+    """Serve the page of a run on 127.0.0.1, to look at a run on a remote machine.
+
+    The address holds a token, and only who has it sees the page.
 
     Examples:
       sig view sig-out                              prints the address, and the ssh line for another machine

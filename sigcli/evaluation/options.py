@@ -38,17 +38,17 @@ class MeasureOptions(RunOptions):
         panel=METRIC, kind=Path, shown=False,
     )  # fmt: skip
     mask_class: str | int | None = option(
-        None, "Classes that are the object in masks of several: numbers, or names in COCO's JSON, separated by commas; "
-        "or any.",
+        None, "Where masks hold several classes: those that are the object, as numbers (in COCO's JSON also names) "
+        "separated by commas; or any.",
         panel=METRIC, kind=str, shown=False, metavar="CLASS",
     )  # fmt: skip
     mask_void: str | int | None = option(
-        None, "Values in masks that are neither object nor ground, so localisation leaves them out; or none.",
+        None, "Values in masks that are neither object nor background; localisation metrics leave them out; or none.",
         panel=METRIC, kind=str, shown="255 beside class numbers", metavar="VALUE",
     )  # fmt: skip
     labels: str | Path | None = option(
-        None, "Table (CSV) of images and true classes, indices or names; or folders: the folder of an image is called "
-        "as its class. Adds the model's accuracy and calibration.",
+        None, "Table (CSV) of images and true classes, indices or names; or the word folders where each image lies in a "
+        "folder named after its class. Adds the model's accuracy and calibration.",
         panel=METRIC, kind=Path, shown=False, metavar="FILE|folders",
     )  # fmt: skip
     label_column: str | None = option(
@@ -59,7 +59,7 @@ class MeasureOptions(RunOptions):
         None, "Column of --labels with the image.", panel=METRIC, shown="by its title"
     )  # fmt: skip
     view: str | None = option(
-        None, f"How a map is looked at before it is measured and drawn: {VIEWS}.",
+        None, f"How maps are smoothed before they are measured and drawn: {VIEWS}.",
         panel=METRIC, shown=f"{VIEW}; raw for arrays that sig did not make",
     )  # fmt: skip
     smooth: float | None = option(
@@ -120,8 +120,7 @@ class MergeOptions(Options):
     out: str | Path | None = folder_option("sig-merged")
     overwrite: bool = option(False, "Replace an earlier run in --out.", panel=OUTPUT)
     partial: bool = option(
-        False, "Merge what is there, though shards lack or are not finished; the run's own command with --resume "
-        "completes it.",
+        False, "Merge even if shards are missing or unfinished; the run's own command with --resume completes it.",
         panel=OUTPUT,
     )  # fmt: skip
 

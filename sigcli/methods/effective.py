@@ -42,7 +42,7 @@ def effective_shapley(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         budget: forward passes that may be spent on the pool, at least n(n + 3)/2.
         tolerance: fraction of the greatest difference in the pool up to which a coalition is not effective; [ES] has 0, but

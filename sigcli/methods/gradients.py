@@ -27,6 +27,10 @@ def input_x_gradient(subject: Subject, *, baseline: str | Tensor = "zero") -> Pl
     """(x - x')·∂F/∂x at the input, Shrikumar et al. 2016; with the baseline "zero" it is input times gradient.
 
     It is Integrated Gradients with one node at α = 1, so it equals IG where F is linear along the path.
+
+    Args:
+        subject: what is explained.
+        baseline: x', the image that is subtracted from the input; "zero" is 0 in the network's own input.
     """
     return straight(Reference.fixed(single_baseline(baseline, subject)), _ONE, _ONE)
 

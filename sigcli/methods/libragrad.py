@@ -54,9 +54,18 @@ def corrigible(method: Method) -> Method:
     option = inspect.Parameter("libragrad", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
     corrected_method.__signature__ = signature.replace(parameters=[*signature.parameters.values(), option])  # type: ignore[attr-defined]
     corrected_method.__annotations__ = {**method.__annotations__, "libragrad": bool}
-    text = "With `libragrad` the gradients are LibraGrad's, see docs/transformers.md; then values have another sum."
-    corrected_method.__doc__ = f"{inspect.getdoc(method)}\n\n{text}\n"
+    corrected_method.__doc__ = _told(inspect.getdoc(method) or "")
     return corrected_method  # type: ignore[return-value]
+
+
+def _told(docstring: str) -> str:
+    """The docstring with the option among its arguments, where `sig list` and the site look for it."""
+    text = "    libragrad: LibraGrad's gradients, for transformers (docs/transformers.md); values have another sum."
+    before, heading, after = docstring.partition("\nArgs:\n")
+    if not heading:
+        return f"{docstring.rstrip()}\n\nArgs:\n{text}\n"
+    own, gap, rest = after.partition("\n\n")
+    return f"{before}{heading}{own.rstrip()}\n{text}\n{gap and chr(10)}{rest}"
 
 
 def _marked(made: Any) -> Any:

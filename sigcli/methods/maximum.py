@@ -42,7 +42,7 @@ def max_shap(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         checks: random coalitions on which the score must be the maximum.
 

@@ -35,7 +35,7 @@ def occlusion(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: what is occluded at a time, see `sigcli.players.FORMS`.
+        players: what is occluded at a time, as `--players` takes it.
         baseline: what replaces it.
 
     Raises:
@@ -73,7 +73,7 @@ def lime(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         samples: forward passes; the first is of the whole image.
         width: width of the kernel.

@@ -38,7 +38,7 @@ def bshap(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         budget: forward passes that may be spent.
 
@@ -69,7 +69,7 @@ def shapley_sampling(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         orders: random orders of the players, rounded up to pairs; each costs n - 1 forward passes.
 
@@ -99,7 +99,7 @@ def kernelshap(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: the baseline x' of absent players.
         budget: forward passes that may be spent, at least 2n + 2.
 
@@ -146,7 +146,7 @@ def qii(
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         form: "unary" is Definition 4, E_u[F(x) - F(x with player i from u)], at samples × n passes; "shapley" is its section
             III.D, the Shapley value of set QII, by a pair of orders for each draw u, at samples × 2n passes.
         samples: draws u of what replaces players.

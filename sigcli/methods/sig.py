@@ -53,7 +53,7 @@ def sig(
 
     Args:
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`; the paper's is 80x80.
+        players: the partition, as `--players` takes it; the paper's is 80x80.
         baseline: x' of the players outside S.
         samples: number of coalitions B; gradient evaluations are samples × steps (twice that for form "both").
         steps: nodes per coalition; where all are enumerated, 1 stands for samples / (2^n - 1).

@@ -51,7 +51,7 @@ def sig_walk(
 
     Args:
         subject: what is explained.
-        players: the partition, see `sigcli.players.FORMS`.
+        players: the partition, as `--players` takes it.
         baseline: x' of absent players; "tokens" for none: their tokens are dropped, and moves go along their presence.
         orders: number of orders, rounded up to pairs; gradient evaluations are orders × players. One order without its
             reverse would add more error than it takes away.

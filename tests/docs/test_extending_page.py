@@ -36,13 +36,13 @@ EXAMPLES = re.findall(
 
 
 def test_every_kind_has_an_example():
-    assert [table for _, _, table, _, _ in EXAMPLES] == list(TABLES)
+    assert list(dict.fromkeys(table for _, _, table, _, _ in EXAMPLES)) == list(TABLES)
     assert len(re.findall("<!-- file:", PAGE)) == len(EXAMPLES)
     for place in re.findall(r"`(sigcli/[\w/.]+)` \| `(sigcli/[\w/.]+)` \| `(tests/[\w/]+)`", PAGE):
         assert all((ROOT / one).exists() for one in place), place
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[example[2].lower() for example in EXAMPLES])
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example[0] for example in EXAMPLES])
 def test_an_example_runs(example, tmp_path, monkeypatch):
     file, code, table, line, command = example
     monkeypatch.chdir(tmp_path)
@@ -64,8 +64,6 @@ def test_an_example_runs(example, tmp_path, monkeypatch):
         assert entry.name in CliRunner().invoke(app, ["list", f"{catalogue.kind}s"]).output or table == "FORMATS"
     finally:
         catalogue.remove(entry.name)
-    assert {
-        "METHODS": "two-sided-ig", "METRICS": "top-share", "SCENARIOS": "Right: ig, sig-walk.", "FORMATS": "gradient",
-        "MODELS": "red",
-    }[table] in done.output  # fmt: skip
+    told = {"METHODS": entry.name, "METRICS": "top-share", "SCENARIOS": "Right: ig, sig-walk.", "FORMATS": "gradient"}
+    assert told.get(table, "red") in done.output
     assert table != "FORMATS" or (tmp_path / "runs/facts/star/gradient.json").is_file()

@@ -1,6 +1,7 @@
 """The site: links and anchors of the sources, generated pages, and a strict build where MkDocs is installed."""
 
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -93,6 +94,21 @@ def test_the_reference_has_a_page_for_everything(scripts):
     there = {(DOCS / name).resolve() for name in pages}
     wrong = {name: broken(text, (DOCS / name).parent, there) for name, text in pages.items()}
     assert not {name: links for name, links in wrong.items() if links}
+
+
+def test_a_page_of_a_method_shows_its_picture(scripts):
+    pages, pictures = scripts("reference_pages").pages(), scripts("method_pictures")
+    for name in METHODS:
+        text = pages[f"reference/methods/{scripts('reference_pages').slug(name)}.md"]
+        shown = f"(../../pictures/methods/{name}.jpg)" in text
+        assert shown != (name in pictures.REFUSED), name
+
+
+@pytest.mark.parametrize("entry", [*METHODS.values(), *METRICS.values()], ids=lambda entry: entry.name)
+def test_every_option_says_what_it_is(scripts, entry):
+    read = scripts("docstrings")
+    told = read.entries(read.sections(inspect.getdoc(entry.load()) or "").get("Args", ""))
+    assert not [name for name in entry.options() if not told.get(name, "").strip()]
 
 
 def test_a_page_of_a_method_says_what_we_measured(scripts):

@@ -135,7 +135,7 @@ def _create_timm(timm: ModuleType, name: str, *, pretrained: bool, classes: int 
     except Exception as error:  # timm and its hub raise all sorts of exceptions
         raise ModelError(
             f"timm cannot make {name}{' with pretrained weights' if pretrained else ''}: {one_line(error)}",
-            hint="Try again with a connection, or use --weights FILE, or --weights none (random).",
+            hint="Connect to the network and try again, or use --weights FILE, or --weights none (random).",
         ) from error
 
 

@@ -218,7 +218,7 @@ def downloaded(name: str, weights: Any) -> State:
         raise ModelError(
             f"the weights {weights.name} of {name} could not be downloaded: {reason}",
             given=weights.url,
-            hint="Try again with a connection, or use --weights FILE, or --weights none (random).",
+            hint="Connect to the network and try again, or use --weights FILE, or --weights none (random).",
         ) from error
     finally:
         socket.setdefaulttimeout(before)

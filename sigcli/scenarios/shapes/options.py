@@ -26,4 +26,4 @@ class ShapesOptions(RunOptions):
         "model", "shapes", help="shapes, shapes-vit, or another network of the same twelve classes."
     )
     weights: str | None = of_explain("weights")
-    view: str | None = of_explain("view", help=f"How a map is looked at before it is measured and drawn: {VIEWS}.")
+    view: str | None = of_explain("view", help=f"How maps are smoothed before they are measured and drawn: {VIEWS}.")
