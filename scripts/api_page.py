@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 import sys
+import typing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from docstrings import described, escaped, prose
+from docstrings import described, entries, escaped, prose, sections
 from options_page import COMMANDS
 
 import sigcli
@@ -82,15 +83,38 @@ def _named(name: str) -> str:
     """A function or class with its docstring, and the public methods of a class."""
     thing = getattr(sigcli, name)
     lines = [f"### sigcli.{name}", described(thing)]
+    if not inspect.isclass(thing) and "Returns:" not in (inspect.getdoc(thing) or ""):
+        lines += [told] if (told := _returned(thing)) else []
     command = _commands().get(name)
     if command:
         lines.append(f"Options: [{command}](options.md#{command.replace(' ', '-')}).")
     if inspect.isclass(thing):
         for method, function in inspect.getmembers(thing, inspect.isfunction):
             if not method.startswith("_") and function.__qualname__.startswith(thing.__name__):
-                text = prose((inspect.getdoc(function) or "").split("\nArgs:")[0].split("\n\n")[0])
+                told = inspect.getdoc(function) or ""
+                text = prose(told.split("\nArgs:")[0].split("\n\n")[0])
                 lines.append(f"* `.{method}({_parameters(function)})`: {text}")
+                lines += _arguments(told)
     return "\n\n".join(lines)
+
+
+def _arguments(docstring: str) -> list[str]:
+    """What a method takes, returns and raises, as lists below its line."""
+    parts = sections(docstring)
+    told = [
+        "\n".join(f"    * `{name}`: {escaped(text)}" for name, text in entries(parts[part]).items())
+        for part in ("Args", "Raises")
+        if part in parts
+    ]
+    if "Returns" in parts:
+        told.insert(1, f"    * Returns: {escaped(' '.join(parts['Returns'].split()))}")
+    return ["\n".join(told)] if told else []
+
+
+def _returned(function: object) -> str:
+    """What a function returns, from its annotation: the class and the first sentence of its docstring."""
+    kind = typing.get_type_hints(getattr(function, "function", function)).get("return")
+    return f"*Returns* `{kind.__name__}`: {escaped(_first(kind))}" if inspect.isclass(kind) else ""
 
 
 def _commands() -> dict[str, str]:

@@ -20,13 +20,25 @@ class Listener:
         """
 
     def planned(self, evaluations: Mapping[str, int | None]) -> None:
-        """Called before the first explanation: method → passes of the model for one, None where they are not known."""
+        """Called before the first explanation.
+
+        Args:
+            evaluations: method → passes of the model for one explanation, None where they are not known.
+        """
 
     def evaluated(self, images: int) -> None:
-        """Called after a batch of that many images went through the model."""
+        """Called after a batch went through the model.
+
+        Args:
+            images: how many images it held.
+        """
 
     def explained(self, item: Any) -> None:
-        """Called when an explanation (`sigcli.Explanation`) is finished and its files are written."""
+        """Called when an explanation is finished and its files are written.
+
+        Args:
+            item: the `sigcli.Explanation`.
+        """
 
     def stage(self, stage: str, done: int, total: int, point: Any = None) -> None:
         """Called when `done` of `total` parts of a stage are finished.
@@ -39,7 +51,11 @@ class Listener:
         """
 
     def note(self, text: str) -> None:
-        """Called with what the user should know of the run."""
+        """Called with what the user should know of the run.
+
+        Args:
+            text: one sentence.
+        """
 
 
 def tell_new(listener: Listener, before: Sequence[str], now: Sequence[str]) -> None:

@@ -99,7 +99,12 @@ class Options:
         return type(self)(**{**self.given, **changes})
 
     def into(self, kind: type[O], **changes: Any) -> O:
-        """Those given that another command has, too, as its options."""
+        """Those given that another command has, too, as its options.
+
+        Args:
+            kind: the other command's dataclass of options.
+            changes: further options, which come before those given.
+        """
         has = {one.name for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
         return kind(**{name: value for name, value in {**self.given, **changes}.items() if name in has})
 

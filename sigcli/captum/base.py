@@ -60,11 +60,28 @@ class PathAttribution:
         return bool(self.entry.properties["complete"])
 
     def attribute(self, inputs: Inputs, *given: Any, **options: Any) -> Any:
-        """Attribute the outputs to the inputs; each subclass has a signature of its own."""
+        """Attribute the outputs to the inputs; each subclass has a signature of its own.
+
+        Args:
+            inputs: (N, …) floats, or a tuple of such tensors.
+            given: baselines, target and more in captum's order.
+            options: those of the method by name, and internal_batch_size, return_convergence_delta, seed.
+
+        Returns:
+            Attributions of the inputs' shape, in the output's unit; with return_convergence_delta also the delta, (N,).
+
+        Raises:
+            UsageError: inputs, targets or options that cannot be used.
+            ModelError: a network in training mode, or one whose score of an example depends on the others in its batch.
+        """
         raise NotImplementedError
 
     def attribute_future(self, *given: Any, **options: Any) -> Any:
-        """Not available, as in captum; `attribute` computes at once."""
+        """Not available, as in captum; `attribute` computes at once.
+
+        Raises:
+            NotImplementedError: always.
+        """
         raise NotImplementedError("attribute_future is not available; call attribute")
 
     @torch.inference_mode(mode=False)

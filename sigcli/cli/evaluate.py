@@ -80,7 +80,8 @@ def say_failures(found: Evaluation, screen: Screen, maps: Counts) -> int:
     screen.results.add({"counts": maps.record(), "values": facts})
     if maps.resumed or maps.failed:
         screen.say(f"maps: {maps}")
-    screen.say(f"{values.done:,} values, {values.why()}; written to {printable(str(found.folder))}/")
+    counted = "1 value" if values.done == 1 else f"{values.done:,} values"
+    screen.say(f"{counted}, {values.why()}; written to {printable(str(found.folder))}/")
     return len(failed)
 
 

@@ -100,6 +100,14 @@ class Stages(_Shown):
             self._speak()
 
 
+def _rate(images: float) -> str:
+    """Images per second; where it would be a small fraction, seconds per image."""
+    if not images:
+        return ""
+    slow = images < 0.095
+    return f", {1 / images:.0f} s per image" if slow else f", {images:.{0 if images >= 10 else 2}f} images/s"
+
+
 def _left(elapsed: float, done: float, total: float) -> str:
     """How long the rest will take if it goes on so; empty where that cannot be told."""
     if elapsed < 1 or not 0 < done < total:
@@ -184,8 +192,8 @@ class Reporter(Listener, _Shown):
         elapsed, planned = max(time.perf_counter() - self._begun, 1e-9), self._plan.total
         new, images = self._done - self.counts.resumed, len(self._images) / elapsed
         done, total = (self._spent, planned) if planned else (new, self._total - self.counts.resumed)
-        rate = f", {images:.{0 if images >= 10 else 2}f} images/s" if images else ""
-        speed = f"{self._done}/{self._total} maps{rate}, {self._spent / elapsed:.0f} evaluations/s"
+        passes = self._spent / elapsed
+        speed = f"{self._done}/{self._total} maps{_rate(images)}, {passes:.{0 if passes >= 10 else 1}f} evaluations/s"
         return speed + _left(elapsed, done, total)
 
     def _failures(self) -> str:

@@ -160,11 +160,14 @@ class Measurement:
 
 
 def reported(value: float | None, method: str) -> Measurement:
-    """A value that the explanation itself reports; raises AttributionError where it reports none.
+    """A value that the explanation itself reports.
 
     Args:
         value: the column of `results.csv`, see `column` in the table of metrics.
         method: the method that made the map, for the message.
+
+    Raises:
+        AttributionError: the explanation reports no such value.
     """
     if value is None:
         raise AttributionError(

@@ -130,6 +130,10 @@ def iaccuracy(case: Case, *, imputation: str = "black", patch: int = 0, largest:
         patch: p = 0..3; removing a pixel removes the (p+1)×(p+1) square around it ([SIG] Fig. 13).
         largest: L; of an image with fewer pixels all are removed.
         steps: points k at which the model is evaluated, evenly from 0 to L; with steps = L it is the sum as defined.
+
+    Raises:
+        UsageError: a patch or a number of pixels out of range.
+        AttributionError: a map that is the same everywhere.
     """
     if not 0 <= patch <= 100:
         raise UsageError("patch must be 0 or a positive number of pixels", given=patch)

@@ -25,6 +25,10 @@ def pointing_game(case: Case, *, tolerance: int = 0) -> Measurement:
     Args:
         case: what is measured.
         tolerance: pixels by which it may miss; the paper allows 15 on its images.
+
+    Raises:
+        UsageError: a negative tolerance.
+        AttributionError: no mask, or a map that is the same everywhere.
     """
     if tolerance < 0:
         raise UsageError("tolerance must be 0 or a positive number of pixels", given=tolerance)
@@ -87,6 +91,10 @@ def top_intersection(case: Case, *, share: float = 0.05) -> Measurement:
     Args:
         case: what is measured.
         share: fraction of the pixels that count as most relevant; at most as many as the object has.
+
+    Raises:
+        UsageError: a share out of range.
+        AttributionError: no mask, or a map that is the same everywhere.
     """
     if not 0 < share <= 1:
         raise UsageError("share must be above 0 and up to 1", given=share)

@@ -33,6 +33,10 @@ def parameter_randomisation(
 
     Returns:
         The similarity to the first map at each fraction of randomised layers; the value is that of the fully random model.
+
+    Raises:
+        UsageError: no stages, or an unknown similarity.
+        AttributionError: a model without weights, or a map that cannot be compared.
     """
     compare = _similarity(similarity)
     if stages < 1:
@@ -117,6 +121,10 @@ def random_logit(
         classes: number of classes of the model.
         asked: what targets ask about; of a region or a box another class is asked about at the same place.
         similarity: spearman or ssim, of the maps' absolute values.
+
+    Raises:
+        UsageError: an unknown similarity.
+        AttributionError: there is no other class to ask about, or a map that cannot be compared.
     """
     compare = _similarity(similarity)
     subject = case.subject

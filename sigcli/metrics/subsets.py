@@ -107,6 +107,10 @@ def infidelity(
         samples: squares, at random places.
         scaled: multiply the map by the factor from 0 that suits it best (theirs for comparing methods), and divide the error
             by the mean square of the score's drops: 0 is perfect, 1 is a map that predicts nothing, or the opposite.
+
+    Raises:
+        UsageError: no samples, or a side out of range.
+        AttributionError: scaled, where the map's sums or the score's drops are all 0.
     """
     if samples < 1 or not 0 < side <= 1:
         raise UsageError(
@@ -149,6 +153,10 @@ def irof(case: Case, *, imputation: str = "mean-colour", segments: int = 60) -> 
         case: what is measured.
         imputation: mean-colour (theirs: the image's own mean), or as in the other metrics.
         segments: number of superpixels requested from SLIC.
+
+    Raises:
+        UsageError: fewer than two superpixels.
+        AttributionError: a map that is the same everywhere.
     """
     subject = case.subject
     if segments < 2:

@@ -27,6 +27,7 @@ from sigcli.engine.integrate import Task, integrate, outcomes
 from sigcli.engine.memory import is_out_of_memory
 from sigcli.errors import SigError, StoppedError
 from sigcli.evaluation.evaluate import evaluate
+from sigcli.files import stopped
 from sigcli.methods import METHODS
 from sigcli.methods.run import checked
 from sigcli.names import escaped, local, original, portable, printable
@@ -413,6 +414,15 @@ class TestOutput:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         assert file.read_bytes() == before
+
+    def test_a_missing_file_elsewhere_is_named_and_the_run_can_be_resumed(self, tmp_path):
+        """As where an upgrade took away a file of the package: it said "No such file or directory" of the run folder."""
+        font = str(tmp_path / "package" / "font.ttf")
+        error = stopped(tmp_path, FileNotFoundError(errno.ENOENT, "No such file or directory", font))
+        assert font in error.hint
+        assert "--resume" in error.hint
+        gone = stopped(tmp_path / "out", FileNotFoundError(errno.ENOENT, "No such file or directory"))
+        assert "--resume" not in gone.hint
 
     def test_a_folder_that_is_taken_away_is_not_made_anew(self, tmp_path):
         run = open_run(tmp_path / "out", {"spec": {}, "images": []}, resume=False)

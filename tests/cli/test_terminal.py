@@ -137,6 +137,18 @@ def test_a_pipe_hears_every_thirty_seconds_and_at_the_end(clock):
     assert lines[-1].startswith("200/200 maps, 0.99 images/s, 10 evaluations/s; 1 failed")
 
 
+def test_a_slow_run_tells_seconds_per_image(clock):
+    """It said "0.00 images/s, 0 evaluations/s"."""
+    shown, stream = screen()
+    with progress.Reporter(shown) as reporter:
+        reporter.begin(2, (), None)
+        for name in "ab":
+            clock.now += 250.0
+            reporter.evaluated(100)
+            reporter.explained(Explanation(name, "ig", gradient_evaluations=100))
+    assert "2/2 maps, 250 s per image, 0.4 evaluations/s" in stream.getvalue()
+
+
 def test_stages_in_a_pipe_too(clock, monkeypatch):
     shown, stream = screen()
     monkeypatch.setattr(progress, "console", lambda: shown.console)
