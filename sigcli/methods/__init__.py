@@ -14,6 +14,7 @@ Properties:
     axioms: those of `AXIOMS` that it satisfies; the tests hold it to them.
     complete: the values sum to a score difference, up to the reported gap.
     sampled: random draws, hence a standard error.
+    stderr: False where the draws give none.
     grows: what a longer run has more of, see `sigcli.methods.growing`: it begins with the draws of a shorter one. Methods
         without it cannot go on until they are exact enough.
     costs: option → value → the cost with that value, where it differs.

@@ -418,7 +418,8 @@ class TestOutput:
     def test_a_missing_file_elsewhere_is_named_and_the_run_can_be_resumed(self, tmp_path):
         """As where an upgrade took away a file of the package: it said "No such file or directory" of the run folder."""
         font = str(tmp_path / "package" / "font.ttf")
-        error = stopped(tmp_path, FileNotFoundError(errno.ENOENT, "No such file or directory", font))
+        (tmp_path / "run").mkdir()
+        error = stopped(tmp_path / "run", FileNotFoundError(errno.ENOENT, "No such file or directory", font))
         assert font in error.hint
         assert "--resume" in error.hint
         gone = stopped(tmp_path / "out", FileNotFoundError(errno.ENOENT, "No such file or directory"))

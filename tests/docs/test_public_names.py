@@ -31,7 +31,7 @@ def lacking(function):
         if name != "self" and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]  # fmt: skip
     found = [name for name in taken if not re.search(rf"\b{name}\b", f"{named} {told}")]
-    raises = re.search(r"^ +raise ", inspect.getsource(inspect.unwrap(function)), re.M)
+    raises = re.search(r"^ +raise ", inspect.getsource(inspect.unwrap(getattr(function, "function", function))), re.M)
     return [*found, *(["Raises"] if raises and "Raises:" not in told else []), *([] if told else ["a docstring"])]
 
 
