@@ -118,7 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0, help="first seed, in millions")
-    parser.add_argument("--kind", help="of targets: image, array, labels, names, boxes, coco, mask, model, hf, run")
+    parser.add_argument(
+        "--kind", help="of targets: image, array, labels, names, boxes, coco, mask, model, hf, run, config, train"
+    )
     parser.add_argument("--only", help="one target, as findings name it")
     parser.add_argument("--first", type=int)
     parser.add_argument("--count", type=int, default=10**6)
