@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("report", "ROOT/out", "--out", "ROOT/page.html"),
     "saved": ("evaluate", "ROOT/in", "--attributions", "ROOT/out", *MEASURED, "--out", "ROOT/new", *CPU),
     "export": ("export", "ROOT/out", "--format", "npz", "--out", "ROOT/new.npz"),
+    "fiftyone": ("export", "ROOT/out", "--format", "fiftyone", "--out", "ROOT/new"),
     "merge": ("merge", "ROOT/shards/1", "ROOT/shards/2", "--out", "ROOT/new"),
     "repeat": ("explain", "ROOT/in", "--config", "ROOT/out/manifest.json", "--out", "ROOT/new", "--no-pictures", *CPU),
     "train": ("train", "ROOT/classes", "--arch", "small-cnn", "--image-size", "16", "--epochs", "2", "--batch-size", "4",
@@ -46,6 +47,7 @@ READS = {
                "a/gradient.png", "gallery/data.js"),
     "saved": ("manifest.json", "files.jsonl", "a/gradient.npy"),
     "export": (*RECORDS, "summary.csv", "a/gradient.npy"),
+    "fiftyone": (*RECORDS, "a/gradient.npy"),
     "merge": (*RECORDS, "metrics.jsonl", "evaluation.json", "shard.jsonl", "predictions.csv"),
     "repeat": ("manifest.json",),
 }  # fmt: skip
@@ -92,7 +94,7 @@ def _made(root: Path) -> dict[str, bytes]:
         (root / name).write_bytes(content)
     for command in ("explain", "evaluate"):  # with pictures
         sig(*(one for one in _rooted(COMMANDS[command], root) if one != "--resume"))
-    line = _rooted(("evaluate", "ROOT/in", *GRADIENTS, *MEASURED, *CPU), root)
+    line = _rooted(("benchmark", "images", "ROOT/in", *GRADIENTS, *MEASURED, *CPU), root)
     for number in "12":
         sig(*line, "--shard", f"{number}/2", "--out", f"{root}/shards/{number}")
     return _taken(root)
