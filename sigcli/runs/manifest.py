@@ -25,7 +25,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(read_bytes(file).decode("utf-8-sig"))
-        wrong = _wrong(found)
+        wrong = wrong_form(found)
         if wrong and Ledger.there(path):
             raise ValueError(f"{wrong}: sig did not write it in this form")
     except (OSError, ValueError, RecursionError) as error:
@@ -37,7 +37,7 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return None if wrong else found
 
 
-def _wrong(found: Any) -> str:
+def wrong_form(found: Any) -> str:
     """What of a manifest is not as sig writes it, in a few words; empty where all is.
 
     Every reader of manifests relies on it: a part that is there has its form.
