@@ -13,6 +13,7 @@ import torch
 from sigcli.models.loading import load_model
 from sigcli.models.model import Model
 
+BUNDLED = ("shapes", "shapes-vit")
 ROOT = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 
@@ -20,10 +21,10 @@ REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 def model(name: str, device: str) -> Model:
     """A torchvision network with true weights where there are some here, and random ones otherwise (speed is the same).
 
-    The bundled `shapes` has its own.
+    Bundled networks have their own.
     """
     file = REAL / "weights" / f"{name}_imagenet.pt"
-    weights = str(file) if file.exists() else None if name == "shapes" else "none"
+    weights = str(file) if file.exists() else None if name in BUNDLED else "none"
     return load_model(name, weights=weights, device=device)
 
 

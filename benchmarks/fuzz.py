@@ -118,7 +118,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=0, help="first seed, in millions")
-    parser.add_argument("--kind", help="of targets: image, array, labels, names, boxes, coco, mask, model, hf, run")
+    parser.add_argument(
+        "--kind", help="of targets: image, array, labels, names, boxes, coco, mask, model, hf, run, config, train"
+    )
     parser.add_argument("--only", help="one target, as findings name it")
     parser.add_argument("--first", type=int)
     parser.add_argument("--count", type=int, default=10**6)
@@ -134,31 +136,34 @@ def main() -> None:
     slowest: list[tuple[float, str, int]] = []
     until, end = time.monotonic() + 60 * options.minutes, options.first + options.count
     first = options.first
-    while time.monotonic() < until and first < end:
-        with tempfile.TemporaryDirectory() as folder:
-            given = [
-                "--worker",
-                folder,
-                "--first",
-                str(first),
-                "--count",
-                str(end - first),
-                "--memory",
-                str(options.memory),
-            ]
-            more = [
-                part
-                for name in ("kind", "only")
-                if getattr(options, name)
-                for part in (f"--{name}", getattr(options, name))
-            ]
-            command = [sys.executable, __file__, *given, *more]
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
-                stopped = Watch(worker, options.patience, counts, slowest).follow(until)
-                worker.kill()
-        if stopped is None:
-            break
-        first = stopped + 1
+    try:
+        while time.monotonic() < until and first < end:
+            with tempfile.TemporaryDirectory() as folder:
+                given = [
+                    "--worker",
+                    folder,
+                    "--first",
+                    str(first),
+                    "--count",
+                    str(end - first),
+                    "--memory",
+                    str(options.memory),
+                ]
+                more = [
+                    part
+                    for name in ("kind", "only")
+                    if getattr(options, name)
+                    for part in (f"--{name}", getattr(options, name))
+                ]
+                command = [sys.executable, __file__, *given, *more]
+                with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as worker:
+                    stopped = Watch(worker, options.patience, counts, slowest).follow(until)
+                    worker.kill()
+            if stopped is None:
+                break
+            first = stopped + 1
+    except KeyboardInterrupt:
+        print("interrupted; until now:")
     for (kind, what), count in sorted(counts.items()):
         print(f"{kind:10} {what:12} {count}")
     print(f"{'all':10} {'trials':12} {sum(counts.values())}")

@@ -1,6 +1,9 @@
 """Runs that are killed (SIGKILL) and resumed, again and again, against one that was left alone: every file must be the same.
 
-    python benchmarks/kills.py [--kills 25] [--command explain|evaluate|benchmark|train] [--keep FOLDER] [--out FILE.csv]
+    python benchmarks/kills.py [--kills 25] [--case explain-view] [--keep FOLDER] [--out FILE.csv]
+
+A case is a command, or one varied: with two workers, with the view of its pictures changed from start to start, and with a
+remote output folder. Two of the images differ in their suffix only.
 
 Each process is forked from one that has imported everything, so that a kill hits the work and not the imports. A folder that
 gets done in spite of the kills is compared, and the next one begun. Timings are left out: `seconds` in tables, and the
@@ -19,6 +22,7 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +67,44 @@ COMMANDS = {
         "cpu",
     ],
 }
-KILLS = {"explain": 50, "evaluate": 25, "benchmark": 10, "train": 10}
+VIEWS = ("smooth:6", "raw", "multi:4,8")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command that is killed.
+
+    Args:
+        command: of `COMMANDS`.
+        kills: how many, by default.
+        more: further arguments.
+        turns: arguments of which each start draws one; the last start has the first.
+        remote: the output folder is named by a URL.
+    """
+
+    command: str
+    kills: int
+    more: tuple[str, ...] = ()
+    turns: tuple[tuple[str, ...], ...] = field(default=((),))
+    remote: bool = False
+
+    def begin(self, base: Path, out: Path, turn: tuple[str, ...], *more: str) -> int:
+        """Start it in a process of its own; its id."""
+        to = f"file://{out}" if self.remote else str(out)
+        return begin([*COMMANDS[self.command], str(base / "in"), *self.more, *turn, "--out", to, *more])
+
+
+CASES = {
+    "explain": Case("explain", 50),
+    "evaluate": Case("evaluate", 25),
+    "benchmark": Case("benchmark", 10),
+    "train": Case("train", 10),
+    "explain-view": Case("explain", 20, ("--save-view",), turns=tuple(("--view", view) for view in VIEWS)),
+    "explain-remote": Case("explain", 15, remote=True),
+    "evaluate-remote": Case("evaluate", 10, remote=True),
+    "explain-workers": Case("explain", 10, more=("--workers", "2")),
+    "evaluate-workers": Case("evaluate", 6, more=("--workers", "2")),
+}
 TIMED = ("time.png", "counts.png", "quality-cost.png")
 """Pictures that show seconds."""
 
@@ -74,7 +115,8 @@ def pictures(folder: Path, count: int, classes: int = 1) -> None:
         noise = np.random.default_rng(number).integers(0, 256, (24, 24, 3), np.uint8)
         place = folder / f"class{number % classes}" if classes > 1 else folder
         place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise).resize((96, 96)).save(place / f"{number:03d}.png")
+        name = "000.jpg" if number == 1 and classes == 1 else f"{number:03d}.png"
+        Image.fromarray(noise).resize((96, 96)).save(place / name)
 
 
 def begin(arguments: list[str]) -> int:
@@ -107,11 +149,19 @@ def contents(folder: Path) -> dict[str, object]:
             with path.open(newline="") as stream:
                 rows = csv.DictReader(stream)
                 found[path.name] = [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
+        elif path.name == "data.js":
+            text = path.read_text()
+            shown = json.loads(text[text.index("{") : text.rindex("}") + 1], object_hook=_untimed)
+            found[path.name] = {**shown, "made": "", "runs": [{**run, "name": ""} for run in shown["runs"]]}
         elif path.name in TIMED:
             found[path.name] = "drawn"
         elif path.is_file():
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found
+
+
+def _untimed(shown: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in shown.items() if key != "seconds"}
 
 
 def differing(one: Path, other: Path) -> list[str]:
@@ -143,37 +193,45 @@ def _whole(path: Path) -> bool:
     return True
 
 
-def trial(command: str, base: Path, kills: int, draw: random.Random) -> tuple[int, int, list[str]]:
-    """(kills, whole folders, names of files that differ, or were half written after a kill)."""
-    begins = "manifest.json" if command == "train" else "files.jsonl"
-    line = [*COMMANDS[command], str(base / "in")]
-    start = time.monotonic()
-    assert code(begin([*line, "--out", str(base / "warm")])) == 0, "sig failed; try: sig " + " ".join(line)
+def undisturbed(case: Case, base: Path) -> tuple[float, float]:
+    """Make the folder that all others must equal: seconds to its first result, and to its end."""
+    begins = "manifest.json" if case.command == "train" else "files.jsonl"
+    assert code(case.begin(base, base / "warm", case.turns[0])) == 0, f"sig {case} failed"
     shutil.rmtree(base / "warm")
-    child, first = begin([*line, "--out", str(base / "whole")]), 0.0
+    start, first = time.monotonic(), 0.0
+    child = case.begin(base, base / "whole", case.turns[0])
     while not first:
         time.sleep(0.002)
-        first = time.monotonic() - start if (base / "whole" / begins).exists() else 0.0
+        first = time.monotonic() - start if next((base / "whole").glob(begins), None) else 0.0
         assert time.monotonic() - start < 600, f"no {begins} after ten minutes"
     assert code(child) == 0, "the undisturbed run failed"
-    total, killed, folders, wrong = time.monotonic() - start, 0, 0, list[str]()
+    return first, time.monotonic() - start
+
+
+def trial(case: Case, base: Path, kills: int, draw: random.Random) -> tuple[int, int, list[str]]:
+    """(kills, whole folders, names of files that differ, or were half written after a kill)."""
+    first, total = undisturbed(case, base)
+    killed, folders, wrong = 0, 0, list[str]()
     while killed < kills:
         out, resume = base / f"killed-{folders}", list[str]()
         while True:
-            child = begin([*line, "--out", str(out), *resume])
+            turn = draw.choice(case.turns)
             last = killed >= kills
+            child = case.begin(base, out, case.turns[0] if last else turn, *resume)
             if not last:
-                time.sleep(draw.uniform(0.8 * min(first, 0.5 * total), 0.8 * total))
+                time.sleep(draw.uniform(0.8 * min(first, 0.5 * total), total))
                 os.kill(child, signal.SIGKILL)
             ended = code(child)
-            if ended == 0 and not last:  # it was faster than the undisturbed run, or had little left to do
-                total = max(0.7 * total, 0.2)
+            if ended == 0 and not last and not resume:  # it was faster than the undisturbed run
+                total = max(0.9 * total, 0.2)
             resume = ["--resume"]
             if ended == -signal.SIGKILL:
                 killed += 1
                 wrong += [f"half written after a kill: {name}" for name in halves(out)]
                 continue
-            assert ended == 0, f"sig ended with {ended}"
+            assert ended == 0, f"sig ended with {ended}: {case} {out}"
+            if not last and turn != case.turns[0]:
+                continue  # it is whole, and must take the view of the others
             folders += 1
             wrong += [f"{out.name}/{name}" for name in differing(base / "whole", out)]
             break
@@ -181,24 +239,24 @@ def trial(command: str, base: Path, kills: int, draw: random.Random) -> tuple[in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, help=f"by default {KILLS}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, help="by default 50 of explain, 25 of evaluate, fewer of the others")
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--command", choices=COMMANDS)
+    parser.add_argument("--case", help=f"by default all: {', '.join(CASES)}")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     assert sigcli.evaluation.benchmark, sigcli.training.train
     failed = False
-    for command in [options.command] if options.command else COMMANDS:
+    for name in options.case.split(",") if options.case else CASES:
         with tempfile.TemporaryDirectory() as temporary:
-            base = (options.keep or Path(temporary)) / command
-            pictures(base / "in", *((60, 2) if command == "train" else (options.images,)))
-            kills = options.kills or KILLS[command]
-            killed, folders, wrong = trial(command, base, kills, random.Random(options.seed))
+            case, base = CASES[name], (options.keep or Path(temporary)).absolute() / name
+            os.environ["XDG_CACHE_HOME"] = str(base / "cache")  # the staging folder of a remote run
+            pictures(base / "in", *((60, 2) if case.command == "train" else (options.images,)))
+            killed, folders, wrong = trial(case, base, options.kills or case.kills, random.Random(options.seed))
             parts = len(list(base.rglob("*.part")))
-            row = {"command": command, "kills": killed, "folders": folders, "files_that_differ": len(wrong)}
+            row = {"command": name, "kills": killed, "folders": folders, "files_that_differ": len(wrong)}
             report(options.out, [{**row, "part_files": parts, "machine": machine("cpu")}])
             print("\n".join(wrong[:20]), flush=True)
             failed |= bool(wrong or parts)

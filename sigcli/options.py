@@ -10,10 +10,10 @@ No torch is imported here: `sig --help` stays fast. Types of options are real ob
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -198,9 +198,29 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
     if int in plain and isinstance(value, Integral) and not isinstance(value, (int, accepted)):
         return int(value)  # of numpy
-    if isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain):
+    fits = isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain)
+    if fits and (not isinstance(value, (tuple, list)) or any(_holds(kind, value) for kind in kinds)):
         return value
     raise UsageError(f"the option {name} has the wrong type", given=short(value), allowed=type_text(one.type))
+
+
+def _holds(kind: Any, values: Sequence[Any]) -> bool:
+    """Whether a list or tuple is of a kind, with all that it holds."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        wanted = inner[:1] * len(values) if inner[-1] is Ellipsis else inner
+        return isinstance(values, tuple) and len(wanted) == len(values) and all(map(_is_of, wanted, values))
+    if origin is Sequence:
+        return all(_is_of(inner[0], one) for one in values)
+    return isinstance(values, origin or kind)
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return any(_is_of(one, value) for one in typing.get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, {int: Integral, float: Real}[kind]) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(kind) or kind)
 
 
 def short(value: Any) -> str:

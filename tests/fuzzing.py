@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from damage import damage, damage_lines, json_damage
+from damage import damage, json_damage
+from fuzzed_runs import configs, runs, trainings
 from good_files import BOXES, COCO, CSV, NAMES, mask, npy, pictures
 
 from hostile_files import odd
@@ -100,67 +101,18 @@ def _masks(path: Path) -> None:
     " ".join(masks.notes).encode()
 
 
-def _command(*arguments: str) -> Read:
-    def run(path: Path) -> None:
-        from typer.testing import CliRunner
-
-        from sigcli.cli.main import app
-
-        root = path.parents[1] if path.parent.name == "out" else path.parent
-        given = [one.replace("ROOT", str(root)) for one in arguments]
-        ended = CliRunner().invoke(app, given)
-        said = ended.stderr + ended.stdout
-        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
-            raise ended.exception
-        assert ended.exit_code in (0, 1, 2), ended.exit_code
-        assert "unexpected" not in said, said[said.index("unexpected") :][:300]
-        assert "sigcli/" not in said, said[:500]
-        assert "Traceback" not in said, said[:300]
-        assert sorted(one.name for one in root.iterdir()) == sorted({"in", "out"}), (
-            "something stands outside of the run"
-        )
-
-    return run
-
-
-def _run(folder: Path) -> dict[str, bytes]:
-    """The files of a finished run of explanations and its evaluation, small and made once."""
-    from typer.testing import CliRunner
-
-    from sigcli.cli.main import app
-
-    root = folder / "made"
-    for name, content in pictures().items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
-    for command in (EXPLAIN, EVALUATE):
-        given = [one.replace("ROOT", str(root)) for one in command if one != "--resume"]
-        ended = CliRunner().invoke(app, given)
-        assert ended.exit_code == 0, ended.output
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-EXPLAIN = (
-    "explain",
-    "ROOT/in",
-    "--method",
-    "gradient",
-    "--out",
-    "ROOT/out",
-    "--no-pictures",
-    "--resume",
-    "--device",
-    "cpu",
-)
-EVALUATE = ("evaluate", "ROOT/out", "--metric", "sparseness", "--device", "cpu", "--resume")
-
-
 def targets(folder: Path, kinds: set[str] | None = None) -> dict[str, Target]:
-    """What is read, by name: `kind/variant`. Models and runs are made in the folder when they are wanted."""
+    """What is read, by name: `kind/variant`. Models and runs are made in the folder when they are wanted.
+
+    A trial is to be in the folder `trial` of the same.
+    """
     found = {**_images(), **_tables(), **_objects()}
-    for kind, made in {"model": _models, "hf": _hf, "run": _runs}.items():
+    for kind, made in {"model": _models, "hf": _hf}.items():
         if kinds is None or kind in kinds:
             found |= made(folder)
+    for kind, known in {"run": runs, "config": configs, "train": trainings}.items():
+        if kinds is None or kind in kinds:
+            found |= {name: Target(*parts) for name, parts in known(folder).items()}
     return {name: one for name, one in found.items() if kinds is None or name.partition("/")[0] in kinds}
 
 
@@ -207,18 +159,6 @@ def _models(folder: Path) -> dict[str, Target]:
     return {
         f"model/{path.name}": Target({path.name: path.read_bytes()}, _model, (path.name,), mutated) for path in made
     }
-
-
-def _runs(folder: Path) -> dict[str, Target]:
-    files = _run(folder)
-    ways = {
-        "results.csv": damage, "files.jsonl": damage_lines, "manifest.json": json_damage, "metrics.jsonl": damage_lines,
-        "evaluation.json": json_damage,
-    }  # fmt: skip
-    return {
-        f"run/{command[0]}-{name}": Target(files, _command(*command), (f"out/{name}",), how)
-        for name, how in ways.items() if f"out/{name}" in files for command in (EXPLAIN, EVALUATE)
-    }  # fmt: skip
 
 
 def _hf(folder: Path) -> dict[str, Target]:

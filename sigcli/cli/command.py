@@ -15,6 +15,7 @@ from rich.console import Console
 from ..engine.allocator import keep_freed_memory
 from ..errors import UsageError
 from ..options import OUTPUT, Option, Options, table
+from ..warned import few_of_each
 from .answers import Answers, answers
 from .completion import completer
 from .config import read_config
@@ -88,7 +89,7 @@ def command(
             show: str | None = None,
             **values: Any,
         ) -> None:
-            with guarded(debug, kept=kept) as guard, answers(as_json) as results:
+            with guarded(debug, kept=kept) as guard, few_of_each(), answers(as_json) as results:
                 keep_freed_memory()
                 screen = Screen(console(), results, guard, debug, as_json, opens_page, show)
                 given = _read(options, context, values, screen)

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UsageError
 from ..names import local
 from ..options import Options, table
+from ..runs.manifest import wrong_form
 
 _SPEC = {
     "target": "target", "uncertainty": "uncertainty", "check": "completeness_check", "tolerance": "tolerance",
@@ -33,6 +34,8 @@ def of_manifest(
             f"sig {command.replace('.', ' ')} cannot repeat this run", given=file,
             allowed="the manifest.json that explain, evaluate or benchmark wrote beside results.csv; or TOML",
         )  # fmt: skip
+    if wrong := wrong_form(manifest):
+        raise UsageError(f"the manifest is damaged: {wrong}", given=file)
     if options.get("model") is None:
         raise UsageError("the run's model was a network of a program and cannot be loaded again", given=file)
     keys: dict[str, Any] = {name: _typed(name, value) for name, value in options.items()}
@@ -50,7 +53,7 @@ def _typed(name: str, value: Any) -> Any:
     if name == "image_size" and isinstance(value, list):
         return "x".join(map(str, value))
     if name == "prompts" and isinstance(value, list):
-        return ";".join(value)
+        return ";".join(map(str, value))
     if name == "mask_certainty" and isinstance(value, list):
         return ",".join(map(str, value))
     return local(value) if isinstance(value, str) else value
@@ -70,7 +73,7 @@ def _methods(file: Path, methods: Mapping[str, Mapping[str, Any]]) -> tuple[str,
 
     settings: dict[str, Any] = {}
     for alias, known in methods.items():
-        if known["method"] not in METHODS:
+        if known.get("method") not in METHODS:
             raise UsageError("a method of the run was a function of a program", given=f"{file}: {alias}")
         for option, parameter in METHODS[known["method"]].options().items():
             value = known.get(option, parameter.default)

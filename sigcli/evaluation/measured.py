@@ -13,6 +13,7 @@ import numpy as np
 
 from ..metrics.statistics import Summary
 from ..runs.folder import save_table, save_text
+from ..runs.ledger import digest_of_text
 from .labelled import MODEL_FILE, Labelled, labelled_of
 from .tables import Agreement, Alike, Group, Row, agreement_rows, curve_rows, metric_row, paired_rows, summary_rows
 from .value import MetricValue
@@ -104,13 +105,15 @@ class Measured:
             counts: numbers of images of a benchmark; none for an evaluation.
         """
         model = self.model
-        lines: list[Any] = [{"pictures": pictures, "counts": list(counts), "checks": list(self.checks)}]
-        lines += [{"value": [_plain(getattr(value, name)) for name in _VALUE]} for value in self.values]
+        lines: list[Any] = [{"value": [_plain(getattr(value, name)) for name in _VALUE]} for value in self.values]
         lines += [{"alike": one} for one in self.alike]
         if model is not None:
             lines += [{"judged": row, "ranked": best} for row, best in zip(model.rows, model.ranked, strict=True)]
             lines += [{"missing": pair} for pair in model.missing.items()]
-        save_text(path / RECORD, "".join(json.dumps(line) + "\n" for line in lines))
+        rest = "".join(json.dumps(line) + "\n" for line in lines)
+        head: dict[str, Any] = {"pictures": pictures, "counts": list(counts), "checks": list(self.checks)}
+        head["digest"] = digest_of_text(json.dumps(head) + rest)
+        save_text(path / RECORD, json.dumps(head) + "\n" + rest)
 
 
 def _plain(value: Any) -> Any:
@@ -140,7 +143,10 @@ def read_record(folder: Path) -> Record | None:
         text = (folder / RECORD).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    head, *lines = [json.loads(line) for line in text.splitlines()]
+    first, _, rest = text.partition("\n")
+    head, lines = dict(json.loads(first)), [json.loads(line) for line in rest.splitlines()]
+    if head.pop("digest") != digest_of_text(json.dumps(head) + rest):
+        raise ValueError("the record is not as it was written")
     found = Record(head["pictures"], tuple(head["counts"]), head["checks"], {}, {}, {}, {})
     for line in lines:
         if "value" in line:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..door import door
-from ..errors import UsageError
+from ..errors import OutputError, UsageError
 from ..gallery.publishing import adopt
 from ..inputs.given import listed
 from ..listener import SILENT, Listener
@@ -169,14 +169,16 @@ def _tables(
 
 
 def _costs(parts: Sequence[Part], names: Sequence[str]) -> list[Spent]:
-    """What each explanation cost, as the shards' tables tell."""
-    rows = {name: found for part in parts for name, found in part.rows.items()}
-    return [
-        Spent(
-            name, row["method"], float(row["seconds"]), int(row["gradient_evaluations"] or 0),
-            int(row["forward_evaluations"] or 0),
-        )
-        for name in names
-        for row in rows.get(name, ())
-        if row["status"] == "ok" and row["seconds"]
-    ]  # fmt: skip
+    """What each explanation cost, as the shards' tables tell; raises OutputError where one is damaged."""
+    found: list[Spent] = []
+    for name in names:
+        part = next((part for part in parts if name in part.rows), None)
+        for row in () if part is None else part.rows[name]:
+            if row["status"] != "ok" or not row["seconds"]:
+                continue
+            counts = (row["gradient_evaluations"] or 0, row["forward_evaluations"] or 0)
+            try:
+                found.append(Spent(name, row["method"], float(row["seconds"]), *map(int, counts)))
+            except ValueError as error:
+                raise OutputError("results.csv of a shard is damaged", given=part, hint=_AGAIN) from error
+    return found

@@ -11,7 +11,7 @@ from ..errors import UsageError
 from ..methods import METHODS
 from ..models.model import Model
 from ..names import local
-from ..options import renamed
+from ..options import Options, read_options, renamed, table
 from ..places.urls import url_of
 from ..runs.folder import MANIFEST, manifest_or_none, read_manifest
 from ..runs.placed import copied_files
@@ -78,6 +78,27 @@ def _given(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _read_options(kind: type[Options], kept: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The options that a manifest keeps, by the names that they have now.
+
+    Raises:
+        UsageError: the manifest holds something else; it names the file.
+    """
+    known = renamed(kind, kept)
+    strange = [name for name in known if name not in table(kind)]
+    try:
+        if strange:
+            raise UsageError(f"there is no option {strange[0]}")
+        if not isinstance(known.get("model"), (str, type(None))):
+            raise UsageError("the option model has the wrong type")
+        return read_options(kind, known)
+    except UsageError as error:
+        hint = f"Name images and model: sig evaluate IMAGES --model NAME --attributions {folder}."
+        raise UsageError(
+            f"the manifest of the run is damaged: {error.what}", given=folder / MANIFEST, hint=hint
+        ) from error
+
+
 def check_model(folder: Path, model: Model) -> None:
     """Raise UsageError where the run was made with other weights."""
     spec = (read_manifest(folder) or {}).get("spec", {})
@@ -102,7 +123,7 @@ def reopened(options: M) -> tuple[M, Path | None, Path | None]:
     if run is None:
         return options, None, None if arrays is None else Path(arrays)
     images, kept = loading(run)
-    given = {**renamed(type(options), kept), "out": str(run), **options.given}
+    given = {**_read_options(type(options), kept, run), "out": str(run), **options.given}
     if given.get("model") is None:
         raise UsageError(
             "the run used a network in memory", given=run, hint="Name it: evaluate(folder, model=network)."

@@ -12,6 +12,7 @@ from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-def
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import AttributionError
+from ..warned import few_of_each
 
 
 @runtime_checkable
@@ -76,7 +77,8 @@ Main = Callable[[Line, int, Any], None]
 def work(line: Line, main: Main, number: int, given: Any) -> None:
     """What a worker does from its first to its last moment; nothing where who leads is gone."""
     try:
-        main(line, number, given)
+        with few_of_each():
+            main(line, number, given)
         line("bye")
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

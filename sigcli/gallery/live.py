@@ -10,9 +10,11 @@ from ..errors import OutputError, reason
 from ..names import PAGE, escaped
 from ..runs.folder import RunFolder
 from ..runs.manifest import manifest_or_none
+from ..runs.table import COLUMNS, RESULTS
 from .data import pictures_of
 from .publishing import publish, write_page
 from .reading import Place, RunFiles, page_data
+from .tables import Table
 from .thumbnails import prune, there
 
 EVERY = 10.0
@@ -58,14 +60,16 @@ class LivePage:
             whole: everything was done; otherwise the page says how far it came.
         """
         if not self._broken and self._run.path.is_dir():
-            self._write(going=not whole)
+            self._write(going=not whole, settled=True)
 
-    def _write(self, *, going: bool) -> None:
+    def _write(self, *, going: bool, settled: bool = False) -> None:
         began, run = time.monotonic(), self._run
+        # In the table rows are in the order of the images; those in memory came as workers, or an earlier run, made them.
+        rows = Table(run.path / RESULTS, COLUMNS) if settled else _Rows(run)
         try:
             name = escaped(run.path.resolve().name)
             manifest = manifest_or_none(run.path) or {}
-            files = RunFiles(run.path, manifest, _Rows(run), run.ledger.entries, there(run.path, whole=not going), name)
+            files = RunFiles(run.path, manifest, rows, run.ledger.entries, there(run.path, whole=not going), name)
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
             write_page(run.path, data)
             if not going:

@@ -24,7 +24,7 @@ from ..runs.earlier import folders_there
 from ..runs.filenames import methods_of, run_names
 from ..runs.ledger import Entry, Key, Ledger
 from ..runs.manifest import read_manifest
-from ..runs.table import RESULTS
+from ..runs.table import COLUMNS, RESULTS
 from ..version import __version__
 from . import tables
 from .data import json_of
@@ -86,7 +86,7 @@ class RunFiles:
         hint = "A run of sig explain, evaluate or benchmark images holds manifest.json and results.csv."
         if manifest is None:
             raise UsageError("the folder holds no run of sig", given=path, hint=hint)
-        rows = tables.Table(path / RESULTS)
+        rows = tables.Table(path / RESULTS, COLUMNS)
         if not (path / RESULTS).is_file():
             raise UsageError("the run explained no images, so there is nothing to show", given=path, hint=hint)
         ledger = Ledger.read(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ImageError, UsageError
+from ..errors import ImageError
 from ..names import local
 from ..runs.filenames import run_names
 
@@ -36,13 +36,11 @@ class Photographs:
 
     @cached_property
     def _preprocess(self) -> Any:
-        from ..models.preprocess import Preprocess
+        from ..models.preprocess import restored
 
-        known = self._manifest.get("spec", {}).get("preprocess")
-        try:
-            return Preprocess(**{name: _pair(value) for name, value in known.items()})
-        except (AttributeError, TypeError, UsageError):
-            return None  # a run of another version, whose pictures are shown without the photograph
+        return restored(
+            self._manifest.get("spec", {}).get("preprocess")
+        )  # else pictures are shown without the photograph
 
     def seen(self, image: str, content: str) -> np.ndarray | None:
         """uint8 (H, W, 3), what the model saw of an image; None where its file is gone, changed or cannot be read.
@@ -61,7 +59,3 @@ class Photographs:
             return self._preprocess.display(picture.pixels) if f"{picture.key:016x}" == content else None
         except (ImageError, OSError):
             return None
-
-
-def _pair(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

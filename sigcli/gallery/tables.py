@@ -19,10 +19,11 @@ class Table:
 
     Args:
         path: the file.
+        columns: which every row has; empty where the file lacks them.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, columns: Iterable[str] = ()):
+        self._path, self._blank = path, dict.fromkeys(columns, "")
 
     def __iter__(self) -> Iterator[Row]:
         try:
@@ -32,7 +33,7 @@ class Table:
         limit = csv.field_size_limit(max(len(text), 1))
         try:
             for row in csv.DictReader(io.StringIO(text, newline="")):
-                yield {str(name): cell for name, cell in row.items() if isinstance(cell, str)}
+                yield self._blank | {str(name): cell for name, cell in row.items() if isinstance(cell, str)}
         except csv.Error:  # what could be read was told
             return
         finally:

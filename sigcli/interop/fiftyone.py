@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ import numpy as np
 from PIL import Image
 
 from ..errors import UsageError
-from ..files import load_array
 from ..inputs.images import read_image
 from ..listener import Listener
-from ..models.preprocess import Preprocess
+from ..models.preprocess import Preprocess, restored
 from ..runs.table import FACTS
-from .finished import Finished, Map
+from .finished import Finished, Map, array_of
 
 SAMPLES, SCRIPT = "samples.json", "load.py"
 _RESERVED = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "source", "media_type", "group")
@@ -87,14 +85,10 @@ def fiftyone(run: Finished, out: Path, listener: Listener) -> int:
 
 def _display(run: Finished) -> Preprocess:
     """How pictures were brought to the network, for what it saw of them."""
-    known = run.manifest["spec"].get("preprocess")
-    fits = isinstance(known, dict) and known.keys() <= {
-        one.name for one in fields(Preprocess)
-    }  # of arrays it has others
-    if not fits or any(one in run.manifest for one in ("arrays", "partners")):
+    found = restored(run.manifest["spec"].get("preprocess"))
+    if found is None or any(one in run.manifest for one in ("arrays", "partners")):
         raise UsageError("FiftyOne shows maps of pictures, and the run's are none", given=run.path)
-    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
-    return Preprocess(**told)
+    return found
 
 
 def _source(one: Map) -> Path:
@@ -111,7 +105,7 @@ def _maps(out: Path, number: int, every: list[Map], named: Mapping[str, str]) ->
     for one in every:
         field = named[one.field]
         path = f"heatmaps/{field}/{number:06d}.png"
-        values = load_array(one.file)
+        values = array_of(one.file)
         if values.ndim != 3:
             raise UsageError("FiftyOne shows maps of pictures, and this is none", given=one.file)
         flat = values.astype(np.float64).sum(0)

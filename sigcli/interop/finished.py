@@ -11,8 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..files import cell_text, read_bytes, safe_cell
+import numpy as np
+
+from ..errors import OutputError, UsageError
+from ..files import cell_text, load_array, read_bytes, safe_cell
 from ..names import local
 from ..runs.earlier import folders_there
 from ..runs.filenames import run_names
@@ -163,6 +165,23 @@ class Finished:
             wanted = name.endswith(TABLES) or (pictures and name.endswith(".png"))
             if wanted and (self.path / name).is_file():
                 yield name
+
+
+def array_of(file: Path) -> np.ndarray:
+    """The values of a file of a run.
+
+    Raises:
+        OutputError: it is damaged.
+    """
+    try:
+        return load_array(file)
+    except (OSError, ValueError) as error:
+        raise damaged(file) from error
+
+
+def damaged(file: Path) -> OutputError:
+    """The error for a file of a run that is not as it was written."""
+    return OutputError("a file of the run is damaged", given=file, hint="Repeat the run's command with --resume.")
 
 
 def _array_of(entry: Entry) -> str:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import load_array
 from ..listener import Listener
-from ..runs.table import COLUMNS
-from .finished import Finished
+from ..runs.table import COLUMNS, RESULTS
+from .finished import Finished, array_of, damaged
 
 _NUMBERS = (
     "score", "seconds", "gradient_evaluations", "forward_evaluations", "completeness_gap", "relative_gap",
@@ -27,14 +26,17 @@ def npz(run: Finished, out: Path, listener: Listener) -> int:
     float64 (NaN where there is none), the others as text; `results.map` names the map.
     """
     maps = run.maps
-    columns = {f"results.{name}": _column(name, [one.row[name] for one in maps]) for name in COLUMNS}
+    try:
+        columns = {f"results.{name}": _column(name, [one.row[name] for one in maps]) for name in COLUMNS}
+    except ValueError as error:
+        raise damaged(run.path / RESULTS) from error
     columns["results.map"] = np.array([one.name for one in maps])
     count = 0
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
         for done, one in enumerate(maps, 1):
             beside = [one.file.with_name(one.field + ending) for ending in _BESIDE]
             for file in [one.file, *(file for file in beside if file.is_file())]:
-                _add(archive, f"{one.entry.folder}/{file.name.removesuffix('.npy')}", load_array(file))
+                _add(archive, f"{one.entry.folder}/{file.name.removesuffix('.npy')}", array_of(file))
                 count += 1
             listener.stage("writing", done, len(maps))
         for name, values in columns.items():

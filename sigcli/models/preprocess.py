@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -301,6 +302,31 @@ def _geometry(preset: Preprocess) -> str:
     if resize is None:
         return "any size" if crop is None else f"no resize, crop {crop}"
     return f"resize {resize}, {'no crop' if crop is None else f'crop {crop}'}"
+
+
+def restored(known: Any) -> Preprocess | None:
+    """The preprocessing that the manifest of a run holds; None where it holds none, or one that sig did not write."""
+    if not isinstance(known, dict) or not known.keys() <= set(Preprocess.__dataclass_fields__):
+        return None
+    told: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    sizes = [told.get("crop"), told.get("cover"), *([told.get("resize")] if told.get("resize") != COVER else [])]
+    levels = [told.get("mean", (0.0,)), told.get("std", (1.0,))]
+    fits = all(size is None or _is_size(size) for size in sizes) and all(map(_is_levels, levels))
+    if not fits or told.get("interpolation", "bilinear") not in list(FILTERS):
+        return None
+    try:
+        return Preprocess(**told)
+    except UsageError:
+        return None
+
+
+def _is_size(size: Any) -> bool:
+    pair = size if isinstance(size, tuple) else (size, size)
+    return len(pair) == 2 and all(type(side) is int and 1 <= side <= LARGEST for side in pair)
+
+
+def _is_levels(levels: Any) -> bool:
+    return isinstance(levels, tuple) and all(type(one) in (int, float) and math.isfinite(one) for one in levels)
 
 
 def _per_channel(option: str, asked: tuple[float, ...] | None, preset: tuple[float, ...]) -> tuple[float, ...]:

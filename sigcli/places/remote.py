@@ -9,9 +9,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, SigError, UsageError
+from ..files import write_aside
 from .systems import ask, system_of
 from .urls import WEB, path_of_url, shown
 
@@ -175,7 +177,7 @@ def listed_below(url: str, error: type[SigError] = UsageError) -> list[tuple[str
 
 
 def write(url: str, content: bytes, error: type[SigError]) -> None:
-    """Write a file whole.
+    """Write a file whole: an object store shows it when all of it is there, and so does a file system.
 
     Raises:
         error: it cannot be written.
@@ -183,9 +185,10 @@ def write(url: str, content: bytes, error: type[SigError]) -> None:
     system, path = system_of(url)
 
     def put() -> None:
-        if url.lower().startswith("file:"):  # elsewhere folders need not be made
-            system.makedirs(system._parent(path), exist_ok=True)
-        system.pipe_file(path, content)
+        if url.lower().startswith("file:"):
+            write_aside(Path(path), lambda aside: aside.write_bytes(content))
+        else:
+            system.pipe_file(path, content)
 
     ask(url, put, error, size=len(content))
 

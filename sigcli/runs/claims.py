@@ -44,6 +44,8 @@ def output_folder(out: str | Path) -> Path:
     try:
         if path.exists() and not path.is_dir():
             raise UsageError("the output folder is a file", given=path, hint="Name another --out.")
+        if path.is_symlink() and not path.exists():
+            raise UsageError("the output folder is a link that leads nowhere", given=path, hint="Name another --out.")
         here = path.is_dir() and path.samefile(Path.cwd()) and any(path.iterdir()) and read_manifest(path) is None
     except (OSError, ValueError) as error:
         raise OutputError("the output folder cannot be used", given=path, hint=f"{error}.") from error

@@ -141,6 +141,8 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
     texts = {name: line[name] for name in _NAMES if name not in ("facts", "files")}
     if not all(isinstance(text, str) for text in texts.values()) or len(line) != len(_NAMES):
         raise ValueError("the line is of another kind")
+    if not isinstance(line["facts"], Mapping) or not isinstance(line["files"], Mapping):
+        raise TypeError("facts or files are no mapping")
     facts = {str(name): value for name, value in line["facts"].items()}
     numbers = [value for name, value in facts.items() if name not in _OTHER]
     answers = facts.get("predictions") or []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +25,67 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(read_bytes(file).decode("utf-8-sig"))
-        ours = (
-            isinstance(found, dict)
-            and isinstance(found.get("spec"), dict)
-            and isinstance(found.get("images", []), list)
-        )
-        if not ours and Ledger.there(path):
-            raise ValueError("sig did not write it in this form")
+        wrong = wrong_form(found)
+        if wrong and Ledger.there(path):
+            raise ValueError(f"{wrong}: sig did not write it in this form")
     except (OSError, ValueError, RecursionError) as error:
         way = "add --overwrite to replace the run" if Ledger.there(path) else "remove the file"
         raise OutputError(
             "the manifest of the run folder cannot be read", given=file,
             hint=f"{' '.join(str(error).split())}. Name another --out, or {way}.",
         ) from error  # fmt: skip
-    return found if ours else None
+    return None if wrong else found
+
+
+def wrong_form(found: Any) -> str:
+    """What of a manifest is not as sig writes it, in a few words; empty where all is.
+
+    Every reader of manifests relies on it: a part that is there has its form.
+    """
+    if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
+        return "it has no spec"
+    for place, forms in (("", _FORMS), ("spec.", _SPEC_FORMS)):
+        part = found["spec"] if place else found
+        for name, fits in forms.items():
+            if name in part and not fits(part[name]):
+                return f"{place}{name} cannot be {json.dumps(part[name])[:40]}"
+    return ""
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _methods(value: Any) -> bool:
+    """Options of each by its name; a list where an early version or another command than explain wrote it."""
+    if isinstance(value, dict):
+        return all(_mapping(one) and _text(one.get("method", "")) for one in value.values())
+    return isinstance(value, list)
+
+
+def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+_FORMS: dict[str, Callable[[Any], bool]] = {
+    "images": _texts, "references": _or_none(_texts), "options": _or_none(_mapping), "versions": _mapping, "notes": _texts,
+    "classes": _or_none(_count), "device": _text, "view": _text, "signs": _text, "scale": _text, "cmap": _text,
+}  # fmt: skip
+_SPEC_FORMS: dict[str, Callable[[Any], bool]] = {
+    "methods": _methods, "files": _mapping, "preprocess": _or_none(_mapping), "seed": _or_none(_count), "shard": _text,
+}  # fmt: skip
 
 
 def manifest_or_none(path: Path) -> dict[str, Any] | None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .folder import RunFolder
 
 _PART = 1 << 20
+_MOST = 2 << 30
+"""Bytes of the largest file that is read as an image or array; of a larger one decoding tells."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def file_stamp(sample: Sample) -> Stamp | None:
     """Size and digest of the file of a sample, in bounded memory; of one in memory those of its content,
     of a remote one those that its place tells without sending it.
 
-    None of what is no ordinary file, or cannot be read: decoding it tells what is wrong.
+    None of what is no ordinary file, cannot be read, or is larger than any that is decoded: that tells what is wrong.
     """
     if isinstance(sample, Given):
         return sample.picture.pixels.nbytes, f"{sample.picture.key:016x}"
@@ -65,11 +67,13 @@ def file_stamp(sample: Sample) -> Stamp | None:
         return sample.stamp()
     digest, size = hashlib.blake2b(digest_size=16), 0
     try:
-        if not sample.is_file():
+        if not sample.is_file() or sample.stat().st_size > _MOST:
             return None
         with sample.open("rb") as stream:
             while part := stream.read(_PART):
                 size += len(part)
+                if size > _MOST:  # it grows while it is read
+                    return None
                 digest.update(part)
     except OSError:
         return None

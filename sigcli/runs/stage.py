@@ -67,6 +67,8 @@ class Stage:
         self._tell, self._known = tell, Known()
         _probe(self.url)
         there = self._listed()
+        begun = [name for name in there if is_aside(name.rpartition("/")[2])]  # by a process that was killed
+        there = {name: file for name, file in there.items() if name not in begun}
         if there and MANIFEST not in there:
             some = ", ".join(sorted(there)[:3])
             raise OutputError(
@@ -82,6 +84,7 @@ class Stage:
             self._tidy()
             raise
         try:
+            _all(self._remove, begun)
             with going_on(self.path):
                 self._mirror(there, resume=resume)
         except BaseException:

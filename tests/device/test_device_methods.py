@@ -4,82 +4,12 @@ import inspect
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from method_networks import NETWORKS, apart, explained
 
-import sigcli
 from sigcli.errors import UsageError
 from sigcli.methods import METHODS, perturbation
 
-from toys import TokenNet, relu_net
-
 TOLERANCE = 1e-4
-SMALL = {
-    "players": "grid:2x2", "samples": "6", "steps": "4", "orders": "4", "budget": "24", "iterations": "3",
-    "draws": "8", "checks": "4", "baseline": "black",
-}  # fmt: skip
-
-
-class Certain(nn.Module):
-    """Takes a certainty of each pixel."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner = relu_net(torch.float32, 4)
-
-    def forward(self, x, certainty=None):
-        certainty = torch.ones_like(x[:, :1]) if certainty is None else certainty
-        return self.inner(torch.cat([x * certainty, certainty], 1))
-
-
-class Greatest(nn.Module):
-    """The greatest value of the picture, times a number for each class."""
-
-    def __init__(self):
-        super().__init__()
-        self.factor = nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
-
-    def forward(self, x):
-        return x.amax((1, 2, 3))[:, None] * self.factor
-
-
-def linear():
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 36, 3))
-
-
-def of_kind(only, certainty=False):
-    """Methods that need such a score, of networks that take a certainty or not."""
-    about = {
-        name: (entry.properties.get("only"), bool(entry.properties.get("certainty"))) for name, entry in METHODS.items()
-    }
-    return [name for name, found in about.items() if found == (only, certainty)]
-
-
-NETWORKS = {
-    "convolutions": (lambda: relu_net(torch.float32, 3), of_kind(None)),
-    "attention": (lambda: TokenNet(torch.float32, 3), [*of_kind("attention"), "lrp", "gradcam", "deeplift"]),
-    "linear": (linear, of_kind("linear")),
-    "maximum": (Greatest, of_kind("max")),
-    "certainty": (Certain, of_kind(None, certainty=True)),
-}
-
-
-def settings_of(methods):
-    """Small budgets, of what these methods have."""
-    every = {name for method in methods for name in METHODS[method].options()}
-    return {key: value for key, value in SMALL.items() if key in every}
-
-
-def explained(network, methods, device, **options):
-    images = torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(5))
-    options = {"settings": settings_of(methods), "mean": 0, "std": 1, "batch_size": 5, **options}
-    return sigcli.explain(images, model=network, method=methods, device=device, **options)
-
-
-def apart(here, there):
-    """The largest difference of two maps, in parts of the largest value."""
-    return float(np.abs(here.values - there.values).max() / np.abs(here.values).max())
 
 
 def test_every_method_has_a_network():

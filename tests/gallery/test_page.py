@@ -23,6 +23,7 @@ from sigcli.gallery.report import report
 from sigcli.gallery.thumbnails import SIDE as LARGEST
 from sigcli.inputs.images import find_images
 from sigcli.runs.folder import open_run, run_names
+from sigcli.runs.order import RowOrder
 
 from made_runs import HOSTILE, SIDE, add_metrics, add_predictions, data_in, data_of, make_run, manifest, photographs
 
@@ -149,6 +150,21 @@ def test_a_page_follows_its_run_and_is_as_cheap_as_it_says(tmp_path, monkeypatch
     assert data_of(script)["going"] == {"done": 1, "planned": 3, "stage": ""}
     live.end(whole=True)
     assert data_of(script)["going"] is None
+    run.close()
+
+
+def test_images_stand_on_the_page_in_the_order_of_the_run_whatever_came_first(tmp_path):
+    """Workers, and a run that was killed and resumed, make them in another order."""
+    paths = photographs(tmp_path / "in", [f"{n}.png" for n in range(3)])
+    names = run_names(paths)
+    run = open_run(tmp_path / "out", manifest(paths, ["ig"]), resume=False, images=names, page=True)
+    live = LivePage(run, 3)
+    for number in (2, 0, 1):
+        run.add({"image": names[number][0], "method": "ig", "target": "", "status": "failed", "error": "unreadable"})
+    run.settle(RowOrder([name for name, _ in names], ["ig"], 3))
+    live.end(whole=True)
+    cards = data_of(tmp_path / "out" / "gallery" / "data.js")["cards"]
+    assert [card["image"] for card in cards] == [name for name, _ in names]
     run.close()
 
 

@@ -20,7 +20,7 @@ FOUND = [  # by minutes of `benchmarks/fuzz.py`, and mended since
     ("hf/preprocessor_config.json", 11000065),
     ("hf/preprocessor_config.json", 11000781),
 ]
-FAST = ("image", "array", "labels", "names", "boxes", "coco", "mask")
+FAST = ("image", "array", "labels", "names", "boxes", "coco", "mask", "config")
 
 
 @pytest.mark.parametrize("kind", FAST)
@@ -45,6 +45,18 @@ def test_damaged_networks_end_in_success_or_a_sentence(kind, tmp_path):
     told = {(name, seed): trial(every[name], seed, tmp_path / "trial") for name, seed in trials}
     assert {key: one for key, one in told.items() if one not in ("read", "refused")} == {}
     assert "refused" in told.values()
+
+
+def test_damaged_runs_end_in_success_or_a_sentence(tmp_path):
+    """What reads a run without computing; `benchmarks/fuzz.py --kind run,train` tries every command and file."""
+    every = targets(tmp_path, {"run"})
+    quick = [
+        name for name in sorted(every) if name.startswith(("run/report", "run/export", "run/fiftyone", "run/merge"))
+    ]
+    told = {(name, seed): trial(every[name], seed, tmp_path / "trial") for seed, name in enumerate(quick)}
+    assert len(told) > 10
+    assert {key: one for key, one in told.items() if one not in ("read", "refused")} == {}
+    assert {"read", "refused"} <= set(told.values())
 
 
 @pytest.mark.parametrize("resample", [-1, 6, 1e308, 2.5, "2"])

@@ -18,7 +18,9 @@ from PIL import Image
 from tiny_run import LINE, picture, said, sig, table
 
 import sigcli
+from sigcli import files
 from sigcli.errors import ImageError, OutputError, StoppedError, UsageError
+from sigcli.files import aside_of, flush
 from sigcli.inputs.images import find_images, read_image
 from sigcli.inputs.left_out import LeftOut
 from sigcli.places import lease, remote, systems
@@ -262,6 +264,33 @@ def test_an_upload_that_fails_keeps_the_run_here_and_resume_sends_the_rest(memor
     assert sig("explain", "photos", *RUN, "--out", "local").exit_code == 0
     same_run(memory, "/run", "local")
     assert not any(Path("cache/sig").rglob("*.npy"))
+
+
+def test_on_a_file_system_files_appear_whole_and_what_a_killed_process_began_is_removed(memory, tmp_path, monkeypatch):
+    """An object store does not show half a file; a file system must not either."""
+    place, before = tmp_path / "place", {}
+    for name in ("results.csv", "a/gradient.npy"):  # killed before the manifest was there
+        aside_of(place / name).parent.mkdir(parents=True, exist_ok=True)
+        aside_of(place / name).write_bytes(b"half")
+
+    def flushed(aside):
+        if place in aside.parents:
+            before[aside] = held(fsspec.filesystem("file"), str(place))
+        flush(aside)
+
+    monkeypatch.setattr(files, "flush", flushed)
+    done = sig("explain", "photos", *RUN, "--out", f"file://{place}")
+    assert done.exit_code == 0, done.output
+    assert not list(place.rglob("*.part"))
+    whole = held(fsspec.filesystem("file"), str(place))
+    asides = {aside_of(place / name).name for name in [*whole, lease.NAME]}
+    assert len(before) > 8
+    assert {aside.name for aside in before} <= asides
+    for seen in before.values():  # until it is whole, a file is not there
+        assert all(content == whole[name] for name, content in seen.items() if name.endswith(".npy"))
+    aside_of(place / "a" / "gradient.npy").write_bytes(b"half")
+    assert sig("explain", "photos", *RUN, "--out", f"file://{place}", "--resume").exit_code == 0
+    assert held(fsspec.filesystem("file"), str(place)).keys() == whole.keys()
 
 
 def test_a_stage_that_was_named_stays_and_is_no_other_folder(memory):
