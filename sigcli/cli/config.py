@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import UsageError, reason, unknown
 from ..names import printable
 from ..options import Option, Options, table
+from .config_tables import misplaced, read_tables
 from .repeated import of_manifest
 
-_COMMANDS = ("explain", "evaluate", "benchmark", "train", "gridworld")
 _TEXTS = "a text, a number, or a list of these"
 _ALLOWED = {int: "an integer", float: "a number", bool: "true or false", Path: "a text", str: _TEXTS, list[str]: _TEXTS}
 _SET = "a table such as {steps = 50, \"ig.steps\" = 20}, or a list of texts such as 'steps=50'"
@@ -88,24 +88,14 @@ def _is_manifest(file: Path, data: Mapping[str, Any]) -> bool:
 def _keys(file: Path, data: Mapping[str, Any], kind: type[Options], command: str) -> dict[str, Any]:
     """Keys and values of a command: those outside of tables, then those of its own table."""
     known = _by_key(kind)
-    found = {
-        key: value
-        for key, value in data.items()
-        if not (isinstance(value, dict) and key in _COMMANDS and key not in known)
-    }
-    table_: Any = data
-    for part in command.split("."):
-        table_ = table_.get(part, {}) if isinstance(table_, dict) else {}
-    if not isinstance(table_, dict):
-        raise UsageError(f"{file}: {command} is no table", given=table_, allowed=f"[{command}] and keys below it")
+    found, table_ = read_tables(file, data, command, known)
     keys: dict[str, Any] = {}
     for place, part in (("", found), (f" [{command}]", table_)):
         seen: dict[str, str] = {}
         for key, value in part.items():
             name = key.replace("-", "_")
             if name not in known:
-                where = f"option of sig {command.replace('.', ' ')} in {printable(str(file))}{place}"
-                raise unknown(where, key, [one.replace("_", "-") for one in known])
+                raise misplaced(f"{printable(str(file))}{place}", key, value, command, known)
             if known[name] in seen:
                 raise UsageError(f"{file}{place}: an option is given twice", given=f"{seen[known[name]]}, {key}")
             seen[known[name]] = key

@@ -121,12 +121,13 @@ class Reporter(Listener, _Shown):
 
     Args:
         screen: screen of the command; what it says of an interruption changes once finished work is kept.
+        first: what is said before the notes. Not earlier: what cannot be used is told first, and alone.
 
     `folder` is the run folder, once it is open; `counts` says how many explanations are done and have failed.
     """
 
-    def __init__(self, screen: Screen):
-        self._screen, self._console = screen, screen.console
+    def __init__(self, screen: Screen, first: Sequence[str] = ()):
+        self._screen, self._console, self._first = screen, screen.console, first
         self._total, self._done, self._spent = 0, 0, 0
         self._plan = _Plan()
         self._begun = self._spoken = time.perf_counter()
@@ -140,8 +141,8 @@ class Reporter(Listener, _Shown):
         """Show the notes, and a bar on a terminal."""
         self._total, self.folder = items, folder
         self._screen.guard.kept = RESUME
-        for note in notes:
-            self._screen.say(f"note: {note}")
+        for text in (*self._first, *(f"note: {note}" for note in notes)):
+            self._screen.say(text)
         self._begun = self._spoken = time.perf_counter()
         if self._console.is_terminal and items:
             columns = TextColumn("explaining"), BarColumn(_BAR), TextColumn("{task.fields[told]}")
@@ -185,7 +186,10 @@ class Reporter(Listener, _Shown):
         new, images = self._done - self.counts.resumed, len(self._images) / elapsed
         done, total = (self._spent, planned) if planned else (new, self._total - self.counts.resumed)
         rate = f", {images:.{0 if images >= 10 else 2}f} images/s" if images else ""
-        speed = f"{self._done}/{self._total} maps{rate}, {self._spent / elapsed:.0f} evaluations/s"
+        passes = (
+            f", {self._spent / elapsed:.0f} evaluations/s" if self._spent else ""
+        )  # maps of an earlier run took none
+        speed = f"{self._done}/{self._total} maps{rate}{passes}"
         return speed + _left(elapsed, done, total)
 
     def _failures(self) -> str:

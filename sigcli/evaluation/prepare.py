@@ -14,6 +14,7 @@ from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..attribution.some import some
+from ..attribution.unnamed import classes_of
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
@@ -315,8 +316,10 @@ def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> T
             raise UsageError(
                 "--labels folders reads no table, and a column is named", given=given, hint="Leave it out."
             )
-        return folder_classes(images, model.answers, count)
-    return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
+        with classes_of(options):
+            return folder_classes(images, model.answers, count)
+    with classes_of(options):
+        return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:

@@ -67,6 +67,16 @@ def test_an_option_of_a_table_replaces_the_one_of_the_file_under_its_other_name(
         ("seed = ", "cannot be read"),
         ("write = true", "unknown option of sig explain"),
         ('{"a": 1}', "not the manifest"),
+        ("show = true", "--show cannot stand in .*run.toml.*It is typed: --show"),
+        ("[explain]\nopen = true", r"--open cannot stand in .*\[explain\].*It is typed: --open"),
+        ("json = true", "It is typed: --json"),
+        ("[explian]\nseed = 1", "unknown table in .*explian.*Did you mean 'explain'"),
+        ("[benchmark.image]\nseed = 1", "unknown table in .*benchmark.image.*Did you mean 'benchmark.images'"),
+        ("[benchmark]\nseed = 1", "unknown table in .*benchmark.seed"),
+        ("[benchmark.scenario.shpaes]\nseed = 1", "Did you mean 'benchmark.scenario.shapes'"),
+        ("[benchmark]\nimages = 1", "benchmark.images is no table"),
+        ("[ig]\nsteps = 4", r"no such table.*\[set.ig\]"),
+        ("[explain]\n[explain.sparseness]\nnorm = 1", r"no such table.*\[set.sparseness\]"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_file_and_key(tmp_path, text, told):

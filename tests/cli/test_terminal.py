@@ -27,6 +27,7 @@ from sigcli.cli.completion import NAMES, completed
 from sigcli.cli.console import Guard
 from sigcli.cli.graphics import blocks, kitty, sixels, way_of
 from sigcli.cli.main import COMMANDS, app
+from sigcli.cli.refusing import _shown
 from sigcli.cli.show import Show, bars
 from sigcli.errors import UsageError
 from sigcli.scenarios import SCENARIOS
@@ -275,6 +276,24 @@ def test_hundreds_of_images_are_counted():
 def test_an_unknown_way_is_refused():
     with pytest.raises(UsageError, match="Did you mean 'kitty'"):
         shown("kity", {}, [])
+
+
+def test_a_misspelt_way_of_showing_is_not_taken_for_a_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (["--show", "kity"], ["--show", "Sixels"], ["star.png", "--show", "block"]):
+        done = sig("explain", *words)
+        assert (done.exit_code, "unknown value of --show" in done.output) == (2, True), words
+    for word in ("a.png", "kity.png", "photos", "in/kity", "--json"):
+        assert _shown(EVERY["explain",], ["--show", word]) == ["--show", "auto", word]
+    (tmp_path / "kity").mkdir()
+    assert _shown(EVERY["explain",], ["--show", "kity"]) == ["--show", "auto", "kity"]
+    assert _shown(EVERY["explain",], ["a.png", "--show"]) == ["a.png", "--show", "auto"]
+
+
+def test_an_option_of_another_command_is_told_with_its_command():
+    done = sig("explain", "--metric", "deletion")
+    assert done.exit_code == 2
+    assert "It is an option of sig evaluate, sig benchmark images" in " ".join(done.output.split())
 
 
 def test_bars_of_outputs_without_probabilities_are_none():
