@@ -1,10 +1,12 @@
 """Help, tables, progress, pictures in the terminal, completion and `sig doctor`."""
 
 import base64
+import dataclasses
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -25,10 +27,10 @@ from sigcli.cli.answers import Answers
 from sigcli.cli.command import Screen
 from sigcli.cli.completion import NAMES, completed
 from sigcli.cli.console import Guard
-from sigcli.cli.graphics import blocks, kitty, sixels, way_of
+from sigcli.cli.graphics import PIXELS, blocks, drawn, kitty, pixels_of, sixels, way_of
 from sigcli.cli.main import COMMANDS, app
 from sigcli.cli.refusing import _shown
-from sigcli.cli.show import Show, bars
+from sigcli.cli.show import Show, _map, bars
 from sigcli.errors import UsageError
 from sigcli.scenarios import SCENARIOS
 
@@ -212,6 +214,74 @@ def decoded(text):
 
 def test_sixels_show_the_pixels():
     assert np.abs(decoded(sixels(Image.fromarray(RED_BLUE))) - RED_BLUE).max() <= 2
+
+
+def photograph():
+    return Image.open(ROOT / "sample_images" / "coffee.jpg").convert("RGB")
+
+
+def test_a_photograph_has_more_colours_than_a_drawing_and_arrives_whole():
+    """255 colours, of which the later ones stand behind byte 255 of the palette; a height that is no multiple of six."""
+    picture = photograph().resize((160, 121))
+    found = decoded(sixels(picture)).astype(int)
+    assert found.shape == (121, 160, 3)
+    assert np.abs(found - np.asarray(picture)).mean() < 6
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) > 200
+
+
+@pytest.mark.skipif(not shutil.which("sixel2png"), reason="needs libsixel's sixel2png")
+def test_libsixel_reads_the_same(tmp_path):
+    text = drawn(photograph(), 24, "sixel", {})
+    (tmp_path / "a.six").write_text(text)
+    subprocess.run(["sixel2png", "-i", tmp_path / "a.six", "-o", tmp_path / "a.png"], check=True)
+    with Image.open(tmp_path / "a.png") as read:
+        assert np.abs(np.asarray(read.convert("RGB")).astype(int) - decoded(text)).max() <= 2
+
+
+@pytest.mark.parametrize("way", ["kitty", "sixel"])
+def test_what_is_sent_is_the_photograph_and_its_map_beside_each_other(way):
+    """All of `--show`, decoded as a terminal would, and compared with the pictures it is made of."""
+    item = explained()
+    item = dataclasses.replace(item, seen=Seen(np.asarray(photograph().resize((64, 64)))))
+    text = shown(way, {}, [item], terminal=True, width=80)
+    columns = 32
+    if way == "kitty":
+        pieces = re.findall(r"\x1b_G([^;]*);(.*?)\x1b\\", text)
+        assert f"c={2 * columns + 2}," in pieces[0][0]
+        found = np.asarray(Image.open(io.BytesIO(base64.b64decode("".join(data for _, data in pieces)))))
+    else:
+        found = decoded(re.search(r"\x1bPq.*?\x1b\\", text, re.S)[0])
+    side, gap = columns * PIXELS, 2 * PIXELS
+    assert found.shape == (side, 2 * side + gap, 3)
+    parts = [item.picture, np.asarray(_map(item, "red-blue"))]
+    for place, part in enumerate(parts):
+        expected = np.asarray(Image.fromarray(part).convert("RGB").resize((side, side))).astype(int)
+        sent = found[:, place * (side + gap) : place * (side + gap) + side].astype(int)
+        assert np.abs(sent - expected).mean() < (6 if way == "sixel" else 1e-9)
+    assert (found[:, side : side + gap] >= 250).all()
+    assert "\x1b" not in re.sub(r"\x1b_G[^\x1b]*\x1b\\|\x1bP.*?\x1b\\|\x1b\[[0-9;]*m", "", text, flags=re.S)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("window", "pixels"), [((40, 110, 660, 520), 6), ((40, 100, 1850, 800), 18), ((40, 80, 0, 0), PIXELS)]
+)
+def test_a_terminal_is_asked_how_wide_its_columns_are(window, pixels):
+    """xterm's are 6 pixels wide: pictures for 8 stood beside their titles, and the last was cut off."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", *window))
+    with open(other, "w") as stream, open(own):
+        assert pixels_of(stream) == pixels
+        made = Console(file=stream, force_terminal=True, width=window[1])
+        show = Show("sixel", Screen(made, Answers(None), Guard(""), False, False, "sixel"), "red-blue", {})
+        text = show._drawn([photograph(), photograph()], 32)
+    assert re.search(r'"1;1;(\d+);', text)[1] == str((2 * 32 + 2) * pixels)
+    assert pixels_of(io.StringIO()) == PIXELS
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -129,6 +130,38 @@ def test_pictures_of_rows_that_race_by_are_not_loaded(visit, run):
     wait(page, LOADED)  # where it stands
     page.evaluate("scrollTo(0, 0)")
     wait(page, LOADED)
+
+
+FAULTS = """() => {
+  const found = [];
+  const every = (query) => [...document.querySelectorAll(query)];
+  for (const one of every('figcaption:not(:first-child, :last-child)'))
+    found.push(`figcaption in the middle of ${one.parentNode.className}`);
+  for (const one of every(':is(button, span, p, h1, h2, h3, summary, label) :is(div, p, figure, section, ul)'))
+    found.push(`${one.tagName} ${one.className} within ${one.parentNode.tagName}`);
+  for (const one of every('[list]')) if (!one.list) found.push(`list of ${one.id}`);
+  for (const one of every('[aria-posinset]:not([role])')) found.push(`no role: ${one.className}`);
+  const links = (name) => every(`[${name}]:not(dialog:not([open]))`);
+  for (const name of ['aria-labelledby', 'aria-controls', 'for']) for (const one of links(name))
+    if (!document.getElementById(one.getAttribute(name))) found.push(`${name} of ${one.tagName} ${one.id}`);
+  const ids = every('[id]').map(one => one.id);
+  return [...found, ...ids.filter((id, at) => ids.indexOf(id) < at).map(id => `id ${id} twice`)];
+}"""
+
+
+def test_what_the_script_builds_is_html_without_a_fault(visit, run, tmp_path):
+    """The rules that a validator found broken, in every panel; all others too where $SIG_VNU names vnu.jar."""
+    page = visit(run / "index.html")
+    for number, act in enumerate(["", "#tab-metrics", "#tab-failed", "#tab-about", "#tab-images", ".row h3"]):
+        if act:
+            page.locator(act).first.click()
+        assert page.evaluate(FAULTS) == []
+        (tmp_path / f"{number}.html").write_text(page.content(), encoding="utf-8")
+    if jar := os.environ.get("SIG_VNU"):
+        told = subprocess.run(
+            ["java", "-jar", jar, "--errors-only", tmp_path], capture_output=True, text=True, check=False
+        )
+        assert told.stderr == ""
 
 
 def test_search_filters_and_order(visit, run):

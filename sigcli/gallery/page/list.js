@@ -1,6 +1,6 @@
 // A list of thousands of cards, of which only those near the window are in the document. All rows are equally high.
 
-const STILL = 80; // milliseconds that a row stands before its pictures are loaded, while the list is scrolled
+const STILL = 120; // milliseconds that a row stands before its pictures are loaded, while the list is scrolled
 
 class List {
   constructor(holder, render) {
