@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from sigcli import models
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.predictions import Prediction
 from sigcli.attribution.samples.pictures import Seen
-from sigcli.cli import checkup, known_models, progress
+from sigcli.cli import benchmark_scenario, checkup, known_models, progress
 from sigcli.cli.answers import Answers
 from sigcli.cli.command import Screen
 from sigcli.cli.completion import NAMES, completed
@@ -33,6 +34,7 @@ from sigcli.cli.refusing import _shown
 from sigcli.cli.show import Show, _map, bars
 from sigcli.errors import UsageError
 from sigcli.scenarios import SCENARIOS
+from sigcli.scenarios.scenario import Verdict
 
 from repository import ROOT
 
@@ -95,6 +97,33 @@ def test_lists_have_two_lines_an_entry_at_most(what, columns, monkeypatch):
     entries = len(CATALOGS[what]) + (what == "models")
     assert len(lines) <= 2 * entries + 3  # below them: axioms, and where the rest is
     assert sum(not line.startswith(" ") for line in lines) >= entries
+
+
+VERDICT = Verdict(
+    "Is it?", {"method": "method", **{f"c{n}": f"A: x{n} = 0.6{n}" for n in range(6)}, "told": "table 1"},
+    [{"method": "sig-walk", **{f"c{n}": f"-0.0{n} ± 0.01" for n in range(6)}, "told": "as corrected"},
+     {"method": "shap", **dict.fromkeys((f"c{n}" for n in range(6)), 0.5), "told": "as printed"}],
+    Path("out"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tables_of_scenarios_are_whole_in_every_window(width):
+    """Where there is no room for all columns, there are several tables: no cell is cut, and none is folded."""
+    made, stream = screen(terminal=True, width=width)
+    benchmark_scenario.show(VERDICT, made)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    for whole in (
+        "as corrected",
+        "as printed",
+        *(f"-0.0{n} ± 0.01" for n in range(6)),
+        *(f"A: x{n} = 0.6{n}" for n in range(6)),
+    ):
+        assert any(whole in line for line in lines), whole
+    assert sum(line.startswith("sig-walk") for line in lines) == {60: 3, 80: 2, 120: 1}[width]
 
 
 def test_a_list_in_a_pipe_is_whole(monkeypatch):
