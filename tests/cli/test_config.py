@@ -138,6 +138,20 @@ def test_a_manifest_gives_the_options_of_its_run(tmp_path):
     }
 
 
+def test_another_method_is_typed_than_those_whose_options_the_file_has(tmp_path):
+    """`--config manifest.json --method gradient` repeats a run with one of its methods."""
+    given, note = read(tmp_path, json.dumps(MANIFEST), typed={"method": "gradient"}, name="manifest.json")
+    assert "method" not in given
+    assert given["settings"] == {}
+    assert note.endswith("; left out, of methods that are not chosen: mine.steps")
+    given, _ = read(tmp_path, json.dumps(MANIFEST), typed={"method": "mine=ig"}, name="manifest.json")
+    assert given["settings"]["mine.steps"] == "7"
+    text = 'method = ["ig", "sig"]\nset = {"ig.steps" = 4, "sig.samples" = 8, samples = 3, "deletion.steps" = 2}\n'
+    given, note = read(tmp_path, text, typed={"method": "sig"})
+    assert given["settings"] == {"sig.samples": "8", "samples": "3", "deletion.steps": "2"}
+    assert "not chosen: ig.steps" in note
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
