@@ -43,7 +43,7 @@ from .select import Chosen, check_values, choose_methods
 from .significance import significance_note
 from .speed import compiled, in_bf16, told
 from .suited import check_compared, check_suited
-from .unnamed import UNNAMED, model_named
+from .unnamed import unnamed
 from .wanted import Wanted, compares, count_of
 
 T = TypeVar("T")
@@ -139,10 +139,9 @@ class Session:
         significance = significance_note(self.methods) if self.drawing.significant else ()
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
-        unnamed = () if self.options is None or model_named(self.options) else (UNNAMED,)
         return [
-            *unnamed, *typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes,
-            *self.speed, *self.executor.notes, *run,
+            *unnamed(self.options), *typed, *self.budget.notes, *significance, *self.samples.notes, *references,
+            *self.model.notes, *self.speed, *self.executor.notes, *run,
         ]  # fmt: skip
 
     @property

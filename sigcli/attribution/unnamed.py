@@ -20,6 +20,11 @@ def model_named(options: RunOptions) -> bool:
     return "model" in options.given or images is None or (isinstance(images, list) and not images)
 
 
+def unnamed(options: RunOptions | None) -> tuple[str, ...]:
+    """The note that no model was named, where none was."""
+    return () if options is None or model_named(options) else (UNNAMED,)
+
+
 @contextmanager
 def classes_of(options: RunOptions) -> Iterator[None]:
     """Say of an error about classes that no model was named, where none was: they are the bundled network's."""

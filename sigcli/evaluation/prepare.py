@@ -311,14 +311,12 @@ def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> T
             raise UsageError("a column is named, and no table", given=given, hint="Name the table with --labels FILE.")
         return None
     count = model.head.classes(model.classes)
-    if str(options.labels) == FOLDERS:
-        if given := wanted.image or wanted.label:
-            raise UsageError(
-                "--labels folders reads no table, and a column is named", given=given, hint="Leave it out."
-            )
-        with classes_of(options):
-            return folder_classes(images, model.answers, count)
+    folders = str(options.labels) == FOLDERS
+    if folders and (given := wanted.image or wanted.label):
+        raise UsageError("--labels folders reads no table, and a column is named", given=given, hint="Leave it out.")
     with classes_of(options):
+        if folders:
+            return folder_classes(images, model.answers, count)
         return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 
