@@ -4,8 +4,8 @@ A run of four methods is made up: tables, predictions, true classes, some failur
 written by the package's own code, and opened from disk. Times are the browser's own, from the start of the navigation to the
 second frame after the rows stand, and from a filter's event to the second frame after it; beside each stands the processor
 time of the page's process, which other work on the machine does not lengthen. Memory is what that process has for itself
-(PSS), once open and after scrolling through the list. With `--axe` (axe.min.js of the npm package axe-core), faults of
-accessibility are counted: list and large view, wide and narrow, light and dark.
+(PSS): once open, after racing through the list, and after ten seconds of rest. With `--axe` (axe.min.js of the npm package
+axe-core), faults of accessibility are counted: list and large view, wide and narrow, light and dark.
 
 python benchmarks/gallery.py --axe package/axe.min.js --out benchmarks/results/gallery-cpu.csv
 """
@@ -208,6 +208,8 @@ def measured(address: str, rounds: int, axe: Path | None) -> dict[str, Any]:
             each.setdefault("rows_in_document", []).append(page.evaluate("document.querySelectorAll('.row').length"))
             each.setdefault("heap_mib", []).append(page.evaluate("performance.memory.usedJSHeapSize") / 2**20)
             each.setdefault("memory_mib", []).append(memory())
+            page.wait_for_timeout(10_000)
+            each.setdefault("memory_rest_mib", []).append(memory())
             browser.close()
         found: dict[str, Any] = {name: round(statistics.median(values), 1) for name, values in each.items()}
         found |= {"errors": len(errors), "requests_to": "+".join(sorted(asked)) or "nothing"}

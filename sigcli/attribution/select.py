@@ -49,6 +49,11 @@ class Chosen:
         return f"{self.typed} is called {self.entry.name} here" if self.typed and not self.alias else ""
 
     @property
+    def called(self) -> str:
+        """In messages about what was typed."""
+        return self.typed or self.entry.name
+
+    @property
     def name(self) -> str:
         """In tables and file names."""
         return self.alias or self.entry.name
@@ -223,7 +228,10 @@ def _chosen(
     names = [one.name for one in chosen]
     if len({name.casefold() for name in names}) < len(names):
         hint = f"To run it twice with different options, name one of them: mine={items[0][1]}."
-        raise UsageError(f"the same {kind} was given twice", given=",".join(names), hint=hint)
+        notes = dict.fromkeys(one.note for one in chosen if one.note and names.count(one.name) > 1)
+        other = "".join(f"{note}. " for note in notes)
+        shown = ",".join(f"{alias}={name}" if alias else name for alias, name in items)
+        raise UsageError(f"the same {kind} was given twice", given=shown, hint=f"{other}{hint}")
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
         for one in _receivers(key, chosen, kind):
@@ -265,7 +273,7 @@ def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
     having = [one for one in chosen if key in one.entry.options()]
     if not having:
         every = sorted({option for one in chosen for option in one.entry.options()})
-        raise unknown(f"option of {', '.join(dict.fromkeys(one.entry.name for one in chosen))}", key, every)
+        raise unknown(f"option of {', '.join(dict.fromkeys(one.called for one in chosen))}", key, every)
     return having
 
 

@@ -43,6 +43,7 @@ from .select import Chosen, check_values, choose_methods
 from .significance import significance_note
 from .speed import compiled, in_bf16, told
 from .suited import check_compared, check_suited
+from .unnamed import unnamed
 from .wanted import Wanted, compares, count_of
 
 T = TypeVar("T")
@@ -139,8 +140,8 @@ class Session:
         references = self.peers.notes if self.samples.references is not None else ()
         run = self.run.notes if self.run is not None else ()
         return [
-            *typed, *self.budget.notes, *significance, *self.samples.notes, *references, *self.model.notes,
-            *self.speed, *self.executor.notes, *run,
+            *unnamed(self.options), *typed, *self.budget.notes, *significance, *self.samples.notes, *references,
+            *self.model.notes, *self.speed, *self.executor.notes, *run,
         ]  # fmt: skip
 
     @property

@@ -13,7 +13,7 @@ from ..options import Options
 from ..options import table as options_of
 from ..scenarios import SCENARIOS
 from .command import Screen, command
-from .console import RESUME, guarded, table
+from .console import RESUME, guarded, parts, table
 from .help import Group
 from .progress import StageListener
 from .refusing import Refusing, missing
@@ -140,7 +140,8 @@ def show(verdict: Verdict, screen: Screen) -> None:
     shown = table(*headings, right=headings[1:])
     for row in verdict.rows:
         shown.add_row(*(_cell(row.get(column)) for column in verdict.columns))
-    screen.console.print(shown)
+    for part in parts(shown, screen.console):
+        screen.console.print(part)
     for finding in verdict.findings:
         screen.say(finding)
     for failure in verdict.failed:

@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import UsageError, reason, unknown
 from ..names import printable
 from ..options import Option, Options, table
+from .config_tables import misplaced, read_tables
 from .repeated import of_manifest
 
-_COMMANDS = ("explain", "evaluate", "benchmark", "train", "gridworld")
 _TEXTS = "a text, a number, or a list of these"
 _ALLOWED = {int: "an integer", float: "a number", bool: "true or false", Path: "a text", str: _TEXTS, list[str]: _TEXTS}
 _SET = "a table such as {steps = 50, \"ig.steps\" = 20}, or a list of texts such as 'steps=50'"
@@ -33,7 +33,7 @@ def read_config(
         file: a TOML file, or the `manifest.json` of a run that made explanations.
         kind: the dataclass of the command's options.
         command: name of the command, its parts with dots between them.
-        typed: names of the options that were typed.
+        typed: the options that were typed, by name.
 
     Returns:
         Option name → value as the dataclass takes it; and a note that names them.
@@ -49,11 +49,16 @@ def read_config(
         keys = data
     else:
         keys = _keys(file, data, kind, command)
-    given = {name: value for name, value in _values(file, keys, kind).items() if name not in typed}
+    found = _values(file, keys, kind)
+    given = {name: value for name, value in found.items() if name not in typed}
+    left = ""
+    if isinstance(typed, Mapping) and typed.get("method") and "settings" in given:
+        given["settings"], without = _of_chosen(given["settings"], found.get("method"), typed["method"])
+        left = f"; left out, of methods that are not chosen: {', '.join(without)}" if without else ""
     known = table(kind)
     named = [_spelled(name, known[name][0]) for name in given if not told or given[name] != known[name][1].default]
     names = ", ".join(named) or "nothing that was not typed"
-    return given, f"--config {printable(str(file))}: {names}{told}"
+    return given, f"--config {printable(str(file))}: {names}{told}{left}"
 
 
 def _parsed(file: Path) -> dict[str, Any]:
@@ -88,24 +93,14 @@ def _is_manifest(file: Path, data: Mapping[str, Any]) -> bool:
 def _keys(file: Path, data: Mapping[str, Any], kind: type[Options], command: str) -> dict[str, Any]:
     """Keys and values of a command: those outside of tables, then those of its own table."""
     known = _by_key(kind)
-    found = {
-        key: value
-        for key, value in data.items()
-        if not (isinstance(value, dict) and key in _COMMANDS and key not in known)
-    }
-    table_: Any = data
-    for part in command.split("."):
-        table_ = table_.get(part, {}) if isinstance(table_, dict) else {}
-    if not isinstance(table_, dict):
-        raise UsageError(f"{file}: {command} is no table", given=table_, allowed=f"[{command}] and keys below it")
+    found, table_ = read_tables(file, data, command, known)
     keys: dict[str, Any] = {}
     for place, part in (("", found), (f" [{command}]", table_)):
         seen: dict[str, str] = {}
         for key, value in part.items():
             name = key.replace("-", "_")
             if name not in known:
-                where = f"option of sig {command.replace('.', ' ')} in {printable(str(file))}{place}"
-                raise unknown(where, key, [one.replace("_", "-") for one in known])
+                raise misplaced(f"{printable(str(file))}{place}", key, value, command, known)
             if known[name] in seen:
                 raise UsageError(f"{file}{place}: an option is given twice", given=f"{seen[known[name]]}, {key}")
             seen[known[name]] = key
@@ -125,6 +120,16 @@ def _by_key(kind: type[Options]) -> dict[str, str]:
             )
             keys |= {one.lstrip("-").replace("-", "_"): name for one in spelled}
     return keys
+
+
+def _of_chosen(settings: Mapping[str, Any], own: Any, typed: Any) -> tuple[dict[str, Any], list[str]]:
+    """The settings without those of the file's methods that are not among the typed ones, and these."""
+    names, chosen = (
+        {part.partition("=")[0].strip() for part in every.split(",")} if isinstance(every, str) else set()
+        for every in (own, typed)
+    )
+    without = [key for key in settings if key.rpartition(".")[0] in names - chosen]
+    return {key: value for key, value in settings.items() if key not in without}, without
 
 
 def _spelled(name: str, known: Option) -> str:

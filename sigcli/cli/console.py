@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -17,8 +17,8 @@ from typing import NoReturn
 import typer
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
-from rich.text import Text
+from rich.table import Column, Table
+from rich.text import Text, TextType
 
 from ..errors import SigError, StoppedError, reason
 from ..names import printable
@@ -56,6 +56,27 @@ def fits(made: Table, screen: Console) -> bool:
     """Whether a table can be shown with all its cells whole; a narrower one would cut off names and digits."""
     wide = screen.options.update(width=10_000)
     return Measurement.get(screen, wide, made).maximum <= screen.width
+
+
+def parts(made: Table, screen: Console) -> Iterator[Table]:
+    """A table as one, or as several below each other where the window is too narrow: the first column stands in each."""
+    first, *rest = made.columns
+    shown: list[Column] = []
+    for column in rest:
+        if shown and not fits(_of([first, *shown, column], made.title), screen):
+            yield _of([first, *shown], made.title)
+            shown = []
+        shown.append(column)
+    yield _of([first, *shown], made.title)
+
+
+def _of(columns: Sequence[Column], title: TextType | None) -> Table:
+    made = table(*(str(one.header) for one in columns), title=None if title is None else str(title))
+    for new, old in zip(made.columns, columns, strict=True):
+        new.justify = old.justify
+    for row in zip(*(one.cells for one in columns), strict=True):
+        made.add_row(*row)
+    return made
 
 
 @dataclass(eq=False)

@@ -37,10 +37,9 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     from .progress import Reporter
 
     show = Show(screen.show, screen, options.cmap)
-    _say_what_was_left_out(options, screen)
     told: list[Explanation] = []
     shown: list[Explanation] = []
-    with Reporter(screen) as reporter, closing(iter_explain(options, reporter)) as found:
+    with Reporter(screen, _left_out(options)) as reporter, closing(iter_explain(options, reporter)) as found:
         for item in found:
             screen.results.add(item.record())
             show.take(item)
@@ -65,24 +64,32 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     return counts.failed
 
 
-def _say_what_was_left_out(options: ExplainOptions, screen: Screen) -> None:
-    if not options.images:
-        screen.say(f"No images given: explaining the bundled samples with the model '{options.model}'.")
-    elif "model" not in options.given:
-        screen.say("note: No --model given: using the bundled 'shapes', which recognises only drawn objects.")
+def _left_out(options: ExplainOptions) -> list[str]:
+    if options.images:
+        return []
+    return [f"No images given: explaining the bundled samples with the model '{printable(str(options.model))}'."]
 
 
 def _lines(told: list[Explanation]) -> list[tuple[str, str | None]]:
-    """What is told of single explanations, and its style: failures one by one, the same note of several images once."""
-    images: dict[tuple[str, str, str], list[str]] = {}
-    for number, item in enumerate(told):
+    """What is told of single explanations, and its style: the same failure of an image by several methods once, and the
+    same note of several images.
+    """
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for item in told:
         for text in filter(None, (item.error, item.note)):
-            kind = "note" if item.status == "ok" else f"failed {number}"
-            images.setdefault((kind, item.method, text), []).append(item.image)
+            if item.status == "ok":
+                found.setdefault(("note", item.method, text), []).append(item.image)
+            else:
+                found.setdefault(("failed", item.image, text), []).append(item.method)
     lines: list[tuple[str, str | None]] = []
-    for (kind, method, text), names in images.items():
-        whose = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more,"
-        lines.append((f"{kind.split()[0]}: {whose} {method}: {text}", None if kind == "note" else "red"))
+    for (kind, of, text), names in found.items():
+        every = list(dict.fromkeys(names))
+        if kind == "note":
+            whose = every[0] if len(every) == 1 else f"{every[0]} and {len(every) - 1} more,"
+            lines.append((f"note: {whose} {of}: {text}", None))
+        else:
+            methods = every[0] if len(every) == 1 else f"({', '.join(every)})"
+            lines.append((f"failed: {of} {methods}: {text}", "red"))
     return lines
 
 

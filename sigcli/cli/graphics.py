@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import os
+import struct
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from rich.color import Color, ColorSystem
 
@@ -19,7 +20,22 @@ _KITTY, _SIXEL = ("kitty", "ghostty"), ("foot", "mlterm", "contour", "yaft", "we
 _MULTIPLEXERS = ("tmux", "screen")
 _CHUNK = 4096
 PIXELS = 8
-"""Pixels that a column of the terminal is taken to have, where a picture is sent in pixels."""
+"""Pixels that a column of the terminal is taken to have, where it does not say."""
+
+
+def pixels_of(stream: IO[str]) -> int:
+    """Pixels that a column of the terminal has, where a picture is sent in pixels: as it says itself, else `PIXELS`.
+
+    Titles stand in columns above pictures, and a picture that is wider than the window is cut off.
+    """
+    try:
+        from fcntl import ioctl
+        from termios import TIOCGWINSZ
+
+        _, columns, wide, _ = struct.unpack("HHHH", ioctl(stream.fileno(), TIOCGWINSZ, bytes(8)))
+    except (ImportError, AttributeError, OSError, ValueError):  # Windows, or a stream in memory
+        return PIXELS
+    return wide // columns if columns and wide >= columns else PIXELS
 
 
 def way_of(environment: Mapping[str, str]) -> str:
@@ -42,11 +58,21 @@ def colours_of(environment: Mapping[str, str]) -> ColorSystem:
     return ColorSystem.TRUECOLOR if true else ColorSystem.EIGHT_BIT
 
 
-def drawn(picture: Image.Image, columns: int, way: str, environment: Mapping[str, str] = os.environ) -> str:
-    """A picture as what is written to a terminal, lines of half blocks or one escape sequence; so many columns wide."""
+def drawn(
+    picture: Image.Image, columns: int, way: str, environment: Mapping[str, str] = os.environ, pixels: int = PIXELS
+) -> str:
+    """A picture as what is written to a terminal, lines of half blocks or one escape sequence; so many columns wide.
+
+    Args:
+        picture: the picture.
+        columns: its width.
+        way: of `WAYS`, not auto.
+        environment: where the terminal tells its colours.
+        pixels: that a column has.
+    """
     if way == "blocks":
         return blocks(picture, columns, colours_of(environment))
-    picture = picture.resize((columns * PIXELS, max(1, round(picture.height * columns * PIXELS / picture.width))))
+    picture = picture.resize((columns * pixels, max(1, round(picture.height * columns * pixels / picture.width))))
     return kitty(picture, columns) if way == "kitty" else sixels(picture)
 
 
@@ -92,7 +118,7 @@ def sixels(picture: Image.Image) -> str:
     index, palette = np.asarray(flat), flat.getpalette() or []
     used = np.unique(index)
     parts = [f'\x1bPq"1;1;{flat.width};{flat.height}']
-    for colour in used:
+    for colour in map(int, used):  # of bytes, whose threefold overflows
         red, green, blue = (round(value * 100 / 255) for value in palette[3 * colour : 3 * colour + 3])
         parts.append(f"#{colour};2;{red};{green};{blue}")
     for top in range(0, flat.height, 6):

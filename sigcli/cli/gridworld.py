@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ..gridworld.options import GridworldOptions
 from .command import Screen, command
-from .console import table
+from .console import parts, table
 from .progress import StageListener
 
 if TYPE_CHECKING:
@@ -41,9 +41,11 @@ def gridworld(options: GridworldOptions, screen: Screen) -> None:
         study = run_gridworld(options, listener)
     for line in _standins(study):
         screen.say(line)
-    screen.console.print(_correlations(study))
+    for part in parts(_correlations(study), screen.console):
+        screen.console.print(part)
     if options.protocol == "paper":
-        screen.console.print(_times(study))
+        for part in parts(_times(study), screen.console):
+            screen.console.print(part)
     for line in _differences(study):
         screen.say(line)
     screen.say(f"tables and figures in {study.folder}/")

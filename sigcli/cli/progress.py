@@ -129,12 +129,13 @@ class Reporter(Listener, _Shown):
 
     Args:
         screen: screen of the command; what it says of an interruption changes once finished work is kept.
+        first: what is said before the notes. Not earlier: what cannot be used is told first, and alone.
 
     `folder` is the run folder, once it is open; `counts` says how many explanations are done and have failed.
     """
 
-    def __init__(self, screen: Screen):
-        self._screen, self._console = screen, screen.console
+    def __init__(self, screen: Screen, first: Sequence[str] = ()):
+        self._screen, self._console, self._first = screen, screen.console, first
         self._total, self._done, self._spent = 0, 0, 0
         self._plan = _Plan()
         self._begun = self._spoken = time.perf_counter()
@@ -148,8 +149,8 @@ class Reporter(Listener, _Shown):
         """Show the notes, and a bar on a terminal."""
         self._total, self.folder = items, folder
         self._screen.guard.kept = RESUME
-        for note in notes:
-            self._screen.say(f"note: {note}")
+        for text in (*self._first, *(f"note: {note}" for note in notes)):
+            self._screen.say(text)
         self._begun = self._spoken = time.perf_counter()
         if self._console.is_terminal and items:
             columns = TextColumn("explaining"), BarColumn(_BAR), TextColumn("{task.fields[told]}")
@@ -192,8 +193,9 @@ class Reporter(Listener, _Shown):
         elapsed, planned = max(time.perf_counter() - self._begun, 1e-9), self._plan.total
         new, images = self._done - self.counts.resumed, len(self._images) / elapsed
         done, total = (self._spent, planned) if planned else (new, self._total - self.counts.resumed)
-        passes = self._spent / elapsed
-        speed = f"{self._done}/{self._total} maps{_rate(images)}, {passes:.{0 if passes >= 10 else 1}f} evaluations/s"
+        passes = self._spent / elapsed  # maps of an earlier run took none
+        evaluations = f", {passes:.{0 if passes >= 10 else 1}f} evaluations/s" if self._spent else ""
+        speed = f"{self._done}/{self._total} maps{_rate(images)}{evaluations}"
         return speed + _left(elapsed, done, total)
 
     def _failures(self) -> str:

@@ -1,8 +1,10 @@
-"""Options that a command does not have: what is an option of a method or metric is told how to be set."""
+"""Options that a command does not have: one of a method or metric is told how to be set, one of a command whose it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
@@ -28,6 +30,8 @@ class Refusing(Command):
                 raise
             found = _elsewhere(name.lstrip("-").replace("-", "_"), _value(name, typed))
             if found is None:
+                found = _of_others(name, ctx.find_root())
+            if found is None:
                 raise
             with guarded(debug=False):
                 raise UsageError("no such option", given=name, hint=found) from None
@@ -40,8 +44,15 @@ def _shown(command: Any, args: Sequence[str]) -> list[str]:
         return list(args)
     made: list[str] = []
     for text, after in zip(args, [*args, ""][1:], strict=True):
-        made += [text, "auto"] if text == "--show" and after not in WAYS else [text]
+        made += [text, "auto"] if text == "--show" and not _is_way(after) else [text]
     return made
+
+
+def _is_way(text: str) -> bool:
+    """Whether a text is a way of showing, or a misspelt one: then it is refused, and not taken for a picture's name."""
+    return text in WAYS or (
+        text.isalpha() and bool(get_close_matches(text.casefold(), WAYS, 1)) and not Path(text).exists()
+    )
 
 
 def missing(error: Exception) -> str | None:
@@ -59,6 +70,21 @@ def _value(name: str, typed: Sequence[str]) -> str:
         if text == name and place + 1 < len(typed) and not typed[place + 1].startswith("--"):
             return typed[place + 1]
     return "VALUE"
+
+
+def _of_others(option: str, root: Any) -> str | None:
+    """The commands that have an option; None where none has."""
+    group = root.command
+    names = group.list_commands(root) if hasattr(group, "list_commands") else []
+    having: list[str] = []
+    for one in names:
+        found = group.get_command(root, one)
+        below = found.list_commands(root) if hasattr(found, "list_commands") else []
+        every = {one: found} | {f"{one} {part}": found.get_command(root, part) for part in below if part != "scenario"}
+        having += [
+            f"sig {words}" for words, known in every.items() if any(option in part.opts for part in known.params)
+        ]
+    return f"It is an option of {', '.join(having)}." if having else None
 
 
 def _elsewhere(option: str, value: str) -> str | None:

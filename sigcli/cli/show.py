@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import unknown
 from ..names import printable
-from .graphics import PIXELS, WAYS, drawn, way_of
+from .graphics import WAYS, drawn, pixels_of, way_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,9 +97,10 @@ class Show:
             rows = max(map(len, parts))
             parts = [[*lines, *[" " * columns] * (rows - len(lines))] for lines in parts]
             return "\n".join((" " * _GAP).join(row) for row in zip(*parts, strict=True))
-        whole = _joined(pictures, columns * PIXELS, _GAP * PIXELS)
+        pixels = pixels_of(self._screen.console.file)
+        whole = _joined(pictures, columns * pixels, _GAP * pixels)
         wide = columns * len(pictures) + _GAP * (len(pictures) - 1)
-        return drawn(whole, wide, self._way or "", self._environment)
+        return drawn(whole, wide, self._way or "", self._environment, pixels)
 
     def _write(self, text: str) -> None:
         stream = self._screen.console.file

@@ -20,7 +20,9 @@ _SHOWN = 3
 def folder_classes(images: Sequence[Source], names: Sequence[str] | None, classes: int) -> TrueClasses:
     """The class of each image that is called as the folder in which the image lies.
 
-    A folder's name is read as a cell of a table of labels is: the name of a class, or its index.
+    A folder's name is read as a cell of a table of labels is: the name of a class, or its index. Images in a folder that is
+    called as no class, or as several, have no label; the note names such folders, and those that are read as indices beside
+    names.
 
     Args:
         images: those of the run.
@@ -28,7 +30,7 @@ def folder_classes(images: Sequence[Source], names: Sequence[str] | None, classe
         classes: their number.
 
     Raises:
-        UsageError: no folder is called as a class, or one is called as several.
+        UsageError: no folder is called as one class, or all can be read as indices and as names.
     """
     folders = [os.path.basename(os.path.dirname(os.path.abspath(one))) for one in images]
     every = sorted(set(folders))
@@ -39,20 +41,27 @@ def folder_classes(images: Sequence[Source], names: Sequence[str] | None, classe
         shown = ", ".join(map(printable, every[:_SHOWN]))
         raise UsageError("the folders' names can be read as indices and as names", given=shown, hint=hint)
     cells = dict(zip(every, column.cells, strict=True))
-    for row, (folder, cell) in enumerate(cells.items()):
-        if cell and len(cell) > 1:
-            raise _of_folder(folder, known.refusal(column, row))
-    if not any(cells.values()):
-        raise _of_folder(every[0], known.refusal(column, 0) if cells[every[0]] is not None else None)
+    classed = {folder: min(cell) for folder, cell in cells.items() if cell and len(cell) == 1}
+    if not classed:
+        row = next((at for at, cell in enumerate(cells.values()) if cell), 0)
+        raise _of_folder(every[row], known.refusal(column, row) if cells[every[row]] is not None else None)
     found = {
-        name: min(cell) for (name, _), folder in zip(run_names(images), folders, strict=True) if (cell := cells[folder])
+        name: classed[folder] for (name, _), folder in zip(run_names(images), folders, strict=True) if folder in classed
     }
-    lost = [folder for folder in every if not cells[folder]]
     note = f"--labels folders: {len(found)} of {len(images)} images lie in a folder called as a class"
-    if lost:
-        shown = ", ".join(map(printable, lost[:_SHOWN])) + (", …" if len(lost) > _SHOWN else "")
-        note += f"; {len(lost)} {'folder is' if len(lost) == 1 else 'folders are'} called as none ({shown})"
+    note += _told([folder for folder in every if not cells[folder]], "called as none")
+    note += _told([folder for folder, cell in cells.items() if cell and len(cell) > 1], "called as several classes")
+    numbers = [folder for folder in classed if not known.named(folder.strip())]
+    note += _told(numbers if len(numbers) < len(classed) else [], "read as the index of a class")
     return TrueClasses(found, note)
+
+
+def _told(folders: Sequence[str], what: str) -> str:
+    """A part of the note: how many folders are so, and the first of them."""
+    if not folders:
+        return ""
+    shown = ", ".join(map(printable, folders[:_SHOWN])) + (", …" if len(folders) > _SHOWN else "")
+    return f"; {len(folders)} {'folder is' if len(folders) == 1 else 'folders are'} {what} ({shown})"
 
 
 def _of_folder(folder: str, error: UsageError | None) -> UsageError:

@@ -14,6 +14,7 @@ from ..attribution.saved import assumed, check_arrays, count
 from ..attribution.select import Chosen, choose_metrics, method_names, split_settings
 from ..attribution.session import DEFAULT_OUT, Session, prepare
 from ..attribution.some import some
+from ..attribution.unnamed import classes_of
 from ..errors import UsageError
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Source, is_tensor, listed
@@ -310,13 +311,13 @@ def _truth(options: MeasureOptions, model: Model, images: Sequence[Source]) -> T
             raise UsageError("a column is named, and no table", given=given, hint="Name the table with --labels FILE.")
         return None
     count = model.head.classes(model.classes)
-    if str(options.labels) == FOLDERS:
-        if given := wanted.image or wanted.label:
-            raise UsageError(
-                "--labels folders reads no table, and a column is named", given=given, hint="Leave it out."
-            )
-        return folder_classes(images, model.answers, count)
-    return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
+    folders = str(options.labels) == FOLDERS
+    if folders and (given := wanted.image or wanted.label):
+        raise UsageError("--labels folders reads no table, and a column is named", given=given, hint="Leave it out.")
+    with classes_of(options):
+        if folders:
+            return folder_classes(images, model.answers, count)
+        return read_true_classes(Path(options.labels), images, model.answers, count, wanted)
 
 
 def _without_methods(options: MeasureOptions, arrays: Path, metrics: list[Chosen]) -> Session:

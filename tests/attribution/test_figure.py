@@ -1,5 +1,7 @@
 """`--figure`, `--cmap` and `--bare`: their files, and what is refused."""
 
+import base64
+import io
 import re
 
 import numpy as np
@@ -10,6 +12,9 @@ from torch import nn
 import sigcli
 from sigcli.attribution.figure import MOST_ROWS, WIDTHS, width_of
 from sigcli.errors import OutputError, UsageError
+from sigcli.render.maps.colours import diverging, sequential
+from sigcli.render.maps.paint import as_rgb, few_colours, paint
+from sigcli.render.plots.paper import PaperRow, paper_figure
 from sigcli.runs.manifest import read_manifest
 
 KNOWN = {
@@ -68,6 +73,37 @@ def test_an_svg_has_text_and_the_letters_inside(images, tmp_path):
     )
 
 
+def test_pictures_in_an_svg_are_as_small_as_they_can_be(tmp_path):
+    """Maps have a byte a pixel and lose nothing, photographs are JPEG; both at about 400 dots an inch."""
+    from skimage.data import astronaut
+
+    photo = np.asarray(Image.fromarray(astronaut()).resize((96, 96)))
+    values = np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32)
+    rows = [PaperRow(f"row {number}", photo, [values], [2.5]) for number in range(3)]
+    known = {"width": 82.6 / 25.4, "footnote": "A footnote.", "ends": ("against", "for")}
+    for kind in ("svg", "png", "pdf"):
+        paper_figure(tmp_path / f"f.{kind}", ["ig"], rows, **known)
+    text = (tmp_path / "f.svg").read_text()
+    found = re.findall(r'data:image/(\w+);base64,([^"]+)"', text)
+    assert [kind for kind, _ in found] == ["jpeg", "png"] * 3 + ["png"]
+    opened = [Image.open(io.BytesIO(base64.b64decode(data))) for _, data in found]
+    assert {one.mode for one, (kind, _) in zip(opened, found, strict=True) if kind == "png"} == {"P"}
+    cell = (82.6 / 25.4) / 2
+    assert min(min(one.size) for one in opened[:-1]) / cell > 360
+    painted = paint(values, 2.5, opened[1].size, table=few_colours(diverging()))
+    assert np.array_equal(np.asarray(opened[1].convert("RGB")), np.asarray(painted))
+    whole = as_rgb(photo).resize(opened[0].size, Image.Resampling.BICUBIC)
+    assert np.abs(np.asarray(opened[0]).astype(int) - np.asarray(whole)).mean() < 2
+    assert len(text) < 0.35 * 3 * 2 * opened[0].width * opened[0].height * 3 * 4 / 3  # of the pixels in 24 bits
+    assert (tmp_path / "f.pdf").read_bytes().count(b"/Indexed") == 3 + 1
+
+
+def test_few_colours_are_near_all_of_them():
+    for table in (diverging(), sequential()):
+        assert np.abs(few_colours(table).astype(int) - table).max() <= 4
+        assert len(np.unique(few_colours(table), axis=0)) <= 251
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -79,6 +115,7 @@ def test_an_svg_has_text_and_the_letters_inside(images, tmp_path):
         ({"figure": "f.pdf", "figure_width": "-90"}, "unknown figure width"),
         ({"cmap": "jet"}, "colour map"),
         ({"cmap": "viridis,magma"}, "two sequential"),
+        ({"cmap": "viridis,red-blue"}, "comes first"),
         ({"bare": True, "pictures": False}, "--bare writes pictures"),
         ({"figure": "f.pdf", "target": "index:0,index:1,index:2,index:3,index:4", "images": 5}, "room for 24 rows"),
     ],

@@ -59,6 +59,18 @@ def test_classes_are_the_folders_names():
     assert "1 folder is called as none (odd)" in found.note
 
 
+def test_a_strange_folder_costs_only_its_own_images():
+    """One that is called as two classes, none at all, or a number beside names, is told; the others are read."""
+    folders = ["crane", "dog", "cat", "2", "odd", "nan"]
+    classes = ["crane", "dog", "cat", "crane"]
+    found = folder_classes([Path("in") / one / "1.png" for one in folders], classes, 4)
+    assert dict(found.classes) == {"dog/1.png": 1, "cat/1.png": 2, "2/1.png": 2}
+    assert "3 of 6 images lie in a folder called as a class" in found.note
+    assert "2 folders are called as none (nan, odd)" in found.note
+    assert "1 folder is called as several classes (crane)" in found.note
+    assert "1 folder is read as the index of a class (2)" in found.note
+
+
 def test_indices_can_be_folders():
     assert dict(folder_classes([Path("in/0/1.png"), Path("in/2/1.png")], None, 3).classes) == {
         "0/1.png": 0,

@@ -67,6 +67,16 @@ def test_an_option_of_a_table_replaces_the_one_of_the_file_under_its_other_name(
         ("seed = ", "cannot be read"),
         ("write = true", "unknown option of sig explain"),
         ('{"a": 1}', "not the manifest"),
+        ("show = true", "--show cannot stand in .*run.toml.*It is typed: --show"),
+        ("[explain]\nopen = true", r"--open cannot stand in .*\[explain\].*It is typed: --open"),
+        ("json = true", "It is typed: --json"),
+        ("[explian]\nseed = 1", "unknown table in .*explian.*Did you mean 'explain'"),
+        ("[benchmark.image]\nseed = 1", "unknown table in .*benchmark.image.*Did you mean 'benchmark.images'"),
+        ("[benchmark]\nseed = 1", "unknown table in .*benchmark.seed"),
+        ("[benchmark.scenario.shpaes]\nseed = 1", "Did you mean 'benchmark.scenario.shapes'"),
+        ("[benchmark]\nimages = 1", "benchmark.images is no table"),
+        ("[ig]\nsteps = 4", r"no such table.*\[set.ig\]"),
+        ("[explain]\n[explain.sparseness]\nnorm = 1", r"no such table.*\[set.sparseness\]"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_file_and_key(tmp_path, text, told):
@@ -126,6 +136,20 @@ def test_a_manifest_gives_the_options_of_its_run(tmp_path):
     assert read(tmp_path, json.dumps(MANIFEST), typed=["seed"], name="manifest.json")[0].keys() == given.keys() - {
         "seed"
     }
+
+
+def test_another_method_is_typed_than_those_whose_options_the_file_has(tmp_path):
+    """`--config manifest.json --method gradient` repeats a run with one of its methods."""
+    given, note = read(tmp_path, json.dumps(MANIFEST), typed={"method": "gradient"}, name="manifest.json")
+    assert "method" not in given
+    assert given["settings"] == {}
+    assert note.endswith("; left out, of methods that are not chosen: mine.steps")
+    given, _ = read(tmp_path, json.dumps(MANIFEST), typed={"method": "mine=ig"}, name="manifest.json")
+    assert given["settings"]["mine.steps"] == "7"
+    text = 'method = ["ig", "sig"]\nset = {"ig.steps" = 4, "sig.samples" = 8, samples = 3, "deletion.steps" = 2}\n'
+    given, note = read(tmp_path, text, typed={"method": "sig"})
+    assert given["settings"] == {"sig.samples": "8", "samples": "3", "deletion.steps": "2"}
+    assert "not chosen: ig.steps" in note
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import re
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.options import ExplainOptions
-from sigcli.attribution.select import choose_methods
+from sigcli.attribution.select import choose_methods, choose_metrics
 from sigcli.attribution.session import DEFAULT_OUT
 from sigcli.baselines import BASELINES
+from sigcli.cli.explain import _lines
 from sigcli.cli.main import app
 from sigcli.cli.progress import _Plan
 from sigcli.errors import ModelError, UsageError
@@ -41,6 +43,73 @@ def sig(*arguments):
 @pytest.mark.parametrize(("options", "folder"), COMMANDS)
 def test_help_names_the_folder_that_is_used(options, folder):
     assert table(options)["out"][0].help.startswith(f"Run folder; by default {folder}, or the next free {folder}-N.")
+
+
+def test_the_same_failure_of_several_methods_is_told_once():
+    def failed(image, method, text="it is truncated"):
+        return Explanation(image, method, status="failed", error=text)
+
+    told = [failed("a.png", "ig"), failed("a.png", "sig"), failed("b.png", "ig"), failed("a.png", "sig", "no layer")]
+    told += [failed("a.png", "sig"), *(Explanation(f"{name}.png", "ig", note="noisy") for name in "cd")]
+    assert [line for line, _ in _lines(told)] == [
+        "failed: a.png (ig, sig): it is truncated",
+        "failed: b.png ig: it is truncated",
+        "failed: a.png sig: no layer",
+        "note: c.png and 1 more, ig: noisy",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "told"),
+    [
+        ("method", "saliency,saliency", "saliency is called gradient here. To run it twice"),
+        ("method", "saliency,gradient", "saliency is called gradient here. To run it twice"),
+        ("method", "ig,mine=gradient,mine=ig", "To run it twice"),
+        ("metric", "pixel-flipping,pixel-flipping", "pixel-flipping is called morf here. To run it twice"),
+    ],
+)
+def test_what_is_given_twice_is_shown_as_typed(kind, given, told):
+    choose = choose_methods if kind == "method" else lambda names, settings: choose_metrics(names, None, settings)
+    with pytest.raises(UsageError, match=f"the same {kind} was given twice") as error:
+        choose(given, {})
+    assert error.value.given == given
+    assert str(error.value).partition("\n")[2].startswith(told)
+
+
+def test_an_option_that_a_method_has_not_is_told_under_the_name_that_was_typed():
+    with pytest.raises(UsageError, match="unknown option of saliency"):
+        choose_methods("saliency", {"stps": "3"})
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["explain", "star.png", "--method", "sgi"], ["explain", "none.png"], ["explain", "star.png", "--cmap", "jet"],
+        ["evaluate", "star.png", "--metric", "delettion"], ["explain", "--method", "sgi"],
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_first_and_alone(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32)).save("star.png")
+    done = sig(*words)
+    assert (done.exit_code, done.stderr.startswith("error: ")) == (2, True)
+    assert len(done.stderr.splitlines()) <= 2
+    assert "given: using" not in done.stderr
+    assert "No images given" not in done.stderr
+
+
+def test_every_command_that_explains_says_which_model_it_took(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (32, 32), "red").save("star.png")
+    told, rest = "note: no --model given: the bundled 'shapes'", ["--method", "gradient", "--device", "cpu"]
+    assert told in sig("explain", "star.png", *rest, "--out", "a", "--no-pictures").stderr
+    measured = ["--metric", "sparseness", "--no-pictures"]
+    assert told in sig("evaluate", "star.png", *rest, *measured, "--out", "b").stderr
+    assert told not in sig("evaluate", "star.png", "--model", "shapes", *rest, *measured, "--out", "c").stderr
+    assert told not in sig("evaluate", "b", "--metric", "entropy", "--no-pictures").stderr  # the run tells its model
+    done = sig("explain", "star.png", "--target", "goldfish", *rest, "--out", "d")
+    assert done.stderr.startswith("error: unknown target (given: goldfish)")
+    assert "No --model given: the bundled 'shapes' is used, which recognises only drawn objects." in done.stderr
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -1,12 +1,15 @@
 """Help, tables, progress, pictures in the terminal, completion and `sig doctor`."""
 
 import base64
+import dataclasses
 import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,16 +23,18 @@ from sigcli import models
 from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.predictions import Prediction
 from sigcli.attribution.samples.pictures import Seen
-from sigcli.cli import checkup, known_models, progress
+from sigcli.cli import benchmark_scenario, checkup, known_models, progress
 from sigcli.cli.answers import Answers
 from sigcli.cli.command import Screen
 from sigcli.cli.completion import NAMES, completed
 from sigcli.cli.console import Guard
-from sigcli.cli.graphics import blocks, kitty, sixels, way_of
+from sigcli.cli.graphics import PIXELS, blocks, drawn, kitty, pixels_of, sixels, way_of
 from sigcli.cli.main import COMMANDS, app
-from sigcli.cli.show import Show, bars
+from sigcli.cli.refusing import _shown
+from sigcli.cli.show import Show, _map, bars
 from sigcli.errors import UsageError
 from sigcli.scenarios import SCENARIOS
+from sigcli.scenarios.scenario import Verdict
 
 from repository import ROOT
 
@@ -92,6 +97,33 @@ def test_lists_have_two_lines_an_entry_at_most(what, columns, monkeypatch):
     entries = len(CATALOGS[what]) + (what == "models")
     assert len(lines) <= 2 * entries + 3  # below them: axioms, and where the rest is
     assert sum(not line.startswith(" ") for line in lines) >= entries
+
+
+VERDICT = Verdict(
+    "Is it?", {"method": "method", **{f"c{n}": f"A: x{n} = 0.6{n}" for n in range(6)}, "told": "table 1"},
+    [{"method": "sig-walk", **{f"c{n}": f"-0.0{n} ± 0.01" for n in range(6)}, "told": "as corrected"},
+     {"method": "shap", **dict.fromkeys((f"c{n}" for n in range(6)), 0.5), "told": "as printed"}],
+    Path("out"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_tables_of_scenarios_are_whole_in_every_window(width):
+    """Where there is no room for all columns, there are several tables: no cell is cut, and none is folded."""
+    made, stream = screen(terminal=True, width=width)
+    benchmark_scenario.show(VERDICT, made)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    for whole in (
+        "as corrected",
+        "as printed",
+        *(f"-0.0{n} ± 0.01" for n in range(6)),
+        *(f"A: x{n} = 0.6{n}" for n in range(6)),
+    ):
+        assert any(whole in line for line in lines), whole
+    assert sum(line.startswith("sig-walk") for line in lines) == {60: 3, 80: 2, 120: 1}[width]
 
 
 def test_a_list_in_a_pipe_is_whole(monkeypatch):
@@ -225,6 +257,74 @@ def test_sixels_show_the_pixels():
     assert np.abs(decoded(sixels(Image.fromarray(RED_BLUE))) - RED_BLUE).max() <= 2
 
 
+def photograph():
+    return Image.open(ROOT / "sample_images" / "coffee.jpg").convert("RGB")
+
+
+def test_a_photograph_has_more_colours_than_a_drawing_and_arrives_whole():
+    """255 colours, of which the later ones stand behind byte 255 of the palette; a height that is no multiple of six."""
+    picture = photograph().resize((160, 121))
+    found = decoded(sixels(picture)).astype(int)
+    assert found.shape == (121, 160, 3)
+    assert np.abs(found - np.asarray(picture)).mean() < 6
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) > 200
+
+
+@pytest.mark.skipif(not shutil.which("sixel2png"), reason="needs libsixel's sixel2png")
+def test_libsixel_reads_the_same(tmp_path):
+    text = drawn(photograph(), 24, "sixel", {})
+    (tmp_path / "a.six").write_text(text)
+    subprocess.run(["sixel2png", "-i", tmp_path / "a.six", "-o", tmp_path / "a.png"], check=True)
+    with Image.open(tmp_path / "a.png") as read:
+        assert np.abs(np.asarray(read.convert("RGB")).astype(int) - decoded(text)).max() <= 2
+
+
+@pytest.mark.parametrize("way", ["kitty", "sixel"])
+def test_what_is_sent_is_the_photograph_and_its_map_beside_each_other(way):
+    """All of `--show`, decoded as a terminal would, and compared with the pictures it is made of."""
+    item = explained()
+    item = dataclasses.replace(item, seen=Seen(np.asarray(photograph().resize((64, 64)))))
+    text = shown(way, {}, [item], terminal=True, width=80)
+    columns = 32
+    if way == "kitty":
+        pieces = re.findall(r"\x1b_G([^;]*);(.*?)\x1b\\", text)
+        assert f"c={2 * columns + 2}," in pieces[0][0]
+        found = np.asarray(Image.open(io.BytesIO(base64.b64decode("".join(data for _, data in pieces)))))
+    else:
+        found = decoded(re.search(r"\x1bPq.*?\x1b\\", text, re.S)[0])
+    side, gap = columns * PIXELS, 2 * PIXELS
+    assert found.shape == (side, 2 * side + gap, 3)
+    parts = [item.picture, np.asarray(_map(item, "red-blue"))]
+    for place, part in enumerate(parts):
+        expected = np.asarray(Image.fromarray(part).convert("RGB").resize((side, side))).astype(int)
+        sent = found[:, place * (side + gap) : place * (side + gap) + side].astype(int)
+        assert np.abs(sent - expected).mean() < (6 if way == "sixel" else 1e-9)
+    assert (found[:, side : side + gap] >= 250).all()
+    assert "\x1b" not in re.sub(r"\x1b_G[^\x1b]*\x1b\\|\x1bP.*?\x1b\\|\x1b\[[0-9;]*m", "", text, flags=re.S)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("window", "pixels"), [((40, 110, 660, 520), 6), ((40, 100, 1850, 800), 18), ((40, 80, 0, 0), PIXELS)]
+)
+def test_a_terminal_is_asked_how_wide_its_columns_are(window, pixels):
+    """xterm's are 6 pixels wide: pictures for 8 stood beside their titles, and the last was cut off."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    own, other = pty.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", *window))
+    with open(other, "w") as stream, open(own):
+        assert pixels_of(stream) == pixels
+        made = Console(file=stream, force_terminal=True, width=window[1])
+        show = Show("sixel", Screen(made, Answers(None), Guard(""), False, False, "sixel"), "red-blue", {})
+        text = show._drawn([photograph(), photograph()], 32)
+    assert re.search(r'"1;1;(\d+);', text)[1] == str((2 * 32 + 2) * pixels)
+    assert pixels_of(io.StringIO()) == PIXELS
+
+
 @pytest.mark.parametrize(
     ("environment", "way"),
     [
@@ -287,6 +387,24 @@ def test_hundreds_of_images_are_counted():
 def test_an_unknown_way_is_refused():
     with pytest.raises(UsageError, match="Did you mean 'kitty'"):
         shown("kity", {}, [])
+
+
+def test_a_misspelt_way_of_showing_is_not_taken_for_a_picture(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words in (["--show", "kity"], ["--show", "Sixels"], ["star.png", "--show", "block"]):
+        done = sig("explain", *words)
+        assert (done.exit_code, "unknown value of --show" in done.output) == (2, True), words
+    for word in ("a.png", "kity.png", "photos", "in/kity", "--json"):
+        assert _shown(EVERY["explain",], ["--show", word]) == ["--show", "auto", word]
+    (tmp_path / "kity").mkdir()
+    assert _shown(EVERY["explain",], ["--show", "kity"]) == ["--show", "auto", "kity"]
+    assert _shown(EVERY["explain",], ["a.png", "--show"]) == ["a.png", "--show", "auto"]
+
+
+def test_an_option_of_another_command_is_told_with_its_command():
+    done = sig("explain", "--metric", "deletion")
+    assert done.exit_code == 2
+    assert "It is an option of sig evaluate, sig benchmark images" in " ".join(done.output.split())
 
 
 def test_bars_of_outputs_without_probabilities_are_none():

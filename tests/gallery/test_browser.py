@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -15,6 +16,7 @@ from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photograp
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[browser]'")
 CHROMIUM = os.environ.get("SIG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ABORTED = "net::ERR_ABORTED"  # a picture whose row went before it was there
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs chromium, or SIG_CHROMIUM")
 
 
@@ -52,7 +54,7 @@ def visit(browser):
         page.on("pageerror", lambda one: told.append(str(one)))
         page.on("dialog", lambda one: told.append(f"dialog {one.message}"))
         page.on("request", lambda one: asked.append(one.url))
-        page.on("requestfailed", lambda one: told.append(f"failed {one.url}"))
+        page.on("requestfailed", lambda one: one.failure == ABORTED or told.append(f"failed {one.url}: {one.failure}"))
         page.goto(Path(file).resolve().as_uri())
         page.wait_for_selector(".row")
         return page
@@ -95,6 +97,71 @@ def test_what_it_shows_is_the_table_and_pictures_load(visit, run):
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
     wait(page, f"document.querySelector('.row:last-child').getAttribute('aria-posinset') == {len(images)}")
     assert names(page)[-1] == images[-1]
+
+
+LOADED = "[...document.querySelectorAll('.row img')].every(one => one.src && one.complete && one.naturalWidth > 0)"
+RACE = """async () => {
+  const rows = new Set(), high = document.body.scrollHeight, waits = window.setTimeout, held = [];
+  window.setTimeout = (act) => held.push(act);  // no row stands long enough, however slow this machine is
+  for (let top = 1000; top < high; top += 400) {
+    scrollTo(0, top);
+    for (let frame = 0; frame < 3; frame += 1) await new Promise(done => requestAnimationFrame(done));
+    for (const row of document.querySelectorAll('.row')) rows.add(row.getAttribute('aria-posinset'));
+  }
+  window.setTimeout = waits;
+  window.resumed = () => held.forEach(act => act());
+  return rows.size;
+}"""
+
+
+def test_pictures_of_rows_that_race_by_are_not_loaded(visit, run):
+    """Only of those that stand still for a moment: thousands of decoded thumbnails would fill the memory."""
+    page = visit(run / "index.html", viewport={"width": 1280, "height": 400})
+    assert page.evaluate(
+        "[...document.querySelectorAll('.row img')].every(one => one.src)"
+    )  # at once where nothing moves
+    wait(page, LOADED)
+    asked = []
+    page.on("request", lambda one: asked.append(one.url))
+    assert page.evaluate(RACE) > 20
+    assert asked == []
+    page.wait_for_timeout(100)
+    page.evaluate("resumed()")
+    wait(page, LOADED)  # where it stands
+    page.evaluate("scrollTo(0, 0)")
+    wait(page, LOADED)
+
+
+FAULTS = """() => {
+  const found = [];
+  const every = (query) => [...document.querySelectorAll(query)];
+  for (const one of every('figcaption:not(:first-child, :last-child)'))
+    found.push(`figcaption in the middle of ${one.parentNode.className}`);
+  for (const one of every(':is(button, span, p, h1, h2, h3, summary, label) :is(div, p, figure, section, ul)'))
+    found.push(`${one.tagName} ${one.className} within ${one.parentNode.tagName}`);
+  for (const one of every('[list]')) if (!one.list) found.push(`list of ${one.id}`);
+  for (const one of every('[aria-posinset]:not([role])')) found.push(`no role: ${one.className}`);
+  const links = (name) => every(`[${name}]:not(dialog:not([open]))`);
+  for (const name of ['aria-labelledby', 'aria-controls', 'for']) for (const one of links(name))
+    if (!document.getElementById(one.getAttribute(name))) found.push(`${name} of ${one.tagName} ${one.id}`);
+  const ids = every('[id]').map(one => one.id);
+  return [...found, ...ids.filter((id, at) => ids.indexOf(id) < at).map(id => `id ${id} twice`)];
+}"""
+
+
+def test_what_the_script_builds_is_html_without_a_fault(visit, run, tmp_path):
+    """The rules that a validator found broken, in every panel; all others too where $SIG_VNU names vnu.jar."""
+    page = visit(run / "index.html")
+    for number, act in enumerate(["", "#tab-metrics", "#tab-failed", "#tab-about", "#tab-images", ".row h3"]):
+        if act:
+            page.locator(act).first.click()
+        assert page.evaluate(FAULTS) == []
+        (tmp_path / f"{number}.html").write_text(page.content(), encoding="utf-8")
+    if jar := os.environ.get("SIG_VNU"):
+        told = subprocess.run(
+            ["java", "-jar", jar, "--errors-only", tmp_path], capture_output=True, text=True, check=False
+        )
+        assert told.stderr == ""
 
 
 def test_search_filters_and_order(visit, run):

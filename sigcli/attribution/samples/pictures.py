@@ -39,6 +39,7 @@ from ..sheets import sheet
 from ..some import some
 from ..targets import Targets
 from ..tokens import tokened, tokens_note
+from ..unnamed import classes_of
 from ..wanted import Wanted, compares, parse_wanted, spelled_wanted
 
 if TYPE_CHECKING:
@@ -242,7 +243,8 @@ class Pictures:
         """What is explained of each sample."""
         self.classes = model.classes
         default = "target" not in self.options.given
-        return parse_wanted(self.options.target, model.labels, model.classes, default=default)
+        with classes_of(self.options):
+            return parse_wanted(self.options.target, model.labels, model.classes, default=default)
 
     def spelled(self, model: Model) -> str:
         """The target for a manifest: another target has another text."""

@@ -89,6 +89,7 @@ function prepare() {
     keys: valuedKeys(), labels: counted((card) => card.labels), told: counted((card) => card.predicted),
     failed: page.cards.filter((card) => card.failed).length, wrong: page.cards.filter((card) => card.wrong).length,
     judged: page.cards.some((card) => trueOf(card) !== undefined), bars: page.cards.some((card) => known(card).told),
+    badges: page.cards.some((card) => card.failed || card.wrong || card.differs !== undefined),
     ranked: page.cards.some((card) => card.rank > 0),
   };
 }

@@ -56,7 +56,7 @@ function toggleColumn(at) {
 function blend(id) {
   const words = () => (state.blend < 0.25 ? 'photograph' : state.blend > 0.75 ? 'map' : 'overlay');
   const input = el('input', {
-    id, type: 'range', min: '0', max: '100', step: '1', value: String(100 * state.blend), list: 'stops',
+    id, type: 'range', min: '0', max: '100', step: '1', value: String(100 * state.blend),
     'aria-label': 'From photograph over overlay to map', 'aria-valuetext': words(),
     on: { input: (event) => { setBlend(Number(event.target.value) / 100); } },
   });

@@ -75,10 +75,10 @@ function measure() {
   const pictures = hasPictures();
   root.style.setProperty('--side', `${side}px`);
   root.classList.toggle('nopics', !pictures);
-  const lines = side < 178 || several() ? 2 : 1; // of numbers under a tile
+  const lines = (side < 178 || several() ? 2 : 1) + (several() ? 1 : 0); // under a tile: the run, and numbers
   const tiles = (pictures ? side : 0) + 27 + 17 * lines;
   const told = offers.bars;
-  const text = narrow ? (told ? 158 : 62) : told ? 190 : 96;
+  const text = (narrow ? (told ? 126 : 52) : told ? 162 : 68) + (offers.badges ? 28 : 0) + (told && several() ? 18 : 0);
   list.height = (narrow ? text + tiles : Math.max(text, tiles)) + 28;
   root.style.setProperty('--lines', String(lines));
   root.style.setProperty('--row', `${list.height}px`);

@@ -16,7 +16,7 @@ function marked(cell) {
   if (!key || ['image', 'probability', 'gap', 'error', 'seconds'].includes(key) || !done(cell)) return null;
   const [heading, read, write] = valueOf(key);
   const value = read(cell);
-  return value === undefined ? null : el('span', { class: `mark ${sign(key, value)}`, title: heading }, key === 'differs' ? 'differs ' : '', write(value));
+  return value === undefined ? null : el('span', { class: `mark ${sign(key, value)}`, title: heading }, write(value));
 }
 
 const sign = (key, value) => (key.startsWith('change') && value ? (value > 0 ? 'plus' : 'minus') : '');
@@ -24,14 +24,14 @@ const sign = (key, value) => (key.startsWith('change') && value ? (value > 0 ? '
 function column(card, at) {
   const cell = card.cells[at];
   const name = page.columns[at];
-  const heading = el('figcaption', {},
-    el('span', { class: 'method', title: columnName(at) }, name.method,
-      several() && el('span', { class: 'run' }, ` ${page.runs[name.run].name}`)),
+  const heading = el('div', { class: 'names' },
+    el('span', { class: 'method', title: columnName(at) }, name.method),
     cell && marked(cell));
   const told = cell && figures(cell).map(([what, value, title]) => el('span', { title }, what && `${what} `, value));
+  const run = several() && el('span', { class: 'run', title: page.runs[name.run].name }, el('bdi', {}, page.runs[name.run].name));
   const answer = several() && done(cell) && el('span', {}, `${nameOf(cell)} ${figure(cell.score)}`);
-  return el('figure', {}, tile(card, at), heading,
-    el('div', { class: 'figures' }, cell && cell.failed ? el('span', { class: 'why', title: cell.note }, cell.note) : [answer, told]));
+  return el('figure', {}, tile(card, at), el('figcaption', {}, heading,
+    el('div', { class: 'figures' }, cell && cell.failed ? el('span', { class: 'why', title: cell.note }, cell.note) : [run, answer, told])));
 }
 
 function target(card) {
@@ -42,6 +42,13 @@ function target(card) {
   return el('p', { class: 'goal' }, el('span', { class: 'label', title: labels }, labels),
     !several() && el('span', { class: 'score' }, `${cell.unit || 'score'} ${figure(cell.score)}`),
     cell.region && el('span', { class: 'score' }, cell.region));
+}
+
+// Of several runs the bars are those of the first that has the image.
+function whose(card) {
+  const at = card.runs.findIndex((run) => run);
+  if (!several() || !known(card).told) return null;
+  return el('p', { class: 'whose' }, 'predicted by ', el('bdi', {}, page.runs[at].name));
 }
 
 function badges(card) {
@@ -55,11 +62,11 @@ function badges(card) {
 function row(card, at) {
   const told = known(card).told;
   const name = el('h3', { id: `card-${card.at}` }, el('bdi', { title: card.image }, card.image));
-  const photo = hasPictures() && hasPhotographs() && (photograph(card) || el('div', { class: 'tile none' }, el('span', {}, 'no photograph')));
-  return el('article', { class: 'row', 'aria-labelledby': `card-${card.at}`, on: { click: (event) => opened(event, at) } },
-    el('div', { class: 'about' }, name, target(card), badges(card), bars(told, nameOf(cellsOf(card)[0] || {}), trueOf(card))),
+  const photo = hasPictures() && hasPhotographs() && (photograph(card) || el('span', { class: 'tile none' }, el('span', {}, 'no photograph')));
+  return el('article', { class: 'row', role: 'article', 'aria-labelledby': `card-${card.at}`, on: { click: (event) => opened(event, at) } },
+    el('div', { class: 'about' }, name, target(card), badges(card), whose(card), bars(told, nameOf(cellsOf(card)[0] || {}), trueOf(card))),
     el('div', scrolls ? { class: 'tiles', tabindex: '0', role: 'group', 'aria-label': `Maps of ${card.image}` } : { class: 'tiles' },
-      photo && el('figure', { class: 'first' }, photo, el('figcaption', {}, el('span', { class: 'method' }, 'photograph')), el('div', { class: 'figures' })),
+      photo && el('figure', { class: 'first' }, photo, el('figcaption', {}, el('div', { class: 'names' }, el('span', { class: 'method' }, 'photograph')), el('div', { class: 'figures' }))),
       shownColumns().map((one) => column(card, one))));
 }
 

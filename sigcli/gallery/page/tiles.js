@@ -49,16 +49,16 @@ function bare(card, cell, run, here, at) {
 
 function tile(card, at) {
   const cell = card.cells[at];
-  if (!cell) return el('div', { class: 'tile none' }, el('span', {}, 'not in this run'));
-  if (cell.failed) return el('div', { class: 'tile failed' }, el('span', {}, 'failed'));
+  if (!cell) return el('span', { class: 'tile none' }, el('span', {}, 'not in this run'));
+  if (cell.failed) return el('span', { class: 'tile failed' }, el('span', {}, 'failed'));
   const inner = layers(card, at);
-  return el('div', { class: inner.length ? 'tile' : 'tile none' }, inner.length ? inner : el('span', {}, 'no picture'));
+  return el('span', { class: inner.length ? 'tile' : 'tile none' }, inner.length ? inner : el('span', {}, 'no picture'));
 }
 
 function photograph(card) {
   const at = card.runs.findIndex((run) => run && run.photo);
   if (at < 0) return null;
-  return el('div', { class: 'tile' }, picture('photo', thumbnail(page.runs[at], card.runs[at].photo), `What the model saw of ${card.image}`));
+  return el('span', { class: 'tile' }, picture('photo', thumbnail(page.runs[at], card.runs[at].photo), `What the model saw of ${card.image}`));
 }
 
 const hasPhotographs = () => page.cards.some((card) => card.runs.some((run) => run && run.photo));

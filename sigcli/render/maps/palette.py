@@ -87,7 +87,7 @@ def palette(spec: str = DEFAULT_NAME) -> Palette:
         spec: names with a comma between them, for example 'PuOr' or 'PuOr,cividis'.
 
     Raises:
-        UsageError: no such colour map, or two of one kind.
+        UsageError: no such colour map, two of one kind, or the sequential one before the other.
 
     >>> palette("PuOr,viridis").words
     ('orange', 'purple')
@@ -101,6 +101,9 @@ def palette(spec: str = DEFAULT_NAME) -> Palette:
     if len(signed) > 1 or len(plain) > 1:
         what = "two diverging colour maps" if len(signed) > 1 else "two sequential colour maps"
         raise UsageError(what, given=spec, allowed="one of each kind, for example PuOr,cividis")
+    if names[0] in SEQUENTIAL and signed:  # one palette, one name: manifests and --resume compare it
+        allowed = f"{signed[0]},{names[0]}"
+        raise UsageError("the diverging colour map comes first", given=spec, allowed=allowed)
     first = signed[0] if signed else DEFAULT_NAME
     return Palette(spec, _signed(first), _sampled(plain[0], HALF + 1) if plain else None, DIVERGING[first])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Sequence
@@ -14,14 +13,14 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import findfont
 from PIL import Image
 
 from ...files import write_aside
 from ..maps.outline import outlined
-from ..maps.paint import as_rgb, paint, scale_strip
+from ..maps.paint import as_rgb, few_colours, paint, scale_strip
 from ..maps.palette import DEFAULT, Palette
 from .looks import text_inches
+from .svg import small_pictures, with_font
 
 DPI = 400
 """Of pictures and maps; journals ask for 300."""
@@ -106,7 +105,7 @@ def paper_figure(
         known = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
         figure.savefig(stream, format=kind, dpi=DPI, metadata=known)
     content = stream.getvalue()
-    write_aside(path, lambda aside: aside.write_bytes(_with_font(content) if kind == "svg" else content))
+    write_aside(path, lambda aside: aside.write_bytes(with_font(small_pictures(content)) if kind == "svg" else content))
 
 
 def _placed(rows: Sequence[PaperRow], methods: int, width: float, size: float, lines: int) -> _Places:
@@ -128,7 +127,7 @@ def _draw_cells(
         photo = outlined(as_rgb(row.picture).resize(pixels, Image.Resampling.BICUBIC), row.region)
         cells: list[Image.Image | None] = [photo]
         for values, limit in zip(row.maps, row.limits, strict=True):
-            painted = None if values is None else paint(values, limit, pixels, table=palette.table(values))
+            painted = None if values is None else paint(values, limit, pixels, table=few_colours(palette.table(values)))
             cells.append(None if painted is None else outlined(painted, row.region))
         for column, (name, cell) in enumerate(zip(("input", *methods), cells, strict=True)):
             x = places.left + column * (places.cell + _GAP)
@@ -160,7 +159,7 @@ def _draw_scale(
     for number, table in enumerate(used[size] for size in sorted(used, reverse=True)):
         x = wide - _EDGE - (number + 1) * long - number * 0.25
         axes = figure.add_axes((x / wide, y / high, long / wide, _BAR / high))
-        axes.imshow(np.asarray(scale_strip((512, 8), table=table)), interpolation="none", aspect="auto")
+        axes.imshow(np.asarray(scale_strip((512, 8), table=few_colours(table))), interpolation="none", aspect="auto")
         axes.set(xticks=(), yticks=())
         signed = len(table) == max(used) and len(table) % 4 == 1 and table is palette.signed
         words = (ends[0], "0", ends[1]) if signed else ("0", "", ends[1])
@@ -187,21 +186,3 @@ def _wrapped(text: str, size: float, room: float) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-def _with_font(svg: bytes) -> bytes:
-    """An SVG with the letters that it uses inside, so it looks the same where the font is not installed."""
-    from fontTools import subset
-
-    text = svg.decode()
-    options = subset.Options(flavor="woff", notdef_outline=True)
-    font = subset.load_font(findfont("DejaVu Sans"), options)
-    letters = subset.Subsetter(options)
-    letters.populate(text="".join(sorted(set(re.sub(r"<[^>]*>", "", text)))) + "…−")
-    letters.subset(font)
-    made = io.BytesIO()
-    subset.save_font(font, made, options)
-    font.close()
-    data = base64.b64encode(made.getvalue()).decode()
-    face = f"@font-face{{font-family:'DejaVu Sans';src:url(data:font/woff;base64,{data}) format('woff')}}"
-    return text.replace("<defs>", f"<defs>\n  <style>{face}</style>", 1).encode()
