@@ -9,10 +9,11 @@ from pathlib import Path
 from ..errors import OutputError, reason
 from ..names import PAGE, escaped
 from ..runs.folder import RunFolder
+from ..runs.lines import Key
 from ..runs.manifest import manifest_or_none
-from .data import pictures_of
+from .cards import Place, page_data
 from .publishing import publish, write_page
-from .reading import Place, RunFiles, page_data
+from .reading import RunFiles
 from .thumbnails import prune, there
 
 EVERY = 10.0
@@ -25,10 +26,14 @@ class _Rows:
     """The rows of a run that goes on, one after the other; what is added meanwhile is left for the next time."""
 
     def __init__(self, run: RunFolder):
-        self._run = run
+        self._rows, self._keys = run.rows, list(run.rows)
+
+    def keys(self) -> list[Key]:
+        """Image, method and target of each."""
+        return self._keys
 
     def __iter__(self) -> Iterator[dict[str, str]]:
-        return (self._run.rows[key] for key in list(self._run.rows))
+        return map(self._rows.__getitem__, self._keys)
 
 
 class LivePage:
@@ -43,7 +48,7 @@ class LivePage:
 
     def __init__(self, run: RunFolder, planned: int):
         self._run, self._planned, self._next, self._broken = run, planned, time.monotonic() + EVERY, False
-        if not (run.count and (run.path / PAGE).is_file()):  # the page of a run that goes on stands until there is more
+        if not (run.rows and (run.path / PAGE).is_file()):  # the page of a run that goes on stands until there is more
             self._write(going=True)
 
     def look(self) -> None:
@@ -67,9 +72,9 @@ class LivePage:
             manifest = manifest_or_none(run.path) or {}
             files = RunFiles(run.path, manifest, _Rows(run), run.ledger.entries, there(run.path, whole=not going), name)
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
-            write_page(run.path, data)
+            _, needed = write_page(run.path, data)
             if not going:
-                prune(run.path, pictures_of(data))
+                prune(run.path, needed)
         except OSError as error:
             self._broken = True
             run.notes.append(f"{PAGE} could not be written: {reason(error)}. 'sig report {run.path}' makes it later.")
