@@ -201,9 +201,8 @@ class Ledger:
             self.begin(line["begins"])
             return
         with self._lock:
-            known = "source" not in line and line["players"] in self.labels
             text = json.dumps(line)
-            if not known and self._take(line, text.encode()):
+            if ("source" in line or line["players"] not in self.labels) and self._take(line, text.encode()):
                 self._append_text(text)
 
     @property
@@ -323,15 +322,16 @@ class Ledger:
             stream.writelines(f"{line}\n" for line in self._text(keys, folders))
 
     def _text(self, keys: Sequence[Key], folders: Mapping[str, int] | None) -> Iterator[str]:
-        def placed(names: Iterable[str], folder: Callable[[str], str]) -> Iterable[str]:
-            return names if folders is None else sorted(names, key=lambda one: (folders.get(folder(one), -1), one))
-
         partitions = dict.fromkeys(self.entries.fields(key)["players"] for key in keys) if self.labels else ()
         yield json.dumps(self._head())
         yield from (json.dumps(self.labels[name]) for name in partitions if name in self.labels)
         yield from (self.entries.line(key) for key in keys)
-        yield from (self.sheets.line(name) for name in placed(self.sheets, lambda name: name.rpartition("/")[0]))
-        yield from (self.sources.line(name) for name in placed(self.sources, str))
+        sheets, sources = list(self.sheets), list(self.sources)
+        if folders is not None:
+            sheets.sort(key=lambda name: (folders.get(name.rpartition("/")[0], -1), name))
+            sources.sort(key=lambda folder: (folders.get(folder, -1), folder))
+        yield from map(self.sheets.line, sheets)
+        yield from map(self.sources.line, sources)
         yield from (json.dumps({"begins": what}) for what in sorted(self.unfinished))
 
 
