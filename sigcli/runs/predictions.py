@@ -66,7 +66,9 @@ class Predictions:
         return told
 
     def prepare(self) -> None:
-        """Let the file have what was recorded earlier: before the first item is recorded, which would count as told."""
+        """Let the file have what was recorded earlier: to be called before an item is recorded, for no thread may add to
+        the records while they are gone through.
+        """
         with self._guard:
             _ = self._told
 

@@ -396,6 +396,17 @@ def test_lines_of_a_ledger_may_come_in_any_order(work, order):
     assert [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] == [*map(json.loads, lines)]
 
 
+def test_a_line_that_another_program_wrote_in_bytes_of_its_own_is_written_as_ours(tmp_path):
+    _a_run(tmp_path, 3)
+    file = tmp_path / LEDGER
+    for odd in ("kätzchen".encode(), b"half \xed\xb3\xa9"):  # Python reads half a surrogate pair, and does not write it
+        file.write_bytes(file.read_bytes().replace(b'"label": "one"', b'"label": "' + odd + b'"', 1))
+        again = _opened(tmp_path, 3, resume=True)
+        assert len(again.ledger.entries) == 3
+        assert file.read_bytes().isascii()
+        again.close()
+
+
 def test_answers_that_a_killed_process_did_not_tell_are_told_with_the_next(tmp_path):
     run = _opened(tmp_path / "out", 6, resume=False)
     _filled(run, range(3))
