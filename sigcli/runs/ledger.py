@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..files import append_whole, holds, read_bytes, write_aside
+from ..files import append_whole, holds, write_aside
 from .filenames import ENDINGS, files_in
 from .lines import (
     Entry,
@@ -113,21 +113,22 @@ class Ledger:
     @staticmethod
     def _read(path: Path) -> Ledger | None:
         try:
-            lines = read_bytes(path / LEDGER).split(b"\n")
+            if not (path / LEDGER).is_file():  # to read a pipe may never end
+                return None
+            with (path / LEDGER).open("rb") as stream:
+                head = _run_of(stream.readline())
+                return None if head is None else Ledger(path, head["run"])._filled(head, stream)
         except OSError:
             return None
-        head = _run_of(lines[0])
-        if head is None:
-            return None
-        more = [
-            end for end in head.get("endings", []) if isinstance(end, str) and end.startswith(".") and "/" not in end
-        ]
-        found = Ledger(path, head["run"], endings=(*ENDINGS, *more))
-        found._glance = {}, set()
-        for line in lines[1:]:
-            if line and not found._take(_object(line), line.strip()):
-                found.unreadable += 1
-        return found
+
+    def _filled(self, head: Mapping[str, Any], lines: Iterable[bytes]) -> Ledger:
+        more = (end for end in head.get("endings", []) if isinstance(end, str))
+        self.endings = (*ENDINGS, *(end for end in more if end.startswith(".") and "/" not in end))
+        self._glance = {}, set()
+        for line in lines:
+            if line != b"\n" and not self._take(_object(line), line.strip()):
+                self.unreadable += 1
+        return self
 
     def _take(self, line: dict[str, Any], text: bytes) -> bool:
         """Keep what a line says, which is kept as it stands; whether it says anything."""
@@ -303,12 +304,11 @@ class Ledger:
     def settle(self, order: Callable[[Key], Any] | None = None, folders: Mapping[str, int] | None = None) -> list[Key]:
         """Write all anew: the head, then partitions, items, sheets and images in an order that no interruption changes.
 
+        The keys of the items are returned in that order.
+
         Args:
             order: of the items; None leaves all lines as they come.
             folders: of images → their places, in which sheets and images are put; those of the items where it is None.
-
-        Returns:
-            The items' keys in that order.
         """
         with self._lock:
             keys = list(self.entries) if order is None else sorted(self.entries, key=order)
