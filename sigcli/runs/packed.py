@@ -20,16 +20,16 @@ class Packed(Generic[K]):
 
     def __init__(self) -> None:
         self._texts: dict[K, bytes] = {}
-        self._like = b""
+        self._first: dict[None, bytes] = {}
 
     def __setitem__(self, key: K, text: bytes) -> None:
-        self._like = self._like or text[:_LIKE]
-        packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 2, zlib.Z_DEFAULT_STRATEGY, self._like)
+        like = self._first.setdefault(None, text[:_LIKE] or b"\n")  # the first of several threads decides
+        packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 2, zlib.Z_DEFAULT_STRATEGY, like)
         self._texts[key] = packer.compress(text) + packer.flush()
 
     def __getitem__(self, key: K) -> bytes:
         packed = self._texts[key]
-        return zlib.decompressobj(_WINDOW, zdict=self._like).decompress(packed)
+        return zlib.decompressobj(_WINDOW, zdict=self._first[None]).decompress(packed)
 
     def __delitem__(self, key: K) -> None:
         del self._texts[key]

@@ -362,6 +362,20 @@ def test_packed_texts_come_back(text):
         packed[1]
 
 
+def test_texts_of_two_threads_that_are_the_first_both_come_back():
+    packed, other = Packed(), b'{"image": "b.png", "score": 0.25}'
+
+    class Late(bytes):
+        """While its beginning is looked at, another thread packs a text."""
+
+        def __getitem__(self, part):
+            packed["other"] = other
+            return bytes(self)[part]
+
+    packed["late"] = Late(b'{"method": "ig", "target": "7"}')
+    assert (packed["other"], packed["late"]) == (other, b'{"method": "ig", "target": "7"}')
+
+
 def _shuffled(lines):
     """Lines of a ledger in an order that a run of another version may have left: its head stays, images come last."""
     draw = np.random.default_rng(0)
