@@ -149,6 +149,14 @@ def holds(path: Path, known: Sequence[Any]) -> bool:
         return False
 
 
+def filled(path: Path) -> bool:
+    """Whether a file is there and was not emptied by a crash, as a file may be that was not flushed to the disk."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def save_array(path: Path, values: np.ndarray) -> None:
     """Save a float32 `.npy`."""
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,13 @@ class Work:
         assert self.session.run is not None
         name, _ = self.names[place]
         self.session.run.see(name, found.source.content, found.source.targets)
-        blank = {chosen.name: self._of_method(Explanation(name, ""), chosen, "") for chosen in self.session.methods}
-        for item in self.earlier.explanations(place, found, blank):
+        for item in self.earlier.explanations(place, found, self._blank):
             yield Known(_Item(self._filed(item), last=item.method == self.session.methods[-1].name))
+
+    @cached_property
+    def _blank(self) -> dict[str, Explanation]:
+        """By method, what is known of its explanations whatever the image."""
+        return {chosen.name: self._of_method(Explanation("", ""), chosen, "") for chosen in self.session.methods}
 
     def _of_image(self, place: int, loaded: Loaded) -> _Jobs:
         session, samples = self.session, self.session.samples

@@ -9,13 +9,14 @@ from functools import cached_property, partial
 from ..engine.failures import attempted
 from ..errors import SigError
 from ..files import Stamp
+from ..gallery.thumbnails import small_of
 from ..inputs.picture import Picture
 from ..runs.ledger import digest_of
 from ..runs.lines import Source
 from ..runs.passed_over import Asked, Standing, file_stamp
 from .explanation import Explanation, from_entry
 from .formats import FORMATS
-from .samples.pictures import Seen
+from .samples.pictures import ARRAY, Seen
 from .session import Session
 
 
@@ -44,7 +45,9 @@ class Earlier:
         self._stamps[place] = stamp
         of = digest_of(self._of, name, session.samples.beside(sample))
         methods = [chosen.name for chosen in session.methods]
-        return run.standing(Asked(name, folder, stamp, of, methods, session.drawing.pictures))
+        drawing, pictured = session.drawing, session.samples.unseen.kind != ARRAY
+        small = small_of if drawing.pictures and drawing.gallery and pictured else None
+        return run.standing(Asked(name, folder, stamp, of, methods, drawing.pictures, small))
 
     @cached_property
     def _of(self) -> str:

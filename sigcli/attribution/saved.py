@@ -202,8 +202,7 @@ class _Arrays:
             if self.ledger is None
             else {folder / e.folder / n: k for e in self.ledger.entries.values() for n, k in e.files.items()}
         )
-        entries = () if self.ledger is None else self.ledger.entries.values()
-        self._folders = earlier_folders(self.manifest, ((one.image, one.folder) for one in entries))
+        self._folders = earlier_folders(self.manifest, {} if self.ledger is None else self.ledger.folders())
         self._rows = _rows_of(folder) if self.manifest and self.ledger is None and methods_of(self.manifest) else None
 
     def names(self, session: Session) -> list[tuple[str, str]]:

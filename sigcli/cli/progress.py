@@ -140,7 +140,7 @@ class Reporter(Listener, _Shown):
         self._plan = _Plan()
         self._begun = self._spoken = time.perf_counter()
         self._notes: list[str] = []
-        self._images: set[str] = set()
+        self._images, self._image = 0, ""
         self._last = ""
         self.counts = Counts()
         self.folder: Path | None = None
@@ -175,7 +175,8 @@ class Reporter(Listener, _Shown):
         if error:
             self._last = f"{printable(item.image)}: {error}"
         elif not item.resumed:
-            self._images.add(item.image)
+            self._images += item.image != self._image  # those of an image come one after another
+            self._image = item.image
         self._plan.note(item)
         self._show(force=self._done == self._total)
 
@@ -191,7 +192,7 @@ class Reporter(Listener, _Shown):
     def _told(self) -> str:
         """How much is done, how fast and how long it will take: evaluations move on where a map takes minutes."""
         elapsed, planned = max(time.perf_counter() - self._begun, 1e-9), self._plan.total
-        new, images = self._done - self.counts.resumed, len(self._images) / elapsed
+        new, images = self._done - self.counts.resumed, self._images / elapsed
         done, total = (self._spent, planned) if planned else (new, self._total - self.counts.resumed)
         passes = self._spent / elapsed  # maps of an earlier run took none
         evaluations = f", {passes:.{0 if passes >= 10 else 1}f} evaluations/s" if self._spent else ""

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from ..files import write_aside
+
+Card = dict[str, Any]
+Data = dict[str, Any]
+"""See `sigcli.gallery.cards.page_data`."""
 _NAME = "SIG_PAGE"
+_AROUND = 3
+"""Parts of the script that are no cards."""
 _PICTURE = re.compile(r'"(?:photo|map|over)":"([0-9a-f]{16})"')
+json_of = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""JSON in ASCII without spaces; its numbers are finite, see `sigcli.gallery.tables`."""
 
 
-def json_of(value: Any) -> str:
-    """JSON in ASCII without spaces; its numbers are finite, see `sigcli.gallery.tables`."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def data_script(data: Mapping[str, Any]) -> str:
-    """The data as a script that only assigns JSON, in ASCII: pages opened from disk may load a script and not a file.
+def data_script(data: Mapping[str, Any]) -> Iterator[str]:
+    """The data as a script that only assigns JSON, in ASCII, part by part: pages opened from disk may load a script and
+    not a file.
 
     The JSON stands in a text, which browsers read four times as fast as the same object written in JavaScript. Nothing in it
     ends that text or the script.
     """
-    rest = json_of({name: value for name, value in data.items() if name != "cards"})
-    parts = [_harmless(part) for part in (rest[:-1], ',"cards":[', *_cards(data), "]}")]
-    return f"window.{_NAME} = JSON.parse('{''.join(parts)}');\n"
-
-
-def _cards(data: Mapping[str, Any]) -> Iterator[str]:
-    """The cards as JSON, a comma before each but the first."""
+    yield f'window.{_NAME} = JSON.parse(\'{{"cards":['
     for number, card in enumerate(data["cards"]):
-        cells = ",".join(cell if isinstance(cell, str) else json_of(cell) for cell in card["cells"])
-        known = json_of({name: value for name, value in card.items() if name != "cells"})
-        yield f'{"," if number else ""}{known[:-1]},"cells":[{cells}]}}'
+        yield _harmless(f"{',' if number else ''}{json_of(card)}")
+    rest = json_of({name: value for name, value in data.items() if name != "cards"})  # complete once the cards are made
+    yield _harmless(f"],{rest[1:]}" if rest != "{}" else "]}")
+    yield "');\n"
 
 
 def _harmless(text: str) -> str:
@@ -40,6 +41,22 @@ def _harmless(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def pictures_of(data: Mapping[str, Any]) -> set[str]:
-    """Names of the small pictures that the cards of a page show."""
-    return {name for card in _cards(data) for name in _PICTURE.findall(card)}
+def write_script(file: Path, data: Mapping[str, Any]) -> tuple[int, set[str]]:
+    """Write the script with the data; returns how many cards there are, and which small pictures they show."""
+    parts, pictures = 0, set[str]()
+
+    def write(aside: Path) -> None:
+        nonlocal parts
+        with aside.open("w", encoding="utf-8", newline="") as stream:
+            for part in data_script(data):
+                stream.write(part)
+                pictures.update(_PICTURE.findall(part))
+                parts += 1
+
+    write_aside(file, write)
+    return parts - _AROUND, pictures
+
+
+def pictures_of(cards: Iterable[Card]) -> set[str]:
+    """Names of the small pictures that cards of a page show."""
+    return {name for card in cards for name in _PICTURE.findall(json_of(card))}

@@ -57,7 +57,7 @@ def add_differences(data: Mapping[str, Any], runs: Sequence[RunFiles]) -> None:
     A cell gets `differs` (maps), `change` (score) and `changes` (metrics); a card `differs`.
 
     Args:
-        data: see `sigcli.gallery.reading.page_data`; it is changed.
+        data: see `sigcli.gallery.cards.page_data`; it is changed.
         runs: those of the page.
     """
     columns = [(one["run"], one["method"]) for one in data["columns"]]

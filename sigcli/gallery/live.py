@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import OutputError, reason
 from ..names import PAGE, escaped
 from ..runs.folder import RunFolder
+from ..runs.lines import Key
 from ..runs.manifest import manifest_or_none
-from ..runs.table import COLUMNS, RESULTS
-from .data import pictures_of
+from .cards import Place, page_data
 from .publishing import publish, write_page
-from .reading import Place, RunFiles, page_data
-from .tables import Table
+from .reading import RunFiles
 from .thumbnails import prune, there
 
 EVERY = 10.0
@@ -24,13 +23,20 @@ SHARE = 50
 
 
 class _Rows:
-    """The rows of a run that goes on, one after the other; what is added meanwhile is left for the next time."""
+    """The rows of a run, one after the other; what is added meanwhile is left for the next time.
+
+    Once the run has settled they come in the order of the images, and before as workers, or an earlier run, made them.
+    """
 
     def __init__(self, run: RunFolder):
-        self._run = run
+        self._rows, self._keys = run.rows, run.in_order or list(run.rows)
+
+    def keys(self) -> Sequence[Key]:
+        """Image, method and target of each."""
+        return self._keys
 
     def __iter__(self) -> Iterator[dict[str, str]]:
-        return (self._run.rows[key] for key in list(self._run.rows))
+        return map(self._rows.__getitem__, self._keys)
 
 
 class LivePage:
@@ -45,7 +51,7 @@ class LivePage:
 
     def __init__(self, run: RunFolder, planned: int):
         self._run, self._planned, self._next, self._broken = run, planned, time.monotonic() + EVERY, False
-        if not (run.count and (run.path / PAGE).is_file()):  # the page of a run that goes on stands until there is more
+        if not (run.rows and (run.path / PAGE).is_file()):  # the page of a run that goes on stands until there is more
             self._write(going=True)
 
     def look(self) -> None:
@@ -60,20 +66,18 @@ class LivePage:
             whole: everything was done; otherwise the page says how far it came.
         """
         if not self._broken and self._run.path.is_dir():
-            self._write(going=not whole, settled=True)
+            self._write(going=not whole)
 
-    def _write(self, *, going: bool, settled: bool = False) -> None:
+    def _write(self, *, going: bool) -> None:
         began, run = time.monotonic(), self._run
-        # In the table rows are in the order of the images; those in memory came as workers, or an earlier run, made them.
-        rows = Table(run.path / RESULTS, COLUMNS) if settled else _Rows(run)
         try:
             name = escaped(run.path.resolve().name)
             manifest = manifest_or_none(run.path) or {}
-            files = RunFiles(run.path, manifest, rows, run.ledger.entries, there(run.path, whole=not going), name)
+            files = RunFiles(run.path, manifest, _Rows(run), run.ledger.entries, there(run.path, whole=not going), name)
             data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
-            write_page(run.path, data)
+            _, needed = write_page(run.path, data)
             if not going:
-                prune(run.path, pictures_of(data))
+                prune(run.path, needed)
         except OSError as error:
             self._broken = True
             run.notes.append(f"{PAGE} could not be written: {reason(error)}. 'sig report {run.path}' makes it later.")

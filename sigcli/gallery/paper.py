@@ -34,11 +34,11 @@ def single_page(title: str, data: Mapping[str, Any], pictures: Mapping[str, byte
 
     Args:
         title: of the window.
-        data: see `sigcli.gallery.reading`.
+        data: see `sigcli.gallery.cards`.
         pictures: name → JPEG.
     """
     inside = {name: f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for name, jpeg in pictures.items()}
-    script = data_script({**data, "inside": inside})
+    script = "".join(data_script({**data, "inside": inside}))
     return _page(title, f"<script>{script}</script>", _hash(script), "data:")
 
 

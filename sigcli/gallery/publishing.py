@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 from ..errors import OutputError
 from ..files import going_on, is_page, write_aside, write_text
 from ..names import GALLERY, PAGE
 from ..runs.claims import take
 from ..runs.manifest import owned, read_manifest
+from .cards import Place, page_data
 from .completing import complete
-from .data import data_script, pictures_of
+from .data import Data, write_script
 from .paper import page
-from .reading import Place, RunFiles, page_data
+from .reading import RunFiles
 from .thumbnails import file_of, prune, there
 
 DATA = "data.js"
 
 
-def write_page(run: Path, data: dict[str, Any]) -> None:
-    """Write the page of a run folder: the data first, then `index.html`, which stays where it is as it would be written."""
-    write_aside(run / GALLERY / DATA, lambda aside: write_text(aside, data_script(data)))
+def write_page(run: Path, data: Data) -> tuple[int, set[str]]:
+    """Write the page of a run folder: the data first, then `index.html`, which stays where it is as it would be written.
+
+    Returns:
+        How many cards it has, and the names of the small pictures that they show.
+    """
+    found = write_script(run / GALLERY / DATA, data)
     text, file = page("sig", f"{GALLERY}/{DATA}"), run / PAGE
     try:
         same = file.read_text(encoding="utf-8") == text
@@ -31,10 +35,13 @@ def write_page(run: Path, data: dict[str, Any]) -> None:
         same = False
     if not same:
         write_aside(file, lambda aside: write_text(aside, text))
+    return found
 
 
-def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """Make the page of a run folder from its files; returns what the user should know.
+def publish(
+    path: Path, *, pictures: bool = True, progress: Callable[[int, int], None] | None = None
+) -> tuple[int, list[str]]:
+    """Make the page of a run folder from its files; returns how many cards it has, and what the user should know.
 
     Args:
         path: the folder.
@@ -48,15 +55,10 @@ def publish(path: Path, *, pictures: bool = True, progress: Callable[[int, int],
     run = RunFiles.read(path)
     take_page(path)
     without = complete(run, progress) if pictures else 0
-    data = page_data([run], [Place()])
-    write_page(path, data)
-    prune(path, pictures_of(data))
-    if without and pictures:
-        return [
-            f"{without} explanations are shown without pictures, since their arrays are missing or damaged.",
-            *run.told(),
-        ]
-    return run.told()
+    cards, needed = write_page(path, page_data([run], [Place()]))
+    prune(path, needed)
+    lacking = f"{without} explanations are shown without pictures, since their arrays are missing or damaged."
+    return cards, [*([lacking] if without and pictures else ()), *run.told()]
 
 
 def adopt(path: Path, shards: Sequence[Path]) -> None:

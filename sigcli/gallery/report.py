@@ -17,13 +17,14 @@ from ..files import is_page, read_bytes, write_aside, write_text, writing
 from ..inputs.given import listed
 from ..listener import SILENT, Listener
 from ..names import GALLERY, PAGE, is_thumbnail
+from .cards import Place, page_data
 from .completing import complete
-from .data import data_script, pictures_of
+from .data import pictures_of, write_script
 from .differences import MEASURE, add_differences
 from .options import ReportOptions
 from .paper import page, single_page, title_of
 from .publishing import DATA, publish
-from .reading import Place, RunFiles, page_data
+from .reading import RunFiles
 from .thumbnails import file_of
 
 _DEFAULT = "sig-report.html"
@@ -76,6 +77,7 @@ def report(options: ReportOptions, listener: Listener = SILENT) -> Report:
     notes = [note for run in runs for note in (*_completed(run, listener), *run.told())]
     places = [Place(_relative(run.path, file), _pictures_of(file, number)) for number, run in enumerate(runs)]
     data = page_data(runs, places)
+    data["cards"] = list(data["cards"])
     if len(runs) > 1:
         add_differences(data, runs)
         data["measure"] = MEASURE
@@ -89,8 +91,7 @@ def report(options: ReportOptions, listener: Listener = SILENT) -> Report:
 def _of_folder(path: Path, listener: Listener) -> Report:
     """The page in a run folder."""
     with writing(path):
-        notes = publish(path, progress=lambda done, total: listener.stage("pictures", done, total))
-    cards = len(page_data([RunFiles.read(path)], [Place()])["cards"])
+        cards, notes = publish(path, progress=lambda done, total: listener.stage("pictures", done, total))
     return Report(path / PAGE, cards, notes)
 
 
@@ -157,7 +158,7 @@ def _pictures(data: Mapping[str, Any], number: int) -> set[str]:
     cards = [
         {"runs": [card["runs"][number]], "cells": [card["cells"][place] for place in mine]} for card in data["cards"]
     ]
-    return pictures_of({"cards": cards})
+    return pictures_of(cards)
 
 
 def _beside(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFiles]) -> list[str]:
@@ -173,7 +174,7 @@ def _beside(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFile
                 old.unlink()
         for name in names:
             shutil.copyfile(run.path / GALLERY / name, place / name)
-    write_aside(folder / DATA, lambda aside: write_text(aside, data_script(data)))
+    write_script(folder / DATA, data)
     text = page(title, f"{quote(folder.name, errors='surrogateescape')}/{DATA}")
     write_aside(file, lambda aside: write_text(aside, text))
     return []

@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..files import filled
 from ..names import GALLERY, is_thumbnail
 from ..render import symmetric_limit
 from ..render.maps.paint import as_rgb, overlay, paint, shown_size
+from ..runs.lines import Entry
 
 SIDE = 224
 """Pixels of the longer side: what most networks see, so most maps are shown pixel by pixel."""
@@ -63,7 +65,13 @@ def file_of(run: Path, name: str) -> Path:
 
 def has_small(run: Path, names: Names) -> bool:
     """Whether the pictures of an explanation are there."""
-    return all(file_of(run, name).exists() for name in (names.photo, names.map, names.overlay))
+    return all(filled(file_of(run, name)) for name in (names.photo, names.map, names.overlay))
+
+
+def small_of(entry: Entry) -> list[str]:
+    """The pictures of an explanation that a run has recorded, by their names in its folder."""
+    names = Names.of(entry.folder, entry.name, entry.content)
+    return [f"{GALLERY}/{name}.jpg" for name in (names.photo, names.map, names.overlay)]
 
 
 def there(run: Path, *, whole: bool = True) -> set[str]:
@@ -108,7 +116,7 @@ def draw(
     if picture is None:
         return
     save(overlay(picture, shown, limit, size, table=table), file_of(run, names.overlay))
-    if not file_of(run, names.photo).exists():
+    if not filled(file_of(run, names.photo)):
         save(photograph(picture), file_of(run, names.photo))
 
 

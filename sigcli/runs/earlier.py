@@ -59,7 +59,7 @@ def folders_there(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
     if earlier is None or not (extends(earlier, manifest) or not differences(earlier, manifest, images=False)):
         return {}
     ledger = Ledger.peek(path)
-    return {} if ledger is None else earlier_folders(earlier, ((e.image, e.folder) for e in ledger.entries.values()))
+    return {} if ledger is None else earlier_folders(earlier, ledger.folders())
 
 
 def rename(path: Path, earlier: str, name: str) -> None:
@@ -68,7 +68,7 @@ def rename(path: Path, earlier: str, name: str) -> None:
     if ledger is not None and ledger.run == earlier and not ledger.unreadable:
         ledger.run = name
         with writing(path):
-            ledger.settle(lambda _: 0)
+            ledger.settle()
 
 
 def named_now(ledger: Ledger, names: Mapping[str, str]) -> Iterator[tuple[Entry, Entry]]:

@@ -119,18 +119,17 @@ def _fitting(part: str) -> str:
     return f"{part.encode()[: _LONGEST - 17].decode(errors='ignore')}~{digest}"
 
 
-def earlier_folders(manifest: Mapping[str, Any], entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+def earlier_folders(manifest: Mapping[str, Any], by_name: Mapping[str, str]) -> dict[str, str]:
     """The folders of images in a run, by the absolute path and by the name of each, see `run_names`.
 
     Args:
         manifest: manifest of the run.
-        entries: (name, folder) of each image that has files.
+        by_name: folder of each image that has files.
     """
-    by_name = dict(entries)
     images = [name for name in manifest.get("images", []) if isinstance(name, str)]
     paths = [path_of_url(name) if url_of(local(name)) else os.path.abspath(local(name)) for name in images]
     named = zip(paths, _names_of(paths), strict=True)
-    return by_name | {path: by_name[name] for path, name in named if name in by_name}
+    return {**by_name, **{path: by_name[name] for path, name in named if name in by_name}}
 
 
 def item_file(methods: Iterable[str], endings: Iterable[str] = ENDINGS) -> re.Pattern[str]:

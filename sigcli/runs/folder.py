@@ -31,12 +31,10 @@ from ..files import (
     stamp,
     stopped,
     write_aside,
-    write_text,
     writing,
 )
 from ..names import PAGE
 from .claims import (
-    Places,
     claim_folder,
     folder_for,
     free_folder,
@@ -48,15 +46,16 @@ from .claims import (
     standing,
     take,
 )
-from .earlier import extends, folders_there, named_now, rename
-from .filenames import ENDINGS, item_files, methods_of, run_names
+from .earlier import extends, folders_there, rename
+from .filenames import ENDINGS, methods_of, run_names
 from .ledger import LEDGER, Ledger, digest_of
 from .lines import Entry, Key, Sheet, Source, shared
 from .lock import FolderLock
 from .manifest import MANIFEST, manifest_or_none, owned, read_manifest
+from .opening import opened
 from .passed_over import Asked, Standing, find_standing
 from .predictions import PREDICTIONS, Predictions
-from .table import COLUMNS, RESULTS, Rows, cells_of, read_rows, read_seconds, row_key, row_of, table_text
+from .table import COLUMNS, RESULTS, Rows, cells_of, read_rows, row_key
 
 __all__ = [
     "COLUMNS", "LEDGER", "MANIFEST", "PREDICTIONS", "RESULTS", "FolderLock", "RunFolder", "append_row", "append_whole",
@@ -66,7 +65,6 @@ __all__ = [
 ]  # fmt: skip
 
 _SHOWN = 3
-_HEADING = table_text((), header=True)
 PICTURES = (".png",)
 """Endings of pictures, unless told otherwise."""
 Order = Callable[[Mapping[str, str]], Any]
@@ -87,6 +85,7 @@ class RunFolder:
         pictures: endings of files that are pictures.
         images: (name, folder) of each image.
         foreign: sheets that someone else wrote, which stay.
+        in_order: once it is settled, the keys of the rows as the table has them.
     """
 
     path: Path
@@ -98,6 +97,7 @@ class RunFolder:
     pictures: tuple[str, ...] = PICTURES
     images: Sequence[tuple[str, str]] = ()
     foreign: frozenset[str] = frozenset()
+    in_order: Sequence[Key] = ()
     _seen: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     _done: dict[Key, bool] = field(default_factory=dict)
     _sheets: set[str] = field(default_factory=set)
@@ -106,7 +106,7 @@ class RunFolder:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._predictions = Predictions(self.path, self.ledger.entries.values())
+        self._predictions = Predictions(self.path, self.ledger.answers)
 
     def add(self, row: Mapping[str, Any], entry: Entry | None = None) -> None:
         """Append one row of `results.csv`, and what its item owns; safe from several threads."""
@@ -146,6 +146,8 @@ class RunFolder:
             new = {f"{entry.folder}/{name}" for name in entry.files}
             old = {f"{before.folder}/{name}" for name in before.files}
             remove_files(self.path, old - new)
+        if not self.again:
+            self._predictions.prepare()
         self.ledger.add(entry)
         if not self.again:
             self._predictions.tell(entry)
@@ -233,12 +235,13 @@ class RunFolder:
             def place(key: Key) -> Any:
                 return order(dict(zip(("image", "method", "target"), key, strict=True)))
 
-            lines = (self.rows.line(key) for key in sorted(self.rows, key=place))
-            write_aside(self.path / RESULTS, lambda aside: write_text(aside, "".join((_HEADING, *lines))))
+            self.in_order = sorted(self.rows, key=place)
+            self.rows.save(self.path, self.in_order)
             if whole:
                 self._drop()
-            self.ledger.settle(lambda key: place((safe_cell(key[0]), *key[1:])))
-            self._predictions.settle(self.ledger.in_order(lambda key: place((safe_cell(key[0]), *key[1:]))))
+            folders = {folder: number for number, (_, folder) in enumerate(self.images)} or None
+            keys = self.ledger.settle(lambda key: place((safe_cell(key[0]), *key[1:])), folders)
+            self._predictions.settle(self.ledger.answers(keys))
             if self._lost:
                 shown = ", ".join(self._lost[:_SHOWN]) + (", …" if len(self._lost) > _SHOWN else "")
                 self.notes.append(
@@ -309,7 +312,7 @@ def open_run(
         owns = (RESULTS, PREDICTIONS, LEDGER, *((PAGE,) if page else ()))
         same = claim_folder(path, manifest, owns, resume=resume, overwrite=overwrite)
         with writing(path):
-            run = _opened(path, name, again=same and not resume, places=places, images=images)
+            run = RunFolder(path, *opened(path, name, again=same and not resume, places=places, images=images))
             remove_leftovers([path])
     except BaseException:
         lock.release()
@@ -320,37 +323,3 @@ def open_run(
     if foreign:
         run.notes.append(f"{', '.join(sorted(foreign)[:_SHOWN])} in {path} is not of this run and stays as it is.")
     return run
-
-
-def _opened(path: Path, name: str, *, again: bool, places: Places, images: Sequence[tuple[str, str]]) -> RunFolder:
-    """A folder that was claimed, with what its ledger says and its table tells."""
-    ledger, notes = Ledger.read(path), list[str]()
-    damaged = ledger is None or bool(ledger.unreadable)
-    if ledger is not None and ledger.run != name:  # another run was being replaced
-        remove_files(path, {*ledger.files(), *ledger.left()})
-        ledger = None
-    elif ledger is None and (path / RESULTS).exists():
-        notes.append(f"{LEDGER} is missing or damaged, so the run's work is repeated.")
-    seconds, untouched = ({}, True) if ledger is None else read_seconds(path)
-    ledger = ledger or Ledger(path, name)
-    ledger.endings = tuple(dict.fromkeys((*ledger.endings, *places[2])))
-    if damaged:  # strangers' files were refused, so what is there was left by the run
-        known = ledger.files()
-        ledger.begun |= {name for name in item_files(path, *places) if name not in known}
-    if ledger.unreadable:
-        notes.append(f"{LEDGER} has {ledger.unreadable} damaged lines; what they recorded is made again.")
-    if not untouched:
-        notes.append(f"{RESULTS} is damaged, or another program or version wrote it; it is rewritten from {LEDGER}.")
-    rows, folders = Rows(), {*places[0], *ledger.sheet_folders()}
-    for entry, before in named_now(ledger, {folder: name for name, folder in images}):
-        cells = cells_of(row_of(entry, ""))
-        key = row_key(cells if before is entry else cells_of(row_of(before, "")))
-        rows[shared(row_key(cells))] = cells | {"seconds": seconds.get(key, "")}
-        folders.add(entry.folder)
-    remove_leftovers([f"{path}/{one}" for one in folders], before=True)
-    ledger.settle(lambda _: 0)
-    if not (again and untouched and (path / RESULTS).exists()):
-        text = "".join((_HEADING, *map(rows.line, rows)))
-        write_aside(path / RESULTS, lambda aside: write_text(aside, text))
-        Predictions(path).settle(ledger.entries.values())
-    return RunFolder(path, ledger, rows, again, notes)

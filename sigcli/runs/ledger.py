@@ -13,14 +13,14 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..files import append_whole, holds, read_bytes, write_aside
+from ..files import append_whole, holds, write_aside
 from .filenames import ENDINGS, files_in
 from .lines import (
     Entry,
@@ -31,6 +31,8 @@ from .lines import (
     entry_again,
     entry_of,
     inside,
+    line_of,
+    object_of,
     shared,
     sheet_of,
     source_of,
@@ -76,6 +78,7 @@ class Ledger:
     unreadable: int = 0
     endings: tuple[str, ...] = ENDINGS
     _begun_here: set[str] = field(default_factory=set)
+    _glance: tuple[dict[str, str], set[str]] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
@@ -92,6 +95,8 @@ class Ledger:
         """The ledger of a folder, or None where there is none that `sig` has written."""
         found = cls.peek(path)
         _LAST.clear()  # it may be changed from now on
+        if found is not None:
+            found._glance = None
         return found
 
     @staticmethod
@@ -110,34 +115,40 @@ class Ledger:
     @staticmethod
     def _read(path: Path) -> Ledger | None:
         try:
-            lines = read_bytes(path / LEDGER).split(b"\n")
+            if not (path / LEDGER).is_file():  # to read a pipe may never end
+                return None
+            with (path / LEDGER).open("rb") as stream:
+                head = _run_of(stream.readline())
+                return None if head is None else Ledger(path, head["run"])._filled(head, stream)
         except OSError:
             return None
-        head = _run_of(lines[0])
-        if head is None:
-            return None
-        told = head.get("endings", [])
-        more = [end for end in told if isinstance(end, str) and end.startswith(".") and "/" not in end]
-        found = Ledger(path, head["run"], endings=(*ENDINGS, *more))
-        for line in lines[1:]:
-            if line and not found._take(_object(line)):
-                found.unreadable += 1
-        return found
 
-    def _take(self, line: dict[str, Any]) -> bool:
-        """Keep what a line says; whether it says anything."""
+    def _filled(self, head: Mapping[str, Any], lines: Iterable[bytes]) -> Ledger:
+        more = (end for end in head.get("endings", []) if isinstance(end, str))
+        self.endings = (*ENDINGS, *(end for end in more if end.startswith(".") and "/" not in end))
+        self._glance = {}, set()
+        for line in lines:
+            if line != b"\n" and not self._take(object_of(line), line.strip()):
+                self.unreadable += 1
+        return self
+
+    def _take(self, line: dict[str, Any], text: bytes) -> bool:
+        """Keep what a line says, which is kept as it stands; whether it says anything."""
+        if not text.isascii():  # another program has written it anew
+            text = json.dumps(line).encode()
         try:
             if "image" in line:
                 entry = entry_of(line)
-                self.entries[shared(entry.key)] = entry
+                self.entries.put(shared(entry.key), text)
                 self._changed(entry.folder)
+                self._see(entry)
             elif "sheet" in line:
                 sheet = sheet_of(line)
-                self.sheets[sheet.sheet] = sheet
+                self.sheets.put(sheet.sheet, text)
                 self._changed(sheet.sheet.rpartition("/")[0])
             elif "source" in line:
                 source = source_of(line)
-                self.sources[source.source] = source
+                self.sources.put(source.source, text)
             elif "begins" in line:
                 self.begun.add(inside(line["begins"]))
             elif isinstance(line["players"], str):
@@ -146,21 +157,29 @@ class Ledger:
             return False
         return bool(line)
 
+    def _see(self, entry: Entry) -> None:
+        """Note what those ask who only peek: to make all entries again takes longer than to read the file."""
+        if self._glance is not None:
+            folders, files = self._glance
+            folders[entry.image] = entry.folder
+            files.update(f"{entry.folder}/{name}" for name in entry.files)
+
     def add(self, line: Entry | Sheet | Source) -> None:
         """Append a line; safe from several threads. It says all that this process began to write of an item or sheet."""
+        text = line_of(line)
         with self._lock:
             if isinstance(line, Entry):
-                self.entries[shared(line.key)] = line
+                self.entries.put(shared(line.key), text)
                 self._whole(line.folder, line.files)
                 self._changed(line.folder)
             elif isinstance(line, Sheet):
-                self.sheets[line.sheet] = line
+                self.sheets.put(line.sheet, text)
                 folder, _, name = line.sheet.rpartition("/")
                 self._whole(folder, (name,))
                 self._changed(folder)
             else:
-                self.sources[line.source] = line
-            self._append(vars(line))
+                self.sources.put(line.source, text)
+            self._append_text(text.decode())
 
     def begin(self, what: str) -> None:
         """Write down that files of an item or sheet are about to be written, see `begun`; safe from several threads."""
@@ -185,9 +204,9 @@ class Ledger:
             self.begin(line["begins"])
             return
         with self._lock:
-            known = "source" not in line and line["players"] in self.labels
-            if not known and self._take(line):
-                self._append(line)
+            text = json.dumps(line)
+            if ("source" in line or line["players"] not in self.labels) and self._take(line, text.encode()):
+                self._append_text(text)
 
     @property
     def unfinished(self) -> set[str]:
@@ -235,7 +254,10 @@ class Ledger:
         return {"sig": 1, "run": self.run, **({"endings": more} if more else {})}
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        append_whole(self.path / LEDGER, json.dumps(line) + "\n")
+        self._append_text(json.dumps(line))
+
+    def _append_text(self, text: str) -> None:
+        append_whole(self.path / LEDGER, f"{text}\n")
 
     def whole(self, entry: Entry, asked: Callable[[str], bool]) -> bool:
         """Whether all files of an item whose names are asked for are as they were written."""
@@ -244,7 +266,21 @@ class Ledger:
 
     def files(self) -> set[str]:
         """The name of every file of an item or sheet, relative to the run folder."""
+        if self._glance is not None:
+            return self._glance[1] | self.sheets.keys()
         return {f"{one.folder}/{name}" for one in self.entries.values() for name in one.files} | self.sheets.keys()
+
+    def folders(self) -> Mapping[str, str]:
+        """The folder of each image that has an item."""
+        if self._glance is not None:
+            return self._glance[0]
+        return {one.image: one.folder for one in self.entries.values()}
+
+    def answers(self, keys: Iterable[Key] | None = None) -> Iterator[tuple[str, Any]]:
+        """The image of each item, and the model's likeliest answers to it; of these items, or of all."""
+        for key in self.entries if keys is None else keys:
+            line = self.entries.fields(key)
+            yield line["image"], line["facts"].get("predictions")
 
     def sheet_folders(self) -> set[str]:
         """The folders that sheets are in."""
@@ -268,50 +304,42 @@ class Ledger:
         self._begun_here.clear()
         return gone - self.files() if gone else gone
 
-    def in_order(self, order: Callable[[Key], Any]) -> Iterator[Entry]:
-        """The items one after another."""
-        return map(self.entries.__getitem__, sorted(self.entries, key=order))
+    def settle(self, order: Callable[[Key], Any] | None = None, folders: Mapping[str, int] | None = None) -> list[Key]:
+        """Write all anew: the head, then partitions, items, sheets and images in an order that no interruption changes.
 
-    def settle(self, order: Callable[[Key], Any]) -> None:
-        """Write all anew: the head, then partitions, items, sheets and images in an order that no interruption changes."""
+        The keys of the items are returned in that order.
+
+        Args:
+            order: of the items; None leaves all lines as they come.
+            folders: of images → their places, in which sheets and images are put; those of the items where it is None.
+        """
         with self._lock:
-            write_aside(self.path / LEDGER, lambda aside: self._write(aside, order))
+            keys = list(self.entries) if order is None else sorted(self.entries, key=order)
+            if order is not None and folders is None:
+                folders = {self.entries[key].folder: place for place, key in enumerate(keys)}
+            write_aside(self.path / LEDGER, lambda aside: self._write(aside, keys, folders))
+        return keys
 
-    def _write(self, aside: Path, order: Callable[[Key], Any]) -> None:
+    def _write(self, aside: Path, keys: Sequence[Key], folders: Mapping[str, int] | None) -> None:
         with aside.open("w", encoding="utf-8", newline="") as stream:
-            stream.writelines(f"{line}\n" for line in self._text(order))
+            stream.writelines(f"{line}\n" for line in self._text(keys, folders))
 
-    def _text(self, order: Callable[[Key], Any]) -> Iterator[str]:
-        keys = sorted(self.entries, key=order)
-        places: dict[str, int] = {}
-        used: dict[str, None] = {}
-        if self.labels or self.sheets or self.sources:
-            for place, entry in enumerate(map(self.entries.__getitem__, keys)):
-                places[entry.folder] = place
-                if entry.players in self.labels:
-                    used[entry.players] = None
+    def _text(self, keys: Sequence[Key], folders: Mapping[str, int] | None) -> Iterator[str]:
+        partitions = dict.fromkeys(self.entries.fields(key)["players"] for key in keys) if self.labels else ()
         yield json.dumps(self._head())
-        yield from (json.dumps(self.labels[name]) for name in used)
+        yield from (json.dumps(self.labels[name]) for name in partitions if name in self.labels)
         yield from (self.entries.line(key) for key in keys)
-        sheets = sorted(self.sheets, key=lambda name: (places.get(name.rpartition("/")[0], -1), name))
-        yield from (self.sheets.line(name) for name in sheets)
-        yield from (
-            self.sources.line(name) for name in sorted(self.sources, key=lambda one: (places.get(one, -1), one))
-        )
+        sheets, sources = list(self.sheets), list(self.sources)
+        if folders is not None:
+            sheets.sort(key=lambda name: (folders.get(name.rpartition("/")[0], -1), name))
+            sources.sort(key=lambda folder: (folders.get(folder, -1), folder))
+        yield from map(self.sheets.line, sheets)
+        yield from map(self.sources.line, sources)
         yield from (json.dumps({"begins": what}) for what in sorted(self.unfinished))
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    """The JSON object of a line, empty where it is not one."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _run_of(line: bytes) -> dict[str, Any] | None:
     """The head of a ledger, or None where the line is none."""
-    head = _object(line.removeprefix(b"\xef\xbb\xbf"))
+    head = object_of(line.removeprefix(b"\xef\xbb\xbf"))
     ours = isinstance(head.get("run"), str) and isinstance(head.get("endings", []), list)
     return head if ours and head.get("sig") == 1 else None

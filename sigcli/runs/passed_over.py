@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..files import Stamp, safe_cell
+from ..files import Stamp, filled, safe_cell
 from ..inputs.given import Given
 from ..inputs.given import Source as Sample
 from ..places.remote import Remote
@@ -32,6 +32,8 @@ class Asked:
         of: digest of all that its pictures and words depend on, see `Source`.
         methods: of the run.
         pictures: whether pictures are drawn.
+        beside: names of files that stand with those of an item and that no line records; a function that can be sent to
+            another process, or None.
     """
 
     image: str
@@ -40,6 +42,7 @@ class Asked:
     of: str
     methods: Sequence[str]
     pictures: bool
+    beside: Callable[[Entry], Iterable[str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,15 @@ def find_standing(run: RunFolder, asked: Asked) -> Standing | None:
 def _stands(run: RunFolder, entry: Entry, source: Source, asked: Asked) -> bool:
     if entry.content != source.content or entry.folder != asked.folder or (asked.pictures and not entry.drawn):
         return False
-    return run.ledger.whole(entry, lambda name: asked.pictures or not run.is_picture(name))
+    beside = () if asked.beside is None else asked.beside(entry)
+    return run.ledger.whole(entry, lambda name: asked.pictures or not run.is_picture(name)) and all(
+        filled(run.path / name) for name in beside
+    )
 
 
 def _sheet(entry: Entry) -> str:
     """The picture of all methods that an item is in."""
-    name = next(name for name in entry.files if name.endswith(".npy")).removesuffix(".npy")
-    return f"{entry.folder}/compare{name.removeprefix(entry.method)}.png"
+    return f"{entry.folder}/compare{entry.name.removeprefix(entry.method)}.png"
 
 
 def _sheets_stand(run: RunFolder, names: Sequence[str], asked: Asked) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +17,26 @@ PREDICTIONS = "predictions.csv"
 COLUMNS = ("image", "rank", "class", "probability", "index")
 
 
-def predictions_text(entries: Iterable[Entry], *, header: bool) -> str:
+def answers_text(answers: Iterable[tuple[str, Any]], *, header: bool) -> str:
     """Answers to images as lines of CSV, from rank 1 for the likeliest: one block for each image.
 
     Empty where none of the images has any: of pairs, of regions, and of networks without probabilities.
 
     Args:
-        entries: items of the images; of each image the first one tells.
+        answers: for items of the images the image and the answers; of each image the first one that has any tells.
         header: whether titles stand above.
     """
-    blocks: dict[str, Any] = {}
-    for entry in entries:
-        if found := entry.facts.get("predictions"):
-            blocks.setdefault(entry.image, found)
-    rows = [
-        (safe_cell(image), str(rank), safe_cell(name), figure(probability), str(index))
-        for image, found in blocks.items()
-        for rank, (index, name, probability) in enumerate(found, 1)
-    ]
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([*([COLUMNS] if header and rows else ()), *rows])
+    stream, told = io.StringIO(), set[str]()
+    write = csv.writer(stream, lineterminator="\n").writerow
+    for image, found in answers:
+        if not found or image in told:
+            continue
+        if header and not told:
+            write(COLUMNS)
+        told.add(image)
+        shown = safe_cell(image)
+        for rank, (index, name, probability) in enumerate(found, 1):
+            write((shown, rank, safe_cell(name), figure(probability), index))
     return stream.getvalue()
 
 
@@ -44,26 +45,45 @@ class Predictions:
 
     Args:
         path: the folder.
-        known: items whose images' answers stand in it.
+        known: the images and answers of items that were recorded earlier, asked for where there are more to tell.
     """
 
-    def __init__(self, path: Path, known: Iterable[Entry] = ()):
-        self.file = path / PREDICTIONS
-        self._told = {one.image for one in known if one.facts.get("predictions")}
+    def __init__(self, path: Path, known: Callable[[], Iterable[tuple[str, Any]]]):
+        self.file, self._known = path / PREDICTIONS, known
         self._guard = threading.Lock()
+
+    @cached_property
+    def _told(self) -> set[str]:
+        told = set[str]()
+
+        def earlier() -> Iterator[tuple[str, Any]]:
+            for image, found in self._known():
+                if found:
+                    told.add(image)
+                yield image, found
+
+        self.settle(earlier())
+        return told
+
+    def prepare(self) -> None:
+        """Let the file have what was recorded earlier: to be called before an item is recorded, for no thread may add to
+        the records while they are gone through.
+        """
+        with self._guard:
+            _ = self._told
 
     def tell(self, entry: Entry) -> None:
         """Append the answers to the image of an item, once; safe from several threads."""
+        found = entry.facts.get("predictions")
         with self._guard:
-            if entry.image not in self._told:
+            if found and entry.image not in self._told:
+                text = answers_text([(entry.image, found)], header=not self.file.exists())
+                append_whole(self.file, text)
                 self._told.add(entry.image)
-                text = predictions_text([entry], header=not self.file.exists())
-                if text:
-                    append_whole(self.file, text)
 
-    def settle(self, entries: Iterable[Entry]) -> None:
-        """Write the file anew from all items, in their order; none where no image has any answers."""
-        text = predictions_text(entries, header=True)
+    def settle(self, answers: Iterable[tuple[str, Any]]) -> None:
+        """Write the file anew from all items, see `answers_text`; none where no image has any answers."""
+        text = answers_text(answers, header=True)
         if text:
             write_aside(self.file, lambda aside: write_text(aside, text))
         else:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from pathlib import Path
 from typing import Any
 
-from ..files import figure, read_bytes, safe_cell
-from .lines import Entry, Key
+from ..files import figure, read_bytes, safe_cell, write_aside
+from .lines import Entry, Key, shared
+from .packed import Packed
 
 RESULTS = "results.csv"
 _Reader = Callable[[Any], str]
@@ -49,6 +50,9 @@ def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
 _TEXTS = ("image", "label", "predicted", "region", "error")
 
 
+_KEY = ("image", "method", "target")
+
+
 def row_key(row: Mapping[str, str]) -> Key:
     """What makes a row one item: image, method, target."""
     return row["image"], row["method"], row["target"]
@@ -70,21 +74,37 @@ def table_text(rows: Iterable[Mapping[str, str]], *, header: bool, columns: Sequ
     return stream.getvalue()
 
 
+def row_text(cells: Iterable[str]) -> str:
+    """The cells of one row as a line of CSV, with its end."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(cells)
+    return stream.getvalue()
+
+
 class Rows(MutableMapping[Key, dict[str, str]]):
-    """Rows of the table by item, each kept as its line of CSV, which takes a tenth of the memory of its cells."""
+    """Rows of the table by item, each kept as its line of CSV, which takes a small part of the memory of its cells."""
 
     def __init__(self) -> None:
-        self._lines: dict[Key, str] = {}
+        self._lines: Packed[Key] = Packed()
 
     def line(self, key: Key) -> str:
         """A row as the table has it, with its line end."""
-        return self._lines[key]
+        return self._lines[key].decode()
+
+    def save(self, path: Path, keys: Iterable[Key]) -> None:
+        """Write the table of a folder: its titles, and the rows of these items."""
+        write_aside(path / RESULTS, lambda aside: self._write(aside, keys))
+
+    def _write(self, aside: Path, keys: Iterable[Key]) -> None:
+        with aside.open("w", encoding="utf-8", newline="") as stream:
+            stream.write(row_text(COLUMNS))
+            stream.writelines(map(self.line, keys))
 
     def __getitem__(self, key: Key) -> dict[str, str]:
-        return dict(zip(COLUMNS, next(csv.reader(io.StringIO(self._lines[key], newline=""))), strict=True))
+        return dict(zip(COLUMNS, next(csv.reader(io.StringIO(self.line(key), newline=""))), strict=True))
 
     def __setitem__(self, key: Key, cells: Mapping[str, str]) -> None:
-        self._lines[key] = table_text([cells], header=False)
+        self._lines[key] = row_text(map(cells.__getitem__, COLUMNS)).encode()
 
     def __delitem__(self, key: Key) -> None:
         del self._lines[key]
@@ -112,16 +132,32 @@ def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:
     plain = text.removeprefix("\ufeff").replace("\0", "")
     separator = max(",;\t", key=plain.partition("\n")[0].count)
     rows = _parsed(plain, separator)
-    whole = text[: text.rfind("\n") + 1]
-    as_written = _written(whole)
-    return [row for row in rows if row["image"] and row["method"]], as_written
+    return [row for row in rows if row["image"] and row["method"]], all(_as_written(text[: text.rfind("\n") + 1]))
 
 
-def _written(text: str) -> bool:
-    """Whether a table is as a run leaves it: of this version, or of an earlier one with fewer columns."""
-    titles = text.partition("\n")[0].split(",")
-    columns = [name for name in COLUMNS if name in titles]
-    return titles == columns and table_text(_parsed(text, ","), header=True, columns=columns) == text
+def _as_written(text: str) -> Iterator[list[str]]:
+    """The rows of a table as a run leaves it: of this version, or of an earlier one with fewer columns; titles first.
+
+    An empty row ends it where it is not as a run leaves it.
+    """
+    titles, place = text.partition("\n")[0].split(","), 0
+    if titles != [name for name in COLUMNS if name in titles]:
+        yield []
+        return
+    limit = csv.field_size_limit(max(len(text), 1))
+    try:
+        for row in csv.reader(io.StringIO(text, newline="")):
+            line = row_text(row)
+            if len(row) != len(titles) or not text.startswith(line, place):
+                break
+            place += len(line)
+            yield row
+    except csv.Error:
+        pass
+    finally:
+        csv.field_size_limit(limit)
+    if place != len(text):
+        yield []
 
 
 def _parsed(text: str, separator: str) -> list[dict[str, str]]:
@@ -137,13 +173,33 @@ def _parsed(text: str, separator: str) -> list[dict[str, str]]:
 
 def read_seconds(path: Path) -> tuple[dict[Key, str], bool]:
     """Seconds of each item by a folder's table, and whether that is as a run leaves it."""
-    rows, as_written = read_rows(path)
+    try:
+        text = read_bytes(path / RESULTS).decode("utf-8", errors="replace")
+    except OSError:
+        return {}, True
+    rows = _as_written(text[: text.rfind("\n") + 1])
+    places = {name: place for place, name in enumerate(next(rows))}
+    if not places.keys() >= {*_KEY, "seconds"}:
+        return _seconds_of(read_rows(path)[0]), bool(places) and all(rows)
     found: dict[Key, str] = {}
     for row in rows:
-        seconds = row["seconds"].replace(",", ".")
-        if re.fullmatch(r"[0-9]+([.][0-9]+)?", seconds):
-            found[row_key(row)] = f"{float(seconds):.3f}"
-    return found, as_written
+        if not row:
+            return _seconds_of(read_rows(path)[0]), False
+        image, method, target, seconds = (row[places[name]] for name in (*_KEY, "seconds"))
+        _note_seconds(found, (image, method, target), seconds)
+    return found, True
+
+
+def _seconds_of(rows: Iterable[Mapping[str, str]]) -> dict[Key, str]:
+    found: dict[Key, str] = {}
+    for row in rows:
+        _note_seconds(found, row_key(row), row["seconds"].replace(",", "."))
+    return found
+
+
+def _note_seconds(found: dict[Key, str], key: Key, seconds: str) -> None:
+    if key[0] and key[1] and re.fullmatch(r"[0-9]+([.][0-9]+)?", seconds):
+        found[shared(key)] = f"{float(seconds):.3f}"
 
 
 def row_of(entry: Entry, seconds: str) -> dict[str, str]:

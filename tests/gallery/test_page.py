@@ -177,6 +177,7 @@ def test_the_time_of_a_page_is_a_fiftieth_of_the_run_at_most(tmp_path, monkeypat
     def slow(*_):  # a page of a table that grows: the longer the run, the more it takes
         cost = 0.001 * clock[0]
         written[0], spent[0], clock[0] = written[0] + 1, spent[0] + cost, clock[0] + cost
+        return 0, set()
 
     monkeypatch.setattr("sigcli.gallery.live.write_page", slow)
     live = LivePage(run, 1)
@@ -247,7 +248,7 @@ def test_without_arrays_there_is_a_table_and_a_note(tmp_path):
     make_run(tmp_path / "out", paths)
     (tmp_path / "out" / "a" / "ig.npy").unlink()
     (tmp_path / "out" / "b" / "ig.npy").write_bytes(b"\x93NUMPY damaged")
-    notes = publish(tmp_path / "out")
+    _, notes = publish(tmp_path / "out")
     assert notes == ["2 explanations are shown without pictures, since their arrays are missing or damaged."]
     cells = [card["cells"][0] for card in data_of(tmp_path / "out" / "gallery" / "data.js")["cards"]]
     assert [("map" in cell, cell["score"]) for cell in cells] == [(False, -1.5), (False, -0.5)]
@@ -354,7 +355,7 @@ def test_a_title_is_text():
     text = page("</title><script>alert(1)</script>", "a&b.js")
     assert "</title><script>" not in text
     assert 'src="a&amp;b.js"' in text
-    assert "</script>" not in data_script({"a": "</script><!--", "cards": []})
+    assert "</script>" not in "".join(data_script({"a": "</script><!--", "cards": []}))
 
 
 def test_a_table_that_lost_rows_is_told(run, tmp_path):

@@ -141,7 +141,7 @@ def test_arrays_that_a_run_does_not_own_are_not_measured_as_its_own(here):
 
 def test_an_overwriting_that_was_killed_says_which_run_the_folder_holds(here, monkeypatch):
     explain("in", method="ig", **QUICK, out="out")
-    monkeypatch.setattr("sigcli.runs.folder._opened", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
+    monkeypatch.setattr("sigcli.runs.folder.opened", lambda *a, **k: (_ for _ in ()).throw(RuntimeError("killed")))
     with pytest.raises(RuntimeError):
         explain("in", method="gradient", **QUICK, out="out", overwrite=True)
     monkeypatch.undo()
