@@ -56,7 +56,7 @@ SMALL = {
     "players": "grid:2x2",
     "cells": 3,
     "relu": False,
-    "iterations": 2,
+    "iterations": 12,  # with fewer meaningful perturbation may find nothing yet
     "sparsity": 1e-4,
 }
 

@@ -1,4 +1,7 @@
-"""Methods tried up to their first pass of the model, so a mistake in a command costs nothing. No printing."""
+"""Methods tried up to their first pass of the model, so a mistake in a command costs nothing. No printing.
+
+Closed forms for scores of one kind are asked a little more: a few passes show whether the network has any such score.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from ..methods.deferred import Deferred
 from ..methods.given import GivenMethod
 from ..methods.libragrad import check_corrected
 from ..methods.run import is_direct
+from ..methods.score_kinds import check_kind
 from ..models.model import Model
 from ..scores.score import Score
 from ..types import Subject
@@ -194,6 +198,8 @@ def _begin(chosen: Chosen, passes: Passes, subject: Subject) -> None:
     if isinstance(chosen.entry, GivenMethod):
         return
     with _others_pass():
+        if not isinstance(passes, _Modelless):
+            check_kind(chosen.entry.properties.get("only", ""), passes.scorer, subject, chosen.options)
         if is_direct(chosen.entry):
             chosen.entry.load()(passes, subject, **chosen.options)
             return

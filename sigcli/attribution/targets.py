@@ -76,7 +76,7 @@ def elsewhere(text: str, labels: Sequence[str] | None) -> UsageError | None:
         if found and not any(form.fullmatch(name) for name in labels or ()):
             named = found[1].isdigit() or labels is None or class_names(tuple(labels)).find(found[1])
             alone = found[1] if named else "CLASS"
-            return UsageError(what, given=text, hint=f"Name a class of the whole image: --target {alone}.")
+            return UsageError(what, given=text, hint=f"Name a class alone: --target {alone}.")
     return None
 
 

@@ -37,9 +37,14 @@ def check_task(metrics: Sequence[Chosen], options: MeasureOptions, model: Model)
 
 
 def check_compared(metrics: Sequence[Chosen], samples: Pictures, model: Model) -> None:
-    """Raise UsageError for a metric of the other classes, where the target compares two."""
+    """Raise UsageError for a metric of the other classes, where there are none or the target compares two."""
     lacking = next((one.name for one in metrics if one.entry.name == "random-logit"), None)
-    if lacking is not None and not samples.pairs and compares(samples.target(model), model.classes):
+    if lacking is None or samples.pairs:
+        return
+    if model.task == "classes" and model.classes == 1:
+        what = f"{lacking} looks at the map of another class, and the network has a single output"
+        raise UsageError(what, given=f"--model {model.name}", hint="Leave it out.")
+    if compares(samples.target(model), model.classes):
         hint = "Leave it out, or explain one class."
         raise UsageError(f"{lacking} looks at the map of another class, and the target compares two", hint=hint)
 

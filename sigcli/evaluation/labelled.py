@@ -22,6 +22,7 @@ from ..models.model import Model
 
 MODEL_FILE = "model.csv"
 _BATCH = 32
+_TOP = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,10 @@ class Labelled:
 
     Args:
         rows: rows of `model.csv`: image, label, predicted, confidence, correct, in_top5.
-        summary: rows of `summary.csv`: accuracy, top-5 accuracy and calibration error.
+        summary: rows of `summary.csv`: accuracy, top-5 accuracy of more than five classes, and calibration error.
         diagram: reliability; None of a shard without a labelled image.
         missing: images that have no label, or cannot be read.
-        ranked: of each row the classes that the model gave, the likeliest first.
+        ranked: of each row the five likeliest classes, the likeliest first; empty where there are no more than five.
     """
 
     rows: list[dict[str, Any]]
@@ -71,7 +72,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
 
 
 def labelled_of(rows: list[dict[str, Any]], ranked: list[list[int]], missing: dict[str, str]) -> Labelled:
-    """What follows of rows of `model.csv` and of the classes that the model gave for each image, the likeliest first."""
+    """What follows of rows of `model.csv` and of the likeliest classes of each image, see `Labelled`."""
     if not rows:  # of a shard
         return Labelled([], [], None, missing)
     right = np.array([row["correct"] == 1 for row in rows])
@@ -124,8 +125,8 @@ class _Judged(Request):
         if not bool(torch.isfinite(outputs).all()):
             raise AttributionError("the model gives NaN or infinity for this image")
         (shares,) = self.model.head.answers(outputs)
-        top = shares.topk(min(5, len(shares))).indices.tolist()
-        self.ranked = top
+        top = shares.topk(min(_TOP, len(shares))).indices.tolist()
+        self.ranked = top if len(shares) > _TOP else []
         self.row = {
             "image": self.name, "label": self.label, "label_name": self.model.answer(self.label), "predicted": top[0],
             "predicted_name": self.model.answer(top[0]), "confidence": float(shares[top[0]]),
@@ -135,11 +136,13 @@ class _Judged(Request):
 
 def _summary(rows: Sequence[Mapping[str, Any]], ranked: Sequence[list[int]], failed: int) -> list[dict[str, Any]]:
     """Every metric of the model that, by its entry in the catalogue, takes only what is known here."""
-    known = {
+    known: dict[str, np.ndarray] = {
         "predicted": np.array([row["predicted"] for row in rows]), "labels": np.array([row["label"] for row in rows]),
-        "ranked": np.array(ranked), "confidence": np.array([row["confidence"] for row in rows]),
+        "confidence": np.array([row["confidence"] for row in rows]),
         "right": np.array([row["correct"] == 1 for row in rows]),
     }  # fmt: skip
+    if all(ranked):  # else every class is among the best five
+        known["ranked"] = np.array(ranked)
     return [
         _row(entry, float(entry.load()(*(known[name] for name in entry.properties["takes"]))), len(rows), failed)
         for entry in METRICS.values()

@@ -16,6 +16,7 @@ from ..types import Attribution, Subject
 from .common import at_least, one_of
 from .libragrad import corrigible
 from .references import references
+from .score_kinds import ANY_SCORE, NOT_LINEAR
 
 _LINEAR = 1e-4
 
@@ -100,5 +101,5 @@ def linear_shap(passes: Passes, subject: Subject, *, baseline: str | Tensor = "b
     gap = abs(float(values.double().sum()) - total)
     apart = float((weights[0] - weights[1]).norm())
     if apart > _LINEAR * float(weights[0].norm()) or gap > _LINEAR * max(float(values.abs().sum()), abs(total)):
-        raise AttributionError("linear-shap needs a score that is linear in the image, and this one is not")
+        raise AttributionError(NOT_LINEAR, hint=ANY_SCORE)
     return Attribution(values, float(scores[0]), passes.evaluations, completeness_gap=gap, total=total)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,7 +27,10 @@ _FINE = 64
 """The shorter side from which extremal masks are worked out for every second pixel."""
 _MOMENTS = 0.9, 0.999
 """Of Adam (Kingma, Ba 2015): how much of the means of gradients and of their squares stays in a step."""
-_NOTHING = "nothing is deleted: no part lowers the score by more than its size costs (--set sparsity={:g} is too much)"
+_NOTHING = (
+    "nothing is deleted: no part was found that lowers the score by more than its size costs "
+    "(--set sparsity={:g} is too much)"
+)
 Size = tuple[int, int]
 
 
@@ -45,8 +48,10 @@ def meaningful_perturbation(
     """Meaningful perturbation, Fong, Vedaldi 2017: the smallest smooth part whose deletion lowers the score.
 
     A mask m of few cells, 1 where the image stays and 0 where the baseline stands, is scaled to the image bilinearly and
-    smoothed. Adam minimises F(m) + λ₁ Σ (1 - m) + λ₂ Σ |∇m|³ over its cells, which start at 1 and stay in 0..1. Values are
-    the deleted fraction 1 - m of each pixel, in equal shares for the channels.
+    smoothed. Adam minimises F(m) + λ₁ Σ (1 - m) + λ₂ Σ |∇m|³ over its cells, which start at 1 and stay in 0..1. Where
+    no cell leaves 1, since every first bit that is deleted raises the score, larger parts may lower it: then they start
+    anew at 0, all deleted (at ½ if that raises the score), and what is found counts if its sum is below that of deleting
+    nothing. Values are the deleted fraction 1 - m of each pixel, in equal shares for the channels.
 
     The score is measured as a fraction, (F - F(x'))/|F(x) - F(x')|, which for the paper's probability of a sure class is the
     probability itself; so λ₁ and λ₂ mean the same for logits. The paper moves the image by up to 4 pixels at random in
@@ -80,19 +85,19 @@ def meaningful_perturbation(
         steps = mask.diff(dim=2).abs().pow(3).sum() + mask.diff(dim=3).abs().pow(3).sum()
         return sparsity * (1 - mask).sum() + smoothness * steps
 
-    found, score = _optimised(
-        passes,
-        subject,
-        single_baseline(baseline, subject),
-        mask,
-        grown,
-        penalty,
-        rate=rate,
-        iterations=iterations,
-        sign=1.0,
-    )
-    made = _attribution(passes, subject, 1 - found, score)
-    return made if float(found.min()) < 1 - 1e-6 else replace(made, note=_NOTHING.format(sparsity))
+    reference = single_baseline(baseline, subject)
+    found = _optimised(
+        passes, subject, reference, mask, grown, penalty, rate=rate, iterations=iterations, sign=1.0
+    )  # fmt: skip
+    if found.anew:
+        image = reference + found.mask * (subject.x - reference)
+        left = passes.score(replace(subject, x=image)) / found.whole + float(
+            penalty(found.cells, found.mask, iterations)
+        )
+        if not left < found.score / found.whole:
+            found = replace(found, mask=torch.ones_like(found.mask))
+    made = _attribution(passes, subject, 1 - found.mask, found.score)
+    return made if float(found.mask.min()) < 1 - 1e-6 else replace(made, note=_NOTHING.format(sparsity))
 
 
 def extremal_perturbation(
@@ -145,18 +150,11 @@ def extremal_perturbation(
         return weight * _GROWTH ** (iteration / iterations) * (spread.flatten().sort().values - wanted).square().mean()
 
     spread = _spreading(counts, (height, width), subject.x)
-    found, score = _optimised(
-        passes,
-        subject,
-        single_baseline(baseline, subject),
-        mask,
-        spread,
-        penalty,
-        rate=rate,
-        iterations=iterations,
-        sign=-1.0,
-    )
-    return _attribution(passes, subject, found, score)
+    found = _optimised(
+        passes, subject, single_baseline(baseline, subject), mask, spread, penalty,
+        rate=rate, iterations=iterations, sign=-1.0,
+    )  # fmt: skip
+    return _attribution(passes, subject, found.mask, found.score)
 
 
 def _spreading(cells: Size, size: Size, like: Tensor) -> Callable[[Tensor], Tensor]:
@@ -184,43 +182,55 @@ def _spreading(cells: Size, size: Size, like: Tensor) -> Callable[[Tensor], Tens
     return spread
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What an optimisation ended with.
+
+    Args:
+        mask: (H, W).
+        cells: of which it was made.
+        score: F(x).
+        whole: |F(x) - F(x')|, the unit of scores as fractions.
+        anew: no cell could move at the start, so it was left for another one.
+    """
+
+    mask: Tensor
+    cells: Tensor
+    score: float
+    whole: float
+    anew: bool
+
+
 def _optimised(
     passes: Passes,
     subject: Subject,
     reference: Tensor,
-    mask: Tensor,
+    cells: Tensor,
     grown: Callable[[Tensor], Tensor],
     penalty: Callable[[Tensor, Tensor, int], Tensor],
     *,
     rate: float,
     iterations: int,
     sign: float,
-) -> tuple[Tensor, float]:
-    """The mask (H, W) that minimises sign · fraction of the score + penalty, and F(x).
+) -> _Found:
+    """The mask that minimises sign · fraction of the score + penalty.
 
     Args:
         passes: the passes of the model.
         subject: what is explained.
         reference: what stands where the mask is 0, (C, H, W).
-        mask: its cells at the start.
+        cells: of the mask at the start.
         grown: cells → the mask (H, W).
         penalty: cells, mask (H, W) and the number of the iteration → what is added to the score.
         rate: learning rate of Adam.
         iterations: gradient evaluations.
         sign: 1 to lower the score, -1 to raise it.
     """
-    score = passes.score(subject)
-    whole = abs(
-        score - float(passes.scorer.scores(reference[None], torch.tensor([subject.target]).to(reference.device))[0])
-    )
-    if not whole > 1e-6 * max(1.0, abs(score)):
-        raise AttributionError(
-            "the score of the baseline is that of the image, so no part of it can be deleted or kept",
-            hint="Choose another baseline: sig list baselines.",
-        )
-    mean = square = torch.zeros_like(mask)
+    score, fall = _fall(passes, subject, reference)
+    whole = abs(fall)
+    adam, anew = _Adam(rate), False
     for iteration in range(iterations):
-        leaf = mask.clone().requires_grad_()
+        leaf = cells.clone().requires_grad_()
         with torch.enable_grad():
             spread = grown(leaf)
             added = penalty(leaf, spread, iteration)
@@ -228,14 +238,41 @@ def _optimised(
         ((_, _, gradient),) = passes.gradients(lambda _, image=image: image[None], 1, subject)
         by_mask = sign / whole * (gradient[0] * (subject.x - reference)).sum(0)
         (slope,) = torch.autograd.grad([spread, added], [leaf], [by_mask, torch.ones_like(added)])
-        # Adam by hand: torch's own takes seconds to import.
-        mean, square = (
-            _MOMENTS[0] * mean + (1 - _MOMENTS[0]) * slope,
-            _MOMENTS[1] * square + (1 - _MOMENTS[1]) * slope**2,
+        moved = (cells - adam.step(slope)).clamp(0, 1)
+        if sign > 0 and iteration == 0 and torch.equal(moved, cells):  # held at the bound, for good
+            moved, adam, anew = torch.full_like(cells, 0.0 if fall > 0 else 0.5), _Adam(rate), True
+        cells = moved
+    return _Found(grown(cells), cells, score, whole, anew)
+
+
+def _fall(passes: Passes, subject: Subject, reference: Tensor) -> tuple[float, float]:
+    """F(x), and F(x) - F(x'); raises AttributionError where that is nothing."""
+    score = passes.score(subject)
+    fall = score - passes.score(replace(subject, x=reference))
+    if not abs(fall) > 1e-6 * max(1.0, abs(score)):
+        raise AttributionError(
+            "the score of the baseline is that of the image, so no part of it can be deleted or kept",
+            hint="Choose another baseline: sig list baselines.",
         )
-        unbiased, spreads = mean / (1 - _MOMENTS[0] ** (iteration + 1)), square / (1 - _MOMENTS[1] ** (iteration + 1))
-        mask = (mask - rate * unbiased / (spreads.sqrt() + 1e-8)).clamp(0, 1)
-    return grown(mask), score
+    return score, fall
+
+
+class _Adam:
+    """Adam's steps by hand: torch's own takes seconds to import."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate, self.count = rate, 0
+        self.mean: Tensor | float = 0.0
+        self.square: Tensor | float = 0.0
+
+    def step(self, slope: Tensor) -> Tensor:
+        """What is to be subtracted after a gradient."""
+        self.count += 1
+        self.mean = _MOMENTS[0] * self.mean + (1 - _MOMENTS[0]) * slope
+        self.square = _MOMENTS[1] * self.square + (1 - _MOMENTS[1]) * slope**2
+        unbiased = self.mean / (1 - _MOMENTS[0] ** self.count)
+        spread = torch.as_tensor(self.square / (1 - _MOMENTS[1] ** self.count)).sqrt()
+        return self.rate * unbiased / (spread + 1e-8)
 
 
 def _attribution(passes: Passes, subject: Subject, found: Tensor, score: float) -> Attribution:

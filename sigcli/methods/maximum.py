@@ -16,6 +16,7 @@ from ..shapley.closed_forms import max_shap as closed_form
 from ..shapley.game import members_of
 from ..types import Attribution, Subject
 from .common import at_least
+from .score_kinds import ANY_SCORE, NO_MAXIMUM
 from .shapley_values import per_pixel
 
 _EXACT = 1e-4
@@ -64,10 +65,7 @@ def max_shap(
     )
     found = next((closed_form(a, r) for a, r in readings if _agrees(scores, asked, a, r)), None)
     if found is None:
-        raise AttributionError(
-            "max-shap needs a score that is the maximum of what its players contribute, and this one is not",
-            hint="bshap explains any score.",
-        )
+        raise AttributionError(NO_MAXIMUM, hint=ANY_SCORE)
     total = float(scores[1] - empty)
     return Attribution(
         values=per_pixel(found, partition, subject.x),

@@ -8,6 +8,8 @@ from PIL import Image
 
 from sigcli import explain
 from sigcli.attribution.targets import ClassNames, parse_target, spelled
+from sigcli.attribution.wanted_boxes import parse_boxes
+from sigcli.attribution.wanted_regions import parse_regions
 from sigcli.errors import UsageError
 
 DIGITS = sorted(map(str, range(1, 13)))  # as ImageFolder sorts them: 1, 10, 11, 12, 2, …
@@ -118,3 +120,18 @@ def test_synonyms_stand_in_brackets():
     with pytest.raises(UsageError) as told:
         parse_target("Tinca", ["ring", "tench, Tinca tinca"], 2)
     assert str(told.value).endswith("Allowed: ring, tench (Tinca tinca). Did you mean 'tench'?")
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "other"),
+    [
+        (parse_regions, "cat:1", "only a detection network finds"),
+        (parse_boxes, "cat@3,3", "only a segmentation network has"),
+        (parse_target, "cat:1", "only a detection network finds"),
+    ],
+)
+def test_a_target_of_another_kind_of_network_is_told_with_what_any_network_takes(parse, text, other):
+    names = ["hen", "cat"]
+    with pytest.raises(UsageError, match=rf"{other}(.|\n)*Name a class alone: --target cat\.") as refused:
+        parse(text, names, 2)
+    assert "whole image" not in str(refused.value)

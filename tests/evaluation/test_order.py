@@ -26,9 +26,7 @@ ORDERS = (["noise", "disc", "blank", "black"], ["disc", "black", "noise", "blank
 PLAIN = {"image_size": (SIDE, SIDE), "mean": (0.0,), "std": (1.0,), "device": "cpu", "pictures": False}
 
 QUICK = ["sig", "ig", "eg", "gradient", "smoothgrad", "gradcam", "guided-backprop", "occlusion", "rise", "lime"]
-OTHERS = {
-    name for name, e in METHODS.items() if e.properties.get("certainty") or e.properties.get("only") == "attention"
-}
+OTHERS = {name for name, e in METHODS.items() if e.properties.get("certainty") or e.properties.get("only")}
 REST = [name for name in METHODS if name not in QUICK and name not in OTHERS]
 UNCHANGED = {"meaningful-perturbation", "extremal-perturbation"}
 """Methods that compare an image with its blur, and refuse one that no blur changes."""
@@ -92,7 +90,7 @@ def test_no_map_depends_on_where_its_picture_stands(here, names):
         assert (first.status, first.error, first.target) == (other.status, other.error, other.target), key
         assert first.status != "ok" or alike(first.values, other.values), key
     failed = {method for (_, method), item in found[0].items() if item.status != "ok"}
-    assert failed <= {"linear-shap", "max-shap", *UNCHANGED}  # the network is neither
+    assert failed <= UNCHANGED
     assert all(found[0]["disc.png", method].status == "ok" for method in UNCHANGED & set(names))
 
 

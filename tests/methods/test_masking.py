@@ -128,6 +128,41 @@ def test_a_dear_mask_stays_empty():
     assert not attribute(smooth_net(), "meaningful-perturbation", subject(), **{**options, "sparsity": 0.0}).note
 
 
+class Valley(nn.Module):
+    """A score that rises as the image fades in any place, until little of the upper half is left: then it falls."""
+
+    def __init__(self, top, floor):
+        super().__init__()
+        self.top, self.floor = top, floor
+
+    def forward(self, x):
+        upper, lower = x[:, :, :16].mean((1, 2, 3)), x[:, :, 16:].mean((1, 2, 3))
+        falling, rising = 2 + self.top - upper, self.floor + (2 - self.floor) / self.top * upper
+        score = torch.where(upper > self.top, falling, rising) - 0.1 * lower
+        return torch.stack([score, -score], 1)
+
+
+@pytest.mark.parametrize(
+    ("top", "floor", "sparsity", "deleted"),
+    [(0.8, 0.0, 2e-3, True), (0.3, 0.0, 2e-3, True), (0.8, 1.69, 0.05, False), (0.8, 1.9, 2e-3, False)],
+    ids=["near hill", "far hill", "not worth it", "all deleted is worse"],
+)
+def test_where_each_first_bit_raises_the_score_the_search_begins_anew(top, floor, sparsity, deleted):
+    """At x every slope is against deleting, so cells that start at 1 never leave it; the upper half is what holds it."""
+    x = torch.ones(3, 32, 32, dtype=torch.float64)
+    options = {"iterations": 60, "baseline": "black", "sparsity": sparsity}
+    found = attribute(Valley(top, floor), "meaningful-perturbation", subject(x, target=0), **options)
+    assert found.evaluations == 60
+    if deleted:
+        values = found.values.sum(0)
+        assert not found.note
+        assert float(values[:14].mean()) > 0.8
+        assert float(values[18:].mean()) < 0.2
+    else:
+        assert float(found.values.abs().max()) == 0
+        assert found.note.startswith("nothing is deleted")
+
+
 @pytest.mark.parametrize("method", ["meaningful-perturbation", "extremal-perturbation"])
 def test_the_image_as_its_own_baseline_is_refused(method):
     who = subject(torch.zeros(2, 6, 6, dtype=torch.float64))

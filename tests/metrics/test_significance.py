@@ -86,9 +86,7 @@ def test_stability_is_the_rank_correlation_with_the_map_of_the_next_seed():
     assert len(seeds) == 4
 
 
-OTHERS = {
-    name for name, e in METHODS.items() if e.properties.get("certainty") or e.properties.get("only") == "attention"
-}
+OTHERS = {name for name, e in METHODS.items() if e.properties.get("certainty") or e.properties.get("only")}
 UNDRAWN = [name for name, entry in METHODS.items() if not Chosen(entry).drawn and name not in OTHERS]
 QUICK = [name for name in UNDRAWN if METHODS[name].properties["passes"] <= 256]
 REST = [name for name in UNDRAWN if name not in QUICK]

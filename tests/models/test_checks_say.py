@@ -139,3 +139,28 @@ def test_a_network_in_evaluation_mode_is_not_told_to_be_in_training_mode():
 
     with pytest.raises(ModelError, match="mixes the images of a batch"):
         load_model(Averaged().eval(), **LOADED)
+
+
+class Whole(Pooled):
+    """Scores of a whole batch in one number, or in one row."""
+
+    def __init__(self, row):
+        super().__init__()
+        self.row = row
+
+    def forward(self, x):
+        found = super().forward(x)
+        return found.mean(0, keepdim=True) if self.row else found[:, 0].sum()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [(False, "returns a single number for 2 images: "), (True, "returns 1 row of scores for 2 images: ")],
+)
+def test_an_output_that_is_not_of_the_batch_is_told_and_images_go_alone(row, told):
+    images = torch.rand(3, 3, 16, 16)
+    net, notes, reason = fit(Whole(row).eval(), images[:2])
+    assert reason is None
+    assert told + "it is given one image at a time" in f"{notes[0]}"
+    right = Pooled().eval()(images)
+    assert torch.allclose(net(images), right if row else right[:, :1], atol=1e-6)

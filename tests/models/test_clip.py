@@ -168,3 +168,11 @@ def test_what_cannot_be_asked(folders, tmp_path):
         (tmp_path / "bare" / name).unlink()
     with pytest.raises(ModelError, match="has no tokenizer"):
         load_model(f"hf/{tmp_path / 'bare'}", reading=Reading(prompts=PROMPTS))
+
+
+@pytest.mark.parametrize("kind", ["CLIP", "Siglip"])
+def test_prompts_for_a_fine_tuned_classifier_are_refused_for_what_they_are(kind, tmp_path):
+    config = getattr(transformers, f"{kind}Config")(vision_config=VISION, num_labels=3)
+    getattr(transformers, f"{kind}ForImageClassification")(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=rf"holds a {kind}ForImageClassification, without texts(.|\n)*its own"):
+        load_model(f"hf/{tmp_path}", reading=Reading(prompts=("a cat", "a dog")))

@@ -160,6 +160,25 @@ def test_accuracy_and_calibration_of_one_output(files, tmp_path):
     assert float(accuracy["mean"]) == pytest.approx(2 / 3, abs=1e-6)
 
 
+@pytest.mark.parametrize(("outputs", "told"), [(1, False), (3, False), (5, False), (6, True)])
+def test_what_is_always_1_is_no_metric(outputs, told, files, tmp_path):
+    """Among the best five of five classes, or of yes and no, is every class."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("image,label\n" + "".join(f"{file.name},0\n" for file in sorted(files.iterdir())))
+    given = {"model": linear(outputs), "method": "gradient", "metric": "sparseness", "pictures": False, **FED}
+    evaluate(files, **given, labels=labels, out=tmp_path / "run")
+    told_of = {row["metric"] for row in rows(tmp_path / "run" / "summary.csv")}
+    assert {"accuracy", "calibration-error"} <= told_of
+    assert ("top-5-accuracy" in told_of) is told
+
+
+def test_a_single_output_has_no_other_class_to_look_at(files, tmp_path):
+    given = {"method": "gradient", "metric": "random-logit,sparseness", "out": tmp_path / "run", **FED}
+    with pytest.raises(UsageError, match=r"random-logit .*the network has a single output"):
+        evaluate(files, model=linear(1), **given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_regression_has_values_and_no_probabilities(files, tmp_path):
     net = linear(2)
     (found, *_) = explain(files / "p0.png", model=net, head="regression", method="ig", target=1, **FED, write=False)

@@ -79,6 +79,14 @@ def read_prompts(prompts: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
+def _check_whole(spec: str, config: Any) -> None:
+    """Raise ModelError where the folder was saved of a classifier that has only the pictures' half."""
+    saved = next((one for one in config.architectures or () if one.endswith("ForImageClassification")), None)
+    if saved is not None:
+        what = f"--prompts are for networks of pictures and texts, and the folder holds a {saved}, without texts"
+        raise ModelError(what, given=spec, hint="Leave --prompts out: its classes are its own.")
+
+
 def load(spec: str, weights: str | None, device: torch.device, prompts: Sequence[str]) -> Source:  # noqa: ARG001
     """Load such a network with its image processor; each prompt is a class, whose name it is. Texts are read once.
 
@@ -100,6 +108,7 @@ def load(spec: str, weights: str | None, device: torch.device, prompts: Sequence
     if kind is None:
         what = f"--prompts are for networks of pictures and texts, and '{config.model_type}' is none"
         raise ModelError(what, given=spec, hint="Leave --prompts out: its classes are its own.")
+    _check_whole(spec, config)
     network, notes = found.network(kind)
     processor = read_processor(folder, package)
     texts = _tokens(package, folder, config, prompts)

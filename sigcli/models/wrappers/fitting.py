@@ -127,9 +127,9 @@ def refusal(module: nn.Module, images: Tensor) -> str | None:
         return reason
     scores = getattr(output, "logits", output)
     if isinstance(scores, (Tensor, np.ndarray)) and scores.ndim in (1, 2) and len(scores) != len(images):
-        return f"{len(scores)} rows of scores for {len(images)} images"
-    if isinstance(scores, (Tensor, np.ndarray)) and scores.ndim == 0 and len(images) == 1:
-        return "a single number"
+        return f"{len(scores)} row{'s' * (len(scores) != 1)} of scores for {len(images)} images"
+    if isinstance(scores, (Tensor, np.ndarray)) and scores.ndim == 0:
+        return "a single number" if len(images) == 1 else f"a single number for {len(images)} images"
     return None  # any other output is named by check_classifier
 
 
