@@ -9,7 +9,6 @@ from typing import Any
 from ..errors import UsageError
 from ..names import local
 from ..options import Options, table
-from ..runs.manifest import wrong_form
 
 _SPEC = {
     "target": "target", "uncertainty": "uncertainty", "check": "completeness_check", "tolerance": "tolerance",
@@ -28,6 +27,8 @@ def of_manifest(
     Raises:
         UsageError: the manifest of another kind of run, or of one that cannot be repeated from it.
     """
+    from ..runs.manifest import wrong_form  # imports numpy, for which --help does not wait
+
     spec, options, names = manifest["spec"], manifest.get("options"), table(kind)
     if not isinstance(spec.get("methods"), dict) or not isinstance(options, dict) or "images" not in names:
         raise UsageError(

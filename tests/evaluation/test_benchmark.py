@@ -228,7 +228,7 @@ def test_rows_of_prefixes_by_hand():
         ("", "must be integers"),
         ("2,,3", "must be integers"),
         ([], "no counts"),
-        ([True], "must be integers"),
+        ([True], "wrong type"),
     ],
 )
 def test_wrong_counts_before_anything_is_computed(counts, says, here):
