@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from html import unescape
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_CELL = re.compile(r"<td\b.*?</td>", re.S)
+_CODE = re.compile(r"<code>([^<]*)</code>")
+_NAME = 32
+"""Characters of the longest code in a cell that is a name and no call."""
 _BULLET = re.compile(r"^(\s*)([*+-]|\d+\.) ")
 
 
@@ -50,6 +55,25 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001  MkDocs names them
     """Markdown as GitHub reads it: lists need no empty line before them; and no links out of the site."""
     return lists_apart(inside(markdown, page.file.src_uri))
+
+
+def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:  # noqa: ARG001  MkDocs names them
+    """Mark long code in cells of tables."""
+    return calls_marked(html)
+
+
+def calls_marked(html: str) -> str:
+    """Code of more than `_NAME` characters in cells of tables gets the class `call`, which may break into lines.
+
+    Names of options stay whole; a call that did, in a first column, left no room for what is said of it.
+    """
+
+    def cell(match: re.Match[str]) -> str:
+        return _CODE.sub(
+            lambda m: f'<code class="call">{m[1]}</code>' if len(unescape(m[1])) > _NAME else m[0], match[0]
+        )
+
+    return _CELL.sub(cell, html)
 
 
 def first_page() -> str:

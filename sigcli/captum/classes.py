@@ -117,7 +117,9 @@ def _attribute(entry: Entry, signature: inspect.Signature) -> Callable[..., Any]
         try:
             bound = signature.bind(*arguments, **options)
         except TypeError as error:
-            raise UsageError(f"{named}.attribute: {error}") from error
+            placed = [one.name for one in signature.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD][1:]
+            by_name = ", ".join(placed) + " by their place, all else by name"
+            raise UsageError(f"{named}.attribute: {error}", allowed=by_name) from error
         bound.apply_defaults()
         given = bound.arguments
         own = {name: value for name, value in given.items() if name in entry.options() and name not in _INSIDE}

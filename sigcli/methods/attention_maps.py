@@ -88,7 +88,7 @@ def generic_attention(passes: Passes, subject: Subject) -> Attribution:
 def transformer_attribution(passes: Passes, subject: Subject) -> Attribution:
     """Transformer attribution, Chefer, Gur, Wolf, CVPR 2021, Eq. 13 and 14: Π (I + E_h[(R_A ⊙ ∂F/∂A)⁺]).
 
-    R_A is the relevance of the attention weights for the logit, by the paper's LRP, see `sigcli.methods.token_relevance`.
+    R_A is the relevance of the attention weights for the logit, by the paper's LRP.
     The identity, which says that every token is itself, is taken from the result again.
 
     Args:

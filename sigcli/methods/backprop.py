@@ -64,7 +64,7 @@ def guided_gradcam(passes: Passes, subject: Subject, *, layer: str | None = None
     Args:
         passes: the passes of the model.
         subject: what is explained.
-        layer: the layer of the Grad-CAM, see `sigcli.methods.cam.gradcam`.
+        layer: the layer of the Grad-CAM, named as for `gradcam`.
 
     Raises:
         MisfitError: a network without ReLU, without a layer that has a map, or without accessible layers.

@@ -26,7 +26,7 @@ def gradcam(passes: Passes, subject: Subject, *, layer: str | None = None, relu:
         passes: the passes of the model.
         subject: what is explained.
         layer: a name that `sig list layers --model …` lists, dotted, or `layer:function` for a function; by default the last
-            place with a spatial map that everything passes through, see `sigcli.methods.places.last_layer`.
+            place with a spatial map that everything passes through (docs/layers.md).
         relu: keep only evidence for the class, as the paper does.
 
     Raises:

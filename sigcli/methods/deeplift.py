@@ -22,8 +22,8 @@ from .tracing import agreed, record, replay, traced
 def deeplift(passes: Passes, subject: Subject, *, baseline: str | Tensor = "black") -> Attribution:
     """DeepLIFT with the rescale rule, Shrikumar, Greenside, Kundaje 2017, Eq. 3, 7 and 9.
 
-    The values sum to F(x) - F(x') exactly, up to rounding; so do those of every operator, see `sigcli.methods.rescale`
-    for the rules of maxima, products, softmax and LayerNorm, which the paper leaves open.
+    The values sum to F(x) - F(x') exactly, up to rounding; so do those of every operator. docs/methods.md has the
+    rules of maxima, products, softmax and LayerNorm, which the paper leaves open.
 
     Args:
         passes: the passes of the model.

@@ -62,10 +62,10 @@ def sig(
             sum, which adds up to F(x) - F(x').
         coalitions: "sampled"; "all" enumerates the 2^n - 1 coalitions with their exact weights, which suits smooth scores
             and has no standard error; "auto" spreads random nodes over all of them where samples × steps reach their number
-            (see `sigcli.methods.strata`), and samples else; "effective" takes those that make a difference to a player
+            (docs/explain.md), and samples else; "effective" takes those that make a difference to a player
             ([ES] Algorithm 2), found from the scores of a pool of coalitions.
         rule: rule for the nodes; "auto" is stratified random, and Gauss-Legendre where "all" are taken. With one node for
-            each coalition "auto" takes more of them near b_S, see `sigcli.methods.strata.uneven_strata`.
+            each coalition "auto" takes more of them near b_S (docs/explain.md).
         normalise: divide a player's sum by the number of draws in which it moved, not by all draws: same ratios in
             expectation, less variance, and no standard error; completeness holds before the division.
         pool: effective: forward passes spent on the pool, besides the gradient evaluations; 0 stands for samples × steps, or

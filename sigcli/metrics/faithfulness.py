@@ -64,7 +64,7 @@ def deletion(case: Case, *, imputation: str = "blur", steps: int = 50) -> Plan:
 
     Args:
         case: what is measured.
-        imputation: what replaces removed pixels, see `sigcli.metrics.imputation`.
+        imputation: what replaces removed pixels: black, mean, blur, road or another baseline; tokens drops a transformer's.
         steps: points of the curve, evenly spaced in removed pixels; the authors' code removes one row's worth per step.
     """
     return _probability_area(case, imputation, steps, insert=False)

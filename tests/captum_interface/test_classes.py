@@ -120,7 +120,7 @@ def test_other_classes_of_captums_names_agree_with_captums(net, x):
     torch.manual_seed(0)
     expected = captum.attr.GradientShap(net).attribute(x, references, n_samples=500, target=1)
     assert (many - expected).norm() < 0.2 * expected.norm()
-    with pytest.raises(UsageError, match="positional"):
+    with pytest.raises(UsageError, match=r"positional(.|\n)*inputs, baselines by their place, all else by name"):
         ours.GradientShap(net).attribute(x, references, 5)  # captum's n_samples, and not a target
 
 

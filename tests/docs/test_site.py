@@ -96,6 +96,20 @@ def test_the_reference_has_a_page_for_everything(scripts):
     assert not {name: links for name, links in wrong.items() if links}
 
 
+def test_the_reference_sends_no_reader_into_the_code(scripts):
+    """A name of a module is no page; docstrings of methods and metrics name pages (docs/…), which become links."""
+    pages = scripts("reference_pages").pages()
+    assert not {name: found for name, text in pages.items() if (found := re.findall(r"`sigcli\.[\w.]+`", text))}
+
+
+def test_calls_in_tables_break_and_names_do_not(scripts):
+    marked = scripts("site_hooks").calls_marked
+    call, name = "GradientShap(f).attribute(x, refs, n_samples=64)", "--max-evaluations"
+    table = f"<td><code>{call}</code> and <code>{name}</code></td>"
+    assert marked(table) == f'<td><code class="call">{call}</code> and <code>{name}</code></td>'
+    assert marked(f"<p><code>{call}</code></p>") == f"<p><code>{call}</code></p>"
+
+
 def test_a_page_of_a_method_shows_its_picture(scripts):
     pages, pictures = scripts("reference_pages").pages(), scripts("method_pictures")
     for name in METHODS:

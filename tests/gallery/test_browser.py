@@ -12,7 +12,7 @@ import pytest
 from sigcli.gallery.publishing import publish
 from sigcli.gallery.report import report
 
-from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photographs
+from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photographs, save_table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[browser]'")
 CHROMIUM = os.environ.get("SIG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -281,6 +281,26 @@ def test_a_phone_and_the_dark(visit, run, how):
     page.locator(".row").first.click()
     assert page.locator("dialog.detail").is_visible()
     assert page.evaluate("document.querySelector('dialog.detail').scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_probabilities_near_1_are_whole_and_not_rounded_up(visit, tmp_path, large):
+    """predictions.csv has six digits: 1 beside another possible class was rounded up, and the terminal says so, too."""
+    rows = make_run(tmp_path / "out", photographs(tmp_path / "in", ["a.png", "b.png", "c.png"]))
+    answers = {"a.png": (1, 1.1e-7), "b.png": (0.99997, 3e-5), "c.png": (1, 0)}
+    save_table(tmp_path / "out" / "predictions.csv", [
+        {"image": image, "rank": rank, "class": name, "probability": share}
+        for image, shares in answers.items()
+        for rank, (name, share) in enumerate(zip((rows[0]["label"], "other"), shares, strict=True), 1)
+    ])  # fmt: skip
+    publish(tmp_path / "out")
+    page = visit(tmp_path / "out" / "index.html")
+    if large:
+        page.locator(".row").first.click()
+    shown = page.locator("dialog.detail .much" if large else ".row .much")
+    wanted = ["> 99.9 %", "< 0.1 %", "> 99.9 %", "< 0.1 %", "100 %", "0 %"]
+    assert shown.all_inner_texts() == (wanted[:2] if large else wanted)
+    assert shown.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
 
 
 def test_two_runs_and_a_single_file(visit, tmp_path):
