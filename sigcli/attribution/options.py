@@ -130,8 +130,8 @@ class MethodOptions(ModelOptions):
     )  # fmt: skip
     players: str | None = option(
         None,
-        "Players, the parts of the input that get credit: 80x80, grid:7x7, superpixels:N, pixels, tokens (a transformer's "
-        "patches) or a label map .npy; for arrays axis:N or features.",
+        "Players, the parts of the input that get credit: 80x80 (pixels a patch), grid:7x7 (patches), superpixels:N, "
+        "pixels, tokens (a transformer's patches) or a label map .npy; for arrays axis:N or features.",
         panel=METHOD,
     )  # fmt: skip
     baseline: str | None = option(

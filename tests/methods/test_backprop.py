@@ -89,6 +89,37 @@ def test_deeplift_gives_captums_numbers_and_is_complete(baseline):
     assert found.completeness_gap < 1e-10
 
 
+class Pooled(nn.Module):
+    """A convolution, a ReLU and a pooling."""
+
+    def __init__(self, pool):
+        super().__init__()
+        torch.manual_seed(5)
+        self.conv, self.relu, self.pool = nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(), pool
+        self.head = nn.LazyLinear(3)
+
+    def forward(self, x):
+        return self.head(torch.flatten(self.pool(self.relu(self.conv(x))), 1))
+
+
+@pytest.mark.parametrize(
+    ("pool", "equal"), [(nn.AvgPool2d(3, 1), True), (nn.MaxPool2d(3, 3), False), (nn.MaxPool2d(3, 1), False)]
+)
+def test_deeplift_keeps_its_sum_at_max_pooling_and_captum_does_not(pool, equal):
+    """docs/captum.md says so: where captum mends this, it must change."""
+    who = subject()
+    net = Pooled(pool).double()
+    net(who.x[None])  # the last layer takes its size from it
+    net.eval().requires_grad_(False)
+    reference = torch.rand(who.x.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    expected = attr.DeepLift(net).attribute(who.x[None], reference[None], target=1)[0].detach()
+    found = attribute(net, "deeplift", who, baseline=reference)
+    promised = float((net(who.x[None]) - net(reference[None]))[0, 1])
+    assert float(found.values.sum()) == pytest.approx(promised)
+    assert (abs(float(expected.sum()) - promised) < 1e-9) == equal
+    assert torch.allclose(found.values, expected, rtol=1e-6, atol=1e-12) == equal
+
+
 def test_deepshap_is_the_mean_over_references():
     net, same, who = pair()
     every = attr.DeepLiftShap(same).attribute(who.x[None], who.peers.images, target=1)[0]
