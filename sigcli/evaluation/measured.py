@@ -144,7 +144,10 @@ def read_record(folder: Path) -> Record | None:
     except FileNotFoundError:
         return None
     first, _, rest = text.partition("\n")
-    head, lines = dict(json.loads(first)), [json.loads(line) for line in rest.splitlines()]
+    try:
+        head, lines = dict(json.loads(first)), [json.loads(line) for line in rest.splitlines()]
+    except RecursionError as error:
+        raise ValueError("a line is nested too deeply") from error
     if head.pop("digest") != digest_of_text(json.dumps(head) + rest):
         raise ValueError("the record is not as it was written")
     found = Record(head["pictures"], tuple(head["counts"]), head["checks"], {}, {}, {}, {})

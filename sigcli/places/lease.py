@@ -88,7 +88,7 @@ class Lease:
 
         try:
             found = json.loads(ask(self._file, content, OutputError) or b"null")
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return found if isinstance(found, dict) else None
 

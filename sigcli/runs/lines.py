@@ -168,6 +168,10 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
         raise ValueError("the predictions are of another kind")
     if not all(value is None or isinstance(value, (int, float)) for value in numbers):
         raise ValueError("a value is not a number")
+    if not all(isinstance(facts.get(name) or "", str) for name in _OTHER if name != "predictions"):
+        raise ValueError("a word is not a text")
+    if "score" in facts and facts["score"] is None:  # what is done has one
+        raise ValueError("there is no score")
     files = {inside(name): stamp_from(known) for name, known in line["files"].items()}
     inside(line["folder"])
     return Entry(**{**texts, "facts": facts, "files": files})

@@ -191,7 +191,7 @@ class Stage:
         """What was written down of the staging folder; where its mark is the place's, it is as far or ahead."""
         try:
             found = json.loads(self._state.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -121,8 +121,11 @@ def test_a_table_without_a_column_has_it_empty(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"facts": []}, {"files": ["ig.npy"]}, {"files": {"ig.npy": [1]}}, {"label": 3}], ids=str
-)
+    "changed",
+    [{"facts": []}, {"facts": {"score": None}}, {"facts": {"view": [1]}}, {"files": ["ig.npy"]}, {"files": {"ig.npy": [1]}},
+     {"label": 3}],
+    ids=str,
+)  # fmt: skip
 def test_lines_of_another_form_count_as_not_written(tmp_path, changed):
     assert entry_of(ENTRY).image == "a.png"
     (tmp_path / "files.jsonl").write_text('{"sig": 1, "run": "0"}\n' + json.dumps(ENTRY | changed) + "\n")
@@ -148,6 +151,9 @@ def test_the_record_of_a_shard_that_is_not_as_it_was_written_is_refused(tmp_path
     Measured([], [("a.png", "ig", "sig", 0.5, 0.25)], None, [], 0).record(tmp_path, pictures=False, counts=(2,))
     assert read_record(tmp_path).alike == {"a.png": [("a.png", "ig", "sig", 0.5, 0.25)]}
     whole = (tmp_path / RECORD).read_text()
+    (tmp_path / RECORD).write_text(whole + "[" * 100_000 + "\n")
+    with pytest.raises(ValueError, match="too deeply"):
+        read_record(tmp_path)
     for damaged in (
         whole.replace("0.25", "[0.2]"),
         whole.replace("[2]", "[3]"),
