@@ -53,7 +53,8 @@ def safe_cell(text: str) -> str:
     >>> safe_cell("=SUM(A1)"), safe_cell("'=SUM(A1)"), safe_cell("goldfish")
     ("'=SUM(A1)", "''=SUM(A1)", 'goldfish')
     """
-    text = "\n".join(map(printable, text.split("\n")))
+    if not (text.isascii() and text.isprintable()):
+        text = "\n".join(map(printable, text.split("\n")))
     return f"'{text}" if text.startswith((*_FORMULA, "'")) else text
 
 

@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from scipy import ndimage
 from torch import Tensor
 
 from .errors import UsageError
@@ -185,6 +184,8 @@ RAW, DEFAULT = parse("raw"), parse(VIEW)
 @lru_cache(maxsize=32)
 def _kernel(side: int, sigma: float) -> Float[Tensor, "n n"]:
     """The blur of one axis as a matrix, fp64: mirrored at the edge, so that rows and columns sum to 1."""
+    from scipy import ndimage  # long to import, and not always needed
+
     return torch.from_numpy(ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, mode="reflect", truncate=3.0))
 
 

@@ -73,7 +73,7 @@ def _named_files(chosen: Chosen) -> dict[str, Any]:
 
 def manifest_of(spec: dict[str, Any], options: RunOptions, samples: Pictures, model: Model) -> dict[str, Any]:
     """The manifest of a run of explanations."""
-    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.processor()
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else platform.machine()
     return {
         "spec": spec,
         "options": {name: _lasting(value) for name, value in options.kept().items()} | _named_model(options, model),

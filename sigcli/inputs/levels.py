@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import maximum_filter
 
 LIGHT = 239
 _DARK, _NEAR = 16, 8
@@ -14,6 +13,8 @@ def between(levels: np.ndarray) -> bool:
     rest = (levels > 0) & (levels < 255)
     if not rest.any():
         return True
+    from scipy.ndimage import maximum_filter  # long to import, and not always needed
+
     near = 2 * _NEAR + 1
     low, high = (np.asarray(maximum_filter(area, near), bool) for area in (levels <= _DARK, levels >= LIGHT))
     return bool((low & high)[rest].all())

@@ -79,6 +79,7 @@ class Ledger:
     endings: tuple[str, ...] = ENDINGS
     _begun_here: set[str] = field(default_factory=set)
     _glance: tuple[dict[str, str], set[str]] | None = None
+    _stands: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @staticmethod
@@ -126,11 +127,19 @@ class Ledger:
     def _filled(self, head: Mapping[str, Any], lines: Iterable[bytes]) -> Ledger:
         more = (end for end in head.get("endings", []) if isinstance(end, str))
         self.endings = (*ENDINGS, *(end for end in more if end.startswith(".") and "/" not in end))
-        self._glance = {}, set()
+        self._glance, count, line, ours = ({}, set()), 0, b"\n", True
         for line in lines:
+            count, ours = count + 1, ours and line.isascii()
             if line != b"\n" and not self._take(object_of(line), line.strip()):
                 self.unreadable += 1
+        kept = sum(map(len, (self.entries, self.sheets, self.sources, self.labels, self.begun)))
+        self._stands = self._outline() if count == kept and ours and line.endswith(b"\n") else None
         return self
+
+    def _outline(self) -> int:
+        """A number that is another one as soon as something is added, removed or renamed."""
+        keys = (*self.entries, None, *self.sheets, None, *self.sources, None, *self.labels)
+        return hash((self.run, self.endings, keys, frozenset(self.unfinished)))
 
     def _take(self, line: dict[str, Any], text: bytes) -> bool:
         """Keep what a line says, which is kept as it stands; whether it says anything."""
@@ -319,6 +328,11 @@ class Ledger:
                 folders = {self.entries[key].folder: place for place, key in enumerate(keys)}
             write_aside(self.path / LEDGER, lambda aside: self._write(aside, keys, folders))
         return keys
+
+    def mend(self) -> None:
+        """Write all anew as `settle` does, unless the file has just been read and says no more and no less than this."""
+        if self._stands is None or self._stands != self._outline():
+            self.settle()
 
     def _write(self, aside: Path, keys: Sequence[Key], folders: Mapping[str, int] | None) -> None:
         with aside.open("w", encoding="utf-8", newline="") as stream:

@@ -161,15 +161,13 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
         raise ValueError("the line is of another kind")
     if not isinstance(line["facts"], Mapping) or not isinstance(line["files"], Mapping):
         raise TypeError("facts or files are no mapping")
-    facts = {str(name): value for name, value in line["facts"].items()}
-    numbers = [value for name, value in facts.items() if name not in _OTHER]
+    facts = line["facts"]
     answers = facts.get("predictions") or []
     if not isinstance(answers, list) or not all(map(_is_answer, answers)):
         raise ValueError("the predictions are of another kind")
-    if not all(value is None or isinstance(value, (int, float)) for value in numbers):
-        raise ValueError("a value is not a number")
-    if not all(isinstance(facts.get(name) or "", str) for name in _OTHER if name != "predictions"):
-        raise ValueError("a word is not a text")
+    for name, value in facts.items():
+        if value is not None and not isinstance(value, _KINDS.get(name, _NUMBER)):
+            raise ValueError("a fact is of another kind")
     if "score" in facts and facts["score"] is None:  # what is done has one
         raise ValueError("there is no score")
     files = {inside(name): stamp_from(known) for name, known in line["files"].items()}
@@ -177,7 +175,8 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
     return Entry(**{**texts, "facts": facts, "files": files})
 
 
-_OTHER = ("error", "stopped", "view", "region", "predicted", "predictions")
+_NUMBER = (int, float)
+_KINDS = {**dict.fromkeys(("error", "stopped", "view", "region", "predicted"), str), "predictions": list}
 """Facts that are no numbers."""
 
 

@@ -40,7 +40,7 @@ def opened(
     for entry in taken:
         folders.add(entry.folder)
     remove_leftovers([f"{path}/{one}" for one in folders], before=True)
-    ledger.settle()
+    ledger.mend()
     if not (again and untouched and (path / RESULTS).exists()):
         rows.save(path, rows)
     return ledger, rows, again, notes

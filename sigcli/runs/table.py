@@ -47,6 +47,8 @@ def texts_of(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: write(values.get(name)) for name, write in COLUMNS.items()}
 
 
+_OWN = ("image", "method", "target", "label", "output", "content")
+"""What a line of the ledger has besides facts."""
 _TEXTS = ("image", "label", "predicted", "region", "error")
 
 
@@ -61,7 +63,10 @@ def row_key(row: Mapping[str, str]) -> Key:
 def cells_of(row: Mapping[str, Any]) -> dict[str, str]:
     """A row as the table shows it."""
     cells = {name: str(row.get(name, "")) for name in COLUMNS}
-    return cells | {name: safe_cell(cells[name]) for name in _TEXTS}
+    for name in _TEXTS:
+        if cells[name]:
+            cells[name] = safe_cell(cells[name])
+    return cells
 
 
 def table_text(rows: Iterable[Mapping[str, str]], *, header: bool, columns: Sequence[str] = ()) -> str:
@@ -204,6 +209,11 @@ def _note_seconds(found: dict[Key, str], key: Key, seconds: str) -> None:
 
 def row_of(entry: Entry, seconds: str) -> dict[str, str]:
     """The row of an item that is done, but for what no ledger keeps, its seconds."""
-    own = {name: getattr(entry, name) for name in ("image", "method", "target", "label", "output", "content")}
-    known = {**own, **{name: entry.facts.get(name) for name in FACTS}, "status": "ok"}
-    return texts_of(known) | {"seconds": seconds}
+    row = dict.fromkeys(COLUMNS, "")
+    for name in FACTS:
+        value = entry.facts.get(name)
+        if value is not None:
+            row[name] = COLUMNS[name](value)
+    for name in _OWN:
+        row[name] = getattr(entry, name)
+    return row | {"seconds": seconds, "status": "ok"}

@@ -309,6 +309,14 @@ def test_folders_that_cannot_be_loaded(damage, message, tmp_path):
         load_model(f"hf/{tmp_path}")
 
 
+@pytest.mark.parametrize("weights", [None, "none"])
+def test_a_configuration_of_a_trillion_layers_is_refused(weights, tmp_path):
+    write(tmp_path)
+    change(tmp_path, num_hidden_layers=2**40)
+    with pytest.raises(ModelError, match=r"asks for more than [0-9,]+ modules"):
+        load_model(f"hf/{tmp_path}", weights=weights)
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [

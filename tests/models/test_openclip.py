@@ -84,6 +84,16 @@ def test_scores_are_the_similarities_that_open_clip_gives(kind, folders):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_configuration_of_a_trillion_layers_is_refused(tmp_path):
+    write(tmp_path)
+    file = tmp_path / "open_clip_config.json"
+    stated = json.loads(file.read_text())
+    stated["model_cfg"]["vision_cfg"]["layers"] = 2**40
+    file.write_text(json.dumps(stated))
+    with pytest.raises(ModelError, match=r"asks for more than [0-9,]+ modules"):
+        load_model(f"openclip/{tmp_path}", reading=Reading(prompts=PROMPTS))
+
+
 def test_the_text_half_is_left_away_and_layers_have_open_clips_names(folders):
     model = load_model(f"openclip/{folders / 'clip'}", reading=Reading(prompts=PROMPTS))
     assert not any("token_embedding" in name for name, _ in model.module.named_parameters())

@@ -421,6 +421,31 @@ def test_a_line_that_another_program_wrote_in_bytes_of_its_own_is_written_as_our
         again.close()
 
 
+@pytest.mark.parametrize(
+    ("damage", "anew"),
+    [
+        (lambda text: text, False),
+        (lambda text: text[:-1], True),  # the next line would be added to the last one
+        (lambda text: text + text.splitlines(keepends=True)[1], True),
+        (lambda text: text[:-9], True),
+        (lambda text: text.replace(b'"00001.png"', b'"elsewhere.png"', 1), True),
+    ],
+)
+def test_a_ledger_is_written_anew_as_a_run_opens_only_where_it_is_not_as_it_should_be(tmp_path, damage, anew):
+    _a_run(tmp_path, 3)
+    file = tmp_path / LEDGER
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    before = file.stat().st_ino
+    again = _opened(tmp_path, 3, resume=True)
+    again.close()
+    assert (file.stat().st_ino != before) is anew
+    assert file.read_bytes().endswith(b"\n")
+    lines = file.read_bytes().splitlines()
+    assert len(set(lines)) == len(lines)
+    assert set(lines) <= set(whole.splitlines())
+
+
 def test_answers_that_a_killed_process_did_not_tell_are_told_with_the_next(tmp_path):
     run = _opened(tmp_path / "out", 6, resume=False)
     _filled(run, range(3))

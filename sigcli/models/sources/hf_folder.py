@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 
 from ..checks import one_line
+from .bounds import bounded
 from .checkpoint import State
 from .hub import CONFIG, PICKLED, SAFE, fetched, holds_weights, is_name
 from .torchvision import RANDOM, seeded
@@ -158,6 +159,9 @@ def read_config(package: ModuleType, folder: Path) -> Any:
         what = "refused: the model brings its own code, which sig does not run"
         hint = "Build it in a function of yours that returns the network: --model package.module:function."
         raise ModelError(what, given=folder, hint=hint)
+    kinds = stated.get("architectures") or []
+    if not isinstance(kinds, list) or not all(isinstance(one, str) for one in kinds):
+        raise ModelError(f"architectures in {CONFIG} is no list of names", given=folder, hint="Save the model again.")
     try:
         return package.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises all sorts of exceptions
@@ -198,7 +202,7 @@ def built(kind: Any, config: Any, state: State | None, folder: Path) -> tuple[nn
         ModelError: transformers refuses, or the weights lack a part of the network, which would be random.
     """
     try:
-        with _quiet(), seeded():
+        with _quiet(), seeded(), bounded(None if state is None else len(state)):
             if state is None:
                 return kind(config).float(), ()
             given = {"config": config, "state_dict": state, "dtype": torch.float32, "local_files_only": True}

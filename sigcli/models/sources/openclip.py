@@ -15,6 +15,7 @@ from sigcli.errors import ModelError, UsageError
 from ..checks import one_line, probe_images
 from ..model import Source
 from ..preprocess import Preprocess
+from .bounds import bounded
 from .clip import Similarity, head_of
 from .hub import file_of_hub
 from .image_processor import compared
@@ -111,14 +112,15 @@ def _built(package: ModuleType, asked: Asked) -> tuple[Any, tuple[str, ...]]:
     """
     quick = bool(asked.stated.get("quick_gelu"))
     options = {"force_quick_gelu": quick, "force_preprocess_cfg": asked.stated or None}
+    state = None if asked.weights is None else read_state_dict(asked.weights)
     try:
-        with quiet(), seeded():
+        with quiet(), seeded(), bounded(None if state is None else len(state)):
             network = package.create_model(asked.network, load_weights=False, pretrained_text=False, **options)
     except Exception as error:  # open_clip raises all sorts of exceptions
         raise ModelError(f"open_clip cannot build the network: {one_line(error)}", given=asked.network) from error
-    if asked.weights is None:
+    if state is None:
         return network.float().eval(), (RANDOM,)
-    notes = _filled(network, read_state_dict(asked.weights), asked)
+    notes = _filled(network, state, asked)
     if quick:
         notes = (*notes, "the weights were trained with QuickGELU, so the network has it")
     return network.float().eval(), notes

@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 HALF = 256
 """Entries on each side of zero: a diverging table has `2 * HALF + 1` rows, a sequential one `HALF + 1`."""
@@ -61,6 +60,8 @@ def _arms(*arms: tuple[tuple[float, ...], tuple[float, ...]]) -> list[np.ndarray
 
     Walked together, arms keep the same lightness at the same distance from zero.
     """
+    from scipy.interpolate import PchipInterpolator  # long to import, and not always needed
+
     knots, fine = np.linspace(0, 1, len(_LIGHTNESS)), np.linspace(0, 1, 4097)
     curves = []
     for chroma, degrees in arms:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 _LINE, _HALO = (20, 20, 20), (255, 255, 255)
 _LEAST = 7
@@ -25,6 +24,8 @@ def outlined(image: Image.Image, region: np.ndarray | None) -> Image.Image:
     """
     if region is None:
         return image
+    from scipy import ndimage  # long to import, and not always needed
+
     inside = np.asarray(Image.fromarray(region).resize(image.size, Image.Resampling.NEAREST))
     rows, columns = np.nonzero(inside)
     if len(rows) and max(np.ptp(rows), np.ptp(columns)) < _LEAST:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from .colours import HALF, diverging, sequential
 from .palette import tints
@@ -50,7 +49,11 @@ def smooth(values: np.ndarray, sigma: float) -> np.ndarray:
     if sigma < 0:
         raise ValueError(f"the smoothing must be 0 or more pixels, got {sigma:g}")
     array = checked(values)
-    return ndimage.gaussian_filter(array, sigma, mode="reflect", truncate=3.0) if sigma > 0 else array
+    if sigma == 0:
+        return array
+    from scipy import ndimage  # long to import, and not always needed
+
+    return ndimage.gaussian_filter(array, sigma, mode="reflect", truncate=3.0)
 
 
 def symmetric_limit(maps: np.ndarray | Iterable[np.ndarray], percentile: float = PERCENTILE) -> float:

@@ -26,19 +26,32 @@ _TINT, _WORD = 0.55, 0.8  # of the limit: colours over a photograph, and of word
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """The colours of maps.
+    """The colours of maps; their tables are made as the first map is drawn.
 
     Args:
         name: as it is typed.
-        signed: (2 * HALF + 1, 3) bytes, from the negative limit to the positive one.
-        plain: (HALF + 1, 3) bytes from 0 to the limit, of maps without negative values; None where `signed` serves all.
-        words: names of the colours for positive and negative values.
+        two_sided: the diverging colour map.
+        one_sided: the sequential colour map, of maps without negative values; None where the other serves all.
     """
 
     name: str
-    signed: np.ndarray
-    plain: np.ndarray | None
-    words: tuple[str, str]
+    two_sided: str
+    one_sided: str | None
+
+    @property
+    def signed(self) -> np.ndarray:
+        """The table of the diverging colour map, (2 * HALF + 1, 3) bytes, from the negative limit to the positive one."""
+        return _signed(self.two_sided)
+
+    @property
+    def plain(self) -> np.ndarray | None:
+        """The table of the sequential colour map, (HALF + 1, 3) bytes from 0 to the limit, or None."""
+        return None if self.one_sided is None else _sampled(self.one_sided, HALF + 1)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """Names of the colours for positive and negative values."""
+        return DIVERGING[self.two_sided]
 
     def table(self, values: np.ndarray, *, turned: bool = False) -> np.ndarray:
         """The table that a map is drawn with.
@@ -47,9 +60,10 @@ class Palette:
             values: the map.
             turned: its positive values speak against the score, so they need the other colour.
         """
-        if self.plain is None or turned or values.size == 0 or float(np.min(values)) < 0 or not np.any(values):
+        plain = self.plain
+        if plain is None or turned or values.size == 0 or float(np.min(values)) < 0 or not np.any(values):
             return self.signed
-        return self.plain
+        return plain
 
     def worded(self, text: str) -> str:
         """A sentence about red and blue, with the names of these colours."""
@@ -105,7 +119,7 @@ def palette(spec: str = DEFAULT_NAME) -> Palette:
         allowed = f"{signed[0]},{names[0]}"
         raise UsageError("the diverging colour map comes first", given=spec, allowed=allowed)
     first = signed[0] if signed else DEFAULT_NAME
-    return Palette(spec, _signed(first), _sampled(plain[0], HALF + 1) if plain else None, DIVERGING[first])
+    return Palette(spec, first, plain[0] if plain else None)
 
 
 def _signed(name: str) -> np.ndarray:
@@ -114,6 +128,7 @@ def _signed(name: str) -> np.ndarray:
     return diverging() if name == DEFAULT_NAME else diverging_of(name)
 
 
+@lru_cache(maxsize=16)
 def _sampled(name: str, rows: int) -> np.ndarray:
     """A colour map of matplotlib, which is imported only where one of its maps is asked for."""
     from matplotlib import colormaps

@@ -1,0 +1,42 @@
+"""A bound for networks that are built as a file says: one that asks for a trillion layers would be built for ever."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch.nn.modules.module import register_module_module_registration_hook
+
+from ...errors import ModelError
+
+_ALONE = 10_000
+"""Modules of a network of random weights; open_clip's largest have 1,200, transformers' of pictures some 3,000."""
+_EACH, _BESIDES = 30, 1_000
+"""Modules that a network may have for each tensor of its weights, and besides: most have fewer modules than tensors."""
+
+
+@contextmanager
+def bounded(tensors: int | None) -> Iterator[None]:
+    """Raise ModelError where this thread builds a network of too many modules.
+
+    Args:
+        tensors: how many the weights of the network have; None where they will be random.
+    """
+    here, left = threading.get_ident(), _ALONE if tensors is None else _BESIDES + _EACH * tensors
+    what = f"the configuration asks for more than {left:,} modules"
+    more = "" if tensors is None else f", and the weights have {tensors:,} tensors"
+
+    def count(_parent: Any, _name: str, _module: Any) -> None:
+        nonlocal left
+        if threading.get_ident() == here:
+            left -= 1
+            if left < 0:
+                raise ModelError(f"{what}{more}")
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
