@@ -168,7 +168,7 @@ def entry_of(line: Mapping[str, Any]) -> Entry:
     for name, value in facts.items():
         if value is not None and not isinstance(value, _KINDS.get(name, _NUMBER)):
             raise ValueError("a fact is of another kind")
-    if "score" in facts and facts["score"] is None:  # what is done has one
+    if facts.get("score") is None:  # what is done has one
         raise ValueError("there is no score")
     files = {inside(name): stamp_from(known) for name, known in line["files"].items()}
     inside(line["folder"])

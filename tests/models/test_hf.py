@@ -291,6 +291,9 @@ def change(folder, **changes):
         (lambda f: change(f, model_type="no-such"), "cannot read the configuration"),
         (lambda f: change(f, model_type=None), "cannot read the configuration"),
         (lambda f: change(f, hidden_size=64), "have another shape|cannot load"),
+        (lambda f: change(f, architectures=7), "no list of names"),
+        (lambda f: change(f, id2label=None, num_labels=2**40), "num_labels is 1099511627776"),
+        (lambda f: change(f, backbone_config={"depths": [2, 10**9]}), "depths is"),
         (lambda f: change(f, num_hidden_layers=2), "weights lack .* and 13 more of ViT"),
         (lambda f: (f / "config.json").write_text("[1"), "config.json cannot be read"),
         (lambda f: (f / "config.json").write_text("[1]"), "holds no table"),
@@ -309,11 +312,13 @@ def test_folders_that_cannot_be_loaded(damage, message, tmp_path):
         load_model(f"hf/{tmp_path}")
 
 
+@pytest.mark.parametrize("kind", ["vit", "dinov2"])
 @pytest.mark.parametrize("weights", [None, "none"])
-def test_a_configuration_of_a_trillion_layers_is_refused(weights, tmp_path):
-    write(tmp_path)
-    change(tmp_path, num_hidden_layers=2**40)
-    with pytest.raises(ModelError, match=r"asks for more than [0-9,]+ modules"):
+@pytest.mark.parametrize("count", [10**5, 2**40])
+def test_a_configuration_of_too_many_layers_is_refused(kind, weights, count, tmp_path):
+    write(tmp_path, kind)
+    change(tmp_path, num_hidden_layers=count)
+    with pytest.raises(ModelError, match=r"asks for more than [0-9,]+ modules|num_hidden_layers is"):
         load_model(f"hf/{tmp_path}", weights=weights)
 
 

@@ -38,7 +38,7 @@ WRONG = [
 ]  # fmt: skip
 ENTRY = {
     "image": "a.png", "method": "ig", "target": "1", "content": "0", "folder": "a", "label": "cat", "output": "logit",
-    "facts": {}, "files": {"ig.npy": [10, "0"]}, "drawn": "", "players": "",
+    "facts": {"score": 1.5}, "files": {"ig.npy": [10, "0"]}, "drawn": "", "players": "",
 }  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def test_a_table_without_a_column_has_it_empty(tmp_path):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"facts": []}, {"facts": {"score": None}}, {"facts": {"view": [1]}}, {"files": ["ig.npy"]}, {"files": {"ig.npy": [1]}},
+    [{"facts": []}, {"facts": {}}, {"facts": {"score": None}}, {"facts": {"view": [1]}}, {"files": ["ig.npy"]}, {"files": {"ig.npy": [1]}},
      {"label": 3}],
     ids=str,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sigcli.errors import ModelError
 
 from ..checks import one_line
-from .bounds import bounded
+from .bounds import bounded, check_counts
 from .checkpoint import State
 from .hub import CONFIG, PICKLED, SAFE, fetched, holds_weights, is_name
 from .torchvision import RANDOM, seeded
@@ -162,6 +162,7 @@ def read_config(package: ModuleType, folder: Path) -> Any:
     kinds = stated.get("architectures") or []
     if not isinstance(kinds, list) or not all(isinstance(one, str) for one in kinds):
         raise ModelError(f"architectures in {CONFIG} is no list of names", given=folder, hint="Save the model again.")
+    check_counts(stated, folder)
     try:
         return package.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises all sorts of exceptions
