@@ -122,8 +122,8 @@ def test_a_table_without_a_column_has_it_empty(tmp_path):
 
 @pytest.mark.parametrize(
     "changed",
-    [{"facts": []}, {"facts": {}}, {"facts": {"score": None}}, {"facts": {"view": [1]}}, {"files": ["ig.npy"]}, {"files": {"ig.npy": [1]}},
-     {"label": 3}],
+    [{"facts": []}, {"facts": {}}, {"facts": {"score": None}}, {"facts": {"view": [1]}}, {"files": ["ig.npy"]},
+     {"files": {"ig.npy": [1]}}, {"label": 3}],
     ids=str,
 )  # fmt: skip
 def test_lines_of_another_form_count_as_not_written(tmp_path, changed):
