@@ -11,6 +11,9 @@ from torch import Tensor
 
 from .heads import LOGITS, Head
 
+_ROUNDING = 1e-6
+"""Of sums in float32, relative to the sum of all |values|."""
+
 
 @runtime_checkable
 class Peers(Protocol):
@@ -128,3 +131,14 @@ class Attribution:
         if self.stderr is None:
             return None
         return float(self.stderr.double().norm() / self.values.double().norm().clamp(min=1e-30))
+
+    @property
+    def sum_standard_error(self) -> float | None:
+        """Standard error of the sum of all values, in the score's unit: how far other draws would move it.
+
+        It is 0 where the sums of all replicates are the same but for rounding; None where there are no `deviations`.
+        """
+        if self.deviations is None:
+            return None
+        error = float(self.deviations.double().flatten(1).sum(1).norm())
+        return error if error > _ROUNDING * float(self.deviations.double().abs().sum()) else 0.0

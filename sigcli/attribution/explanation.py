@@ -39,7 +39,8 @@ class Explanation:
         relative_gap: the gap divided by the score difference.
         standard_error: sampling error of the whole map as a vector, in the score's unit, None where nothing was sampled.
         relative_standard_error: the standard error divided by the map's norm.
-        shown_standard_error: the same of the map as pictures show it, relative to that map's norm; None where it is unknown.
+        sum_standard_error: sampling error of the sum of the map, in the score's unit; 0 where all draws have the same sum.
+        shown_standard_error: sampling error of the map as pictures show it, relative to that map's norm; None where unknown.
         view: how pictures show the map, see `sigcli.views`.
         stopped: with a tolerance, why the run ended and with which option: "tolerance: samples=512"; else empty.
         predictions: the model's likeliest answers, best first; empty where its outputs have no probabilities.
@@ -79,6 +80,7 @@ class Explanation:
     relative_gap: float | None = None
     standard_error: float | None = None
     relative_standard_error: float | None = None
+    sum_standard_error: float | None = None
     shown_standard_error: float | None = None
     view: str = ""
     stopped: str = ""

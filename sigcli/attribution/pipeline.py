@@ -248,6 +248,7 @@ class Work:
             error=unchecked,
             standard_error=result.standard_error,
             relative_standard_error=result.relative_standard_error,
+            sum_standard_error=result.sum_standard_error,
             shown_standard_error=error,
             stopped=result.stopped,
             deviations=_array(result.deviations) if keep and error is not None else None,

@@ -13,7 +13,7 @@ from .finished import Finished, array_of, damaged
 
 _NUMBERS = (
     "score", "seconds", "gradient_evaluations", "forward_evaluations", "completeness_gap", "relative_gap",
-    "standard_error", "relative_standard_error", "shown_standard_error",
+    "standard_error", "relative_standard_error", "sum_standard_error", "shown_standard_error",
 )  # fmt: skip
 _BESIDE = (".stderr.npy", ".deviations.npy")
 

@@ -30,7 +30,8 @@ COLUMNS: Mapping[str, _Reader] = {
     "region": _text, "score": figure, "output": _text,
     "seconds": _seconds, "gradient_evaluations": _text, "forward_evaluations": _text, "completeness_gap": figure,
     "relative_gap": figure, "standard_error": figure, "relative_standard_error": figure,
-    "shown_standard_error": figure, "view": _text, "stopped": _text, "status": _text, "error": _text, "content": _text,
+    "sum_standard_error": figure, "shown_standard_error": figure, "view": _text, "stopped": _text, "status": _text,
+    "error": _text, "content": _text,
 }  # fmt: skip
 """The columns of the table, and how each value is written: the one list of what is kept of an item."""
 _COUNTS = ("gradient_evaluations", "forward_evaluations")

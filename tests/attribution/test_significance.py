@@ -17,6 +17,7 @@ from sigcli.attribution.sheets import sheet
 from sigcli.attribution.significance import FADED, quantile, significant
 from sigcli.engine.replicates import deviations
 from sigcli.errors import UsageError
+from sigcli.inputs.samples import sample_images
 from sigcli.methods.common import units
 from sigcli.render.maps import sheet as sheets
 from sigcli.render.maps.paint import paint
@@ -183,3 +184,23 @@ def test_options_of_maps_are_refused_for_arrays(tmp_path, option):
     with pytest.raises(UsageError, match="is for maps of images; arrays are drawn as bars"):
         sigcli.explain(tmp_path / "row.npy", model=net, out=tmp_path / "out", device="cpu", **option)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_error_of_the_sum_is_that_of_the_replicates_sums():
+    methods = ["sig", "sig-walk", "smoothgrad", "ig"]
+    settings = {"sig.samples": 64, "sig-walk.orders": 8, "ig.steps": 2}
+    found = sigcli.explain(
+        sample_images() / "star.png",
+        model="shapes",
+        method=methods,
+        settings=settings,
+        uncertainty=True,
+        write=False,
+        device="cpu",
+    )
+    sig, walk, smooth, ig = found
+    for one in (sig, smooth):
+        sums = one.deviations.reshape(len(one.deviations), -1).sum(1, dtype=np.float64)
+        assert one.sum_standard_error == pytest.approx(np.sqrt(np.square(sums).sum()), rel=1e-5)
+        assert one.sum_standard_error > 1e-3 * abs(one.score)
+    assert (walk.sum_standard_error, ig.sum_standard_error) == (0, None)  # each order sums to F(x) - F(x')
