@@ -189,15 +189,8 @@ def test_options_of_maps_are_refused_for_arrays(tmp_path, option):
 def test_the_error_of_the_sum_is_that_of_the_replicates_sums():
     methods = ["sig", "sig-walk", "smoothgrad", "ig"]
     settings = {"sig.samples": 64, "sig-walk.orders": 8, "ig.steps": 2}
-    found = sigcli.explain(
-        sample_images() / "star.png",
-        model="shapes",
-        method=methods,
-        settings=settings,
-        uncertainty=True,
-        write=False,
-        device="cpu",
-    )
+    more = {"settings": settings, "uncertainty": True, "write": False, "device": "cpu"}
+    found = sigcli.explain(sample_images() / "star.png", model="shapes", method=methods, **more)
     sig, walk, smooth, ig = found
     for one in (sig, smooth):
         sums = one.deviations.reshape(len(one.deviations), -1).sum(1, dtype=np.float64)
