@@ -13,7 +13,6 @@ pictures of a benchmark that show them. After every kill each file that stands i
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 from common import machine, report
+from folders import differing
 from PIL import Image
 from safetensors import safe_open
 
@@ -141,34 +141,6 @@ def code(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def contents(folder: Path) -> dict[str, object]:
-    """Every file but timings."""
-    found: dict[str, object] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.name in ("results.csv", "benchmark.csv"):
-            with path.open(newline="") as stream:
-                rows = csv.DictReader(stream)
-                found[path.name] = [{k: v for k, v in row.items() if not k.startswith("seconds")} for row in rows]
-        elif path.name == "data.js":
-            text = path.read_text()
-            shown = json.loads(text[text.index("{") : text.rindex("}") + 1], object_hook=_untimed)
-            found[path.name] = {**shown, "made": "", "runs": [{**run, "name": ""} for run in shown["runs"]]}
-        elif path.name in TIMED:
-            found[path.name] = "drawn"
-        elif path.is_file():
-            found[str(path.relative_to(folder))] = path.read_bytes()
-    return found
-
-
-def _untimed(shown: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in shown.items() if key != "seconds"}
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    left, right = contents(one), contents(other)
-    return sorted(name for name in {*left, *right} if left.get(name) != right.get(name))
-
-
 def halves(folder: Path) -> list[str]:
     """Files that are not whole; what is being written stands under a name of its own and does not count."""
     return sorted(str(path) for path in folder.rglob("*") if path.is_file() and not _whole(path))
@@ -233,7 +205,7 @@ def trial(case: Case, base: Path, kills: int, draw: random.Random) -> tuple[int,
             if not last and turn != case.turns[0]:
                 continue  # it is whole, and must take the view of the others
             folders += 1
-            wrong += [f"{out.name}/{name}" for name in differing(base / "whole", out)]
+            wrong += [f"{out.name}/{name}" for name in differing(base / "whole", out, TIMED)]
             break
     return killed, folders, wrong
 

@@ -20,11 +20,11 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from folders import differing
 from PIL import Image
 
 RESULTS = Path(__file__).parent / "results" / "ray-cpu.csv"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-TIMES = ("seconds",)
 COLUMNS = (
     "date", "images", "samples", "local_seconds", "ray_seconds", "equal", "killed_code", "killed_rows", "killed_seconds",
     "killed_equal", "interrupted_code", "interrupted_rows", "interrupted_left", "resumed_by_local_equal",
@@ -63,23 +63,9 @@ def rows(folder: Path) -> int:
         return 0
 
 
-def contents(folder: Path) -> dict[str, object]:
-    """Every file of a run; of tables the rows without times."""
-    found: dict[str, object] = {}
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
-        name = str(path.relative_to(folder))
-        if path.suffix == ".csv":
-            with path.open(newline="", encoding="utf-8") as stream:
-                found[name] = [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(stream)]
-        else:
-            found[name] = path.read_bytes()
-    return found
-
-
 def same(one: Path, other: Path) -> bool:
     """Whether two runs left the same; what differs is printed."""
-    here, there = contents(one), contents(other)
-    differ = sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
+    differ = differing(one, other)
     if differ:
         print(f"{one.name} and {other.name} differ in {differ[:9]}", file=sys.stderr)
     return not differ
