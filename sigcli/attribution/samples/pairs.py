@@ -28,7 +28,8 @@ from ...scores.distance import DISTANCES, EmbeddingDistance, PairDistance
 from ..select import Chosen
 from ..targets import parse_target
 from ..wanted import Wanted
-from .pictures import PAIR, Pictures, Seen
+from .pictures import Pictures
+from .seen import PAIR, Seen
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
