@@ -38,7 +38,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         heading=heading,
         caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + (_fading(ready) if drawing.significant else "")
-        + f"\n{coloured(ready, drawing)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
+        + f"\n{coloured(ready, drawing)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}{_sizes(ready)}",
         picture_lines=lines,
         second=second,
         ends=first.seen.ends,
@@ -118,6 +118,17 @@ def _fading(ready: Sequence[Explanation]) -> str:
     faded = [item.method for item in ready if item.deviations is not None]
     names = "" if len(faded) == len(ready) else f" ({', '.join(faded)})"
     return f"; faded where not significant, 95 %{names}" if faded else ""
+
+
+def _sizes(ready: Sequence[Explanation]) -> str:
+    """What players of several sizes do to their sums: a smooth map then shows the pattern of the patches."""
+    told = ""
+    for item in ready:
+        if item.players is None or len(sizes := np.unique(np.bincount(item.players.ravel()))) < 2:
+            continue
+        whose = f" of {item.method}" if len(ready) > 1 else ""
+        told += f" Players{whose} have {sizes[0]} to {sizes[-1]} pixels: larger ones have larger sums."
+    return told
 
 
 def _reading(ready: Sequence[Explanation]) -> str:

@@ -144,7 +144,7 @@ def test_a_terminal_is_asked_how_wide_its_columns_are(window, pixels):
     with open(other, "w") as stream, open(own):
         assert pixels_of(stream) == pixels
         made = Console(file=stream, force_terminal=True, width=window[1])
-        show = Show("sixel", Screen(made, Answers(None), Guard(""), False, False, "sixel"), "red-blue", {})
+        show = Show("sixel", Screen(made, Answers(None), Guard(""), False, False, show="sixel"), "red-blue", {})
         text = show._drawn([photograph(), photograph()], 32)
     assert re.search(r'"1;1;(\d+);', text)[1] == str((2 * 32 + 2) * pixels)
     assert pixels_of(io.StringIO()) == PIXELS

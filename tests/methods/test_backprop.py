@@ -182,7 +182,7 @@ def test_probabilities_and_their_logarithms_are_complete(output):
 def test_relu6_has_the_rules_of_relu():
     net = relu_net()
     net[1] = nn.ReLU6(inplace=True)
-    net[0].weight.data *= 20  # so that some units are above 6
+    net.get_parameter("0.weight").data *= 20  # so that some units are above 6
     who = subject()
     assert near(attribute(net, "deeplift", who).completeness_gap)
     guided = attribute(net, "guided-backprop", who).values
