@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SAME = 1e-9
 """Two probabilities of one class are as near each other."""
+_UNEVEN = 1.2
+"""Players are of one size where the largest has at most so many times the pixels of the smallest: nobody sees more."""
 _SCALES = {
     "own": " Each panel has its own scale.",
     "common": " Panels of one unit share one scale, the median of their own.",
@@ -122,13 +124,13 @@ def _fading(ready: Sequence[Explanation]) -> str:
 
 def _sizes(ready: Sequence[Explanation]) -> str:
     """What players of several sizes do to their sums: a smooth map then shows the pattern of the patches."""
-    told = ""
+    told = []
     for item in ready:
-        if item.players is None or len(sizes := np.unique(np.bincount(item.players.ravel()))) < 2:
-            continue
-        whose = f" of {item.method}" if len(ready) > 1 else ""
-        told += f" Players{whose} have {sizes[0]} to {sizes[-1]} pixels: larger ones have larger sums."
-    return told
+        if item.players is not None:
+            sizes = np.bincount(item.players.ravel())
+            if sizes.max() > _UNEVEN * sizes.min():
+                told.append(f"{f'{item.method}: ' if len(ready) > 1 else ''}{sizes.min()} to {sizes.max()} pixels")
+    return f" Players differ in size ({'; '.join(told)}): larger ones have larger sums." if told else ""
 
 
 def _reading(ready: Sequence[Explanation]) -> str:

@@ -284,7 +284,10 @@ def test_a_sheet_tells_of_players_that_differ_in_size(monkeypatch):
     real = render.compare_image
     monkeypatch.setattr(render, "compare_image", lambda *a, **k: said.append(k["caption"]) or real(*a, **k))
     settings = {"sig.samples": 2, "sig.steps": 1}
-    for players, told in (("grid:28x28", "Players have 16 to 25 pixels: larger ones have larger sums."), ("16x16", "")):
+    for players, told in (
+        ("grid:28x28", "Players differ in size (16 to 25 pixels): larger ones have larger sums."),
+        ("16x16", ""),
+    ):
         found = sigcli.explain(sample_images() / "star.png", method="sig", settings=settings, players=players, **QUICK)
         found.plot()
         assert ("Players" in said[-1]) == bool(told)

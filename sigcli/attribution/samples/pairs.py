@@ -248,6 +248,11 @@ def find_partners(
                 hint="Name the folder of the second images.",
             )
         return find_images([path]), [0] * len(images)
+    return _in_folder(path, images, left_out)
+
+
+def _in_folder(path: Path, images: Sequence[Source], left_out: LeftOut | None) -> tuple[Sequence[Source], list[int]]:
+    """The images of a folder, and for each of the others the number of the one of its name; see `find_partners`."""
     found = find_images([path], left_out)
     exact = {escaped(Path(item).relative_to(path).as_posix()): number for number, item in enumerate(found)}
     stems: dict[str, list[int]] = {}
