@@ -129,7 +129,8 @@ OF_PICTURES = ("--signs", "--uncertainty", "--target", "--figure", "--mask-certa
 def undrawn(command, arguments):
     """The command without its pictures, unless it is about them or the first of its kind: that one draws them all."""
     draws = kind_of(command) in ("explain", "evaluate", "benchmark images", "benchmark methods", "gridworld")
-    if not draws or command == FIRST[kind_of(command)] or any(word in command for word in OF_PICTURES):
+    about = kind_of(command) == "explain" and any(word in command for word in OF_PICTURES)
+    if not draws or about or command == FIRST[kind_of(command)]:
         return arguments
     return [*arguments, "--no-pictures"]
 

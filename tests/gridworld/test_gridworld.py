@@ -277,14 +277,20 @@ def test_the_command_shows_a_table_and_json(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "more"),
-    [("return 0", []), *((f"return {few}", ["--estimators", "zero,sig,kernelshap"]) for few in (None, 1e-10))],
+    [
+        ("return 0", ["--reward", "r1,NAME:reward"]),  # beside a game with differences, by every estimator
+        *(
+            (f"return {few}", ["--reward", "NAME:reward", "--estimators", "zero,sig,kernelshap"])
+            for few in (None, 1e-10)
+        ),
+    ],
 )
 def test_a_game_without_differences_is_told_and_drawn(source, more, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     name = f"flat{abs(hash(source))}"
     (tmp_path / f"{name}.py").write_text(f"def reward(step):\n    {source}\n")
-    arguments = ["gridworld", "--grid", "1x2", "--reward", f"r1,{name}:reward", "--runs", "2", "--steps", "10"]
-    done = CliRunner().invoke(app, [*arguments, *more, "--samples", "60", "--out", "out"])
+    arguments = ["gridworld", "--grid", "1x2", "--runs", "2", "--steps", "10", "--samples", "60", "--out", "out"]
+    done = CliRunner().invoke(app, [*arguments, *(one.replace("NAME", name) for one in more)])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "timing.png").exists()
 
