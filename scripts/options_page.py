@@ -42,7 +42,8 @@ Every command also takes `--json` (one JSON object per result on standard output
 `benchmark images` the last one counts them) and `--debug` (tracebacks);
 `sig explain`, `sig evaluate`, `sig report` and `sig view` also take `--open`, which opens the page of the run in a browser.
 `explain`, `evaluate`, `benchmark`, `train` and `gridworld` take `--config` ([options from a file](config.md)), and
-`explain` takes `--show` ([pictures in the terminal](terminal.md)).
+`explain` takes `--show` ([pictures in the terminal](terminal.md)). `explain`, `evaluate` and `benchmark images` take
+`--log mlflow|wandb`, which [logs the run](python.md#export-a-run) when it is done.
 """
 
 

@@ -16,6 +16,9 @@ from repository import ROOT
 REAL = Path(os.environ.get("SIG_REAL_DATA", ROOT.parent / "shared" / "real"))
 
 
+# Workers and commands that tests start would compile the whole package anew, each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # All but the command line, whose functions Typer calls with classes of its own.
 _CHECKED = [f"sigcli.{module.name}" for module in pkgutil.iter_modules([str(ROOT / "sigcli")]) if module.name != "cli"]
 tower.install(_CHECKED)

@@ -80,7 +80,7 @@ def smooth_net(dtype: torch.dtype = torch.float64, channels: int = 2, side: int 
     return net.to(dtype).eval().requires_grad_(False)
 
 
-def relu_net(dtype: torch.dtype = torch.float64, channels: int = 2, classes: int = 3) -> nn.Module:
+def relu_net(dtype: torch.dtype = torch.float64, channels: int = 2, classes: int = 3) -> nn.Sequential:
     """A small convolutional classifier that every method can look into: convolutions, in-place ReLUs, pooling, linear."""
     generator = torch.Generator().manual_seed(3)
     net = nn.Sequential(

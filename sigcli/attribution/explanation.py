@@ -16,7 +16,7 @@ from ..runs.table import COLUMNS, FACTS, texts_of
 from .predictions import Prediction, percent
 from .samples.arrays import ArraySeen
 from .samples.pairs import PairSeen
-from .samples.pictures import UNSEEN, Seen
+from .samples.seen import UNSEEN, Seen
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -27,7 +27,7 @@ from .decoding import Loaded, decoded
 from .explanation import Explanation, failed, from_entry
 from .predictions import chance_of, predictions_of
 from .resumed import Earlier
-from .samples.pictures import Missing
+from .samples.seen import Missing
 from .select import Chosen
 from .session import Session
 from .wanted import count_of

@@ -16,7 +16,7 @@ from ..runs.lines import Source
 from ..runs.passed_over import Asked, Standing, file_stamp
 from .explanation import Explanation, from_entry
 from .formats import FORMATS
-from .samples.pictures import ARRAY, Seen
+from .samples.seen import ARRAY, Seen
 from .session import Session
 
 

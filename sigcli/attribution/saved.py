@@ -19,7 +19,7 @@ from ..runs.filenames import earlier_folders, methods_of
 from ..runs.folder import read_manifest, read_rows, run_names, safe_cell
 from ..runs.ledger import Ledger
 from .explanation import Explanation
-from .samples.pictures import Missing
+from .samples.seen import Missing
 from .session import Session
 
 _CLASS = re.compile(r"[.]class([0-9]+(?:-[0-9]+)?)$")

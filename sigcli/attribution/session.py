@@ -256,8 +256,14 @@ def _prepared(
         budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
         options=options, figure=figure,
     )  # fmt: skip
-    evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(target)
-    fast = compiled(scorer, options.compile, size=session.batch_size, evaluations=evaluations, device=model.device.type)
+    return _compiled(session, options.compile)
+
+
+def _compiled(session: Session, wish: str) -> Session:
+    """The session with its scorer compiled, where that is wished or pays."""
+    evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(session.target)
+    device = session.model.device.type
+    fast = compiled(session.scorer, wish, size=session.batch_size, evaluations=evaluations, device=device)
     return replace(session, scorer=fast)
 
 

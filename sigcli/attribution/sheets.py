@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SAME = 1e-9
 """Two probabilities of one class are as near each other."""
+_UNEVEN = 1.2
+"""Players are of one size where the largest has at most so many times the pixels of the smallest: nobody sees more."""
 _SCALES = {
     "own": " Each panel has its own scale.",
     "common": " Panels of one unit share one scale, the median of their own.",
@@ -38,7 +40,7 @@ def sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image
         heading=heading,
         caption=drawing.caption(ready, ready[0].values.shape if ready[0].values is not None else picture.shape[:2])
         + (_fading(ready) if drawing.significant else "")
-        + f"\n{coloured(ready, drawing)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}",
+        + f"\n{coloured(ready, drawing)}{_SCALES[drawing.scale] if len(ready) > 1 else ''}{_sizes(ready)}",
         picture_lines=lines,
         second=second,
         ends=first.seen.ends,
@@ -118,6 +120,17 @@ def _fading(ready: Sequence[Explanation]) -> str:
     faded = [item.method for item in ready if item.deviations is not None]
     names = "" if len(faded) == len(ready) else f" ({', '.join(faded)})"
     return f"; faded where not significant, 95 %{names}" if faded else ""
+
+
+def _sizes(ready: Sequence[Explanation]) -> str:
+    """What players of several sizes do to their sums: a smooth map then shows the pattern of the patches."""
+    told = []
+    for item in ready:
+        if item.players is not None:
+            sizes = np.bincount(item.players.ravel())
+            if sizes.max() > _UNEVEN * sizes.min():
+                told.append(f"{f'{item.method}: ' if len(ready) > 1 else ''}{sizes.min()} to {sizes.max()} pixels")
+    return f" Players differ in size ({'; '.join(told)}): larger ones have larger sums." if told else ""
 
 
 def _reading(ready: Sequence[Explanation]) -> str:

@@ -10,6 +10,7 @@ from ..evaluation.options import BenchmarkOptions
 from .command import Screen, command
 from .console import fits, table
 from .evaluate import say_failures
+from .log import check_log, log_run
 
 if TYPE_CHECKING:
     from ..evaluation.benchmark import Benchmark
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _ARROWS = {"higher": "↑", "lower": "↓", "": ""}
 
 
-@command(BenchmarkOptions, config="benchmark.images")
+@command(BenchmarkOptions, config="benchmark.images", logs=True)
 def images(options: BenchmarkOptions, screen: Screen) -> int:
     """What does each method cost, and how good are its maps? Time and metrics over growing numbers of images.
 
@@ -32,13 +33,16 @@ def images(options: BenchmarkOptions, screen: Screen) -> int:
     from ..evaluation.benchmark import benchmark
     from .progress import Reporter
 
+    check_log(options, screen)
     with Reporter(screen) as reporter:
         found = benchmark(options, reporter)
     for row in found.rows:
         screen.results.add(row)
     _show(found, screen)
     reporter.say_notes()
-    return say_failures(found.evaluation, screen, reporter.counts)
+    failed = say_failures(found.evaluation, screen, reporter.counts)
+    log_run(found.folder, screen)
+    return failed
 
 
 def _show(found: Benchmark, screen: Screen) -> None:

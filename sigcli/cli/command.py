@@ -35,6 +35,11 @@ SHOW = Option(
     "Draw images, maps and the model's answers in the terminal: alone as auto, or blocks, kitty or sixel.",
     panel=OUTPUT, flags=("--show",), metavar="[WAY]", shown=False, choices=WAYS,
 )  # fmt: skip
+LOG = Option(
+    "Log the run to a tracker when it is done: mlflow or wandb, into the project 'sig' or another, mlflow:PROJECT.",
+    panel=OUTPUT, flags=("--log",), metavar="TRACKER[:PROJECT]", shown=False,
+    choices=("mlflow", "wandb"),
+)  # fmt: skip
 DEBUG = Option("Show tracebacks.", panel=OUTPUT, flags=("--debug",))
 
 
@@ -50,6 +55,7 @@ class Screen:
         as_json: results are wanted on standard output.
         opens: the page of the run is to be opened.
         show: how pictures are drawn in the terminal; None for not at all.
+        log: the tracker to which the run is logged, and its project; None for none.
     """
 
     console: Console
@@ -59,6 +65,7 @@ class Screen:
     as_json: bool
     opens: bool = False
     show: str | None = None
+    log: str | None = None
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line as it is, without markup."""
@@ -66,7 +73,14 @@ class Screen:
 
 
 def command(
-    options: type[O], *, kept: str = RESUME, entry: str = "", opens: bool = False, config: str = "", shows: bool = False
+    options: type[O],
+    *,
+    kept: str = RESUME,
+    entry: str = "",
+    opens: bool = False,
+    config: str = "",
+    shows: bool = False,
+    logs: bool = False,
 ) -> Callable[[Callable[[O, Screen], int | None]], Callable[..., None]]:
     """Make a command of a function that takes options and a screen and returns how many items failed.
 
@@ -77,6 +91,7 @@ def command(
         opens: it has --open, and leaves a run folder with a page.
         config: the command's table in the file of `--config`; empty for a command that has no such option.
         shows: whether it has --show.
+        logs: whether it has --log.
     """
 
     def decorate(function: Callable[[O, Screen], int | None]) -> Callable[..., None]:
@@ -87,11 +102,12 @@ def command(
             opens_page: bool = False,
             config_: str | None = None,
             show: str | None = None,
+            log: str | None = None,
             **values: Any,
         ) -> None:
             with guarded(debug, kept=kept) as guard, few_of_each(), answers(as_json) as results:
                 keep_freed_memory()
-                screen = Screen(console(), results, guard, debug, as_json, opens_page, show)
+                screen = Screen(console(), results, guard, debug, as_json, opens_page, show, log)
                 given = _read(options, context, values, screen)
                 if config_ is not None:
                     more, note = read_config(config_, options, config, given)
@@ -101,7 +117,7 @@ def command(
             if failed:
                 raise typer.Exit(FAILED)
 
-        parameters = list(_parameters(options, entry, opens=opens, config=bool(config), shows=shows))
+        parameters = list(_parameters(options, entry, opens=opens, config=bool(config), shows=shows, logs=logs))
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -111,7 +127,7 @@ def command(
 
 
 def _parameters(
-    options: type[Options], entry: str, *, opens: bool, config: bool, shows: bool
+    options: type[Options], entry: str, *, opens: bool, config: bool, shows: bool, logs: bool
 ) -> Iterator[inspect.Parameter]:
     """What typer reads: one parameter for each option, and a hidden one for each old name."""
     by_name = inspect.Parameter.KEYWORD_ONLY
@@ -128,12 +144,10 @@ def _parameters(
         annotation = Annotated[kind if required or default is not None else kind | None, _described(known, kind, name)]
         default = inspect.Parameter.empty if required else default
         yield inspect.Parameter(name, by_name, default=default, annotation=annotation)
-    if config:
-        annotation = Annotated[str | None, _described(CONFIG, str)]
-        yield inspect.Parameter("config_", by_name, default=None, annotation=annotation)
-    if shows:
-        annotation = Annotated[str | None, _described(SHOW, str)]
-        yield inspect.Parameter("show", by_name, default=None, annotation=annotation)
+    for name, known, has in (("config_", CONFIG, config), ("show", SHOW, shows), ("log", LOG, logs)):
+        if has:
+            annotation = Annotated[str | None, _described(known, str)]
+            yield inspect.Parameter(name, by_name, default=None, annotation=annotation)
     more = [("opens_page", OPEN)] if opens else []
     for name, known in (*more, ("as_json", JSON), ("debug", DEBUG)):
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])

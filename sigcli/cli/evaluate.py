@@ -12,13 +12,14 @@ from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
 from .counts import Counts
+from .log import check_log, log_run
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
     from ..evaluation.labelled import Labelled
 
 
-@command(EvaluateOptions, kept="nothing was measured yet", opens=True, config="evaluate")
+@command(EvaluateOptions, kept="nothing was measured yet", opens=True, config="evaluate", logs=True)
 def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     """Is the attribution map any good? Explain images and measure the explanations, with intervals and paired differences.
 
@@ -35,6 +36,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     from ..evaluation.tables import metric_row
     from .progress import Reporter
 
+    check_log(options, screen)
     with Reporter(screen) as reporter:
         found = carry_out(options, reporter)
     for value in found.values:
@@ -54,6 +56,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
     reporter.say_notes()
     failed = say_failures(found, screen, reporter.counts)
     say_page(found.folder, screen)
+    log_run(found.folder, screen)
     return failed
 
 

@@ -14,6 +14,7 @@ from ..names import printable
 from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
+from .log import check_log, log_run
 from .show import Show
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 
-@command(ExplainOptions, kept="nothing was explained yet", opens=True, config="explain", shows=True)
+@command(ExplainOptions, kept="nothing was explained yet", opens=True, config="explain", shows=True, logs=True)
 def explain(options: ExplainOptions, screen: Screen) -> int:
     """Explain what a classifier saw in images: heatmaps, overlays, arrays and a table of values.
 
@@ -36,6 +37,7 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
     from ..attribution.explain import iter_explain
     from .progress import Reporter
 
+    check_log(options, screen)
     show = Show(screen.show, screen, options.cmap)
     told: list[Explanation] = []
     shown: list[Explanation] = []
@@ -61,6 +63,7 @@ def explain(options: ExplainOptions, screen: Screen) -> int:
         traces((item.cause for item in told), screen.console)
     screen.say(f"{counts}; written to {printable(str(reporter.folder))}/")
     say_page(reporter.folder, screen)
+    log_run(reporter.folder, screen)
     return counts.failed
 
 

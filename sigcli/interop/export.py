@@ -35,8 +35,7 @@ def export(options: ExportOptions, listener: Listener = SILENT) -> Exported:
     run = Finished(Path(options.run))
     if entry.properties["to"] == "file":
         return _written(entry, run, options, listener)
-    _check_extra(entry)
-    return entry.load()(run, options, listener)
+    return check_tracker(entry.name).load()(run, options, listener)
 
 
 def _chosen(options: ExportOptions) -> Entry:
@@ -58,13 +57,22 @@ def _chosen(options: ExportOptions) -> Entry:
     return EXPORTS[name]
 
 
-def _check_extra(entry: Entry) -> None:
+def check_tracker(name: str, flag: str = "--to") -> Entry:
+    """The tracker of a name.
+
+    Raises:
+        UsageError: there is none, or the package that it needs is not installed.
+    """
+    if name not in names("tracker"):
+        raise unknown(f"value of {flag}", name, names("tracker"))
+    entry = EXPORTS[name]
     extra = entry.properties["extra"]
     if extra and importlib.util.find_spec(extra) is None:
         raise UsageError(
-            f"--to {entry.name} needs the package {extra}",
+            f"{flag} {name} needs the package {extra}",
             hint=f"Install it: pip install '.[{extra}]' in the clone of sig.",
         )
+    return entry
 
 
 def _written(entry: Entry, run: Finished, options: ExportOptions, listener: Listener) -> Exported:

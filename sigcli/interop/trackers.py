@@ -37,9 +37,9 @@ def mlflow(run: Finished, options: ExportOptions, listener: Listener) -> Exporte
     Parameters come from the manifest, metrics are the means of `summary.csv` with their intervals, artifacts are tables and
     pictures. The tag `sig` holds our version.
     """
-    tracker = import_module("mlflow")
     files = list(run.owned(pictures=options.pictures))
     with _refusals("MLflow", "Set MLFLOW_TRACKING_URI to a server, or to sqlite:///mlflow.db for a file."):
+        tracker = import_module("mlflow")
         client = tracker.MlflowClient()
         known = client.get_experiment_by_name(options.project)
         experiment = client.create_experiment(options.project) if known is None else known.experiment_id
@@ -67,11 +67,11 @@ def wandb(run: Finished, options: ExportOptions, listener: Listener) -> Exported
     The manifest is the configuration, means with their intervals are the summary, tables and pictures one artifact; sheets
     of all methods are also logged as images.
     """
-    tracker = import_module("wandb")
     files = list(run.owned(pictures=options.pictures))
     sheets = [name for name in files if name.endswith("/compare.png")]
     hint = "Run 'wandb login', or set WANDB_MODE=offline and send it later with 'wandb sync'."
     with _refusals("Weights & Biases", hint):
+        tracker = import_module("wandb")
         settings = tracker.Settings(silent=True, console="off")
         made = tracker.init(
             project=options.project, name=options.name or run.name, config=run.parameters(), settings=settings,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Container, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from ..files import Stamp
-from .packed import Packed
+from .packed import OfPacked
 
 Key = tuple[str, str, str]
 """Image, method, target."""
@@ -103,20 +103,16 @@ class Source:
     assumed: tuple[str, ...] = ()
 
 
-class Lines(MutableMapping[K, R]):
-    """Records by key, each kept as its line of JSON: a dictionary of a million objects would take gigabytes.
+class Lines(OfPacked[K, R]):
+    """Records by key, each kept as its line of JSON, without its end.
 
     Args:
         read: makes a record of the object of its line.
     """
 
     def __init__(self, read: Callable[[dict[str, Any]], R]):
+        super().__init__()
         self._read = read
-        self._lines: Packed[K] = Packed()
-
-    def line(self, key: K) -> str:
-        """The line of a record, without its end."""
-        return self._lines[key].decode()
 
     def fields(self, key: K) -> dict[str, Any]:
         """A record as its line has it, which takes half the time that making it does."""
@@ -135,18 +131,6 @@ class Lines(MutableMapping[K, R]):
 
     def __setitem__(self, key: K, record: R) -> None:
         self._lines[key] = line_of(record)
-
-    def __delitem__(self, key: K) -> None:
-        del self._lines[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._lines
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self._lines)
-
-    def __len__(self) -> int:
-        return len(self._lines)
 
 
 def line_of(record: Any) -> bytes:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, MutableMapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
+R = TypeVar("R")
 _WINDOW = -11
 """Raw deflate that looks back 2 kB: as far as the first text, and a packer of it is soon made ready."""
 _LIKE = 1500
@@ -47,3 +48,29 @@ class Packed(Generic[K]):
         """Forget all texts but those of these keys."""
         for key in [key for key in self._texts if key not in keys]:
             del self._texts[key]
+
+
+class OfPacked(MutableMapping[K, R]):
+    """Records by key, each kept as a packed line: a dictionary of a million objects would take gigabytes.
+
+    How a record is made of its line, and a line of its record, is the subclass's `__getitem__` and `__setitem__`.
+    """
+
+    def __init__(self) -> None:
+        self._lines: Packed[K] = Packed()
+
+    def line(self, key: K) -> str:
+        """The line of a record."""
+        return self._lines[key].decode()
+
+    def __delitem__(self, key: K) -> None:
+        del self._lines[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._lines
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files import figure, read_bytes, safe_cell, write_aside
 from .lines import Entry, Key, shared
-from .packed import Packed
+from .packed import OfPacked
 
 RESULTS = "results.csv"
 _Reader = Callable[[Any], str]
@@ -87,15 +87,8 @@ def row_text(cells: Iterable[str]) -> str:
     return stream.getvalue()
 
 
-class Rows(MutableMapping[Key, dict[str, str]]):
-    """Rows of the table by item, each kept as its line of CSV, which takes a small part of the memory of its cells."""
-
-    def __init__(self) -> None:
-        self._lines: Packed[Key] = Packed()
-
-    def line(self, key: Key) -> str:
-        """A row as the table has it, with its line end."""
-        return self._lines[key].decode()
+class Rows(OfPacked[Key, dict[str, str]]):
+    """Rows of the table by item, each kept as its line of CSV with its end."""
 
     def save(self, path: Path, keys: Iterable[Key]) -> None:
         """Write the table of a folder: its titles, and the rows of these items."""
@@ -111,18 +104,6 @@ class Rows(MutableMapping[Key, dict[str, str]]):
 
     def __setitem__(self, key: Key, cells: Mapping[str, str]) -> None:
         self._lines[key] = row_text(map(cells.__getitem__, COLUMNS)).encode()
-
-    def __delitem__(self, key: Key) -> None:
-        del self._lines[key]
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._lines
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(self._lines)
-
-    def __len__(self) -> int:
-        return len(self._lines)
 
 
 def read_rows(path: Path) -> tuple[list[dict[str, str]], bool]:

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import nn
 
 import sigcli
+from sigcli import render
 from sigcli.attribution.options import ExplainOptions
 from sigcli.cli import benchmark_images, evaluate, explain
 from sigcli.errors import UsageError
@@ -179,8 +180,8 @@ def test_plots(images, tmp_path):
 
 def test_a_plot_can_have_a_common_scale_and_says_which(monkeypatch):
     said = []
-    real = sigcli.render.compare_image
-    monkeypatch.setattr("sigcli.render.compare_image", lambda *a, **k: said.append(k["caption"]) or real(*a, **k))
+    real = render.compare_image
+    monkeypatch.setattr(render, "compare_image", lambda *a, **k: said.append(k["caption"]) or real(*a, **k))
     found = sigcli.explain(sample_images() / "star.png", method="ig,gradient", settings={"ig.steps": 2}, **QUICK)
     own, common = found.plot(), found.plot(scale="common")
     assert own.size == common.size
@@ -275,3 +276,19 @@ def test_everything_public_is_there():
         for name in sigcli.__all__:
             assert getattr(sigcli, name) is not None
             assert name in dir(sigcli)
+
+
+def test_a_sheet_tells_of_players_that_differ_in_size(monkeypatch):
+    """Larger patches have larger sums, which a smooth map shows as a pattern of its own."""
+    said = []
+    real = render.compare_image
+    monkeypatch.setattr(render, "compare_image", lambda *a, **k: said.append(k["caption"]) or real(*a, **k))
+    settings = {"sig.samples": 2, "sig.steps": 1}
+    for players, told in (
+        ("grid:28x28", "Players differ in size (16 to 25 pixels): larger ones have larger sums."),
+        ("16x16", ""),
+    ):
+        found = sigcli.explain(sample_images() / "star.png", method="sig", settings=settings, players=players, **QUICK)
+        found.plot()
+        assert ("Players" in said[-1]) == bool(told)
+        assert told in said[-1]

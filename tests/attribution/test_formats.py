@@ -8,7 +8,7 @@ from sigcli.attribution.explanation import Explanation
 from sigcli.attribution.formats import FORMATS, drawn, endings
 from sigcli.attribution.samples.arrays import ArraySeen
 from sigcli.attribution.samples.pairs import PairSeen
-from sigcli.attribution.samples.pictures import Seen
+from sigcli.attribution.samples.seen import Seen
 from sigcli.runs.filenames import item_file
 
 GREY = np.full((16, 24, 3), 100, np.uint8)

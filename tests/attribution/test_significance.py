@@ -12,7 +12,7 @@ import sigcli
 from sigcli import render
 from sigcli.attribution.drawing import Drawing, Page
 from sigcli.attribution.explanation import Explanation
-from sigcli.attribution.samples.pictures import Seen
+from sigcli.attribution.samples.seen import Seen
 from sigcli.attribution.sheets import sheet
 from sigcli.attribution.significance import FADED, quantile, significant
 from sigcli.engine.replicates import deviations

@@ -21,7 +21,7 @@ ELSEWHERE = {
     r"mlflow|wandb": "needs a tracker; tests/interop has pretended ones",
     r"^sig view": "it serves until it is stopped; tests/gallery has it",
     r"^sig explain$": "256 passes for each of ten pictures; README's first command is such a one",
-    r"^sig doctor": "run in test_terminal",
+    r"^sig doctor": "run in test_completion_doctor",
 }
 """What is not run here, and why. Every other example is, also those that are added."""
 

@@ -12,6 +12,7 @@ from repository import ROOT
 
 PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
 QUICK = ["--set", "sig.samples=8", "--set", "ig.steps=2", "--device", "cpu"]
+COARSE = ["--set", "deletion.steps=4", "--set", "insertion.steps=4"]
 
 
 def test_the_commands_leave_the_pages_that_the_text_tells_of(tmp_path, monkeypatch):
@@ -23,7 +24,8 @@ def test_the_commands_leave_the_pages_that_the_text_tells_of(tmp_path, monkeypat
     assert len(found) == 5
     for command in found:
         words = shlex.split(command)[1:]
-        done = CliRunner().invoke(app, [*words, *(QUICK if words[0] in ("explain", "evaluate") else [])])
+        few = {"explain": QUICK, "evaluate": [*QUICK, *COARSE]}.get(words[0], [])
+        done = CliRunner().invoke(app, [*words, *few])
         assert done.exit_code == 0, done.output
     for name in ("shapes/index.html", "shapes/gallery/data.js", "shapes.html", "seeds.html", "seeds-files/data.js"):
         assert (tmp_path / "runs" / name).is_file()

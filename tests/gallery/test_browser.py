@@ -4,6 +4,7 @@ import csv
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -11,6 +12,7 @@ import pytest
 
 from sigcli.gallery.publishing import publish
 from sigcli.gallery.report import report
+from sigcli.gallery.serving import Viewing
 
 from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photographs, save_table
 
@@ -301,6 +303,35 @@ def test_probabilities_near_1_are_whole_and_not_rounded_up(visit, tmp_path, larg
     wanted = ["> 99.9 %", "< 0.1 %", "> 99.9 %", "< 0.1 %", "100 %", "0 %"]
     assert shown.all_inner_texts() == (wanted[:2] if large else wanted)
     assert shown.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
+
+
+def test_a_served_page_opens_with_its_token_and_works(browser, run):
+    """`sig view`: the token goes from the address, the page's own links are let in by the cookie, and strangers are not."""
+    with Viewing(run) as server:
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        page, told = browser.new_page(), []
+        page.on("console", lambda one: told.append(one.text))
+        page.on("pageerror", lambda one: told.append(str(one)))
+        page.on("response", lambda one: one.status < 400 or told.append(f"{one.status} {one.url}"))
+        try:
+            page.goto(server.url)
+            page.wait_for_selector(".row")
+            assert page.url == f"http://127.0.0.1:{server.port}/index.html"
+            wait(page, LOADED)
+            page.locator("#search").fill("more 1")
+            assert page.locator("#count").inner_text() == "12 of 30 images"
+            page.locator(".row").first.click()
+            links = page.evaluate("[...document.querySelectorAll('dialog .links a')].map(one => one.href)")
+            assert [page.request.get(link).status for link in links] == [200] * len(links) != []
+            assert told == []
+            stranger = browser.new_context()
+            assert stranger.request.get(page.url).status == 403
+            stranger.close()
+        finally:
+            page.close()
+            server.shutdown()
+            thread.join()
 
 
 def test_two_runs_and_a_single_file(visit, tmp_path):

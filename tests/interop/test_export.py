@@ -145,6 +145,11 @@ def test_mlflow_has_parameters_metrics_and_artifacts(run, monkeypatch):
         (made,) = client.search_runs([client.get_experiment_by_name("birds").experiment_id])
         top = {one.path for one in client.list_artifacts(made.info.run_id)}
         inner = {one.path for one in client.list_artifacts(made.info.run_id, "star")}
+        asked = ["--model", "shapes", "--method", "gradient", "--device", "cpu", "--no-pictures", "--out", "logged"]
+        done = sig("explain", sample_images() / "star.png", *asked, "--log", "mlflow:birds")
+        logged = client.search_runs(made.info.experiment_id, "attributes.run_name = 'logged'")
+    assert done.exit_code == 0, done.output
+    assert [one.data.metrics["images"] for one in logged] == [1]
     assert made.info.run_name == "mine"
     assert made.info.status == "FINISHED"
     assert made.info.run_id in found.where

@@ -146,6 +146,13 @@ def test_curves_have_unit_and_direction_and_a_curve_of_one_point_has_no_panel(tm
     assert not (tmp_path / "curves.png").exists()
 
 
+@pytest.mark.parametrize(("count", "grid"), [(2, (1, 2)), (3, (1, 3)), (4, (2, 2)), (6, (2, 3))])
+def test_panels_of_curves_leave_no_place_empty(tmp_path, seen, count, grid):
+    evaluation.draw_curves([row for i in range(count) for row in curve("ig", f"m{i}")], [], tmp_path / "curves.png")
+    assert len(seen) == count
+    assert seen[0].get_subplotspec().get_gridspec().get_geometry() == grid
+
+
 def test_curves_that_coincide_are_named(tmp_path, seen):
     evaluation.draw_curves(curve("a") + curve("b", height=0.9) + curve("c"), [], tmp_path / "curves.png")
     assert "one line: a = c" in seen[0].get_xlabel()

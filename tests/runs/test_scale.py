@@ -289,7 +289,7 @@ def _a_run(folder, number):
     again.close()
 
 
-@pytest.mark.parametrize("size", [100, 800])
+@pytest.mark.parametrize("size", [100, 400])
 def test_ledger_and_table_take_work_in_proportion_to_their_rows(tmp_path, size):
     warm = calls(lambda: _a_run(tmp_path / "warm", 5))
     one, two = (calls(lambda n=n: _a_run(tmp_path / str(n), n)) for n in (size, 2 * size))

@@ -401,7 +401,7 @@ def test_every_command_of_the_docs_runs(here):
     for command in commands:
         arguments = shlex.split(command.split("#")[0].replace("--pairs 16", "--pairs 2"))[1:]
         if arguments[0] == "benchmark":
-            extra = [*cheap, "--method", "sig"]
+            extra = [*cheap, "--method", "sig", "--no-pictures"]
         else:
             faces = "expression" in arguments
             extra = [*cheap, *(["--set", "sig-walk.orders=2", "--set", "ig.steps=4"] if faces else SMALL)]

@@ -28,7 +28,8 @@ from ..drawing import Drawing
 from ..readings import of_players
 from ..select import Chosen
 from .bars import draw_features, write_feature_sheet
-from .pictures import ARRAY, Pictures, Seen
+from .pictures import Pictures
+from .seen import ARRAY, Seen
 
 if TYPE_CHECKING:
     from ..explanation import Explanation

@@ -17,7 +17,8 @@ from ...names import printable
 from ...scores.boxes import Box, BoxScore
 from ..wanted import Wanted
 from ..wanted_boxes import WantedBoxes, parse_boxes
-from .pictures import Missing, Pictures, Seen
+from .pictures import Pictures
+from .seen import Missing, Seen
 
 _SHOWN = 8
 

@@ -28,7 +28,8 @@ from ...scores.distance import DISTANCES, EmbeddingDistance, PairDistance
 from ..select import Chosen
 from ..targets import parse_target
 from ..wanted import Wanted
-from .pictures import PAIR, Pictures, Seen
+from .pictures import Pictures
+from .seen import PAIR, Seen
 
 if TYPE_CHECKING:
     from ..explanation import Explanation
@@ -247,6 +248,11 @@ def find_partners(
                 hint="Name the folder of the second images.",
             )
         return find_images([path]), [0] * len(images)
+    return _in_folder(path, images, left_out)
+
+
+def _in_folder(path: Path, images: Sequence[Source], left_out: LeftOut | None) -> tuple[Sequence[Source], list[int]]:
+    """The images of a folder, and for each of the others the number of the one of its name; see `find_partners`."""
     found = find_images([path], left_out)
     exact = {escaped(Path(item).relative_to(path).as_posix()): number for number, item in enumerate(found)}
     stems: dict[str, list[int]] = {}

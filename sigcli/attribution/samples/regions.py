@@ -19,7 +19,8 @@ from ...names import printable
 from ...scores.regions import Regions, RegionScore
 from ..wanted import Wanted
 from ..wanted_regions import Place, WantedRegions, parse_regions
-from .pictures import Missing, Pictures, Seen
+from .pictures import Pictures
+from .seen import Missing, Seen
 
 _BACKGROUND = ("__background__", "background")
 

@@ -15,7 +15,7 @@ from PIL import Image
 from ..shown import through_file
 from .looks import Look, legend_below, looks, spread, text_inches
 from .names import Mark, Place, plan_names, write_names
-from .panels import canvas, panels
+from .panels import canvas, even, panels
 
 Row = Mapping[str, Any]
 _SIZE = (3.4, 2.6)
@@ -54,10 +54,6 @@ def _kinds(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     for row in rows:
         groups.setdefault((row["metric"], row["imputation"]), []).append(row)
     return groups
-
-
-def _columns(count: int) -> int:
-    return 2 if count in (2, 4) else 3
 
 
 def _count_axis(axis: Axes, counts: Sequence[int]) -> None:
@@ -160,7 +156,7 @@ def draw_counts(rows: Sequence[Row], path: Path) -> None:
     nearest = min([2.0, *(later / earlier for earlier, later in pairwise(counts))])
     aside = dict(zip(methods, nearest ** np.linspace(-0.22, 0.22, len(methods) + 2)[1:-1], strict=True))
     title = "Metrics over growing numbers of images (mean, 95 % interval over images)"
-    with panels(path, len(kinds), size=(4.2, 3.1), columns=_columns(len(kinds)), title=title) as axes:
+    with panels(path, len(kinds), size=(4.2, 3.1), columns=even(len(kinds)), title=title) as axes:
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
             for name, look in methods.items():
                 mine = [row for row in found if row["method"] == name]
@@ -193,7 +189,7 @@ def draw_quality_cost(rows: Sequence[Row], path: Path) -> None:
     kinds, methods = _kinds(rows), _methods(rows)
     title = f"Quality beside cost, {rows[0]['count']} images (mean, 95 % interval over images)"
     widest = max(text_inches(name, 8, "bold") for name in methods)
-    with panels(path, len(kinds), size=(4.2, 3.4), columns=_columns(len(kinds)), title=title) as axes:
+    with panels(path, len(kinds), size=(4.2, 3.4), columns=even(len(kinds)), title=title) as axes:
         plans = list[list[Place]]()
         for axis, ((metric, imputation), found) in zip(axes, kinds.items(), strict=True):
             _scales(axis, rows, found, widest)

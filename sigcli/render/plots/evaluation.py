@@ -14,7 +14,7 @@ from PIL import Image
 from ...metrics.statistics import FEWEST
 from ..shown import through_file
 from .looks import Look, legend_below, looks, text_inches
-from .panels import canvas, panels, signed_colours
+from .panels import canvas, even, panels, signed_colours
 from .table import arrow, draw_table, intervals_of
 
 Row = Mapping[str, Any]
@@ -68,7 +68,7 @@ def draw_curves(rows: Sequence[Row], summary: Sequence[Row], path: Path) -> None
     drawn = {name: look for name, look in styles.items() if any(name in found for found in kinds.values())}
     told = {(row["metric"], row["imputation"]): row for row in summary}
     bands = len(drawn) <= BANDS
-    with panels(path, len(kinds), size=(4.6, 3.4), columns=3) as axes:
+    with panels(path, len(kinds), size=(4.6, 3.4), columns=even(len(kinds))) as axes:
         for axis, (kind, found) in zip(axes, kinds.items(), strict=True):
             _lines(axis, found, drawn, bands=bands)
             along = next(iter(found.values()))[0]["along"]

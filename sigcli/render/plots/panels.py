@@ -70,6 +70,15 @@ def canvas(axes: Sequence[Axes]) -> Figure:
     return figure
 
 
+def even(count: int) -> int:
+    """Panels in a row, so that few places stay empty: two of four, else three.
+
+    >>> [even(count) for count in (1, 2, 3, 4, 6)]
+    [3, 2, 3, 2, 3]
+    """
+    return 2 if count in (2, 4) else 3
+
+
 @contextmanager
 def panels(
     path: Path, count: int, *, size: tuple[float, float], columns: int = 2, title: str | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -66,12 +69,9 @@ class LocalMinimum(Comparison[LocalMinimumOptions]):
             for i in range(1, len(x))
         ]
 
-    def verdict(self) -> Verdict:
-        from .figure import draw_components
-
-        example = {"scores": component_score(self.x[0]), **{name: values[0] for name, values in self.values.items()}}
-        shown = {name: scaled(values) for name, values in example.items()}
-        rows = [
+    def _rows(self, example: Mapping[str, np.ndarray], shown: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+        """Rows of the example's table: each component by each method, as it is and over the largest."""
+        return [
             {
                 "method": name, "component": i, "x": float(self.x[0, i]), "value": finite(v),
                 "scaled": finite(shown[name][i]), "stderr": float(self.errors[name][i]) if name in self.errors else None,
@@ -79,6 +79,13 @@ class LocalMinimum(Comparison[LocalMinimumOptions]):
             for name, values in example.items()
             for i, v in enumerate(values)
         ]  # fmt: skip
+
+    def verdict(self) -> Verdict:
+        from .figure import draw_components
+
+        example = {"scores": component_score(self.x[0]), **{name: values[0] for name, values in self.values.items()}}
+        shown = {name: scaled(values) for name, values in example.items()}
+        rows = self._rows(example, shown)
         places = {f"x{i + 1}": f"{value:g}" for i, value in enumerate(EXAMPLE)}
         title = "Local Minimum: training with damaged inputs"
         return Verdict(
