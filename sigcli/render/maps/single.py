@@ -8,11 +8,10 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from PIL import Image, ImageDraw
-from typing_extensions import Unpack
 
 from ...files import write_aside
 from .colours import sequential
@@ -21,6 +20,9 @@ from .legend import ENDS, colour_bar
 from .outline import outlined
 from .paint import checked, checked_limit, overlay, paint, shown_size, symmetric_limit
 from .palette import DEFAULT, Palette
+
+if TYPE_CHECKING:  # what checks types while Python 3.10 runs knows none such
+    from typing_extensions import Unpack
 
 _FRAME = (205, 205, 205)
 _SPACING = Spacing(rise=6, above=4, below=10, foot=MARGIN - 6)
