@@ -6,13 +6,10 @@ that is not as its line says, counts as not made. A line that cannot be read, fo
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
-import math
 import os
 import threading
-import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +30,8 @@ from .lines import (
     inside,
     line_of,
     object_of,
+    partition_line,
+    partition_of,
     shared,
     sheet_of,
     source_of,
@@ -239,24 +238,16 @@ class Ledger:
         """Keep a partition, once for all items that share it; returns its digest."""
         if players is None:
             return ""
-        flat = np.diff(players.ravel().astype("<i4"), prepend=np.int32(0)).astype("<i4")  # of a grid mostly 0
-        name = hashlib.blake2b(flat.tobytes() + str(players.shape).encode(), digest_size=8).hexdigest()
+        line = partition_line(players)
         with self._lock:
-            if name not in self.labels:
-                text = base64.b64encode(zlib.compress(flat.tobytes(), 6)).decode()
-                self.labels[name] = {"players": name, "shape": list(players.shape), "labels": text}
-                self._append(self.labels[name])
-        return name
+            if line["players"] not in self.labels:
+                self.labels[line["players"]] = line
+                self._append(line)
+        return line["players"]
 
     def players(self, name: str) -> np.ndarray | None:
         """A partition that was kept, or None where it was not or cannot be read."""
-        try:
-            line = self.labels[name]
-            size = 4 * math.prod(line["shape"])
-            content = zlib.decompressobj().decompress(base64.b64decode(line["labels"]), max(size, 1))  # no bomb
-            return np.cumsum(np.frombuffer(content, "<i4"), dtype=np.int64).reshape(line["shape"])
-        except (KeyError, OverflowError, TypeError, ValueError, zlib.error):
-            return None
+        return partition_of(self.labels[name]) if name in self.labels else None
 
     def _head(self) -> dict[str, Any]:
         more = [end for end in self.endings if end not in ENDINGS]
