@@ -193,15 +193,11 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     if known.read is not None and tuple[float, ...] in kinds and isinstance(value, (int, float)):
         return (float(value),)
     plain: tuple[Any, ...] = tuple(typing.get_origin(kind) or kind for kind in kinds)
-    if not all(
-        isinstance(kind, type) and kind is not Any for kind in plain
-    ):  # networks, tensors: asked where they are used
-        return value
+    if not all(isinstance(kind, type) and kind is not Any for kind in plain):
+        return value  # networks, tensors: asked where they are used
     accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
     if int in plain or float in plain:
         value = _number(value)
-    if int in plain and isinstance(value, Integral) and not isinstance(value, (int, accepted)):
-        return int(value)  # of numpy
     fits = isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain)
     if fits and (not isinstance(value, (tuple, list)) or any(_holds(kind, value) for kind in kinds)):
         return value
@@ -212,8 +208,7 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
 def _number(value: Any) -> Any:
     """The number that a tensor or array of one element holds; anything else as it is."""
     shape = getattr(value, "shape", None)
-    alone = isinstance(shape, tuple) and hasattr(value, "item") and all(size == 1 for size in shape)
-    return value.item() if alone else value
+    return value.item() if isinstance(shape, tuple) and set(shape) <= {1} and hasattr(value, "item") else value
 
 
 def _holds(kind: Any, values: Sequence[Any]) -> bool:
