@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from docstrings import described, entries, escaped, prose, sections
+from docstrings import described, entries, escaped, linked, prose, sections
 from options_page import COMMANDS
 
 import sigcli
@@ -72,7 +72,7 @@ def page() -> str:
     )
     kinds = [k for _, k in inspect.getmembers(errors, inspect.isclass) if issubclass(k, errors.SigError)]
     parts.append("\n".join(f"* `{kind.__name__}`: {escaped(_first(kind))}" for kind in kinds))
-    return "\n\n".join(parts) + "\n"
+    return linked("\n\n".join(parts), "") + "\n"
 
 
 def _first(thing: type) -> str:

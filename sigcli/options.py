@@ -41,6 +41,7 @@ class Option:
         kept: whether the manifest of a run keeps it, so the run's model and score can be restored.
         argument: it is an argument of the command line, without a flag.
         command_line: False for an option that only Python has.
+        otherwise: what to write instead, where a value of another type is given that people of other packages try.
         was: its names in the previous version; they still work, with a note.
     """
 
@@ -56,6 +57,7 @@ class Option:
     command_line: bool = True
     choices: tuple[str, ...] = ()
     was: tuple[str, ...] = ()
+    otherwise: str = ""
 
 
 def option(default: Any, help: str, *, keyword_only: bool = True, **known: Any) -> Any:  # noqa: A002
@@ -191,17 +193,22 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     if known.read is not None and tuple[float, ...] in kinds and isinstance(value, (int, float)):
         return (float(value),)
     plain: tuple[Any, ...] = tuple(typing.get_origin(kind) or kind for kind in kinds)
-    if not all(
-        isinstance(kind, type) and kind is not Any for kind in plain
-    ):  # networks, tensors: asked where they are used
-        return value
+    if not all(isinstance(kind, type) and kind is not Any for kind in plain):
+        return value  # networks, tensors: asked where they are used
     accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
-    if int in plain and isinstance(value, Integral) and not isinstance(value, (int, accepted)):
-        return int(value)  # of numpy
+    if int in plain or float in plain:
+        value = _number(value)
     fits = isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain)
     if fits and (not isinstance(value, (tuple, list)) or any(_holds(kind, value) for kind in kinds)):
         return value
-    raise UsageError(f"the option {name} has the wrong type", given=short(value), allowed=type_text(one.type))
+    wrong = f"the option {name} has the wrong type"
+    raise UsageError(wrong, given=short(value), allowed=type_text(one.type), hint=known.otherwise or None)
+
+
+def _number(value: Any) -> Any:
+    """The number that a tensor or array of one element holds; anything else as it is."""
+    shape = getattr(value, "shape", None)
+    return value.item() if isinstance(shape, tuple) and set(shape) <= {1} and hasattr(value, "item") else value
 
 
 def _holds(kind: Any, values: Sequence[Any]) -> bool:

@@ -24,7 +24,7 @@ def explain(options: ExplainOptions, listener: Listener = SILENT) -> Explanation
         explain(ExplainOptions(picture, model=network), listener)
 
     Images are files, folders, patterns, PIL images, uint8 arrays, float tensors that already are the network's input, or an
-    iterable of batches such as a `DataLoader` (see `sigcli.attribution.batches`). The model may be a `torch.nn.Module`. All
+    iterable of batches such as a `DataLoader` (see docs/python.md). The model may be a `torch.nn.Module`. All
     results stay in memory; `iter_explain` yields them one by one.
 
     Raises:

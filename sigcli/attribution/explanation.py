@@ -41,7 +41,7 @@ class Explanation:
         relative_standard_error: the standard error divided by the map's norm.
         sum_standard_error: sampling error of the sum of the map, in the score's unit; 0 where all draws have the same sum.
         shown_standard_error: sampling error of the map as pictures show it, relative to that map's norm; None where unknown.
-        view: how pictures show the map, see `sigcli.views`.
+        view: how pictures show the map, see docs/explain.md.
         stopped: with a tolerance, why the run ended and with which option: "tolerance: samples=512"; else empty.
         predictions: the model's likeliest answers, best first; empty where its outputs have no probabilities.
         chance: probability of the target, or None.
@@ -50,7 +50,7 @@ class Explanation:
         content: hash of the explained image's pixels.
         values: (C, H, W) float32 attribution, or of the array's shape; None if it failed or an earlier run made it.
         stderr: standard error of `values`, or None.
-        deviations: (j, H, W) of replicates, of which the error of any sum of pixels follows, see `sigcli.types.Attribution`.
+        deviations: (j, H, W) of replicates, of which the error of any sum of pixels follows, see docs/explain.md.
         players: (H, W) player of each position, or None.
         player_values: (n,) sum over each player, or None.
         seen: what the model saw of the sample.
@@ -58,7 +58,7 @@ class Explanation:
         name: name of its files: the method, and the class where several are explained.
         multiplied: the values are in the score's unit, not per unit of input.
         own_unit: the values' unit, if it is neither.
-        positive: what a positive value says, see `sigcli.methods`.
+        positive: what a positive value says, see docs/methods.md.
         resumed: an earlier run made it; its row was read back.
         note: what the user should know about the map; shown on the screen only.
         cause: the exception behind `error`, with its traceback; None if nothing failed or an earlier run made it.

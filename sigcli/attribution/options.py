@@ -155,7 +155,8 @@ class MethodOptions(ModelOptions):
         "top", "Class to explain: top, top:K, an index or a label (index:10 and name:10 where 10 may be either); several "
         "with commas: cat,dog; 'cat - dog' is the difference of two scores. Of a segmentation cat, cat@X,Y (a pixel) or "
         "cat@MASK.png; of a detector cat:2, its second cat.",
-        panel=METHOD, kind=str,
+        panel=METHOD, kind=str, otherwise="One class for each image: pass batches of (images, labels), such as "
+        "DataLoader(TensorDataset(images, labels)), with target='label'; several of each image: target='1,2'.",
     )  # fmt: skip
     output: str = option(
         "logit",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..baselines import drawn, uses_peers
 from ..catalog import Catalog, Entry, convert
-from ..errors import UsageError, unknown
+from ..errors import SigError, UsageError, unknown
 from ..methods import METHODS
 from ..methods.given import GivenMethod, given_method
 from ..methods.presets import PRESETS
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Methods = str | Callable[..., Any] | Sequence[str | Callable[..., Any]] | Mapping[str, str | Callable[..., Any]]
 """Names of methods, functions, or a mapping of names to either."""
 _LARGEST = 4096
+_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -234,7 +235,7 @@ def _chosen(
         raise UsageError(f"the same {kind} was given twice", given=shown, hint=f"{other}{hint}")
     given: dict[str, dict[str, Any]] = {name: {} for name in names}
     for key, value in sorted(settings.items(), key=lambda item: "." in item[0]):
-        for one in _receivers(key, chosen, kind):
+        for one in _receivers(key, chosen, kind, catalog):
             given[one.name][key.rpartition(".")[2]] = value
     return [replace(one, options=_typed(one.entry, given[one.name])) for one in chosen]
 
@@ -261,20 +262,34 @@ def _means(owner: str, one: Chosen) -> bool:
     return owner in one.entry.aliases or owner == one.typed
 
 
-def _receivers(key: str, chosen: list[Chosen], kind: str) -> list[Chosen]:
+def _receivers(key: str, chosen: list[Chosen], kind: str, catalog: Mapping[str, Entry]) -> list[Chosen]:
     owner, dot, option = key.rpartition(".")
     if dot:
         named = [one for one in chosen if owner == one.name or (not one.alias and _means(owner, one))]
         if not named:
             raise unknown(f"{kind} in --set {key}: it is not among those chosen", owner, [one.name for one in chosen])
         if option not in named[0].entry.options():
-            raise unknown(f"option of {owner}", option, named[0].entry.options())
+            raise _lacking(option, [owner], set(named[0].entry.options()), kind, catalog)
         return named
     having = [one for one in chosen if key in one.entry.options()]
     if not having:
-        every = sorted({option for one in chosen for option in one.entry.options()})
-        raise unknown(f"option of {', '.join(dict.fromkeys(one.called for one in chosen))}", key, every)
+        every = {option for one in chosen for option in one.entry.options()}
+        raise _lacking(key, list(dict.fromkeys(one.called for one in chosen)), every, kind, catalog)
     return having
+
+
+def _lacking(key: str, called: Sequence[str], having: set[str], kind: str, catalog: Mapping[str, Entry]) -> SigError:
+    """The error for an option that those chosen have not, with the entries that have it."""
+    others = [name for name, entry in catalog.items() if key in entry.options()]
+    names = ", ".join(called)
+    if not others:
+        return unknown(f"option of {names}", key, having)
+    more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+    return UsageError(
+        f"{names} {'has' if len(called) == 1 else 'have'} no option {key}",
+        allowed=", ".join(sorted(having)) or None,
+        hint=f"These {kind}s have it: {', '.join(others[:_SHOWN])}{more}.",
+    )
 
 
 def _typed(entry: Entry, given: Mapping[str, Any]) -> dict[str, Any]:

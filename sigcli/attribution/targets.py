@@ -45,7 +45,10 @@ class ClassNames:
         that commas separate in the name. Several where it cannot be known which is meant.
         """
         found = self._exact.get(text.strip()) or self._folded.get(_folded(text))
-        if not found and (parts := _parts(text)):
+        parts = _parts(text)
+        if (
+            not found and 0 < len(parts) == text.count(",") + 1
+        ):  # `heart,heart` repeats a name instead of naming synonyms
             found = sorted(set.intersection(*(set(self._parts.get(part, ())) for part in parts)))
         return list(found or ())
 

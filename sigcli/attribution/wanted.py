@@ -45,7 +45,7 @@ def parse_wanted(target: str | int, labels: Sequence[str] | None, classes: int, 
         return parse_target(target, labels, classes, default=default)
     found = _readings(text, None if labels is None else tuple(labels), classes)
     if len(found) > 1:
-        ways = " or ".join(spelling(one, classes) for one in found[:3])
+        ways = "; or ".join(f"{spelling(one, classes)} for {_told(one, labels, classes)}" for one in found[:3])
         raise UsageError("target can be read in several ways", given=text, allowed=ways)
     if not found:
         raise _unread(text, labels, classes)
@@ -85,6 +85,17 @@ def spelling(targets: Sequence[int], classes: int) -> str:
         return f"index:{target}" if pair is None else f"index:{pair[0]} - index:{pair[1]}"
 
     return ",".join(map(one, targets))
+
+
+def _told(targets: Sequence[int], labels: Sequence[str] | None, classes: int) -> str:
+    """A reading in words: how many targets it has, and of which classes."""
+
+    def one(target: int) -> str:
+        pair = pair_of(target, classes) or (target,)
+        return " - ".join(f"'{labels[place]}'" if labels else str(place) for place in pair)
+
+    count = "one target" if len(targets) == 1 else f"{len(targets)} targets"
+    return f"{count}, {' and '.join(map(one, targets))}"
 
 
 def _readings(text: str, labels: tuple[str, ...] | None, classes: int) -> list[tuple[int, ...]]:

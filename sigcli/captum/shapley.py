@@ -69,11 +69,12 @@ class ShapleyIntegratedGradients(PathAttribution):
                 between coalitions and 5 nodes for each.
             internal_batch_size: points per gradient evaluation; it may be below N. By default 64.
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), of shape (N,).
-            players: see `sigcli.players.FORMS`; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side,
-                14×14 from 28, and single positions otherwise. Several inputs are laid side by side as positions.
-            sizes: "uniform" or "algorithm1", see `sigcli.methods.sig.sig`.
-            form: "to-input", "from-default" or "both", see there.
-            normalise: per-player normalisation, see there.
+            players: `8x8` (patches of 8×8 pixels), `grid:7x7` (so many patches), `superpixels:N`, `pixels` or the file of a
+                label map; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side, 14×14 from 28, and single
+                positions otherwise. Several inputs are laid side by side as positions.
+            sizes: of coalitions, "uniform" or "algorithm1", see docs/explain.md.
+            form: "to-input" (paths from the coalition to x), "from-default" (from x' to the coalition) or "both" in turn.
+            normalise: per-player normalisation: what a player gets is divided by how often it was on the move.
             seed: seed of the random draws.
 
         Returns:

@@ -179,6 +179,7 @@ def accumulate(run: Run, points: slice, gradient: Tensor, movement: Tensor, delt
         delta: (k or 1, C, H, W) x - x' of each.
     """
     plan = run.task.plan
+    gradient = gradient.to(run.open.dtype)  # of a network in half precision: sums of many points would lose its digits
     if plan.multiply and not plan.reference.constant:
         gradient = gradient * delta
     in_order = _in_order(gradient.device)

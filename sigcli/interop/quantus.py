@@ -39,13 +39,13 @@ def quantus_explain(
         UsageError: inputs, targets or options that cannot be used.
         AttributionError: the method cannot explain one of the inputs.
     """
-    images = np.asarray(inputs.detach().cpu() if hasattr(inputs, "detach") else inputs)
+    images = _array(inputs)
     if images.ndim != 4 or images.dtype.kind != "f":
         given = f"{images.dtype}, shape {images.shape}"
         raise UsageError(
             "inputs must be floats (N, C, H, W)", given=given, hint="Quantus's channel-last inputs: transpose them."
         )
-    labels = np.broadcast_to(np.asarray(targets.detach().cpu() if hasattr(targets, "detach") else targets), len(images))
+    labels = _classes(targets, len(images))
     if not isinstance(method, str) or "," in method:
         raise UsageError("quantus_explain takes one method", given=method)
     if not len(images):
@@ -68,3 +68,25 @@ def quantus_explain(
             raise AttributionError(f"{method} cannot explain {item.image}: {item.error}")
         found.append(np.broadcast_to(item.values, images.shape[1:]) / (images.shape[1] // len(item.values)))
     return np.stack(found).astype(np.float32)
+
+
+def _array(values: Any) -> np.ndarray:
+    """An array of what a tensor or array holds; numpy has no bf16."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    return np.asarray(values)
+
+
+def _classes(targets: Any, count: int) -> np.ndarray:
+    """The class index of each of `count` inputs, (N,)."""
+    given = _array(targets)
+    given = given[:, 0] if given.shape == (count, 1) else given
+    if given.dtype.kind not in "iu" or given.shape not in ((), (1,), (count,)):
+        raise UsageError(
+            "targets must be class indices",
+            given="None" if targets is None else f"{given.dtype}, shape {given.shape}",
+            allowed=f"integers of shape ({count},), or one integer for all",
+            hint="Of one-hot rows take the argmax.",
+        )
+    return np.broadcast_to(given, count)

@@ -31,6 +31,13 @@ _WEIGHTED = {"addmm": 1, "mm": 0, "convolution": 0, "bmm": 0, "baddbmm": 1}
 """Of the layers with weights: where their values stand; the weights follow."""
 
 
+NO_PAIRS = (
+    "no softmax in the network weighs tokens against each other (it has no attention, or attention of another kind: "
+    "separable as MobileViTV2's, or linear)"
+)
+"""True of convolutional networks and of attention without a matrix of weights alike: which of them it is cannot be seen."""
+
+
 @dataclass(frozen=True, eq=False)
 class Tokens:
     """What a network with attention between all its tokens is made of.
@@ -155,7 +162,7 @@ def _blocks(tape: Tape) -> list[_Block] | str:
     found = [block for step in tape.steps if step.name in SOFTMAX and (block := _weighing(step, readers))]
     if any(block.mixed for block in found):
         return "the weights of its heads are mixed after the softmax (talking heads)"
-    return found or "the network has no attention"
+    return found or NO_PAIRS
 
 
 def _weighing(softmax: Step, readers: Mapping[int, list[Step]]) -> _Block | None:

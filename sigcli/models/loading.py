@@ -44,6 +44,10 @@ _OTHER_KINDS = {
     "finds objects": f"Known detectors: {_OWN}",
     "labels every pixel": f"Known segmentation networks: {_OWN}",
 }
+_BESIDE = re.compile(r"(.+)\s*[:,;=@\s]\s*([^:,;=@\s]+)")
+"""A name and something after it; of several such cuts the last, since functions have a colon of their own."""
+_TAKING_FILES = ("torchscript", "export", "trained", "openclip")
+"""Sources whose names are files, or may have a file in them."""
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
 
 
@@ -235,6 +239,8 @@ def source_of(spec: str) -> Entry:
     >>> [source_of(spec).name for spec in ("timm/resnet18", "mynets:build", "shapes")]
     ['timm', 'factory', 'shapes']
     """
+    if apart := _weights_beside(spec):
+        raise apart
     for entry in MODELS.values():
         possible = entry.properties["form"] != NAME or spec.isidentifier()  # else torchvision is imported for nothing
         if possible and entry.load("matches")(spec):
@@ -249,6 +255,21 @@ def source_of(spec: str) -> Entry:
     error = unknown("model", spec, ["shapes", "shapes-vit", "expression", *names(), *others()], ModelError)
     hint = error.hint or "The names and forms: sig list models."
     raise ModelError(error.what, given=error.given, allowed=error.allowed, hint=hint)
+
+
+def _weights_beside(spec: str) -> ModelError | None:
+    """The error for a network and its weights in one text, `resnet18:net.pth`; None for another text."""
+    found = _BESIDE.fullmatch(spec)
+    if found is None or is_there(spec) or not (is_there(found[2]) or _FILE.search(found[2])):
+        return None
+    name, file = found[1].rstrip(" :,;=@"), found[2]
+    sources = (entry for entry in MODELS.values() if entry.name not in _TAKING_FILES)
+    if not any(
+        entry.load("matches")(name) for entry in sources if entry.properties["form"] != NAME or name.isidentifier()
+    ):
+        return None
+    hint = f"Give the file apart: --model {name} --weights '{file}'."
+    return ModelError("--model names the network alone, without a file of weights", given=spec, hint=hint)
 
 
 def _source(

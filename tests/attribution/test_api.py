@@ -200,6 +200,22 @@ def test_old_names_of_options_work_with_a_warning():
 
 
 @pytest.mark.parametrize(
+    "target", [torch.tensor(2), torch.tensor([2]), np.array([[2]]), np.uint8(2)], ids=["0-d", "1-d", "array", "number"]
+)
+def test_one_integer_is_a_target_in_whatever_holds_it(target, net):
+    found = sigcli.explain(torch.rand(2, 3, 16, 16), model=net, method="gradient", target=target, seed=torch.tensor(3))
+    assert [item.target for item in found] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "target", [torch.tensor([1, 2]), [1, 2], np.array([1, 2]), torch.tensor(1.0), torch.tensor(True)]
+)
+def test_a_target_for_each_image_is_told_how(target, net):
+    with pytest.raises(UsageError, match=r"wrong type(.|\n)*DataLoader.*target='label'"):
+        sigcli.explain(torch.rand(2, 3, 16, 16), model=net, method="gradient", target=target)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"smooth": -1}, "smooth"),

@@ -89,7 +89,7 @@ def test_integers_of_numpy_are_targets_and_nothing_else_is(tmp_path):
     (one,) = explain(image_file, target=np.int64(2), **options)
     (other,) = explain(image_file, target="index:2", **options)
     assert one.target == other.target == 2
-    for wrong in (True, [2], 2.0, None, np.float32(2), np.array([2])):
+    for wrong in (True, [2], 2.0, None, np.float32(2), np.array([2, 3])):
         with pytest.raises(UsageError, match="target"):
             explain(image_file, target=wrong, **options)
 

@@ -79,11 +79,11 @@ def test_tokens_are_players_of_any_method(here):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("nets:conv", "bshap", "--players", "tokens"), "between all tokens: the network has no attention"),
-        (("nets:conv", "rise", "--baseline", "tokens"), "between all tokens: the network has no attention"),
+        (("nets:conv", "bshap", "--players", "tokens"), "between all tokens: no softmax"),
+        (("nets:conv", "rise", "--baseline", "tokens"), "between all tokens: no softmax"),
         (("nets:tokens", "ig", "--baseline", "tokens"), "ig needs an image as baseline.*kernelshap"),
         (("nets:tokens", "sig", "--baseline", "tokens"), "sig needs an image as baseline.*sig-walk"),
-        (("nets:conv", "sig-walk", "--baseline", "tokens"), "between all tokens: the network has no attention"),
+        (("nets:conv", "sig-walk", "--baseline", "tokens"), "between all tokens: no softmax"),
         (("nets:tokens", "deeplift", "--baseline", "tokens"), "deeplift needs an image as baseline"),
         (("nets:tokens", "bshap", "--baseline", "tokens", "--players", "grid:8x8"), "divide the network's 4x4 tokens"),
         (("nets:tokens", "bshap", "--players", "tokens:3x3"), "other tokens.*which are 4x4"),
@@ -136,7 +136,7 @@ def test_deletion_and_insertion_of_tokens_by_their_definition(here):
 @pytest.mark.parametrize(
     ("metric", "model", "message"),
     [
-        ("deletion", "nets:conv", "the network has no attention"),
+        ("deletion", "nets:conv", "no softmax in the network weighs tokens against each other"),
         ("faithfulness-correlation", "nets:tokens", "random places, and tokens can only be dropped whole"),
     ],
 )

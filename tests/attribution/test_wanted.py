@@ -81,7 +81,8 @@ def test_what_texts_mean(text, expected):
     [
         ("ounce, snow leopard", ["ounce", "snow leopard", "snow leopard, ounce"], r"several ways(.|\n)*index:0,index:1"),
         ("a,b,c", ["a,b", "c", "a", "b,c"], "several ways"),
-        ("a - b - c", ["a - b", "c", "a", "b - c"], r"several ways(.|\n)*index:2 - index:3 or index:0 - index:1"),
+        ("a - b - c", ["a - b", "c", "a", "b - c"], r"index:2 - index:3 for one .*; or index:0 - index:1 for one "),
+        ("a - b,c", ["a", "b, c"], r"index:0 - index:1,index:1 for 2 targets, 'a' - 'b, c' and 'b, c'; or index:0 "),
         ("cat,dgo", ANIMALS, "unknown target.*dgo(.|\n)*dog"),
         ("cat - dgo", ANIMALS, "unknown target.*dgo"),
         ("cat - cat", ANIMALS, "minus itself is 0"),
@@ -102,6 +103,12 @@ def test_what_texts_mean(text, expected):
 def test_texts_that_mean_nothing_or_too_much(text, labels, message):
     with pytest.raises(UsageError, match=message):
         parse_wanted(text, labels, len(labels or ANIMALS))
+
+
+def test_a_name_twice_is_no_list_of_synonyms():
+    assert parse_wanted("star - heart,heart", ["star", "heart"], 2) == (against(0, 1, 2), 1)
+    assert parse_wanted("heart,heart", ["star", "heart"], 2) == 1
+    assert parse_wanted("heart,heart", ["star", "heart", "heart,heart"], 3) == 2
 
 
 def test_a_manifest_spells_them_by_their_indices():

@@ -151,6 +151,12 @@ def test_the_page_of_python_names_is_current(scripts):
         assert name.startswith("__") or f"sigcli.{name}" in text, name
 
 
+def test_python_names_name_nothing_that_a_reader_cannot_find():
+    public = {"sigcli.captum", "sigcli.errors", *(f"sigcli.{name}" for name in sigcli.__all__)}
+    for name in re.findall(r"`(sigcli\.[\w.]+)`", (DOCS / "api.md").read_text(encoding="utf-8")):
+        assert name in public or name.startswith("sigcli.errors."), f"{name}: say it in words, or see docs/NAME.md"
+
+
 def test_the_first_page_is_the_readme_seen_from_docs(scripts):
     hooks = scripts("site_hooks")
     text = hooks.first_page()

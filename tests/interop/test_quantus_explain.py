@@ -58,6 +58,11 @@ def test_a_map_of_one_channel_keeps_its_sum(net):
         ({"method": "igg"}, UsageError, "Did you mean"),
         ({"targets": np.array([0, 9, 2])}, AttributionError, "none of the model's classes"),
         ({"steps": 3}, UsageError, "unknown option"),
+        ({"targets": np.array([0.0, 4.0, 2.0])}, UsageError, r"class indices \(given: float64, shape \(3,\)\)"),
+        ({"targets": np.eye(5)[[0, 4, 2]]}, UsageError, "argmax"),
+        ({"targets": np.eye(5, dtype=int)[[0, 4, 2]]}, UsageError, "argmax"),
+        ({"targets": Y[:2]}, UsageError, r"integers of shape \(3,\)"),
+        ({"targets": None}, UsageError, "given: None"),
     ],
 )
 def test_faults_are_told(net, arguments, error, message):
@@ -74,3 +79,15 @@ def test_quantus_takes_it(net):
     )  # fmt: skip
     assert len(found) == 3
     assert all(0 <= value <= 1 for value in found)
+
+
+@pytest.mark.parametrize("targets", [torch.tensor([0, 4, 2]), Y[:, None], [0, 4, 2], Y.astype(np.uint8)])
+def test_targets_in_the_forms_that_people_have_them(net, targets):
+    known = sigcli.quantus_explain(net, X, Y, method="gradient")
+    assert np.array_equal(sigcli.quantus_explain(net, X, targets, method="gradient"), known)
+
+
+def test_tensors_that_numpy_has_no_type_for(net):
+    inputs = torch.from_numpy(X).bfloat16()
+    known = sigcli.quantus_explain(net, inputs.float(), Y, method="gradient")
+    assert np.array_equal(sigcli.quantus_explain(net, inputs, Y, method="gradient"), known)

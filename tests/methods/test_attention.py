@@ -334,9 +334,18 @@ def swin():
     return torchvision.models.SwinTransformer([4, 4], 8, [1, 1], [2, 2], [4, 4], num_classes=5)
 
 
+def mobilevit():
+    timm = pytest.importorskip("timm")
+    return timm.create_model("mobilevitv2_050", pretrained=False, num_classes=5)
+
+
 REFUSED = {
-    "cnn": (lambda: torchvision.models.squeezenet1_1(num_classes=5), "the network has no attention"),
-    "convnext": (small_convnext, "the network has no attention"),
+    "cnn": (
+        lambda: torchvision.models.squeezenet1_1(num_classes=5),
+        "no softmax in the network weighs tokens against each other",
+    ),
+    "convnext": (small_convnext, "no softmax in the network weighs tokens against each other"),
+    "separable": (mobilevit, "separable as MobileViTV2's"),
     "swin": (swin, "within windows or between channels"),
     "xcit": (lambda: timm_net("xcit_nano_12_p8_224"), "within windows or between channels"),
     "cait": (lambda: timm_net("cait_xxs24_224"), "talking heads"),
