@@ -43,7 +43,7 @@ def test_command_and_python_have_the_same_options_and_defaults(options):
     others = {name for name in typed if "__was" not in name} - set(table(options))
     opens = {"opens_page"} if options in (ExplainOptions, sigcli.EvaluateOptions) else set()
     shows = {"show"} if options is ExplainOptions else set()
-    assert others - {"config_"} == {"context", "as_json", "debug"} | opens | shows
+    assert others - {"config_"} == {"context", "as_json", "debug", "log"} | opens | shows
 
 
 @pytest.mark.parametrize("options", COMMANDS)

@@ -8,12 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from PIL import __version__ as pillow
 
 import sigcli
 from sigcli.errors import ImageError, UsageError
 from sigcli.inputs import conversion
 from sigcli.inputs.given import listed
 from sigcli.inputs.images import read_image
+
+OLD = int(pillow.partition(".")[0]) < 13
 
 
 def tiff(path, data, width, *, bits, photometric, samples=1, signed=False, extra=None):
@@ -118,7 +121,8 @@ def test_premultiplied_colours_are_laid_on_white(tmp_path):
 
 
 @pytest.mark.parametrize(("samples", "photometric", "extra", "told"), [
-    (3, 2, None, False), (4, 2, [0], True), (5, 2, [0, 0], True), (4, 2, [2], False), (1, 1, None, False), (2, 1, [0], True),
+    (3, 2, None, False), (4, 2, [0], True), (5, 2, [0, 0], True), (4, 2, [2], False), (1, 1, None, False),
+    pytest.param(2, 1, [0], True, marks=pytest.mark.skipif(OLD, reason="Pillow reads such files from 13 on")),
     (2, 1, [2], False), (4, 5, None, False),
 ])  # fmt: skip
 def test_channels_of_a_tiff_that_are_left_out_are_told(tmp_path, samples, photometric, extra, told):

@@ -10,6 +10,7 @@ import csv
 import errno
 import io
 import os
+import pathlib
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,10 @@ class Disk:
         patch.setattr(builtins, "open", open_)
         patch.setattr(os, "replace", asked(os.replace, "replace", 1))
         patch.setattr(os, "mkdir", asked(os.mkdir, "mkdir", 0))
+        kept = getattr(pathlib, "_normal_accessor", None)  # Python 3.10 has its own names of these
+        if kept is not None:
+            for name, function in (("open", open_), ("replace", os.replace), ("mkdir", os.mkdir)):
+                patch.setattr(kept, name, function)
 
 
 class _Refusing:
