@@ -7,7 +7,8 @@ at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,6 +25,8 @@ from .transfer import sent
 _SMALL = 1024
 _BLOCK = 16
 """Replicates that are folded together: an even number, so pairs are."""
+_TOGETHER = 1 << 22
+"""Values that are corrected together: 16 MiB for each of a few temporary tensors."""
 
 
 @dataclass(eq=False)
@@ -278,8 +281,9 @@ def _fold(run: Run) -> None:
     if run.fixed is not None and plan.multiply:
         values *= run.fixed[1]
     if plan.marginals is not None:
-        for row, points in zip(values, run.closed, strict=True):
-            _correct(run, row, points)
+        step = max(1, _TOGETHER // values[0].numel())
+        for first in range(0, len(values), step):
+            _correct(run, values[first : first + step], run.closed[first : first + step])
     run.total += values.sum(0)
     if plan.unit is not None and run.groups is not None:
         places = places_of(plan, plan.unit[[points.start for points in run.closed]]).tolist()
@@ -319,8 +323,8 @@ def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
     return deviations(run.groups * run.factor, group_weights(run.task.plan))
 
 
-def _correct(run: Run, values: Tensor, points: slice) -> None:
-    """Make each player's sum over a replicate of those points its exact marginals, in place.
+def _correct(run: Run, values: Tensor, closed: Sequence[slice]) -> None:
+    """Make each player's sum over each replicate, (m, C, H, W) of those points, its exact marginals, in place.
 
     How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
     the same total weight, so a linear score needs no correction. What is then missing goes to the player's values in
@@ -331,12 +335,23 @@ def _correct(run: Run, values: Tensor, points: slice) -> None:
     players, marginals = plan.players, plan.marginals
     if players is None or marginals is None or run.fixed is None:
         raise ValueError("marginals need players and one reference")
-    omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[points.start]])
-    level = omega / (plan.weight[points] @ plan.served(points))
-    values *= players.spread(sent(level[None], values.device, values.dtype))[0]
+    edges = [closed[0].start, *(points.stop for points in closed)]
+    level = sent(_levels(run, edges), values.device, values.dtype)
+    values *= players.spread(level)[:, None]
     share = values.abs()
-    flat = (players.totals(share) == 0)[None].to(share)
-    share += players.spread(flat)[0] * run.fixed[1][0].abs()
-    missing = marginals.of(points, run.scores, players.n) - players.totals(values)
+    flat = (players.totals(share) == 0).to(share)
+    share += players.spread(flat)[:, None] * run.fixed[1][0].abs()
+    missing = marginals.of(edges, run.scores, players.n) - players.totals(values)
     factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
-    values += share * players.spread(factor[None].to(share))[0]
+    values += share * players.spread(factor.to(share))[:, None]
+
+
+def _levels(run: Run, edges: Sequence[int]) -> Float[np.ndarray, "m n"]:
+    """What brings each player's values to the same total weight in the replicates between edges."""
+    plan, first = run.task.plan, edges[0]
+    served = plan.served(slice(first, edges[-1]))
+    found = []
+    for begins, ends in itertools.pairwise(edges):
+        omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[begins]])
+        found.append(omega / (plan.weight[begins:ends] @ served[begins - first : ends - first]))
+    return np.stack(found)
