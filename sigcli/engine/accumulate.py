@@ -7,8 +7,7 @@ at once.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .corrections import correct
 from .plan import Plan, spread_positions, with_certainty
 from .replicates import add_to_groups, deviations, group_weights, places_of, regrouped
 from .request import Request
@@ -25,8 +25,6 @@ from .transfer import sent
 _SMALL = 1024
 _BLOCK = 16
 """Replicates that are folded together: an even number, so pairs are."""
-_TOGETHER = 1 << 22
-"""Values that are corrected together: 16 MiB for each of a few temporary tensors."""
 
 
 @dataclass(eq=False)
@@ -88,7 +86,7 @@ class Run(Request):
             self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
             self.mean, self.spread = zeros(), zeros()
-            self.groups = zeros()[0].repeat(len(group_weights(plan)), 1, 1)
+            self.groups = torch.zeros(len(group_weights(plan)), *x.shape[1:], dtype=dtype, device=x.device)
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long))
@@ -281,9 +279,9 @@ def _fold(run: Run) -> None:
     if run.fixed is not None and plan.multiply:
         values *= run.fixed[1]
     if plan.marginals is not None:
-        step = max(1, _TOGETHER // values[0].numel())
-        for first in range(0, len(values), step):
-            _correct(run, values[first : first + step], run.closed[first : first + step])
+        if run.fixed is None:
+            raise ValueError("marginals need one reference")
+        correct(plan, values, run.closed, scores=run.scores, omegas=run.omegas, delta=run.fixed[1][0])
     run.total += values.sum(0)
     if plan.unit is not None and run.groups is not None:
         places = places_of(plan, plan.unit[[points.start for points in run.closed]]).tolist()
@@ -321,37 +319,3 @@ def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
     if run.groups is None or run.task.plan.paired:
         return run.groups
     return deviations(run.groups * run.factor, group_weights(run.task.plan))
-
-
-def _correct(run: Run, values: Tensor, closed: Sequence[slice]) -> None:
-    """Make each player's sum over each replicate, (m, C, H, W) of those points, its exact marginals, in place.
-
-    How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
-    the same total weight, so a linear score needs no correction. What is then missing goes to the player's values in
-    proportion to their magnitude, the least change relative to them; where all are zero (a gradient that vanishes at every
-    corner), to its pixels in proportion to |x - x'|.
-    """
-    plan = run.task.plan
-    players, marginals = plan.players, plan.marginals
-    if players is None or marginals is None or run.fixed is None:
-        raise ValueError("marginals need players and one reference")
-    edges = [closed[0].start, *(points.stop for points in closed)]
-    level = sent(_levels(run, edges), values.device, values.dtype)
-    values *= players.spread(level)[:, None]
-    share = values.abs()
-    flat = (players.totals(share) == 0).to(share)
-    share += players.spread(flat)[:, None] * run.fixed[1][0].abs()
-    missing = marginals.of(edges, run.scores, players.n) - players.totals(values)
-    factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
-    values += share * players.spread(factor.to(share))[:, None]
-
-
-def _levels(run: Run, edges: Sequence[int]) -> Float[np.ndarray, "m n"]:
-    """What brings each player's values to the same total weight in the replicates between edges."""
-    plan, first = run.task.plan, edges[0]
-    served = plan.served(slice(first, edges[-1]))
-    found = []
-    for begins, ends in itertools.pairwise(edges):
-        omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[begins]])
-        found.append(omega / (plan.weight[begins:ends] @ served[begins - first : ends - first]))
-    return np.stack(found)

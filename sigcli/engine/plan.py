@@ -12,7 +12,7 @@ the certainty of each pixel, while the image stays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,15 +76,6 @@ class Marginals:
     point: Int[np.ndarray, " m"]
     player: Int[np.ndarray, " m"]
     coefficient: Float[np.ndarray, " m"]
-
-    def of(self, edges: Sequence[int], scores: Float[Tensor, " k"], n: int) -> Float[Tensor, "m n"]:
-        """Sums over the stretches of points between edges, given the scores of all in fp64: on the device of the scores."""
-        at = np.searchsorted(self.point, edges)
-        place = np.repeat(np.arange(len(at) - 1) * n, np.diff(at)) + self.player[at[0] : at[-1]]
-        every = (place, self.point[at[0] : at[-1]], self.coefficient[at[0] : at[-1]])
-        where, point, factor = (sent(array, scores.device) for array in every)
-        found = torch.zeros((len(at) - 1) * n, dtype=scores.dtype, device=scores.device)
-        return found.index_add_(0, where, factor * scores[point]).unflatten(0, (-1, n))
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,9 +257,13 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
         coefficient, draw = np.append(weights, -weights), np.append(draw, draw)
     full = (bits == Coalitions.full(1, n).bits).all(1)
     draw = draw if own else np.where(full, -1, draw)
-    _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
-    total = np.bincount(inverse, coefficient, len(first))
-    order = np.argsort(first)
+    if plan.players is None and plan.draw is not None and not own and bool((np.diff(plan.draw) > 0).all()):
+        first, total = np.arange(len(draw)), coefficient  # each path begins in a reference of its own
+        order = first
+    else:
+        _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
+        total = np.bincount(inverse, coefficient, len(first))
+        order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
     # In the order of their sizes, so a sample taken at even distances is stratified by size.
     keep = keep[np.argsort(Coalitions(bits[first[keep]], n).sizes(), kind="stable")]
