@@ -26,7 +26,11 @@ from ..names import printable
 from .signals import SignalError, heard
 
 FAILED, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141
-
+_SHORT = (
+    "failed to map segment", "can't start new thread", "can't allocate memory", "cannot allocate memory",
+    "not enough memory", "out of memory", "bad_alloc",
+)  # fmt: skip
+"""What the loader of programs, threads and torch say where there is no memory for them."""
 
 _PIPE = 120  # columns
 
@@ -152,6 +156,10 @@ def _told(error: Exception, kept: str) -> int:
         _say(*_of_system(error, kept))
         return FAILED
     text = printable(" ".join(str(error).split())[:300])
+    if isinstance(error, MemoryError) or any(saying in text.lower() for saying in _SHORT):
+        stands = f"{kept[:1].upper()}{kept[1:]}." if kept else ""
+        _say(f"there is too little memory (given: {type(error).__name__}: {text}).", stands)
+        return FAILED
     _say(
         f"unexpected {type(error).__name__}: {text}",
         "Repeat the command with --debug to see where, and please report it.",
