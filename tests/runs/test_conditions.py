@@ -14,11 +14,16 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from PIL import Image
 from tiny_run import LINE, NET, contents, picture, said, sig
 from torch import nn
 
 from sigcli.attribution import pipeline, workers
+from sigcli.cli.console import guarded
+from sigcli.engine.memory import MemoryShortage
+from sigcli.errors import StoppedError, UsageError
+from sigcli.executors.line import portable_error
 
 from repository import ROOT
 
@@ -188,7 +193,7 @@ torch.set_num_threads(1)
 line = sys.argv[1:]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, hard = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), hard))
+resource.setrlimit(resource.RLIMIT_AS, (used + (260 << 20), hard))
 done = CliRunner().invoke(app, line)
 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 print(done.exit_code, " ".join(done.output.split()))
@@ -209,7 +214,7 @@ def test_a_run_with_too_little_memory_has_smaller_batches_and_counts_what_does_n
     Path("wide.py").write_text(WIDE)
     for number in range(4, 8):
         picture(Path(f"in/{number}.png"), number)
-    Image.new("RGB", (9900, 9900), (200, 30, 40)).save("in/large.png")  # 294 MB once decoded, and as much as an array
+    Image.new("RGB", (7000, 7000), (200, 30, 40)).save("in/large.png")  # 147 MB once decoded, and as much as an array
     line = [
         "explain",
         "in",
@@ -238,3 +243,22 @@ def test_a_run_with_too_little_memory_has_smaller_batches_and_counts_what_does_n
     assert "9 done (8 of them earlier), 0 failed" in again
     with Path("run/results.csv").open(newline="") as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"ok"}
+
+
+@pytest.mark.parametrize("kind", [StoppedError, UsageError, MemoryShortage])
+def test_an_error_reaches_another_process_as_it_is(kind):
+    error = kind("it cannot be", given=Path("a\nb"), allowed="this or that", hint="Do that.")
+    told = portable_error(error)
+    assert type(told) is kind
+    assert str(told) == str(error)
+    assert (told.what, told.given, told.allowed, told.hint) == ("it cannot be", "a\nb", "this or that", "Do that.")
+
+
+@pytest.mark.parametrize("said", ["libtorch.so: failed to map segment from shared object", "can't start new thread"])
+def test_too_little_memory_for_a_library_or_a_thread_is_no_fault_of_sig(said, capsys):
+    with pytest.raises(typer.Exit) as ended, guarded(debug=False):
+        raise ImportError(said)
+    assert ended.value.exit_code == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: there is too little memory (given: ImportError: {said}).")
+    assert "report" not in told
