@@ -193,7 +193,7 @@ torch.set_num_threads(1)
 line = sys.argv[1:]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, hard = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (used + (260 << 20), hard))
+resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), hard))
 done = CliRunner().invoke(app, line)
 resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 print(done.exit_code, " ".join(done.output.split()))
@@ -214,7 +214,7 @@ def test_a_run_with_too_little_memory_has_smaller_batches_and_counts_what_does_n
     Path("wide.py").write_text(WIDE)
     for number in range(4, 8):
         picture(Path(f"in/{number}.png"), number)
-    Image.new("RGB", (7000, 7000), (200, 30, 40)).save("in/large.png")  # 147 MB once decoded, and as much as an array
+    Image.new("RGB", (9000, 9000), (200, 30, 40)).save("in/large.png")  # 243 MB once decoded, and as much as an array
     line = [
         "explain",
         "in",
@@ -229,7 +229,7 @@ def test_a_run_with_too_little_memory_has_smaller_batches_and_counts_what_does_n
         "--method",
         "ig",
     ]
-    line += ["--set", "steps=8", "--batch-size", "64", "--no-pictures", "--out", "run", "--device", "cpu"]
+    line += ["--set", "steps=16", "--batch-size", "128", "--no-pictures", "--out", "run", "--device", "cpu"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(here)]), "OMP_NUM_THREADS": "1"}
     environment["MALLOC_ARENA_MAX"] = "1"  # else each thread takes 64 MB of the limit
     command = [sys.executable, "-c", LIMITED, *line]
@@ -237,7 +237,7 @@ def test_a_run_with_too_little_memory_has_smaller_batches_and_counts_what_does_n
     assert done.returncode == 0, done.stderr[-2000:]
     limited, again = done.stdout.splitlines()
     assert limited.startswith("1 ")
-    assert "memory ran out at batches of 64 images" in limited
+    assert "memory ran out at batches of 128 images" in limited
     assert "8 done, 1 failed: 1 × there is too little memory to decode the image" in limited
     assert again.startswith("0 ")
     assert "9 done (8 of them earlier), 0 failed" in again
