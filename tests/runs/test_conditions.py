@@ -184,12 +184,13 @@ def test_a_model_file_that_is_replaced_during_the_run_gives_no_maps_of_two_model
 
 
 LIMITED = """
-import resource, sys
+import resource, sys, threading
 import torch, scipy.stats, PIL.Image, torchvision
 from typer.testing import CliRunner
 from sigcli.cli.main import app
 import sigcli.attribution.explain, sigcli.engine.integrate, sigcli.attribution.run, sigcli.cli.explain
 torch.set_num_threads(1)
+threading.stack_size(1 << 18)  # else each thread takes 8 MB of the limit, and cannot start where a batch has the rest
 line = sys.argv[1:]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, hard = resource.getrlimit(resource.RLIMIT_AS)
