@@ -35,6 +35,19 @@ def words(key: int, draw: int, count: int) -> np.ndarray:
     return np.asarray(generator.random_raw(count), dtype=np.uint64)
 
 
+def _words_of(key: int, draws: Int64[Tensor, " k"], count: int) -> np.ndarray:
+    """`words` of several draws, (k, count): the generator is set up once and then told the place of each."""
+    found = np.empty((len(draws), count), np.uint64)
+    if len(found):
+        generator, state = _at(key, 0, 0), _kept.state
+        place = state["state"]["counter"]
+        for row, draw in zip(found, draws.tolist(), strict=True):
+            place[1] = draw
+            generator.state = state
+            row[:] = generator.random_raw(count)
+    return found
+
+
 _WORD = 2**64 - 1
 
 
@@ -105,10 +118,17 @@ def uniform16(
     if place.type == "cuda":
         return uniform16_there(key, draws.pin_memory().to(place, non_blocking=True), size)
     found = np.empty((len(draws), size), np.float32)
-    for row, draw in zip(found, draws.tolist(), strict=True):
-        np.add(words(key, draw, -(-size // 4)).view(np.uint16)[:size], np.float32(0.5), out=row)
-    found *= np.float32(2.0**-16)
+    count = -(-size // 4)
+    step = max(1, _WORDS // max(1, count))
+    for first in range(0, len(found), step):
+        part = found[first : first + step]
+        np.add(_words_of(key, draws[first : first + step], count).view(np.uint16)[:, :size], np.float32(0.5), out=part)
+        part *= np.float32(2.0**-16)
     return torch.from_numpy(found).to(place)
+
+
+_WORDS = 1 << 17
+"""Words that are made into numbers at once: 1 MiB, which stays near the processor."""
 
 
 _MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157

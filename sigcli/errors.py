@@ -34,6 +34,19 @@ class SigError(Exception):
         # A message may name files, whose names may hold anything; its own lines stay lines.
         super().__init__("\n".join(printable(part) for line in lines if line for part in line.split("\n")))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process gets it as it is: its kind decides on the exit code, its lines are what is shown."""
+        given = None if self.given is None else str(self.given)
+        return _again, (type(self), str(self), {**self.__dict__, "given": given})
+
+
+def _again(kind: type[SigError], text: str, facts: dict[str, object]) -> SigError:
+    """An error that was pickled."""
+    error = kind.__new__(kind)
+    error.args = (text,)
+    error.__dict__.update(facts)
+    return error
+
 
 def cut(text: str) -> str:
     """A text that a file may have brought, at a length that can be read: both of its ends.

@@ -77,11 +77,15 @@ class Players:
         across = values.unflatten(1, (-1, int(self._grid[1][-1]) + 1)).index_select(2, columns)
         return across.index_select(1, rows)
 
-    def totals(self, attribution: Float[Tensor, "c h w"]) -> Float[Tensor, " n"]:
-        """Sum of an attribution over each player: (C, H, W) → (n,), in the attribution's unit."""
-        flat = attribution.sum(0).double().flatten()
-        found = torch.zeros(self.n, dtype=flat.dtype, device=flat.device)
-        return found.index_add_(0, self._flat(flat.device), flat)
+    def totals(self, attribution: Float[Tensor, "*m c h w"]) -> Float[Tensor, "*m n"]:
+        """Sum of an attribution over each player: (C, H, W) → (n,), in the attribution's unit; of several, (m, C, H, W)."""
+        flat = attribution.sum(-3).double().flatten()
+        label, several = self._flat(flat.device), attribution.shape[:-3]
+        if several:  # each to players of its own, in one row: by columns torch would add number by number
+            first = torch.arange(several.numel(), device=flat.device)[:, None] * self.n
+            label = (label + first).flatten()
+        found = torch.zeros(several.numel() * self.n, dtype=flat.dtype, device=flat.device)
+        return found.index_add_(0, label, flat).unflatten(0, (*several, self.n))
 
 
 def _as_grid(labels: Tensor, n: int) -> tuple[Tensor, Tensor] | None:

@@ -106,12 +106,15 @@ def arrived() -> torch.device:
 
 
 @contextlib.contextmanager
-def there() -> Iterator[torch.device]:
-    """While it is there, `torch.tensor(…, device="pretend")` and `as_tensor` work too, and `--device pretend` is taken."""
+def there(count: int = 1) -> Iterator[torch.device]:
+    """While it is there, `torch.tensor(…, device="pretend")` and `as_tensor` work too, and `--device pretend` is taken.
+
+    Of several, pretend:0, pretend:1, …, tensors say that they are on the first: torch's Python backend knows but one.
+    """
     from sigcli.models.device import KINDS
 
     place = arrived()
-    torch.tensor, torch.as_tensor, KINDS[NAME] = _tensor, _as_tensor, lambda: 1
+    torch.tensor, torch.as_tensor, KINDS[NAME] = _tensor, _as_tensor, lambda: count
     try:
         yield place
     finally:

@@ -16,10 +16,10 @@ import torch
 
 from ..engine.allocator import keep_freed_memory
 from ..engine.modes import own_modes
-from ..errors import UsageError
+from ..errors import StoppedError, UsageError
 from ..executors.line import Line, portable_error
 from ..inputs.given import Source
-from ..models.device import choose_device
+from ..models.device import KINDS, choose_device
 from ..runs.far import FarRun, far_run
 from .explanation import Explanation
 from .options import RunOptions
@@ -45,6 +45,7 @@ class Job:
         warm: the model runs once before it is timed.
         folder: what of the run folder a worker has, see `FarRun`; None where nothing is written.
         here: the working directory of who leads, where workers may be on other machines; else empty.
+        weights: digest of the model's weights, which every worker must have.
         mark: what a worker that sees the run folder finds there, see `sigcli.runs.far.marked`; empty where all see it.
     """
 
@@ -55,6 +56,7 @@ class Job:
     warm: bool = False
     folder: tuple[Any, ...] | None = None
     here: str = ""
+    weights: str = ""
     mark: str = ""
 
     @classmethod
@@ -64,7 +66,8 @@ class Job:
         folder = None if run is None else (run.path, list(run.images), run.pictures, run.foreign)
         threads = executor.threads or max(1, torch.get_num_threads() // session.workers)
         here = os.getcwd() if executor.elsewhere else ""
-        return cls(options, session.samples.sources, threads, session.alone, warm, folder, here)
+        weights = session.model.weights_hash
+        return cls(options, session.samples.sources, threads, session.alone, warm, folder, here, weights)
 
     def settle_in(self) -> None:
         """Called first in a worker: its threads, and memory kept for the next batch as the command line keeps it.
@@ -86,9 +89,10 @@ class Job:
             )  # fmt: skip
 
     def device(self, number: int) -> str:
-        """The device of a worker: GPUs go round, a device that was named by its number serves all."""
+        """The device of a worker: where there are several of its kind they go round; one named by its number serves all."""
         place = choose_device(self.options.device)
-        return f"cuda:{number % torch.cuda.device_count()}" if place == "cuda" else place
+        count = KINDS[place]() if place in KINDS else 1
+        return f"{place}:{number % count}" if count > 1 else place
 
     def quiet(self, number: int) -> dict[str, Any]:
         """What of the options is otherwise in a worker, which opens no folder."""
@@ -98,7 +102,16 @@ class Job:
         }  # fmt: skip
 
     def in_folder(self, session: Session, line: Line) -> Session:
-        """The session of a worker, with the run folder that is led elsewhere."""
+        """The session of a worker, with the run folder that is led elsewhere.
+
+        Raises:
+            StoppedError: the worker's model is another one than that of the run: its file was replaced, or made at random.
+        """
+        if session.model.weights_hash != self.weights:
+            raise StoppedError(
+                "a worker has another model than the run: its weights differ", given=session.model.name,
+                hint="Was its file replaced, or are its weights random? Finished work is kept; --resume needs the first.",
+            )  # fmt: skip
         run = None if self.folder is None else far_run(*self.folder, ask=line, mark=self.mark)
         return replace(session, run=run, alone=self.alone)
 

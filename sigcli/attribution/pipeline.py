@@ -75,7 +75,7 @@ class Work:
         """
         session = self.session
         every = explain_all(
-            self._jobs(places), session.scorer, batch_size=session.batch_size, check=session.check, progress=progress,
+            self._jobs(places), session.scorer, batch_size=session.batches, check=session.check, progress=progress,
             alone=session.alone,
         )  # fmt: skip
         for item, found in every:

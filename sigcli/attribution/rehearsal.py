@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ..engine.batches import Batches
+from ..engine.batch_size import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
 from ..errors import ImageError, MisfitError, UsageError

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from ..engine.batch_size import auto_batch_size
+from ..engine.batch_size import Batches, auto_batch_size
 from ..engine.integrate import CHECK_SHARE
 from ..errors import UsageError
 from ..executors.executor import Executor, executor_of
@@ -63,7 +63,7 @@ class Session:
         peers: the images that means and random baselines are made of.
         target: what is explained, see `sigcli.attribution.wanted`.
         seed: seed of every random draw.
-        batch_size: images per gradient evaluation of the model.
+        batches: images per gradient evaluation of the model; what the run learns of memory.
         run: the run folder, or None where nothing is written.
         drawing: how maps are shown.
         uncertainty: keep the standard error of every value.
@@ -87,7 +87,7 @@ class Session:
     peers: ImageSet
     target: Wanted
     seed: int
-    batch_size: int
+    batches: Batches
     run: RunFolder | None
     drawing: Drawing = field(default_factory=Drawing)
     uncertainty: bool = False
@@ -123,9 +123,9 @@ class Session:
         """Those of all shards."""
         return self.samples.sources
 
-    def passed(self, usual: int) -> int:
+    def passed(self, usual: int) -> Batches:
         """Images per forward pass where the usual number is this: fewer where the user has asked for smaller batches."""
-        return usual if self.most is None else min(usual, self.most)
+        return self.batches.beside(usual if self.most is None else min(usual, self.most))
 
     @property
     def names(self) -> Sequence[tuple[str, str]]:
@@ -146,8 +146,9 @@ class Session:
 
     @property
     def later_notes(self) -> tuple[str, ...]:
-        """What was assumed of the pictures that have been decoded, and became of a compiled model, by now."""
-        return (*self.told_elsewhere, *self.samples.assumed.notes, *told(self.scorer, self.compile))
+        """What was assumed of the pictures that were decoded, became of a compiled model and of batches, by now."""
+        late = (*self.samples.assumed.notes, *told(self.scorer, self.compile), *self.batches.shortages.notes)
+        return (*self.told_elsewhere, *late)
 
     def close(self) -> None:
         """Let other runs have the run folder, and leave the place of the workers."""
@@ -250,9 +251,8 @@ def _prepared(
     run = _opened(options, samples, model, chosen, scorer, known) if _writes(options, samples) else None
     session = Session(
         samples, model, chosen, scorer, peers, target, options.seed,
-        options.batch_size or _batch_size(scorer, model), run,
-        drawing,
-        options.uncertainty, 1 if options.completeness_check == "all" else CHECK_SHARE,
+        Batches(options.batch_size or _batch_size(scorer, model)), run, drawing, options.uncertainty,
+        1 if options.completeness_check == "all" else CHECK_SHARE,
         budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
         options=options, figure=figure,
     )  # fmt: skip
@@ -263,7 +263,7 @@ def _compiled(session: Session, wish: str) -> Session:
     """The session with its scorer compiled, where that is wished or pays."""
     evaluations = sum(filter(None, session.planned.values())) * len(session.paths) * count_of(session.target)
     device = session.model.device.type
-    fast = compiled(session.scorer, wish, size=session.batch_size, evaluations=evaluations, device=device)
+    fast = compiled(session.scorer, wish, size=session.batches.size, evaluations=evaluations, device=device)
     return replace(session, scorer=fast)
 
 
@@ -339,15 +339,9 @@ def _opened(
     folder = output_folder(out) if out is not None else free_folder(stem, manifest, resume=resume)
     names = _part(run_names(samples.sources, folders_there(folder, manifest)), samples, shard)
     return open_run(
-        folder,
-        manifest,
-        resume=resume,
-        overwrite=options.overwrite,
-        images=names,
-        endings=endings(),
-        pictures=drawn(),
+        folder, manifest, resume=resume, overwrite=options.overwrite, images=names, endings=endings(), pictures=drawn(),
         page=options.gallery,
-    )
+    )  # fmt: skip
 
 
 def _batch_size(scorer: Score, model: Model) -> int:

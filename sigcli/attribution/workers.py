@@ -152,6 +152,8 @@ def gathered(desk: Desk[T], main: Main, job: Job, listener: Listener) -> Generat
         finally:
             desk.division.end()
             team.close()
+            if run is not None:  # workers that were ended may have begun a file
+                remove_leftovers(run.path / run.images[place][1] for place in desk.division.open)
 
 
 def given_up(session: Session, place: int, error: Exception) -> list[Explanation]:

@@ -126,7 +126,8 @@ def uniform_noise(subject: Subject, indices: Tensor) -> Float[Tensor, "k c h w"]
     """Uniform noise images over the pixel range, one per draw index, on the device of the subject."""
     key = draws.stream(subject.seed, subject.key, "baseline", "uniform")
     noise = draws.uniform16(key, indices, subject.x.numel(), subject.x.device)
-    return subject.low + noise.to(subject.x.dtype).reshape(-1, *subject.x.shape) * (subject.high - subject.low)
+    span = subject.high - subject.low
+    return noise.to(subject.x.dtype).reshape(-1, *subject.x.shape).mul_(span).add_(subject.low)
 
 
 def max_distance(subject: Subject, _: str) -> Picture:

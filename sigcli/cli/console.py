@@ -1,6 +1,7 @@
 """The screen: console and tables; errors to messages and exit codes.
 
-0 all done, 1 some items failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any longer (`sig … | head`).
+0 all done, 1 some items failed, 2 wrong usage, 130 interrupted, 141 nobody reads the output any longer (`sig … | head`), 143
+ended by SIGTERM, 129 by the end of its terminal.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ from rich.text import Text, TextType
 
 from ..errors import SigError, StoppedError, reason
 from ..names import printable
+from .signals import SignalError, heard
 
 FAILED, USAGE, INTERRUPTED, UNREAD = 1, 2, 130, 141
-
+_SHORT = (
+    "failed to map segment", "can't start new thread", "can't allocate memory", "cannot allocate memory",
+    "not enough memory", "out of memory", "bad_alloc",
+)  # fmt: skip
+"""What the loader of programs, threads and torch say where there is no memory for them."""
 
 _PIPE = 120  # columns
 
@@ -105,10 +111,26 @@ def guarded(debug: bool, kept: str = RESUME) -> Iterator[Guard]:
         typer.Exit: with the code that fits.
     """
     guard = Guard(kept)
+    with heard() as signal:
+        try:
+            with _told_of(debug, guard):
+                yield guard
+        except Exception:  # of a terminal that is gone, perhaps, while the command came to its end
+            if signal.number is None:
+                raise
+        if signal.number is not None:
+            _let_go_of_dead_streams()
+            raise typer.Exit(signal.code) from None
+
+
+@contextmanager
+def _told_of(debug: bool, guard: Guard) -> Iterator[None]:
+    """See `guarded`; all but the exit codes of signals."""
     try:
-        yield guard
-    except KeyboardInterrupt:
-        console().print(f"[bold red]interrupted[/]{': ' if guard.kept else ''}{guard.kept}.")
+        yield
+    except KeyboardInterrupt as ending:
+        what = f"ended by {ending.name}" if isinstance(ending, SignalError) else "interrupted"
+        console().print(f"[bold red]{what}[/]{': ' if guard.kept else ''}{guard.kept}.")
         raise typer.Exit(INTERRUPTED) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -134,6 +156,10 @@ def _told(error: Exception, kept: str) -> int:
         _say(*_of_system(error, kept))
         return FAILED
     text = printable(" ".join(str(error).split())[:300])
+    if isinstance(error, MemoryError) or any(saying in text.lower() for saying in _SHORT):
+        stands = f"{kept[:1].upper()}{kept[1:]}." if kept else ""
+        _say(f"there is too little memory (given: {type(error).__name__}: {text}).", stands)
+        return FAILED
     _say(
         f"unexpected {type(error).__name__}: {text}",
         "Repeat the command with --debug to see where, and please report it.",
@@ -193,6 +219,15 @@ def flushed() -> Iterator[None]:
         if _of_pipe(ending) or ending.code == UNREAD:
             _leave(UNREAD)
         raise
+
+
+def _let_go_of_dead_streams() -> None:
+    """What cannot be written any longer goes nowhere: Python would try again at its end, and change the exit code."""
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def _leave(code: int) -> NoReturn:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .corrections import correct
 from .plan import Plan, spread_positions, with_certainty
 from .replicates import add_to_groups, deviations, group_weights, places_of, regrouped
 from .request import Request
@@ -85,7 +86,7 @@ class Run(Request):
             self.scores = torch.zeros(len(plan), dtype=torch.float64, device=x.device)
         if plan.unit is not None and plan.units > 1:
             self.mean, self.spread = zeros(), zeros()
-            self.groups = zeros()[0].repeat(len(group_weights(plan)), 1, 1)
+            self.groups = torch.zeros(len(group_weights(plan)), *x.shape[1:], dtype=dtype, device=x.device)
             self.omegas = np.bincount(plan.unit, plan.weight) / plan.weight.sum()
         if plan.reference.constant:
             reference = plan.reference.sample(torch.zeros(1, dtype=torch.long))
@@ -278,8 +279,9 @@ def _fold(run: Run) -> None:
     if run.fixed is not None and plan.multiply:
         values *= run.fixed[1]
     if plan.marginals is not None:
-        for row, points in zip(values, run.closed, strict=True):
-            _correct(run, row, points)
+        if run.fixed is None:
+            raise ValueError("marginals need one reference")
+        correct(plan, values, run.closed, scores=run.scores, omegas=run.omegas, delta=run.fixed[1][0])
     run.total += values.sum(0)
     if plan.unit is not None and run.groups is not None:
         places = places_of(plan, plan.unit[[points.start for points in run.closed]]).tolist()
@@ -317,26 +319,3 @@ def deviations_of(run: Run) -> Float[Tensor, "g h w"] | None:
     if run.groups is None or run.task.plan.paired:
         return run.groups
     return deviations(run.groups * run.factor, group_weights(run.task.plan))
-
-
-def _correct(run: Run, values: Tensor, points: slice) -> None:
-    """Make each player's sum over a replicate of those points its exact marginals, in place.
-
-    How often a player is absent from, and present in, the corners of a replicate varies; its values are first brought to
-    the same total weight, so a linear score needs no correction. What is then missing goes to the player's values in
-    proportion to their magnitude, the least change relative to them; where all are zero (a gradient that vanishes at every
-    corner), to its pixels in proportion to |x - x'|.
-    """
-    plan = run.task.plan
-    players, marginals = plan.players, plan.marginals
-    if players is None or marginals is None or run.fixed is None:
-        raise ValueError("marginals need players and one reference")
-    omega = 1.0 if plan.unit is None else float(run.omegas[plan.unit[points.start]])
-    level = omega / (plan.weight[points] @ plan.served(points))
-    values *= players.spread(sent(level[None], values.device, values.dtype))[0]
-    share = values.abs()
-    flat = (players.totals(share) == 0)[None].to(share)
-    share += players.spread(flat)[0] * run.fixed[1][0].abs()
-    missing = marginals.of(points, run.scores, players.n) - players.totals(values)
-    factor = missing / players.totals(share).clamp(min=torch.finfo(share.dtype).tiny)
-    values += share * players.spread(factor[None].to(share))[0]

@@ -2,8 +2,8 @@
 
 Requests of many items each come as a lazy stream. `Batcher` cuts them into batches that run across requests, all items of a
 batch alike in shape; it may fill up a short batch, since kernels differ with the number of images and with them the last
-bits; it halves the size for good where memory runs out; where a batch fails, it tries its requests one by one; and it hands
-the requests back in their order. `Batches` is the size alone, with the halving, for callers that have one request.
+bits; it halves the size where memory runs out; where a batch fails, it tries its requests one by one; and it hands the
+requests back in their order. The size itself is of `batch_size`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import torch
 from torch import Tensor
 
 from ..errors import SigError
+from .batch_size import Batches
 from .failures import contained
-from .memory import MemoryShortage, is_out_of_memory, too_little_memory
+from .memory import MemoryShortage, is_out_of_memory
 from .request import Request
 
 T = TypeVar("T")
@@ -31,66 +32,6 @@ Answers = tuple[Tensor, ...]
 """A model's outputs for a batch: tensors whose first axis is that of the images."""
 Call = Callable[[Tensor, Tensor], Answers]
 """Images (N, C, H, W) and their targets (N,) → the model's outputs."""
-
-
-@dataclass(eq=False)
-class Batches:
-    """How many images go through a model at once: halved for good where memory runs out.
-
-    Args:
-        size: images per call, at first.
-    """
-
-    size: int
-    _whole: int | None = field(default=None, init=False)  # the size before memory ran out, until a batch fits
-
-    def attempt(self, call: Callable[[], T], shape: Sequence[int], count: int | None = None) -> list[T]:
-        """What a call gives, in a list; an empty list where memory ran out, and the size is halved for another try.
-
-        Args:
-            call: passes a batch through the model.
-            shape: shape of one image (C, H, W), for the message.
-            count: images in the batch, where they are fewer than the size.
-
-        Raises:
-            MemoryShortage: one image does not fit. The size is then what it was: other images may be smaller.
-        """
-        try:
-            found = [call()]
-        except Exception as error:
-            if isinstance(error, MemoryShortage) or not is_out_of_memory(error):
-                self._whole = None
-                raise
-            short = error.with_traceback(None)  # which holds the tensors of the failed attempt
-        else:
-            self._whole = None
-            return found
-        whole, tried = self._whole or self.size, min(count or self.size, self.size)
-        if tried == 1:
-            self.size, self._whole = whole, None
-            raise too_little_memory(tuple(shape)) from short
-        self.size, self._whole = tried // 2, whole
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
-        return []
-
-    def parts(self, count: int, shape: Sequence[int], call: Callable[[slice], T]) -> Iterator[tuple[slice, T]]:
-        """Yield (which images, what the call gives for them), in order.
-
-        Args:
-            count: number of images.
-            shape: shape of one image (C, H, W), for the message.
-            call: passes some of them through the model.
-
-        Raises:
-            MemoryShortage: see `attempt`.
-        """
-        at = 0
-        while at < count:
-            part = slice(at, min(at + self.size, count))
-            for found in self.attempt(partial(call, part), shape, part.stop - at):
-                yield part, found
-                at = part.stop
 
 
 @dataclass(eq=False)

@@ -21,7 +21,8 @@ from ..errors import SigError
 from ..scores.score import Score
 from ..types import Attribution, Subject
 from .accumulate import Run, Task, deviations_of
-from .batches import Batcher, Batches
+from .batch_size import Batches, batches_of
+from .batches import Batcher
 from .failures import attempted
 from .plan import endpoints, with_certainty
 
@@ -33,7 +34,7 @@ def integrate(
     scorer: Score,
     tasks: Iterable[Task],
     *,
-    batch_size: int = 16,
+    batch_size: int | Batches = 16,
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Attribution]:
@@ -42,7 +43,7 @@ def integrate(
     Args:
         scorer: the score F.
         tasks: read lazily, a little ahead of what is yielded; batches run across them.
-        batch_size: images per gradient evaluation of the model; halved for good when the device runs out of memory.
+        batch_size: images per gradient evaluation of the model; halved when the device runs out of memory, see `Batches`.
         check: the completeness check may spend max(8, points/check) forward passes; 1 checks every end point; 0 checks
             nothing and leaves the score out as well (NaN), for those who want the values alone.
         progress: called after each batch with the number of its gradient evaluations.
@@ -55,7 +56,7 @@ def integrate(
 
     What the model raises comes through as it is.
     """
-    path = _Path(scorer, Batches(max(1, batch_size)), check)
+    path = _Path(scorer, batches_of(batch_size), check)
     for run in path.batcher(progress, contain=False).run(map(Run, map(_lifted, tasks))):
         yield path.finish(run)
 
@@ -64,7 +65,7 @@ def outcomes(
     scorer: Score,
     tasks: Iterable[Task],
     *,
-    batch_size: int = 16,
+    batch_size: int | Batches = 16,
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Attribution | SigError]:
@@ -73,7 +74,7 @@ def outcomes(
     Where a batch fails, its tasks are tried one by one in the places that they have in it, so the others get exactly
     the values of an undisturbed run.
     """
-    path = _Path(scorer, Batches(max(1, batch_size)), check)
+    path = _Path(scorer, batches_of(batch_size), check)
     for run in path.batcher(progress, contain=True).run(map(Run, map(_lifted, tasks))):
         yield run.error or attempted(partial(path.finish, run))
 

@@ -24,7 +24,7 @@ from ..scores.classifier import ClassScore
 from ..scores.score import Score
 from ..shapley.game import Game
 from ..types import Subject
-from .batches import Batches
+from .batch_size import Batches
 
 T = TypeVar("T")
 Images = Callable[[slice], Tensor]
@@ -37,7 +37,7 @@ class Passes:
 
     Args:
         scorer: the score F.
-        batches: how many images a pass holds; halved for good when the device runs out of memory.
+        batches: how many images a pass holds; halved when the device runs out of memory.
         progress: called with the number of images of each batch.
         evaluations: images that were passed through the model so far, with or without a backward pass.
         forwards: how many of them without.

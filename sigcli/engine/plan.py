@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Bool, Float, Int, Int64
 from torch import Tensor
 
 from ..players import Players
@@ -76,12 +76,6 @@ class Marginals:
     point: Int[np.ndarray, " m"]
     player: Int[np.ndarray, " m"]
     coefficient: Float[np.ndarray, " m"]
-
-    def of(self, points: slice, scores: Float[Tensor, " k"], n: int) -> Float[Tensor, " n"]:
-        """Sums over a stretch of points, given the scores of all in fp64: (n,), on the device of the scores."""
-        rows = slice(*np.searchsorted(self.point, (points.start, points.stop)))
-        point, player, factor = (sent(a[rows], scores.device) for a in (self.point, self.player, self.coefficient))
-        return torch.zeros(n, dtype=scores.dtype, device=scores.device).index_add_(0, player, factor * scores[point])
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,11 +167,13 @@ class Plan:
 
     def served(self, points: slice) -> Float[np.ndarray, "m n"]:
         """Of the moves that meet at some corners, each player's share in the gradient: (m, n), without the weights."""
+        return _served(self.members(points))
+
+    def members(self, points: slice) -> Bool[np.ndarray, "m n"]:
+        """The players that are present where the segments of some points start: at corners."""
         if self.start is None:
             raise ValueError("corners need coalitions")
-        members = self.start.members(self.segment[points])
-        size = members.sum(1, keepdims=True)
-        return np.where(members, 0.5 / np.maximum(size, 1), 0.5 / np.maximum(members.shape[1] - size, 1))
+        return self.start.members(self.segment[points])
 
     def mean_movement(self) -> Float[np.ndarray, " n"]:
         """Weighted fraction of the segments on which each player moves, (n,)."""
@@ -261,9 +257,13 @@ def endpoints(plan: Plan, at_most: int) -> Endpoints:
         coefficient, draw = np.append(weights, -weights), np.append(draw, draw)
     full = (bits == Coalitions.full(1, n).bits).all(1)
     draw = draw if own else np.where(full, -1, draw)
-    _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
-    total = np.bincount(inverse, coefficient, len(first))
-    order = np.argsort(first)
+    if plan.players is None and plan.draw is not None and not own and bool((np.diff(plan.draw) > 0).all()):
+        first, total = np.arange(len(draw)), coefficient  # each path begins in a reference of its own
+        order = first
+    else:
+        _, first, inverse = np.unique(_names(bits, draw), return_index=True, return_inverse=True)
+        total = np.bincount(inverse, coefficient, len(first))
+        order = np.argsort(first)
     keep = order[np.abs(total[order]) > 1e-12]
     # In the order of their sizes, so a sample taken at even distances is stratified by size.
     keep = keep[np.argsort(Coalitions(bits[first[keep]], n).sizes(), kind="stable")]
@@ -309,6 +309,12 @@ def _thin(coefficient: np.ndarray, at_most: int) -> tuple[np.ndarray, np.ndarray
     return chosen, np.concatenate([coefficient[heavy], np.sign(coefficient[picked]) * interval])
 
 
+def _served(members: Bool[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
+    """See `Plan.served`."""
+    size = members.sum(1, keepdims=True)
+    return np.where(members, 0.5 / np.maximum(size, 1), 0.5 / np.maximum(members.shape[1] - size, 1))
+
+
 def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Positions and weighted movements of some points, ready to multiply images.
 
@@ -319,9 +325,12 @@ def spread_positions(plan: Plan, points: slice, device: torch.device, dtype: tor
     alpha, weight = (sent(array[points], device, dtype)[:, None] for array in (plan.alpha, plan.weight))
     if plan.players is None:
         return alpha[:, :, None, None], weight[:, :, None, None]
-    start, move = (sent(a, device, dtype) for a in plan.moves(plan.segment[points]))
     if plan.marginals is not None:
-        move, alpha = sent(plan.served(points), device, dtype), torch.zeros_like(alpha)
-    both = torch.cat([start + alpha * move, weight * move])
+        members = plan.members(points)
+        position, move = sent(members, device, dtype), sent(_served(members), device, dtype)
+    else:
+        start, move = (sent(a, device, dtype) for a in plan.moves(plan.segment[points]))
+        position = start + alpha * move
+    both = torch.cat([position, weight * move])
     maps = plan.players.spread(both)[:, None]
     return maps[: len(alpha)], maps[len(alpha) :]

@@ -18,7 +18,7 @@ def sent(array: np.ndarray, device: torch.device, dtype: torch.dtype | None = No
         device: where the tensor is to be.
         dtype: its type; the array's where None.
     """
-    tensor = torch.tensor(array)  # a copy: an array may be a view that cannot be written
+    tensor = torch.from_numpy(np.array(array))  # a copy: an array may be a view that cannot be written
     if device.type == "cuda":
         tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device, dtype or tensor.dtype)

@@ -11,7 +11,6 @@ from torch import Tensor
 from ..attribution.decoding import run_names
 from ..attribution.select import Chosen
 from ..attribution.session import Session
-from ..engine.batches import Batches
 from ..errors import ImageError, UsageError
 from ..inputs.images import read_image
 from ..metrics import certainty as checks
@@ -99,7 +98,7 @@ def _shares(session: Session, x: Tensor, labels: Sequence[int]) -> Tensor:
     head, device = session.model.head, session.model.device
     if labels:
         return torch.bincount(torch.tensor(labels), minlength=head.classes(session.model.classes)) / len(labels)
-    passed = Batches(session.passed(checks.BATCH)).parts(
+    passed = session.passed(checks.BATCH).parts(
         len(x), x.shape[1:], lambda part: head.answers(session.classifier.outputs(x[part].to(device))).to(x)
     )
     return torch.cat([found for _, found in passed]).mean(0)

@@ -11,7 +11,7 @@ import torch
 
 from ..attribution.session import Session
 from ..catalog import Entry
-from ..engine.batches import Batcher, Batches
+from ..engine.batches import Batcher
 from ..engine.failures import attempted
 from ..engine.request import Request
 from ..errors import AttributionError, ModelError, SigError, UsageError
@@ -55,9 +55,7 @@ def judge_model(session: Session, truth: Mapping[str, int]) -> Labelled:
     missing: dict[str, str] = {}
     failed = ""
     scorer = session.classifier
-    batcher = Batcher(
-        lambda images, _: (scorer.outputs(images).double(),), Batches(session.passed(_BATCH)), contain=True
-    )
+    batcher = Batcher(lambda images, _: (scorer.outputs(images).double(),), session.passed(_BATCH), contain=True)
     for one in batcher.run(_with_labels(session, truth, missing)):
         if one.error is None:
             judged.append(one)

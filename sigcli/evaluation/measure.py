@@ -78,7 +78,7 @@ class Measuring:
         session = self.session
         removals, size = self._perturbations(explanations), session.passed(BATCH)
         if session.model.task != "classes":  # outputs for every pixel, or candidates for every place
-            size = min(size, session.batch_size)
+            size = size.within(session.batches.size)
         asked: Any = session.scorer
         if any(drops(metric) for metric in self.metrics):
             asked = Dropping(session.classifier, session.model)
@@ -250,7 +250,7 @@ class Measuring:
             changes = {} if model is None else {"model": model}
             changes |= {} if seed is None else {"seed": seed}
             near = (replace(subject, x=x, target=target, **changes) for x in images)
-            found = attributions(method.entry, method.options, scorer, near, batch_size=session.batch_size, check=0)
+            found = attributions(method.entry, method.options, scorer, near, batch_size=session.batches, check=0)
             maps = torch.stack([a.values for a in found])
             lens = self._lens(tuple(maps.shape), method.name)
             return maps if lens is None else lens(maps.double()).to(maps)

@@ -20,11 +20,11 @@ def warm_up(session: Session) -> None:
     """Explain the first readable image once by two full batches and forget it, so no method pays for the first use of
     the model: choosing kernels and allocating memory take seconds.
     """
-    size = session.batch_size
     try:
         subject = first_subject(session.paths, session.model, session.seed)
         if subject is not None:
-            list(attributions(METHODS["ig"], {"steps": 2 * size}, session.scorer, [subject], batch_size=size))
+            steps = {"steps": 2 * session.batches.size}
+            list(attributions(METHODS["ig"], steps, session.scorer, [subject], batch_size=session.batches))
     except (SigError, RuntimeError, ValueError):
         return  # whatever is wrong with this image or model is said where the image is explained
 

@@ -95,6 +95,12 @@ class Division:
         """How many items are not done."""
         return self._left
 
+    @property
+    def open(self) -> list[int]:
+        """The items that were taken and are not done."""
+        with self._changed:
+            return sorted({*self._again, *(number for mine in self._taken.values() for number in mine)})
+
     def end(self) -> None:
         """Hand out nothing more."""
         with self._changed:

@@ -115,11 +115,11 @@ def _why(code: int | None) -> str:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C goes to all processes of a terminal; those that are started here leave it to the one that leads them."""
+    """Ctrl-C and the end of a terminal go to all of its processes; those that are started here leave them to the leader."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         yield
     finally:
@@ -128,7 +128,9 @@ def _without_interrupts() -> Iterator[None]:
 
 def _work(theirs: connection.Connection, main: Main, number: int, given: Any) -> None:
     """What a process does from its first to its last moment."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     work(Line(theirs), main, number, given)
 

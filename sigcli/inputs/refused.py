@@ -22,6 +22,15 @@ _MOST_BYTES, MOST_WHOLE = 1 << 30, 256 << 20
 _READ_WHOLE = (b"RIFF", b"ftyp")
 _UNREADABLE = frozenset(("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG"))
 """Formats that Pillow knows and leaves to other programs to read; it would start Ghostscript for EPS."""
+_OF_SYSTEM = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EIO", "ENOENT", "ESTALE", "ETIMEDOUT", "ENXIO", "ENODEV", "EREMOTEIO", "ENOTCONN", "ECONNRESET", "EHOSTDOWN",
+        "EMFILE", "ENFILE", "EAGAIN", "EBUSY",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+"""What a disk or a network refuses; other errors of the system, as a seek before a file's start, are of bad files."""
 _SWELLS = ("Decompressed data too large", "Too much memory used in text chunks")
 _WITH_HEIF = "Install pillow-heif (or '.[heif]'), and sig reads it."
 
@@ -144,6 +153,9 @@ def refusal(error: Exception, path: Path | Fetched, max_pixels: int) -> ImageErr
         return ImageError("no permission to read the image", given=path, hint=f"Try: chmod u+r '{path}'.")
     if isinstance(error, MemoryError):
         return ImageError("there is too little memory to decode the image", given=path, hint="Scale it down.")
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _OF_SYSTEM:
+        hint = "The disk or the network refused it, and --resume tries it again."
+        return ImageError(f"the image cannot be read: {os.strerror(error.errno)}", given=path, hint=hint)
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if reason.startswith(_SWELLS):
         what = "a note or colour profile in the image swells when it is unpacked"

@@ -23,40 +23,37 @@ def sampled_corners(partition: Players, reference: Reference, subject: Subject, 
     """
     n = partition.n
     permutations = random_orders(n, orders, draws.stream(subject.seed, subject.key, "sig-walk", "orders"))
-    units = [permutations[i : i + 2] for i in range(0, orders, 2)]
-    ends = np.stack([np.zeros(n, bool), np.ones(n, bool)])
-    members, weights, entries, first = [], [], [], 0
-    for unit in units:
-        place = np.argsort(unit, axis=1)
-        inner = place[:, None, :] < np.arange(1, n)[None, :, None]
-        members.append(np.concatenate([ends, inner.reshape(-1, n)]))
-        weights.append(np.array([2 / orders] * 2 + [1 / orders] * (2 * (n - 1))))
-        entries += [_entries(order, first, first + 2 + i * (n - 1)) for i, order in enumerate(unit)]
-        first += len(members[-1])
-    point, player, sign = (np.concatenate(column) for column in zip(*entries, strict=True))
+    pairs, inner = orders // 2, n - 1  # corners between, of each order
+    place = np.argsort(permutations, axis=1)
+    members = np.empty((pairs, 2 * n, n), bool)
+    members[:, 0], members[:, 1] = False, True
+    members[:, 2:] = (place[:, None] < np.arange(1, n)[:, None]).reshape(pairs, 2 * inner, n)
+    point, player, sign = _entries(permutations)
     order = np.argsort(point, kind="stable")
     return _plan(
         partition,
         reference,
-        Coalitions.pack(np.concatenate(members)),
-        np.concatenate(weights),
+        Coalitions.pack(members.reshape(-1, n)),
+        np.tile(np.repeat([2 / orders, 1 / orders], [2, 2 * inner]), pairs),
         Marginals(point[order], player[order], sign[order] / orders),
-        np.repeat(np.arange(len(units)), [len(m) for m in members]),
+        np.repeat(np.arange(pairs), 2 * n),
     )
 
 
-def _entries(order: np.ndarray, ends: int, inner: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points, players and signs of one order's marginals: v after the player's move minus v before it.
+def _entries(permutations: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points, players and signs of the marginals: v after a player's move minus v before it, order by order.
 
     Args:
-        order: (n,) players.
-        ends: the point of ∅; that of N follows it.
-        inner: the point of the order's first corner.
+        permutations: (orders, n) players. The 2n points of a pair are ∅, N, and the corners between of either order.
     """
-    n = len(order)
-    corner = np.concatenate([[ends], inner + np.arange(n - 1), [ends + 1]])
-    sign = np.concatenate([np.ones(n), -np.ones(n)])
-    return np.concatenate([corner[1:], corner[:-1]]), np.concatenate([order, order]), sign
+    orders, n = permutations.shape
+    ends = np.arange(orders)[:, None] // 2 * (2 * n)
+    corners = np.empty((orders, n + 1), np.int64)
+    corners[:, :1], corners[:, n:] = ends, ends + 1
+    corners[:, 1:n] = ends + 2 + np.arange(orders)[:, None] % 2 * (n - 1) + np.arange(n - 1)
+    point = np.concatenate([corners[:, 1:], corners[:, :-1]], axis=1)
+    sign = np.tile(np.repeat([1.0, -1.0], n), orders)
+    return point.ravel(), np.concatenate([permutations, permutations], axis=1).ravel(), sign
 
 
 def all_corners(partition: Players, reference: Reference) -> Plan:

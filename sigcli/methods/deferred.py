@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..catalog import Entry
 from ..engine.accumulate import Task
-from ..engine.batches import Batches
+from ..engine.batch_size import Batches, batches_of
 from ..engine.passes import Passes
 from ..engine.plan import Plan
 from ..players import Players
@@ -41,7 +41,7 @@ def task(
     scorer: Score,
     subject: Subject,
     *,
-    batch_size: int = 16,
+    batch_size: int | Batches = 16,
     progress: Callable[[int], None] | None = None,
 ) -> Task:
     """What the engine is to do for one subject by a path method; scores that decide on the plan are asked for here.
@@ -62,6 +62,6 @@ def task(
     made = entry.load()(subject, **options)
     if not isinstance(made, Deferred):
         return Task(subject, made)
-    passes = Passes(scorer, Batches(max(1, batch_size)), progress)
+    passes = Passes(scorer, batches_of(batch_size), progress)
     plan = made.decide(passes.game(subject, made.players, made.baseline))
     return Task(subject, replace(plan, spent=passes.evaluations), time.perf_counter() - before)

@@ -90,5 +90,9 @@ def _stratified_lines(samples: int, steps: int, key: int) -> tuple[np.ndarray, n
     if steps > 1:
         return nodes, weights
     u = draws.rows(draws.stream(key, "ranks"), 0, samples, 1)[:, 0]
-    parts = [(np.argsort(np.argsort(u[i:j])) + nodes[i:j, 0]) / (j - i) for i, j in bounds(samples)]
-    return np.concatenate(parts)[:, None], weights
+    lengths = np.diff([0, *(last for _, last in bounds(samples))])
+    even = len(lengths) if (lengths == lengths[0]).all() else len(lengths) - 1  # the last has what is left over
+    cut = int(lengths[:even].sum())
+    every = [part.reshape(count, -1) for part, count in ((u[:cut], even), (u[cut:], 1)) if part.size]
+    ranks = np.concatenate([np.argsort(np.argsort(part, axis=1), axis=1).ravel() for part in every])
+    return ((ranks + nodes[:, 0]) / np.repeat(lengths, lengths))[:, None], weights

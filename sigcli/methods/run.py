@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from ..catalog import Entry
-from ..engine.batches import Batches
+from ..engine.batch_size import Batches, batches_of
 from ..engine.failures import contained
 from ..engine.integrate import CHECK_SHARE, Task, integrate, outcomes
 from ..engine.passes import Passes
@@ -67,7 +67,7 @@ def explain_all(
     jobs: Iterable[Job[T] | Known[T]],
     scorer: Score,
     *,
-    batch_size: int = 16,
+    batch_size: int | Batches = 16,
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
     alone: bool = False,
@@ -78,7 +78,7 @@ def explain_all(
     Args:
         jobs: read lazily, a little ahead of what is yielded.
         scorer: the score F.
-        batch_size: images per pass of the model.
+        batch_size: images per pass of the model. `Batches` may be shared by calls, which then know how much memory there is.
         check: see `sigcli.engine.integrate.integrate`; 0 for the values alone, then all jobs are read at once.
         progress: called after each batch with the number of its images.
         alone: no two jobs share a batch, so each has wall time of its own.
@@ -90,7 +90,8 @@ def explain_all(
     """
     queue: deque[_Place[T]] = deque()
     run = outcomes if contain else integrate
-    made = _tasks(jobs, scorer, queue, batch_size=batch_size, progress=progress, contain=contain)
+    batches = batches_of(batch_size)
+    made = _tasks(jobs, scorer, queue, room=batches.apart, progress=progress, contain=contain)
     for kind, tasks in groupby(made, key=lambda one: None if one is None else (one.plan.libragrad, one.plan.tokens)):
         if kind is None:
             for _ in tasks:
@@ -98,7 +99,7 @@ def explain_all(
             continue
         wanted = (one for one in tasks if one is not None)
         score = _followed(scorer, *kind)
-        for together, size in _streams(wanted, batch_size, alone=alone, all_at_once=not check):
+        for together, size in _streams(wanted, batches, alone=alone, all_at_once=not check):
             for found in run(score, together, batch_size=size, check=check, progress=progress):
                 yield from _ready(queue)
                 yield queue.popleft().tag, found
@@ -130,18 +131,17 @@ def _tasks(
     scorer: Score,
     queue: deque[_Place[T]],
     *,
-    batch_size: int,
+    room: Batches,
     progress: Callable[[int], None] | None,
     contain: bool,
 ) -> Iterator[Task | None]:
     """Tasks for the engine; None where nothing is under way there, and results are ready to be handed on."""
-    room = Batches(max(1, batch_size))
     for job in jobs:
         made: Task | Found = None
         if isinstance(job, Job):
             failure = None
             try:
-                made = _made(job, scorer, room, batch_size=batch_size, progress=progress)
+                made = _made(job, scorer, room, progress=progress)
             except Exception as error:
                 if not contain:
                     raise
@@ -157,9 +157,7 @@ def _tasks(
             yield None
 
 
-def _made(
-    job: Job[Any], scorer: Score, room: Batches, *, batch_size: int, progress: Callable[[int], None] | None
-) -> Task | Attribution:
+def _made(job: Job[Any], scorer: Score, room: Batches, *, progress: Callable[[int], None] | None) -> Task | Attribution:
     """A task for the engine, or what a direct method gives."""
     aim = job.aim if grows(job.entry) else None
     if is_direct(job.entry):
@@ -167,7 +165,7 @@ def _made(
     if aim is not None:
         made = growing_task(job.entry, job.options, job.subject, aim)
     else:
-        made = task(job.entry, job.options, scorer, job.subject, batch_size=batch_size, progress=progress)
+        made = task(job.entry, job.options, scorer, job.subject, batch_size=room, progress=progress)
     if made.plan.tokens:
         check_presence(scorer, job.subject, made.plan)
     elif made.plan.libragrad:
@@ -176,15 +174,15 @@ def _made(
 
 
 def _streams(
-    tasks: Iterator[Task], size: int, *, alone: bool, all_at_once: bool
-) -> Iterator[tuple[Iterable[Task], int]]:
+    tasks: Iterator[Task], size: Batches, *, alone: bool, all_at_once: bool
+) -> Iterator[tuple[Iterable[Task], Batches]]:
     """What shares batches, and their size. A short plan gets a short batch: filling one up would cost it time."""
     if alone:
         for one in tasks:
-            yield [one], min(size, len(one.plan))
+            yield [one], size.within(len(one.plan))
     elif all_at_once:
         every = list(tasks)
-        yield every, min(size, sum(len(one.plan) for one in every))
+        yield every, size.within(sum(len(one.plan) for one in every))
     else:
         yield tasks, size
 
@@ -195,7 +193,7 @@ def attributions(
     scorer: Score,
     subjects: Iterable[Subject],
     *,
-    batch_size: int = 16,
+    batch_size: int | Batches = 16,
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Attribution]:
@@ -232,7 +230,7 @@ def direct(
         AttributionError: the method cannot explain it with this model, the device runs out of memory, or the map is not
             finite.
     """
-    before, batches = time.perf_counter(), room or Batches(max(1, batch_size))
+    before, batches = time.perf_counter(), room or Batches(batch_size)
 
     def whole() -> Attribution:
         passes = Passes(scorer, batches, progress) if aim is None else Remembered(scorer, batches, progress)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..engine.batches import Batches
+from ..engine.batch_size import Batches, batches_of
 from ..heads import LOGITS, Head
 
 CertaintyModel = Callable[[Tensor, Tensor], Tensor]
@@ -17,7 +17,7 @@ BATCH = 64
 
 
 def unknowing(
-    model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS, size: int = BATCH
+    model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS, size: int | Batches = BATCH
 ) -> Float[Tensor, "n k"]:
     """What a model that takes (x, c) predicts at c = 0: probabilities (N, classes), from batches of a size.
 
@@ -29,11 +29,11 @@ def unknowing(
         return head.answers(model(x[part], torch.zeros_like(x[part, :1])))
 
     with torch.no_grad():
-        return torch.cat([found for _, found in Batches(size).parts(len(x), x.shape[1:], asked)])
+        return torch.cat([found for _, found in batches_of(size).parts(len(x), x.shape[1:], asked)])
 
 
 def information_absence(
-    model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS, size: int = BATCH
+    model: CertaintyModel, x: Float[Tensor, "n c h w"], head: Head = LOGITS, size: int | Batches = BATCH
 ) -> float:
     """How far the prediction at c = 0 moves with x: mean total variation from the mean prediction (A.3.1).
 
@@ -55,7 +55,7 @@ def neutrality(
     x: Float[Tensor, "n c h w"],
     shares: Float[Tensor, " k"],
     head: Head = LOGITS,
-    size: int = BATCH,
+    size: int | Batches = BATCH,
 ) -> float:
     """How far the prediction at c = 0 is from the class frequencies at worst: `max |F(x, 0) − E[F(X)]|` (A.3.1).
 

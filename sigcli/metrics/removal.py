@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from ..engine.batches import Batcher, Batches, Call
+from ..engine.batch_size import Batches, batches_of
+from ..engine.batches import Batcher, Call
 from ..engine.request import Request
 from ..errors import SigError
 from ..heads import LOGITS, Head
@@ -134,7 +135,7 @@ def follow(
     model: Outputs | Judge,
     removals: Iterable[Perturbation],
     *,
-    batch_size: int = 64,
+    batch_size: int | Batches = 64,
     head: Head = LOGITS,
     filled: bool = False,
     contain: bool = False,
@@ -144,13 +145,13 @@ def follow(
     Args:
         model: outputs of images; or a score that judges them itself.
         removals: read lazily; a change of image size ends a batch early.
-        batch_size: images per forward pass; halved for good where memory runs out.
+        batch_size: images per forward pass; halved where memory runs out, see `Batches`.
         head: what the outputs are; of no account where the score judges them.
         filled: fill up a short batch; see `sigcli.engine.batches.Batcher`.
         contain: whatever is raised for one removal is in its `Steps.error`, and the others continue; see there.
     """
     call = _judged(model) if isinstance(model, Judge) else _outputs(model)
-    batcher = Batcher(call, Batches(batch_size), filled=filled, contain=contain)
+    batcher = Batcher(call, batches_of(batch_size), filled=filled, contain=contain)
     for done in batcher.run(_Followed(removal, head) for removal in removals):
         done.steps.error = done.error
         yield done.steps

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import writing
-from ..names import PAGE
+from ..names import PAGE, printable
 from .filenames import earlier_folders
 from .ledger import LEDGER, Ledger
 from .lines import Entry, Key
@@ -60,6 +60,18 @@ def folders_there(path: Path, manifest: Mapping[str, Any]) -> dict[str, str]:
         return {}
     ledger = Ledger.peek(path)
     return {} if ledger is None else earlier_folders(earlier, ledger.folders())
+
+
+def began_elsewhere(earlier: Mapping[str, Any] | None, manifest: Mapping[str, Any]) -> list[str]:
+    """What is told of a run that goes on with another version of this package than the one that began it, in a list."""
+    before, now = ((one or {}).get("versions", {}).get("sigcli") for one in (earlier, manifest))
+    if earlier is None or before == now:
+        return []
+    which = printable(str(before or "of an unknown version"))
+    return [
+        f"sig {which} began this run, and this is sig {now}: finished explanations stay as they are, and may differ from "
+        "those to come; --overwrite in place of --resume makes all anew."
+    ]
 
 
 def rename(path: Path, earlier: str, name: str) -> None:

@@ -46,7 +46,7 @@ from .claims import (
     standing,
     take,
 )
-from .earlier import extends, folders_there, rename
+from .earlier import began_elsewhere, extends, folders_there, rename
 from .filenames import ENDINGS, methods_of, run_names
 from .ledger import LEDGER, Ledger, digest_of
 from .lines import Entry, Key, Sheet, Source, shared
@@ -320,6 +320,7 @@ def open_run(
             remove_empty(path)
         raise
     run.lock, run.pictures, run.images, run.foreign = lock, tuple(pictures), images, foreign
+    run.notes += began_elsewhere(earlier, manifest) if resume else []
     if foreign:
         run.notes.append(f"{', '.join(sorted(foreign)[:_SHOWN])} in {path} is not of this run and stays as it is.")
     return run

@@ -21,7 +21,7 @@ import sigcli
 from sigcli.attribution.explain import explain
 from sigcli.cli.console import guarded
 from sigcli.cli.main import app
-from sigcli.engine.batches import Batches
+from sigcli.engine.batch_size import Batches
 from sigcli.engine.failures import contained
 from sigcli.engine.integrate import Task, integrate, outcomes
 from sigcli.engine.memory import is_out_of_memory

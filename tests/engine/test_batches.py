@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from sigcli.attribution.explain import explain
-from sigcli.engine.batches import Batcher, Batches
+from sigcli.engine.batch_size import Batches
+from sigcli.engine.batches import Batcher
 from sigcli.engine.request import Request
 from sigcli.errors import SigError
 from sigcli.evaluation.evaluate import evaluate

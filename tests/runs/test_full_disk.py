@@ -23,7 +23,7 @@ from sigcli.attribution.explain import explain
 from sigcli.cli.main import app
 from sigcli.errors import OutputError, StoppedError
 
-ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EROFS", "EDQUOT", "EACCES", "EMFILE")}
+ERRORS = {name: getattr(errno, name) for name in ("ENOSPC", "EROFS", "EDQUOT", "EACCES", "EMFILE", "EIO")}
 OPTIONS = {"model": "disknet:net", "image_size": 16, "mean": (0.0,), "std": (1.0,), "device": "cpu", "method": "ig",
            "settings": {"steps": 2}, "out": "out", "uncertainty": True}  # fmt: skip
 NETWORK = """
