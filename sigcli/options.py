@@ -196,8 +196,7 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     if not all(isinstance(kind, type) and kind is not Any for kind in plain):
         return value  # networks, tensors: asked where they are used
     accepted: tuple[Any, ...] = (*plain, int) if float in plain else plain
-    if int in plain or float in plain:
-        value = _number(value)
+    value = _of_python(value, {*plain})
     fits = isinstance(value, accepted) and (not isinstance(value, bool) or bool in plain or object in plain)
     if fits and (not isinstance(value, (tuple, list)) or any(_holds(kind, value) for kind in kinds)):
         return value
@@ -205,10 +204,15 @@ def _read(name: str, known: Option, one: dataclasses.Field[Any], value: Any) -> 
     raise UsageError(wrong, given=short(value), allowed=type_text(one.type), hint=known.otherwise or None)
 
 
-def _number(value: Any) -> Any:
-    """The number that a tensor or array of one element holds; anything else as it is."""
-    shape = getattr(value, "shape", None)
-    return value.item() if isinstance(shape, tuple) and set(shape) <= {1} and hasattr(value, "item") else value
+def _of_python(value: Any, kinds: set[Any]) -> Any:
+    """The number of a tensor or array of one element, a list or one of one axis as a tuple, where an option takes these."""
+    shape = getattr(value, "shape", ())
+    there = isinstance(shape, tuple) and hasattr(value, "tolist")
+    if {int, float} & kinds and there and set(shape) <= {1}:
+        return value.item()
+    if tuple in kinds and not {list, Sequence} & kinds and (isinstance(value, list) or (there and len(shape) == 1)):
+        return tuple(value if isinstance(value, list) else value.tolist())
+    return value
 
 
 def _holds(kind: Any, values: Sequence[Any]) -> bool:
@@ -305,9 +309,8 @@ def folder_option(name: str, *, free: bool = True, more: str = "") -> Any:
         more: another sentence of its help.
     """
     told = f"Run folder; by default {name}{f', or the next free {name}-N' if free else ''}.{more and f' {more}'}"
-    return option(
-        None, told, panel=OUTPUT, flags=("--out", "-o"), kind=str, read=folder_name, metavar="PATH", shown=False
-    )
+    known: dict[str, Any] = {"kind": str, "read": folder_name, "metavar": "PATH", "shown": False}
+    return option(None, told, panel=OUTPUT, flags=("--out", "-o"), **known)
 
 
 VIEWS = "auto, raw, smooth or smooth:PIXELS, multi or multi:PIXELS,PIXELS,…, regions; several joined by + are averaged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -17,7 +18,8 @@ from ..types import Attribution, Peers, Subject
 from .function import Function, Inputs, as_images, check_finite, check_function, content_key, parts_of, references
 
 BATCH = 64
-"""Points per gradient evaluation where `internal_batch_size` is not given."""
+"""Points per gradient evaluation where `internal_batch_size` is not given; fewer where an example has fewer."""
+_LEAST = 16
 
 
 class PathAttribution:
@@ -155,7 +157,7 @@ class PathAttribution:
         peers, starts = self._starts(start, parts)
         check_function(function, images, images * 0 if starts is None else starts)
         subjects = self._subjects(images, seed, peers)
-        found = list(self._attributed(function, subjects, starts, options, batch_size or BATCH))
+        found = list(self._attributed(function, subjects, starts, options, batch_size or _usual(options)))
         values = shaped(found, inputs)
         if not delta:
             return values
@@ -195,6 +197,15 @@ class PathAttribution:
         for _, found in explain_all(jobs, function, batch_size=size, check=1, contain=False):
             if isinstance(found, Attribution):
                 yield found
+
+
+def _usual(options: Mapping[str, Any]) -> int:
+    """Points per gradient evaluation by those of one example, not of all: values must not depend on the others.
+
+    Batches are filled up, so 8 points in a batch of 64 would take the time of 64.
+    """
+    counts = [options[name] for name in ("samples", "steps") if isinstance(options.get(name), int)]
+    return min(BATCH, max(_LEAST, math.prod(counts))) if counts else BATCH
 
 
 class Unmultiplied(Entry):

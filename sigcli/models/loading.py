@@ -46,6 +46,8 @@ _OTHER_KINDS = {
 }
 _BESIDE = re.compile(r"(.+)\s*[:,;=@\s]\s*([^:,;=@\s]+)")
 """A name and something after it; of several such cuts the last, since functions have a colon of their own."""
+_PLACES = ("/local-dir", "/hf-hub")
+"""After these timm and open_clip take a folder, or a name of the hub."""
 _TAKING_FILES = ("torchscript", "export", "trained", "openclip")
 """Sources whose names are files, or may have a file in them."""
 _FILE = re.compile(r"\.(pt|pth|pt2|ts|torchscript|jit|safetensors|bin|ckpt|onnx|h5|keras|pkl|pickle)$", re.IGNORECASE)
@@ -263,6 +265,8 @@ def _weights_beside(spec: str) -> ModelError | None:
     if found is None or is_there(spec) or not (is_there(found[2]) or _FILE.search(found[2])):
         return None
     name, file = found[1].rstrip(" :,;=@"), found[2]
+    if name.endswith(_PLACES):
+        return None
     sources = (entry for entry in MODELS.values() if entry.name not in _TAKING_FILES)
     if not any(
         entry.load("matches")(name) for entry in sources if entry.properties["form"] != NAME or name.isidentifier()

@@ -13,6 +13,7 @@ from captum.attr import IntegratedGradients
 from captum.attr import visualization as viz
 from captum.metrics import infidelity, sensitivity_max
 
+import sigcli.captum
 from sigcli import ShapleyIntegratedGradients
 from sigcli.captum.function import references
 from sigcli.errors import ModelError, UsageError
@@ -42,6 +43,16 @@ def test_shape_type_and_delta(net, x):
     assert values.dtype == x.dtype
     assert delta.shape == (3,)
     assert delta.abs().max() < 0.1 * values.abs().sum((1, 2, 3)).max()
+
+
+@pytest.mark.parametrize(("steps", "most"), [(8, 16), (50, 50), (200, 64)])
+def test_batches_have_no_more_points_than_an_example_and_values_do_not_depend_on_the_others(net, x, steps, most):
+    rows = []
+    handle = net.register_forward_hook(lambda module, given, found: rows.append(len(found)))
+    alone = sigcli.captum.IntegratedGradients(net).attribute(x[:1], target=1, n_steps=steps)
+    handle.remove()
+    assert max(rows) == most
+    assert torch.equal(sigcli.captum.IntegratedGradients(net).attribute(x, target=1, n_steps=steps)[:1], alone)
 
 
 @pytest.mark.parametrize("size", [1, 2, 50])

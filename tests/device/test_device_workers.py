@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -124,28 +125,16 @@ def values(folder):
 
 
 @pytest.mark.slow
-def test_benchmark_by_workers_and_its_resumption(here):
+def test_benchmark_by_workers_and_by_two_actors_of_ray(here):
     line = [*BENCHMARK, "--no-pictures"]
     assert run("", *line, "--out", "near").returncode == 0
-    done = run("yes", *line, "--workers", "2", "--out", "far")
-    assert done.returncode == 0, done.stderr
-    same("far", "near")
-    ours, theirs = values("far"), values("near")
-    assert ours.keys() == theirs.keys()
-    assert list(ours.values()) == pytest.approx([theirs[key] for key in ours], rel=1e-4)
-    Path("far/2/ig.npy").unlink()
-    again = run("yes", *line, "--workers", "2", "--out", "far", "--resume")
-    assert again.returncode == 0, again.stderr
-    same("far", "near")
-
-
-@pytest.mark.slow
-def test_benchmark_by_two_actors_of_ray(here):
-    pytest.importorskip("ray")
-    line = [*BENCHMARK, "--no-pictures"]
-    assert run("", *line, "--out", "near").returncode == 0
-    done = run("yes", *line, "--engine", "ray", "--address", "local", "--workers", "2", "--out", "far")
-    assert done.returncode == 0, done.stderr
-    same("far", "near")
-    ours, theirs = values("far"), values("near")
-    assert list(ours.values()) == pytest.approx([theirs[key] for key in ours], rel=1e-4)
+    ray = ["--engine", "ray", "--address", "local"] if find_spec("ray") else []
+    for folder, engine in {"far": [], "farther": ray}.items():
+        done = run("yes", *line, *engine, "--workers", "2", "--out", folder)
+        assert done.returncode == 0, done.stderr
+        same(folder, "near")
+        ours, theirs = values(folder), values("near")
+        assert ours.keys() == theirs.keys()
+        assert list(ours.values()) == pytest.approx([theirs[key] for key in ours], rel=1e-4)
+        if not ray:
+            break

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sigcli.attribution.options import ExplainOptions
 from sigcli.errors import OutputError, UsageError
@@ -85,6 +86,12 @@ def test_options_in_a_manifest_are_checked_as_those_of_a_call_are(tmp_path, name
 def test_what_an_option_holds_is_checked_too(name, value):
     with pytest.raises(UsageError, match=f"option {name} has the wrong type"):
         read_options(ExplainOptions, {name: value})
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor, tuple])
+def test_means_may_be_a_list_or_tensor_as_normalize_takes_them(kind):
+    given = {"mean": kind([0.5, 0.25, 1.0]), "std": kind([0.5]), "image_size": kind([32, 48])}
+    assert read_options(ExplainOptions, given) == {"mean": (0.5, 0.25, 1), "std": (0.5,), "image_size": (32, 48)}
 
 
 def test_numbers_of_numpy_are_numbers():
