@@ -30,7 +30,7 @@ Args:
     baselines: {baselines}
     target: output index: an int, a tuple, a tensor or list of N ints, or a list of N tuples.
     additional_forward_args: passed on after the inputs; tensors of length N are split by row.
-{budget}    internal_batch_size: points per gradient evaluation; it may be below N. By default 16 to 64: those of one example.
+{budget}    internal_batch_size: points per gradient evaluation; it may be below N. By default 16 to 64, by the example.
     return_convergence_delta: also return Σ attributions - the score difference that they should sum to, (N,).
     seed: seed of the random draws.
 {own}

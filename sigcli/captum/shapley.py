@@ -67,7 +67,7 @@ class ShapleyIntegratedGradients(PathAttribution):
             n_steps: gradient evaluations per example, as in captum.
             method: "stratified" (one random node per coalition, unbiased), or one of captum's rules, which share n_steps
                 between coalitions and 5 nodes for each.
-            internal_batch_size: points per gradient evaluation; it may be below N. By default 16 to 64: those of one example.
+            internal_batch_size: points per gradient evaluation; it may be below N. By default 16 to 64, by the example.
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), of shape (N,).
             players: `8x8` (patches of 8×8 pixels), `grid:7x7` (so many patches), `superpixels:N`, `pixels` or the file of a
                 label map; by default 28×28 patches for (N, C, H, W) of at least 56 pixels a side, 14×14 from 28, and single
