@@ -45,4 +45,4 @@ def draw_curves(runs: Mapping[str, Sequence[Point]], path: Path, *, title: str) 
             loss.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         else:
             loss.yaxis.set_minor_formatter(NullFormatter())
-        accuracy.legend(loc="lower right")
+        accuracy.legend(loc="best")
