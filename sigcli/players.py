@@ -103,7 +103,8 @@ def parse(spec: str | Tensor, image: Float[Tensor, "c h w"]) -> Players:
     """Players from their text.
 
     Args:
-        spec: see `FORMS`, or an (H, W) tensor of integers. Patches are rows×columns; where the size does not
+        spec: see `FORMS`, or an (H, W) tensor of integers, also (1, H, W) and (1, 1, H, W), and (C, H, W) where all channels
+            are alike. Patches are rows×columns; where the size does not
             divide the image, the last row and column of patches are smaller ([SIG] leaves this open).
         image: (C, H, W) with values in 0..1; superpixels are cut along its edges.
 
@@ -131,13 +132,13 @@ def _dense(labels: Tensor, spec: str | Tensor) -> Players:
     """The players of a label map, numbered without gaps."""
     height, width = labels.shape
     _, dense = torch.unique(labels, return_inverse=True)
-    n = int(dense.max()) + 1
+    n, name = int(dense.max()) + 1, spec if isinstance(spec, str) else "label map"
     if n < 2:
         raise UsageError(
-            f"players {spec} on an image of {height}x{width} pixels make {n}, but at least two are needed",
+            f"players '{name}' on an image of {height}x{width} pixels make {n}, but at least two are needed",
             hint="Choose smaller patches, for example grid:7x7.",
         )
-    return Players(dense, n, spec if isinstance(spec, str) else "label map")
+    return Players(dense, n, name)
 
 
 def _labels(spec: str, image: Tensor, height: int, width: int) -> Tensor:
@@ -184,6 +185,8 @@ def _label_map(path: Path, height: int, width: int) -> Tensor:
 
 
 def _checked(labels: Tensor, height: int, width: int) -> Tensor:
+    if labels.dim() in (3, 4) and len(labels) and bool((labels == labels.flatten(0, -3)[0]).all()):
+        labels = labels.flatten(0, -3)[0]  # captum's feature masks have axes of examples and channels
     if tuple(labels.shape) != (height, width) or labels.is_floating_point() or labels.is_complex():
         raise UsageError(
             f"the label map has shape {tuple(labels.shape)} and type {labels.dtype}",

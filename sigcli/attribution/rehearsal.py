@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 from ..engine.batch_size import Batches
 from ..engine.passes import Passes
 from ..engine.plan import Plan
-from ..errors import ImageError, MisfitError, UsageError
+from ..errors import ImageError, MisfitError, SigError, UsageError
 from ..inputs.arrays import is_array_path
 from ..inputs.given import Given, Source
 from ..inputs.picture import Picture
@@ -25,6 +25,7 @@ from ..methods.absence import check_presence
 from ..methods.deferred import Deferred
 from ..methods.given import GivenMethod
 from ..methods.libragrad import check_corrected
+from ..methods.places import last_layer
 from ..methods.run import is_direct
 from ..methods.score_kinds import check_kind
 from ..models.model import Model
@@ -83,7 +84,7 @@ class _Alike:
         return self._x
 
 
-def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, seed: int) -> None:
+def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, seed: int) -> tuple[str, ...]:
     """Begin every method with a made-up picture of the samples' size, as far as that takes no pass of the model.
 
     The first sample must not decide: an option that fits none is a mistake in the command, and one that fits only some makes
@@ -97,18 +98,42 @@ def rehearse(samples: Pictures, model: Model, methods: Sequence[Chosen], scorer:
         scorer: the score F.
         seed: of the run.
 
+    Returns:
+        notes of the layers that methods take by themselves.
+
     Raises:
         UsageError: an option that cannot be used: a count below 1, an unknown layer or baseline, players that do not fit;
             or methods that fit neither the network nor the output, all of them named.
     """
-    if found := unfit(samples, model, methods, scorer, seed):
+    shapes: list[tuple[int, ...]] = []
+    if found := unfit(samples, model, methods, scorer, seed, shapes):
         raise _refusal(found, methods, model)
+    return _layers_taken(methods, _Tried(scorer, Batches(1)), shapes[-1]) if shapes else ()
+
+
+def _layers_taken(methods: Sequence[Chosen], passes: Passes, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """A note for each layer that methods take where none is named, for inputs (C, H, W)."""
+    taken: dict[str, list[str]] = {}
+    for chosen in methods:
+        if chosen.resolved().get("layer", "") is None:
+            with suppress(SigError):  # told where the image is explained
+                taken.setdefault(last_layer(passes.module, shape).name, []).append(chosen.name)
+    hint = "others: sig list layers, --set layer=NAME"
+    return tuple(f"{', '.join(names)}: the layer is '{layer}' ({hint})" for layer, names in taken.items())
 
 
 def unfit(
-    samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, seed: int
+    samples: Pictures,
+    model: Model,
+    methods: Sequence[Chosen],
+    scorer: Score,
+    seed: int,
+    shapes: list[tuple[int, ...]] | None = None,
 ) -> dict[str, MisfitError]:
-    """The methods that fit neither the network nor the output, by name, and why. Arguments and errors as of `rehearse`."""
+    """The methods that fit neither the network nor the output, by name, and why; `shapes` gets those of what was tried.
+
+    Arguments and errors as of `rehearse`.
+    """
     failure: UsageError | None = None
     misfits: dict[str, MisfitError] | None = None
     tried: set[tuple[int, int]] = set()
@@ -122,7 +147,7 @@ def unfit(
                 continue
             tried.add(model.preprocess.size or picture.size)
             try:
-                found = _begin_all(samples, model, methods, scorer, _Sample(seed, picture, source))
+                found = _begin_all(samples, model, methods, scorer, _Sample(seed, picture, source), shapes)
             except UsageError as error:
                 failure = failure or error
                 continue
@@ -158,7 +183,12 @@ class _Sample:
 
 
 def _begin_all(
-    samples: Pictures, model: Model, methods: Sequence[Chosen], scorer: Score, of: _Sample
+    samples: Pictures,
+    model: Model,
+    methods: Sequence[Chosen],
+    scorer: Score,
+    of: _Sample,
+    shapes: list[tuple[int, ...]] | None,
 ) -> dict[str, MisfitError]:
     """Begin every method with a sample of a size: which do not fit, and why. Raises UsageError."""
     picture, misfits = of.picture, dict[str, MisfitError]()
@@ -169,6 +199,8 @@ def _begin_all(
         low, high = (level.to(x.device) for level in (model.preprocess.low, model.preprocess.high))
         if x.shape[1] > 1:
             x = low + made_up(x.shape).to(x) * (high - low)
+        if shapes is not None:
+            shapes.append(tuple(x.shape))
         peers = _Alike(x, len(samples.compared))
         subject = Subject(x, 0, low, high, picture.key, of.seed, peers, _pass, model.head, model.preprocess)
         for chosen in fitted:

@@ -70,7 +70,7 @@ class Session:
         check: see `sigcli.engine.integrate.integrate`.
         alone: no two explanations share a batch, so each has wall time of its own.
         budget: how long methods run, where that is decided map by map.
-        speed: what is told of the precision.
+        choices: what is told of the precision, and of the layers that methods take.
         compile: whether the model is compiled, see `sigcli.attribution.speed`.
         most: images that any pass of the model may hold, where the user has said so.
         shard: the part of the samples that is worked on; None for all.
@@ -95,7 +95,7 @@ class Session:
     alone: bool = False
     budget: Budget = field(default_factory=Budget)
     most: int | None = None
-    speed: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     compile: str = "off"
     shard: Shard | None = None
     options: RunOptions | None = None
@@ -141,7 +141,7 @@ class Session:
         run = self.run.notes if self.run is not None else ()
         return [
             *unnamed(self.options), *typed, *self.budget.notes, *significance, *self.samples.notes, *references,
-            *self.model.notes, *self.speed, *self.executor.notes, *run,
+            *self.model.notes, *self.choices, *self.executor.notes, *run,
         ]  # fmt: skip
 
     @property
@@ -237,12 +237,12 @@ def _prepared(
     chosen = samples.tokened(model, chosen)
     chosen, budget = budgeted(options, chosen, model.preprocess.size)
     check_suited(model, chosen, samples)
-    scorer, speed = in_bf16(samples.scorer(model), model)
+    scorer, choices = in_bf16(samples.scorer(model), model)
     target = samples.target(model)
     if not samples.pairs and compares(target, model.classes):
         check_compared(chosen)
     peers = _peers(samples, model, chosen)
-    rehearse(samples, model, chosen, scorer, options.seed)
+    choices = (*choices, *rehearse(samples, model, chosen, scorer, options.seed))
     if verify is not None:
         verify(model, samples)
     if figure is not None:
@@ -253,7 +253,7 @@ def _prepared(
         samples, model, chosen, scorer, peers, target, options.seed,
         Batches(options.batch_size or _batch_size(scorer, model)), run, drawing, options.uncertainty,
         1 if options.completeness_check == "all" else CHECK_SHARE,
-        budget=budget, most=options.batch_size, speed=speed, compile=options.compile, shard=shard,
+        budget=budget, most=options.batch_size, choices=choices, compile=options.compile, shard=shard,
         options=options, figure=figure,
     )  # fmt: skip
     return _compiled(session, options.compile)

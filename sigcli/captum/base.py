@@ -16,6 +16,7 @@ from ..methods import METHODS
 from ..methods.run import Job, explain_all
 from ..types import Attribution, Peers, Subject
 from .function import Function, Inputs, as_images, check_finite, check_function, content_key, parts_of, references
+from .names import class_name
 
 BATCH = 64
 """Points per gradient evaluation where `internal_batch_size` is not given; fewer where an example has fewer."""
@@ -41,11 +42,12 @@ class PathAttribution:
 
     def __init__(self, forward_func: Callable[..., Tensor], multiply_by_inputs: bool = True):
         if not multiply_by_inputs and not self.unmultiplied:
-            named, multiplied = type(self).__name__, METHODS[self.method].properties["multiplied"]
+            named, multiplied = class_name(self.entry), METHODS[self.method].properties["multiplied"]
             what = "always multiplies by input - baseline" if multiplied else "has no such option"
             raise UsageError(f"{named} {what}", given="multiply_by_inputs=False")
         self.forward_func = forward_func
         self._multiply = multiply_by_inputs
+        self._steady: set[Any] = set()
 
     @property
     def entry(self) -> Entry:
@@ -106,7 +108,7 @@ class PathAttribution:
         self._check_delta()
         if not self._ends_known:
             hint = "Ask for it with attribute(…, return_convergence_delta=True)."
-            raise UsageError(f"{type(self).__name__} starts at points of its own, not at one baseline", hint=hint)
+            raise UsageError(f"{class_name(self.entry)} starts at points of its own, not at one baseline", hint=hint)
         return self._delta(attributions, parts_of(end_point), start_point, target, additional_forward_args)
 
     @property
@@ -116,7 +118,7 @@ class PathAttribution:
 
     def _check_delta(self) -> None:
         if not self.has_convergence_delta():
-            raise UsageError(f"{type(self).__name__} claims no sum, so it has no convergence delta")
+            raise UsageError(f"{class_name(self.entry)} claims no sum, so it has no convergence delta")
 
     def _delta(self, attributions: Inputs, parts: tuple[Tensor, ...], start: Any, target: Any, extra: Any) -> Tensor:
         function, rows = Function.of(self.forward_func, parts, target, extra), torch.arange(len(parts[0]))
@@ -152,12 +154,14 @@ class PathAttribution:
         images = as_images(parts)
         if not self.entry.properties["arrays"] and images is not parts[0]:
             given = [tuple(part.shape) for part in parts]
-            raise UsageError(f"{type(self).__name__} explains pictures alone", given=given, allowed="(N, C, H, W)")
+            raise UsageError(f"{class_name(self.entry)} explains pictures alone", given=given, allowed="(N, C, H, W)")
         function = Function.of(self.forward_func, parts, target, extra)
         peers, starts = self._starts(start, parts)
-        check_function(function, images, images * 0 if starts is None else starts)
+        check_function(function, images, images * 0 if starts is None else starts, self._steady)
+        size = batch_size or _usual(self.entry, options, len(images))
+        sought = delta and not self._ends_known  # the scores at both ends of each path, a pass for each
         subjects = self._subjects(images, seed, peers)
-        found = list(self._attributed(function, subjects, starts, options, batch_size or _usual(options)))
+        found = list(self._attributed(function, subjects, starts, options, size, check=1 if sought else 0))
         values = shaped(found, inputs)
         if not delta:
             return values
@@ -168,15 +172,14 @@ class PathAttribution:
 
     def _starts(self, start: Any, parts: tuple[Tensor, ...]) -> tuple[Peers | None, Tensor | None]:
         """What the paths start from: the references that are drawn from, or a baseline for each example."""
-        options, named = self.entry.options(), type(self).__name__
+        options, named = self.entry.options(), class_name(self.entry)
         if "baseline" in options:
             return None, as_images(references(start, parts))
         if "baselines" in options:
             return drawn_from(start, parts, named), None
         if start is not None:
-            raise UsageError(
-                f"{named} takes no baselines", hint="Leave them out: its points come from the input alone."
-            )
+            hint = "Leave them out: its points come from the input alone. A target goes by name: target=…."
+            raise UsageError(f"{named} takes no baselines", hint=hint)
         return None, None
 
     def _subjects(self, images: Tensor, seed: int, peers: Peers | None) -> Iterator[Subject]:
@@ -185,7 +188,8 @@ class PathAttribution:
             yield Subject(x.detach(), row, level, level + 1, content_key(x), seed, peers)
 
     def _attributed(
-        self, function: Function, subjects: Iterator[Subject], starts: Tensor | None, options: Mapping[str, Any], size: int
+        self, function: Function, subjects: Iterator[Subject], starts: Tensor | None, options: Mapping[str, Any], size: int,
+        *, check: int,
     ) -> Iterator[Attribution]:  # fmt: skip
         """An attribution for each example, by the plans and in the batches of `sig explain`."""
         entry = self.entry
@@ -194,18 +198,22 @@ class PathAttribution:
             Job(entry, options if starts is None else {**options, "baseline": starts[who.target].detach()}, who, None)
             for who in subjects
         )
-        for _, found in explain_all(jobs, function, batch_size=size, check=1, contain=False):
+        for _, found in explain_all(jobs, function, batch_size=size, check=check, contain=False):
             if isinstance(found, Attribution):
                 yield found
 
 
-def _usual(options: Mapping[str, Any]) -> int:
+def _usual(entry: Entry, options: Mapping[str, Any], rows: int) -> int:
     """Points per gradient evaluation by those of one example, not of all: values must not depend on the others.
 
-    Batches are filled up, so 8 points in a batch of 64 would take the time of 64.
+    Batches are filled up, so 8 points in a batch of 64 would take the time of 64. Where an example has one point, examples
+    share a batch: how many there are, but not which, decides the last bits of its values.
     """
+    budget = entry.properties.get("budget", "")
+    if not budget:
+        return min(_LEAST, rows)
     counts = [options[name] for name in ("samples", "steps") if isinstance(options.get(name), int)]
-    return min(BATCH, max(_LEAST, math.prod(counts))) if counts else BATCH
+    return min(BATCH, max(_LEAST, math.prod(counts))) if budget in ("samples", "steps") else BATCH
 
 
 class Unmultiplied(Entry):

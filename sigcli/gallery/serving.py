@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, quote, unquote_to_bytes, urlsplit
 
 from ..errors import OutputError, UsageError, reason
 from ..files import is_page
-from ..names import PAGE
+from ..names import GALLERY, PAGE
+from ..runs.manifest import MANIFEST
 
 _LOCAL = "127.0.0.1"
 _KINDS = {
@@ -69,7 +70,8 @@ class Viewing(ThreadingHTTPServer):
     browser, cannot read the folder.
 
     Args:
-        folder: the folder; files that are outside it, by links or otherwise, are not served.
+        folder: the folder; files that are outside it, by links or otherwise, are not served. Of a folder that is no run, such
+            as a home folder with a page of `sig report` in it, only the page, its own files and runs are served.
         page: the page in it that is shown first.
         port: of 127.0.0.1; 0 takes a free one.
 
@@ -130,10 +132,22 @@ class Viewing(ThreadingHTTPServer):
             if any(_hidden(one) for one in parts):
                 return None
             file = Path(os.path.realpath(self.folder.joinpath(*parts)))
-            inside = file.is_relative_to(self.folder) and stat.S_ISREG(file.stat().st_mode)
+            inside = file.is_relative_to(self.folder) and self._belongs(file) and stat.S_ISREG(file.stat().st_mode)
         except (OSError, ValueError):
             return None
         return file if inside else None
+
+    def _belongs(self, file: Path) -> bool:
+        """Whether a file in the folder is the page's, or a run's."""
+        beside = self.folder / f"{Path(self.page).stem}-files"
+        if file == self.folder / self.page or file.is_relative_to(beside):
+            return True
+        return any(_is_run(one) for one in file.parents if one.is_relative_to(self.folder))
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: it has a manifest, or the page with its pictures where that is lost."""
+    return (folder / MANIFEST).is_file() or ((folder / PAGE).is_file() and (folder / GALLERY).is_dir())
 
 
 def _hidden(part: str) -> bool:

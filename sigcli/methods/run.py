@@ -71,6 +71,7 @@ def explain_all(
     check: int = CHECK_SHARE,
     progress: Callable[[int], None] | None = None,
     alone: bool = False,
+    all_at_once: bool = False,
     contain: bool = True,
 ) -> Iterator[tuple[T, Found]]:
     """Explain subjects by methods of either kind, mixed; path methods share batches across jobs.
@@ -79,9 +80,10 @@ def explain_all(
         jobs: read lazily, a little ahead of what is yielded.
         scorer: the score F.
         batch_size: images per pass of the model. `Batches` may be shared by calls, which then know how much memory there is.
-        check: see `sigcli.engine.integrate.integrate`; 0 for the values alone, then all jobs are read at once.
+        check: see `sigcli.engine.integrate.integrate`; 0 for the values alone.
         progress: called after each batch with the number of its images.
         alone: no two jobs share a batch, so each has wall time of its own.
+        all_at_once: read all jobs before the first is run, so that a batch is no larger than all of their points.
         contain: what is raised for one job comes in its place, and the others continue; otherwise it comes through as it is.
 
     Yields:
@@ -99,7 +101,7 @@ def explain_all(
             continue
         wanted = (one for one in tasks if one is not None)
         score = _followed(scorer, *kind)
-        for together, size in _streams(wanted, batches, alone=alone, all_at_once=not check):
+        for together, size in _streams(wanted, batches, alone=alone, all_at_once=all_at_once):
             for found in run(score, together, batch_size=size, check=check, progress=progress):
                 yield from _ready(queue)
                 yield queue.popleft().tag, found
@@ -205,7 +207,9 @@ def attributions(
     What the model raises comes through as it is.
     """
     jobs = (Job(entry, options, who, None) for who in subjects)
-    every = explain_all(jobs, scorer, batch_size=batch_size, check=check, progress=progress, contain=False)
+    every = explain_all(
+        jobs, scorer, batch_size=batch_size, check=check, progress=progress, all_at_once=not check, contain=False
+    )
     for _, found in every:
         if isinstance(found, Attribution):
             yield found

@@ -55,6 +55,68 @@ def test_batches_have_no_more_points_than_an_example_and_values_do_not_depend_on
     assert torch.equal(sigcli.captum.IntegratedGradients(net).attribute(x, target=1, n_steps=steps)[:1], alone)
 
 
+@pytest.fixture
+def passes(net):
+    """Rows of each pass of the network: all, and those with a gradient."""
+    every, with_gradient = [], []
+
+    def count(module, given, found):
+        every.append(len(found))
+        if torch.is_grad_enabled():
+            with_gradient.append(len(found))
+
+    handle = net.register_forward_hook(count)
+    yield every, with_gradient
+    handle.remove()
+
+
+@pytest.mark.parametrize(("name", "most"), [("Gradient", 3), ("InputXGradient", 3), ("SIGWalk", 9 * 8)])
+def test_methods_pass_no_more_rows_than_they_have_points(net, x, passes, name, most):
+    """One point of 64 in a batch that is filled up would cost 64 times what it must."""
+    options = {"players": "grid:3x3"} if name == "SIGWalk" else {}
+    getattr(sigcli.captum, name)(net).attribute(x, target=1, **options)
+    assert sum(passes[1]) <= 3 * most + 64
+
+
+def test_one_gradient_of_one_example_takes_a_pass_or_two(net, x, passes):
+    values = sigcli.captum.Gradient(net).attribute(x[:1], target=1)
+    assert sum(passes[1]) <= 2
+    leaf = x[:1].clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(net(leaf)[0, 1], leaf)
+    assert torch.allclose(values, gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_scores_where_paths_start_are_passed_for_the_delta_alone(net, x, passes):
+    sig = ShapleyIntegratedGradients(net)
+    sig.attribute(x, target=1, n_steps=64)
+    assert sum(passes[0]) - sum(passes[1]) < 20
+    sig.attribute(x, target=1, n_steps=64, return_convergence_delta=True)
+    assert sum(passes[0]) - sum(passes[1]) > 3 * 64
+
+
+def test_a_loop_tries_its_network_once_and_again_when_it_changes(net, x, passes):
+    made = sigcli.captum.Gradient(net)
+    made.attribute(x[:1], target=1)
+    tried = len(passes[0])
+    for one in x.split(1):
+        made.attribute(one, target=1)
+    assert len(passes[0]) == tried + len(x)
+    with pytest.raises(UsageError, match="out of range"):
+        made.attribute(x[:1], target=99)
+    net.add_module("dropped", torch.nn.Dropout(0.5).train())
+    with pytest.raises(ModelError, match="training mode"):
+        made.attribute(x[:1], target=1)
+
+
+def test_a_plain_function_is_tried_each_time(net, x):
+    noise = torch.nn.Dropout(0.5).eval()
+    made = sigcli.captum.Gradient(lambda inputs: net(noise(inputs)))
+    made.attribute(x[:1], target=1)
+    noise.train()
+    with pytest.raises(ModelError, match="from call to call"):
+        made.attribute(x[:1], target=1)
+
+
 @pytest.mark.parametrize("size", [1, 2, 50])
 def test_internal_batch_size_changes_nothing(net, x, size):
     one = ShapleyIntegratedGradients(net).attribute(x, target=[0, 1, 2], n_steps=30)
@@ -299,6 +361,16 @@ def test_it_runs_where_the_caller_infers_only(net, x):
         assert torch.equal(ShapleyIntegratedGradients(net).attribute(x * 1, x * 0, target=1, n_steps=16), right)
 
 
+def test_feature_masks_have_the_shapes_that_captum_takes(net, x):
+    mask = torch.arange(36).reshape(6, 6) // 9
+    sig = ShapleyIntegratedGradients(net)
+    one = sig.attribute(x, target=1, n_steps=16, players=mask)
+    for shaped in (mask[None], mask[None, None], mask.expand(2, -1, -1), mask.expand(1, 2, -1, -1), mask[None].numpy()):
+        assert torch.equal(one, sig.attribute(x, target=1, n_steps=16, players=shaped))
+    with pytest.raises(UsageError, match="'label map' on an image of 6x6 pixels make 1"):
+        sig.attribute(x, target=1, players=torch.zeros_like(mask))
+
+
 def test_players_are_integers_of_any_make(net, x):
     labels = np.arange(36).reshape(6, 6) // 9
     one, other = (
@@ -306,6 +378,6 @@ def test_players_are_integers_of_any_make(net, x):
         for players in (labels, torch.from_numpy(labels))
     )
     assert torch.equal(one, other)
-    for wrong in (torch.rand(6, 6), torch.zeros(6, 6) + 1j, torch.zeros(2, 6, 6, dtype=torch.long)):
+    for wrong in (torch.rand(6, 6), torch.zeros(6, 6) + 1j, torch.arange(72).reshape(2, 6, 6)):
         with pytest.raises(UsageError, match="label map"):
             ShapleyIntegratedGradients(net).attribute(x, target=1, players=wrong)

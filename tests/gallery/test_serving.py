@@ -130,6 +130,19 @@ def test_it_listens_to_this_machine_only(folder):
         Viewing(folder, port=70_000)
 
 
+def test_a_page_in_a_folder_of_other_things_is_served_with_its_own_files_and_runs(folder, tmp_path):
+    (tmp_path / "cmp.html").write_text('<meta name="generator" content="sig">page')
+    (tmp_path / "cmp-files" / "0").mkdir(parents=True)
+    (tmp_path / "cmp-files" / "0" / "1.jpg").write_bytes(b"jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").write_bytes(b"jpg")
+    with Viewing(*page_of(tmp_path / "cmp.html")) as server:
+        for name in ("", "cmp.html", "cmp-files/0/1.jpg", "run/index.html", "run/gallery/data.js", "run/same.js"):
+            assert server.file_of(f"/{name}") is not None, name
+        for name in ("secret.txt", "photos/me.jpg", "run/link.txt", "run/up/secret.txt", "cmp-files/../secret.txt"):
+            assert server.file_of(f"/{name}") is None, name
+
+
 def test_what_can_be_viewed(folder, tmp_path):
     assert page_of(folder) == (folder.resolve(), "index.html")
     assert page_of(folder / "index.html") == (folder.resolve(), "index.html")
