@@ -114,7 +114,8 @@ def _arguments(docstring: str) -> list[str]:
 def _returned(function: object) -> str:
     """What a function returns, from its annotation: the class and the first sentence of its docstring."""
     kind = typing.get_type_hints(getattr(function, "function", function)).get("return")
-    return f"*Returns* `{kind.__name__}`: {escaped(_first(kind))}" if inspect.isclass(kind) else ""
+    plain = inspect.isclass(kind) and typing.get_origin(kind) is None  # Python 3.10 calls Generator[…] a class
+    return f"*Returns* `{kind.__name__}`: {escaped(_first(kind))}" if plain else ""
 
 
 def _commands() -> dict[str, str]:

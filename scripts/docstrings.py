@@ -7,40 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-HEADINGS = ("Args", "Returns", "Raises", "Yields")
-_ENTRY = re.compile(r"^    (\w[\w, ]*): ?(.*)$")
+from sigcli.cli.described import HEADINGS, entries, sections
 
-
-def sections(text: str) -> dict[str, str]:
-    """The parts of a docstring: "" → what stands before its sections, then `Args`, `Returns`, `Raises`.
-
-    Paragraphs after a section are of the first part again.
-    """
-    found: dict[str, list[str]] = {"": []}
-    current = ""
-    for line in text.splitlines():
-        heading = re.fullmatch(rf"({'|'.join(HEADINGS)}):", line)
-        if heading:
-            current = heading[1]
-        elif current and line and not line.startswith(" "):
-            current = ""
-        if not heading:
-            found.setdefault(current, []).append(line)
-    return {name: "\n".join(lines).strip("\n") for name, lines in found.items()}
-
-
-def entries(section: str) -> dict[str, str]:
-    """Name → text of the entries of `Args` or `Raises`, each on one line."""
-    found: dict[str, str] = {}
-    last = ""
-    for line in section.splitlines():
-        entry = _ENTRY.match(line)
-        if entry and not line.startswith("     "):
-            last = entry[1]
-            found[last] = entry[2]
-        elif last and line.strip():
-            found[last] = f"{found[last]} {line.strip()}".strip()
-    return found
+__all__ = ["HEADINGS", "entries", "sections"]  # for the pages that are made of docstrings
 
 
 def prose(text: str) -> str:

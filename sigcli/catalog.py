@@ -129,7 +129,7 @@ class Catalog(Mapping[str, Entry]):
             )  # fmt: skip
         names = {_folded(known): (known, entry.name) for known, entry in self._known.items()}
         names = {_folded(other): (other, here) for other, here in self.near.items()} | names
-        close = difflib.get_close_matches(_folded(name), names, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(_folded(name), names, n=1, cutoff=0.6)
         error = unknown(self.kind, name, self._entries)
         more = f"The names: sig list {self.kind}s." if ", " not in str(error.allowed) else None
         if not close:

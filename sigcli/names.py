@@ -25,6 +25,15 @@ GALLERY = "gallery"
 _THUMBNAIL = re.compile(r"[0-9a-f]{16}\.jpg")
 
 
+def images_told(count: int) -> str:
+    """A number of images in words.
+
+    >>> images_told(1), images_told(1200)
+    ('1 image', '1,200 images')
+    """
+    return f"{count:,} image{'' if count == 1 else 's'}"
+
+
 def of_page(name: str) -> bool:
     """Whether a file in the folder `GALLERY` is of the page, by its name: its data, a picture, or one begun."""
     return name == "data.js" or is_thumbnail(name) or (name.startswith(".") and name.endswith(".sig.part"))

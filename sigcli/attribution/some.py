@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..draws import stream
 from ..errors import UsageError
 from ..inputs.given import Source
+from ..names import images_told
 from ..runs.filenames import run_names
 
 if TYPE_CHECKING:
@@ -29,18 +30,20 @@ def some(sources: list[Source], options: RunOptions) -> tuple[list[Source], tupl
         if count is not None and count < 1:
             raise UsageError(f"{name} must be at least 1", given=count)
     if limit is not None:
-        note = f"--limit {limit}: the first {limit:,} of {len(sources):,} images."
+        note = f"--limit {limit}: the first {limit:,} of {images_told(len(sources))}."
         note = (
-            note if limit <= len(sources) else f"--limit {limit}: there are {len(sources):,} images, and all are taken."
+            note
+            if limit <= len(sources)
+            else f"--limit {limit}: there are {images_told(len(sources))}, and all are taken."
         )
         return sources[:limit], (note,) if limit != len(sources) else ()
     if sample is None:
         return sources, ()
     if sample >= len(sources):
-        note = f"--sample {sample}: there are {len(sources):,} images, and all are taken."
+        note = f"--sample {sample}: there are {images_told(len(sources))}, and all are taken."
         return sources, (note,) if sample > len(sources) else ()
     names = [name for name, _ in run_names(sources)]
     ranked = sorted(range(len(sources)), key=lambda place: (stream(options.seed, "sample", names[place]), names[place]))
     kept = sorted(ranked[:sample])
-    note = f"--sample {sample}: {sample:,} of {len(sources):,} images, drawn with --seed {options.seed}."
+    note = f"--sample {sample}: {sample:,} of {images_told(len(sources))}, drawn with --seed {options.seed}."
     return [sources[place] for place in kept], (note,)

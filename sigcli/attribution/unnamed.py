@@ -1,4 +1,4 @@
-"""What is said where no model was named, and the bundled network explains pictures that it may not know."""
+"""What is said where no model was named, or no images: what is bundled stands in, which may not be what was meant."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ..errors import UsageError
 if TYPE_CHECKING:
     from .options import RunOptions
 
+NO_IMAGES = "no images given: the bundled pictures are explained"
 UNNAMED = "no --model given: the bundled 'shapes' is used, which recognises only drawn objects"
 
 
@@ -21,8 +22,12 @@ def model_named(options: RunOptions) -> bool:
 
 
 def unnamed(options: RunOptions | None) -> tuple[str, ...]:
-    """The note that no model was named, where none was."""
-    return () if options is None or model_named(options) else (UNNAMED,)
+    """The notes that no model was named, or a model and no images."""
+    if options is None:
+        return ()
+    if options.images is None and options.given.get("model", "shapes") != "shapes":
+        return (NO_IMAGES,)
+    return () if model_named(options) else (UNNAMED,)
 
 
 @contextmanager

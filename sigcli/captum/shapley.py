@@ -69,8 +69,8 @@ class ShapleyIntegratedGradients(PathAttribution):
                 between coalitions and 5 nodes for each.
             internal_batch_size: points per gradient evaluation; it may be below N. By default 16 to 64, by the example.
             return_convergence_delta: also return Σ attributions - (F(x) - E_S[F(b_S)]), of shape (N,).
-            players: `8x8` (patches of 8×8 pixels), `grid:7x7` (so many patches), `superpixels:N`, `pixels`, a label map as an
-                (H, W) tensor or array of integers (captum's `feature_mask`), or its file; by default 28×28 patches for
+            players: `8x8` (patches of 8×8 pixels), `grid:7x7` (so many patches), `superpixels:N`, `pixels`, a label map as
+                an (H, W) tensor or array of integers (captum's `feature_mask`), or its file; by default 28×28 patches for
                 (N, C, H, W) of at least 56 pixels a side, 14×14 from 28, and single positions otherwise. Several inputs are
                 laid side by side as positions.
             sizes: of coalitions, "uniform" or "algorithm1", see docs/explain.md.

@@ -24,9 +24,9 @@ from .graphics import WAYS
 from .help import type_shown
 
 O = TypeVar("O", bound=Options)  # noqa: E741
-_WAS = "__was"
+_WAS, _NOT = "__was", "__not"
 JSON = Option("Print one JSON object per result on standard output.", panel=OUTPUT, flags=("--json",))
-OPEN = Option("Open the page of the run in a browser when it is done.", panel=OUTPUT, flags=("--open",))
+OPEN = Option("Open the page in a browser; that of a run when it is done.", panel=OUTPUT, flags=("--open",))
 CONFIG = Option(
     "Options from a file: TOML, or the manifest.json of a run to repeat it. Options on the command line override it.",
     panel=OUTPUT, flags=("--config",), metavar="FILE", shown=False,
@@ -129,7 +129,7 @@ def command(
 def _parameters(
     options: type[Options], entry: str, *, opens: bool, config: bool, shows: bool, logs: bool
 ) -> Iterator[inspect.Parameter]:
-    """What typer reads: one parameter for each option, and a hidden one for each old name."""
+    """What typer reads: one parameter for each option, and hidden ones for old names and for what switches a flag off."""
     by_name = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter("context", by_name, annotation=typer.Context)
     for name, (known, field) in table(options, entry).items():
@@ -139,6 +139,9 @@ def _parameters(
         for number, old in enumerate(known.was):
             hidden = Annotated[kind | None, typer.Option(old, hidden=True)]
             yield inspect.Parameter(f"{name}{_WAS}{number}", by_name, default=None, annotation=hidden)
+        if config and (off := _off(known, kind)):
+            hidden = Annotated[bool, typer.Option(off, hidden=True)]
+            yield inspect.Parameter(f"{name}{_NOT}", by_name, default=False, annotation=hidden)
         required = field.default is dataclasses.MISSING and not config  # else it may stand in the file
         default = None if default is dataclasses.MISSING else default
         annotation = Annotated[kind if required or default is not None else kind | None, _described(known, kind, name)]
@@ -151,6 +154,11 @@ def _parameters(
     more = [("opens_page", OPEN)] if opens else []
     for name, known in (*more, ("as_json", JSON), ("debug", DEBUG)):
         yield inspect.Parameter(name, by_name, default=False, annotation=Annotated[bool, _described(known)])
+
+
+def _off(known: Option, kind: Any) -> str:
+    """What switches off a flag that a file may have switched on; empty where the flag has such a name in its help."""
+    return f"--no-{known.flags[0].removeprefix('--')}" if kind is bool and "/" not in known.flags[0] else ""
 
 
 def _plain(options: type[Options], field: dataclasses.Field[Any]) -> type:
@@ -205,15 +213,15 @@ def _read(options: type[Options], context: typer.Context, values: dict[str, Any]
     for name, value in values.items():
         if _source(context, name) in ("DEFAULT", "DEFAULT_MAP") or value is None:
             continue
-        now, old, number = name.partition(_WAS)
+        now, old, number = name.removesuffix(_NOT).partition(_WAS)
         known = every[now][0]
         if old:
             screen.say(
                 f"note: {known.was[int(number)]} is now {known.flags[0]}; the next version will drop the old name."
             )
         if now in given:
-            raise UsageError(f"{known.flags[0]} was given twice", hint="Leave out the old name.")
-        given[now] = value if known.read is None else known.read(value)
+            raise UsageError(f"{known.flags[0]} was given twice, once by another name", hint="Leave out one of them.")
+        given[now] = False if name.endswith(_NOT) else value if known.read is None else known.read(value)
     return given
 
 

@@ -65,7 +65,10 @@ def _parsed(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"the file of --config cannot be read: {reason(error)}", given=file) from None
+        hint = (
+            f"The options of a run: --config {file / 'manifest.json'}." if (file / "manifest.json").is_file() else None
+        )
+        raise UsageError(f"the file of --config cannot be read: {reason(error)}", given=file, hint=hint) from None
     except UnicodeDecodeError:
         raise UsageError("the file of --config is not text in UTF-8", given=file, allowed=_FORMS) from None
     try:

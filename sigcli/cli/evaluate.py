@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from ..evaluation.options import EvaluateOptions
-from ..names import printable
+from ..names import images_told, printable
 from .browser import say_page
 from .command import Screen, command
 from .console import fits, table, traces
@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions, screen: Screen) -> int:
                 screen.say(line)
         screen.say(_reading(found))
     for row in found.checks:
-        screen.say(f"model: {row['metric']} {row['mean']:.3f}, {row['n']} images")
+        screen.say(f"model: {row['metric']} {row['mean']:.3f}, {images_told(row['n'])}")
     for line in _of_model(found.model) if found.model is not None else ():
         screen.say(line)
     reporter.say_notes()
@@ -113,7 +113,7 @@ def _of_model(model: Labelled) -> list[str]:
     lines = []
     for row in model.summary:
         between = "" if row["ci_low"] is None else f" ({row['ci_low']:.3f} to {row['ci_high']:.3f})"
-        lines.append(f"model: {row['metric']} {row['mean']:.3f}{between}, {row['n']} images")
+        lines.append(f"model: {row['metric']} {row['mean']:.3f}{between}, {images_told(row['n'])}")
     for image, reason in model.missing.items():
         lines.append(f"left out of the model's values: {image}: {reason}")
     return lines

@@ -1,7 +1,6 @@
 """`sig list`: the catalogues. Only the options of one entry need torch."""
 
 import os
-import re
 import textwrap
 from dataclasses import dataclass
 from typing import cast
@@ -21,6 +20,7 @@ from ..options import table as options_of
 from .catalogs import CATALOGS
 from .command import Screen, command
 from .console import table
+from .described import OptionShown, described, kind_told
 
 _NARROW, _WIDE, _PIPE, _NAME = 100, 160, 1000, 20  # columns
 
@@ -143,33 +143,26 @@ def _details(entry: Entry) -> dict[str, object]:
         }
         for option, p in entry.options().items()
     }
-    heading = f"{entry.name}: {entry.summary}\n"
     owner = f"{entry.name}." if entry in METRICS.values() else ""  # a bare name is an option of the methods
     if entry in BASELINES.values():  # what follows its name is no option
-        lines = []
+        shown = []
     elif entry.options_class is None:
-        lines = [
-            f"  --set {owner}{name}={known['default']}   ({_allowed(str(known['type']))})"
+        shown = [
+            OptionShown(name, f"--set {owner}{name}={known['default']}", kind_told(str(known["type"])))
             for name, known in options.items()
         ]
     else:
-        lines = [
-            _line(name, known, field.default)
-            for name, (known, field) in options_of(entry.options_class, entry.name).items()
-        ]
-    text = "\n".join([heading, entry.description(), *(["", "Options and defaults:"] if lines else []), *lines])
+        known_options = options_of(entry.options_class, entry.name).items()
+        shown = [_option(name, known, field.default) for name, (known, field) in known_options]
+    width = min(_paper().width, _NARROW)
+    text = described(f"{entry.name}: {entry.summary}", entry.description(), shown, width)
     return {"name": entry.name, "options": options, "help": text}
 
 
-def _allowed(kind: str) -> str:
-    """A type as `--set` takes it: the names of a choice, not Python's way to write it."""
-    return re.sub(r"Literal\[(.*?)\]", lambda found: ", ".join(re.findall(r"['\"](.*?)['\"]", found[1])), kind)
-
-
-def _line(name: str, known: Option, default: object) -> str:
+def _option(name: str, known: Option, default: object) -> OptionShown:
     """An option of a command, with its default and its help."""
     shown = known.shown if isinstance(known.shown, str) else "" if default in (None, ()) else str(default)
-    return f"  {flags(name, known)[0]}{f' [{shown}]' if shown else ''}: {known.help}"
+    return OptionShown(name, f"{flags(name, known)[0]}{f' [{shown}]' if shown else ''}", told=known.help)
 
 
 def _show(entries: list[dict[str, object]]) -> None:
@@ -197,7 +190,7 @@ def _paper() -> Console:
 
 
 def _show_narrow(entries: list[dict[str, object]], facts: list[str], console: Console) -> None:
-    """Entries of one or two lines, where columns would be too narrow to be read."""
+    """Entries of a few lines each, where columns would be too narrow to be read."""
     widest = min(max(len(str(entry["name"])) for entry in entries), _NAME)
     cut = False
     for entry in entries:
@@ -210,7 +203,7 @@ def _show_narrow(entries: list[dict[str, object]], facts: list[str], console: Co
 
 
 def _two_lines(entry: dict[str, object], facts: list[str], widest: int, width: int) -> tuple[list[Text], bool]:
-    """An entry for a window of so many columns, in two lines at most; and whether that is all of it."""
+    """An entry for a window of so many columns, in as few lines as hold it; and whether that is all of it."""
     name, what = str(entry["name"]), str(entry["summary"])
     told = "; ".join(_plain_fact(entry, fact) for fact in facts if entry[fact])
     first = Text(f"{name:<{widest}}", style="bold")
@@ -224,6 +217,7 @@ def _two_lines(entry: dict[str, object], facts: list[str], widest: int, width: i
         rows = [f"  {rows[0]}", *([" ".join(rows[1:])] if rows[1:] else [])]
     else:
         rows, before = ["", what], 4
+    rows = [rows[0], *(part for row in rows[1:] for part in textwrap.wrap(row, max(width - before, 20)))]
     lines = [first + Text(rows[0]), *(Text(" " * before + row) for row in rows[1:])]
     whole = all(line.cell_len <= width for line in lines)
     for line in lines:

@@ -75,9 +75,20 @@ def _version(show: bool) -> bool:
         from platform import python_version
 
         packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "torchvision"))
-        typer.echo(f"sig {__version__}\n{packages}, Python {python_version()}\ndevice: see sig doctor")
+        typer.echo(f"sig {__version__}\n{packages}, Python {python_version()}")
+        typer.echo(f"device: {_device()}")
         raise typer.Exit
     return show
+
+
+def _device() -> str:
+    """What --device auto is here; the versions stand already, and a torch that does not work takes none of them away."""
+    try:
+        from ..models.device import choose_device
+
+        return f"{choose_device('auto')} (more: sig doctor)"
+    except Exception as error:  # noqa: BLE001  torch may raise anything where its libraries are missing
+        return f"torch does not work: {error} (sig doctor says what to mend)"
 
 
 @app.callback()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..evaluation.options import MergeOptions
-from ..names import printable
+from ..names import images_told, printable
 from .command import Screen, command
 
 
@@ -29,6 +29,6 @@ def merge(options: MergeOptions, screen: Screen) -> int:
     })  # fmt: skip
     for note in found.notes:
         screen.say(f"note: {note}")
-    told = f"{found.done} of {found.images} images" if found.done < found.images else f"{found.images} images"
+    told = f"{found.done} of {images_told(found.images)}" if found.done < found.images else images_told(found.images)
     screen.say(f"{told} merged, {found.failed} maps failed; written to {printable(str(found.folder))}/")
     return 0

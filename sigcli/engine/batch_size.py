@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from ..names import images_told
 from ..scores.score import Score
 from .memory import MemoryShortage, is_out_of_memory, too_little_memory
 
@@ -42,8 +43,8 @@ class Shortages:
             return []
         later = f", and up to {self.again} again later" if self.again else ""
         return [
-            f"memory ran out at batches of {self.largest} images: they had {self.least} then{later}, which changes maps by "
-            f"rounding only; --batch-size {self.least} avoids the attempts that failed ({self.failed})"
+            f"memory ran out at batches of {images_told(self.largest)}: they had {self.least} then{later}, which changes "
+            f"maps by rounding only; --batch-size {self.least} avoids the attempts that failed ({self.failed})"
         ]
 
 

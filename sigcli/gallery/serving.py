@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import secrets
 import stat
 import sys
@@ -42,6 +43,9 @@ def page_of(path: Path) -> tuple[Path, str]:
         UsageError: no such folder or page, or one that `sig` did not write.
         OutputError: the run has no page, and none can be written.
     """
+    if "://" in str(path) or re.match(r"[a-z0-9]+:/(?!/)", str(path)):  # a Path has one slash of the two
+        hint = "Copy the run to this machine first, or make a page of it: sig report RUN --out page.html."
+        raise UsageError("sig view serves folders of this machine", given=path, hint=hint)
     if path.is_file() and path.suffix.lower() in (".html", ".htm"):
         if not is_page(path):
             raise UsageError(
@@ -70,8 +74,8 @@ class Viewing(ThreadingHTTPServer):
     browser, cannot read the folder.
 
     Args:
-        folder: the folder; files that are outside it, by links or otherwise, are not served. Of a folder that is no run, such
-            as a home folder with a page of `sig report` in it, only the page, its own files and runs are served.
+        folder: the folder; files that are outside it, by links or otherwise, are not served. Of a folder that is no run (a
+            home folder with a page of `sig report` in it, say) only the page, its own files and runs are served.
         page: the page in it that is shown first.
         port: of 127.0.0.1; 0 takes a free one.
 

@@ -40,8 +40,19 @@ def test_completion_imports_no_torch():
 
 def test_version_tells_torch_too():
     assert re.match(
-        r"sig \S+\ntorch \S+, torchvision \S+, Python \S+\ndevice: see sig doctor\n", sig("--version").output
+        r"sig \S+\ntorch \S+, torchvision \S+, Python \S+\ndevice: (cpu|cuda|mps) \(more: sig doctor\)\n",
+        sig("--version").output,
     )
+
+
+def test_version_is_told_where_torch_does_not_work(monkeypatch):
+    def broken(device):
+        raise ImportError("libcudart.so.13: no such file")
+
+    monkeypatch.setattr("sigcli.models.device.choose_device", broken)
+    done = sig("--version")
+    assert done.exit_code == 0
+    assert "device: torch does not work: libcudart.so.13" in done.output
 
 
 def test_the_doctor_finds_this_place_in_order(tmp_path, monkeypatch):

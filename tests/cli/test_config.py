@@ -3,15 +3,22 @@
 import json
 
 import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
 
 from sigcli.attribution.options import ExplainOptions
 from sigcli.cli.config import read_config
+from sigcli.cli.main import app
 from sigcli.errors import UsageError
 from sigcli.evaluation.options import BenchmarkOptions
 from sigcli.gridworld.options import GridworldOptions
 from sigcli.options import table
 from sigcli.scenarios import SCENARIOS
 from sigcli.training.options import TrainOptions
+
+from repository import ROOT
+
+STAR = ROOT / "sample_images" / "star.png"
 
 
 def read(tmp_path, text, kind=ExplainOptions, command="explain", typed=(), name="run.toml"):
@@ -163,3 +170,28 @@ def test_another_method_is_typed_than_those_whose_options_the_file_has(tmp_path)
 def test_runs_that_cannot_be_repeated_are_told(tmp_path, change, told):
     with pytest.raises(UsageError, match=told):
         read(tmp_path, json.dumps({**MANIFEST, **change}), name="manifest.json")
+
+
+def test_a_flag_of_the_file_is_switched_off_by_its_negation(tmp_path):
+    (tmp_path / "run.toml").write_text("uncertainty = true\nbare = true\npictures = false\nmethod = 'gradient'\n")
+    command = ["explain", str(STAR), "--config", str(tmp_path / "run.toml"), "--json", "--no-uncertainty", "--no-bare"]
+    result = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["spec"]["uncertainty"] is False
+    result = CliRunner().invoke(app, [*command, "--uncertainty", "--out", str(tmp_path / "other")])
+    assert result.exit_code == 2
+    assert "--uncertainty was given twice" in result.stderr
+
+
+def test_every_flag_of_a_file_has_a_negation():
+    """What a file can switch on, the command line can switch off."""
+    group = get_command(app)
+    context = group.make_context("sig", [], resilient_parsing=True)
+    for name in ("explain", "evaluate", "gridworld", "train"):
+        flags = [one for one in group.get_command(context, name).params if getattr(one, "is_flag", False)]
+        assert flags
+        known = {opt for one in flags for opt in (*one.opts, *one.secondary_opts)}
+        for one in flags:
+            if one.name not in ("as_json", "debug", "opens_page", "help") and not one.opts[0].startswith("--no-"):
+                assert f"--no-{one.opts[0].removeprefix('--')}" in known, (name, one.opts)

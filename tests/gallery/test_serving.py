@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -148,6 +149,8 @@ def test_what_can_be_viewed(folder, tmp_path):
     assert page_of(folder / "index.html") == (folder.resolve(), "index.html")
     with pytest.raises(UsageError, match="did not write"):
         page_of(folder / "words.html")
+    with pytest.raises(UsageError, match="folders of this machine"):
+        page_of(Path("s3://bucket/run"))
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError):
             page_of(path)

@@ -13,7 +13,7 @@ from ...errors import AttributionError, SigError, UsageError
 from ...inputs.given import Source as Image
 from ...inputs.given import is_tensor
 from ...models.preprocess import Preprocess
-from ...names import printable
+from ...names import images_told, printable
 from ...runs.folder import run_names
 from .areas import Frame, cut_size, fitted, frame_of, seen
 from .boxes import Boxes
@@ -104,7 +104,7 @@ class Masks:
         found = []
         without = [name for name in names if name not in self._of]
         if without:
-            found.append(f"no mask for {len(without)} of {len(names)} images: {some(without)}")
+            found.append(f"no mask for {len(without)} of {images_told(len(names))}: {some(without)}")
         if alone:
             found.append(f"masks found by their file names, whatever their folders: {alone}")
         found += [f"masks {words}: {self._how[how]}" for how, words in _HOW.items() if self._how[how]]

@@ -182,7 +182,8 @@ def _check_shape(module: nn.Module, batch: Tensor, shapes: Mapping[int, tuple[in
     if reason is not None and "in-place" not in reason:
         raise ModelError(
             f"the network does not take samples of shape {shape}: {reason}", given=f"(2, {', '.join(map(str, shape))})",
-            hint="A batch has one axis more than a sample: sample.npy holds x, and the network is given x[None].",
+            hint="A batch has one axis more than a sample: sample.npy holds x, and the network is given x[None]."
+            + (" A grey picture is a PIL image, a uint8 array (H, W) or a tensor (1, H, W)." if len(shape) == 2 else ""),
         )  # fmt: skip
     if isinstance(output, Tensor) and (output.ndim != 2 or len(output) != 2):
         raise ModelError(
