@@ -256,10 +256,21 @@ class Work:
             stderr=_array(result.stderr.reshape(shape)) if keep and result.stderr is not None else None,
             players=_array(result.players) if item.seen.players is None else item.seen.players,
             player_values=_array(result.player_values),
-            note="; ".join(
-                filter(None, (item.note, result.note or _of_zero(result.values), self._ended(result, error)))
-            ),
+            note="; ".join(filter(None, (item.note, self._itself(item, chosen), *self._of_result(result, error)))),
         )
+
+    def _of_result(self, result: Attribution, error: float | None) -> tuple[str, str]:
+        """What is told of a map."""
+        return result.note or _of_zero(result.values), self._ended(result, error)
+
+    def _itself(self, item: Explanation, chosen: Chosen) -> str:
+        """What is told of an image that is among the references which a method draws."""
+        options = chosen.resolved()
+        draws = chosen.uses_peers and options.get("baseline") != "mean"
+        if not draws or self.session.samples.references is None:
+            return ""
+        there = item.content in map("{:016x}".format, self.peers.keys())
+        return "the image is one of the references, and is left out of its own" if there else ""
 
     def _shown_error(self, item: Explanation, result: Attribution) -> float | None:
         """Standard error of the map as pictures show it, relative to that map; None where it is not known."""

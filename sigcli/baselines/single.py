@@ -184,6 +184,8 @@ def _array(path: Path, subject: Subject) -> Picture:
         values = load_array(path)
     except (OSError, ValueError) as error:
         raise UsageError("the baseline array cannot be read", given=path, hint=str(error).splitlines()[0]) from error
+    if values.shape == (1, *subject.x.shape):  # a batch of one
+        values = values[0]
     if values.shape != tuple(subject.x.shape) or values.dtype.kind not in "fiu":
         raise UsageError(
             f"the baseline array has shape {values.shape} and type {values.dtype}",

@@ -112,6 +112,8 @@ def _attribute(entry: Entry, signature: inspect.Signature) -> Callable[..., Any]
     @torch.inference_mode(mode=False)
     def attribute(*arguments: Any, **options: Any) -> Any:
         for name in options:
+            if name == "n_steps" and name not in signature.parameters:
+                raise UsageError(f"{named}.attribute has no n_steps", hint=_instead(entry))
             if name not in signature.parameters:
                 raise unknown(f"argument of {named}.attribute", name, list(signature.parameters)[1:])
         try:
@@ -140,6 +142,12 @@ def _attribute(entry: Entry, signature: inspect.Signature) -> Callable[..., Any]
     attribute.__doc__ = _described(entry, signature)
     attribute.__qualname__, attribute.__module__ = f"{named}.attribute", "sigcli.captum"
     return attribute
+
+
+def _instead(entry: Entry) -> str:
+    """The option that takes the place of `n_steps`."""
+    budget = entry.properties.get("budget")
+    return f"Its cost is set by {budget}=…." if budget else "It takes one gradient."
 
 
 def _steps(n_steps: Any) -> int:

@@ -74,7 +74,8 @@ def _there(path: str | Source, left: LeftOut) -> list[Source]:
     """The arrays that one path stands for."""
     if isinstance(path, Given):
         if not path.array:
-            raise UsageError("arrays and pictures cannot be explained in one run", given=path.name)
+            hint = "Of a network with several inputs one is explained: hold the others in a module around it."
+            raise UsageError("arrays and pictures cannot be explained in one run", given=path.name, hint=hint)
         return [path]
     if isinstance(path, Remote) or url_of(path) is not None:
         raise UsageError("arrays are read from this machine only", given=path, hint="Copy them first.")

@@ -92,7 +92,7 @@ def _check(n: int, groups: int, coalitions: str, *, contradictory: bool) -> None
     if contradictory:
         raise UsageError("steps, segments and rule place nodes inside the moves", hint="Add --set gradients=inside.")
     if groups * n > _LARGEST_WALK:
-        hint = "Set --set segments=64, or use fewer players."
+        hint = "Set segments=64 (--set segments=64), or use fewer players."
         raise UsageError(f"a walk of {groups} moves over {n} players is too long", hint=hint)
     if coalitions == "all" and (n > _LARGEST_GAME or groups < n):
         raise UsageError("coalitions=all needs at most 14 players, each moving alone", given=f"{n} players")

@@ -175,6 +175,7 @@ def test_tuples_of_inputs():
         ("IntegratedGradients", {"target": 7}, "out of range"),
         ("IntegratedGradients", {"inputs": torch.rand(0, 2, 6, 6)}, "no example"),
         ("IDGI", {"internal_batch_size": 0}, "at least 1"),
+        ("AGN", {"n_steps": 5}, "has no n_steps.\nIts cost is set by samples"),
         ("SIGWalk", {"players": torch.rand(6, 6)}, "label map"),
         ("AGN", {"sigma": -1.0}, "above 0"),
     ],
