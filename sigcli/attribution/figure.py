@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +16,7 @@ from .. import render
 from ..errors import OutputError, UsageError
 from .drawing import Drawing, picture_of
 from .predictions import percent
-from .sheets import coloured, with_values
+from .sheets import reading, with_values
 
 if TYPE_CHECKING:
     from ..render.plots.paper import PaperRow
@@ -30,6 +32,8 @@ WIDTHS = {
 """Widths of columns and of the text in mm, as the instructions to authors of journals and conferences have them."""
 MOST_ROWS = 24
 _RANGE = (30.0, 600.0)
+_NARROWEST = 8.0
+"""mm of a column: a turned heading and its unit are 5.5 mm wide."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Wish:
 
         Raises:
             UsageError: an ending or a width that there is not.
-            OutputError: the folder is not there.
+            OutputError: the folder is not there, or nothing can be written in it.
         """
         named, width = getattr(options, "figure", None), getattr(options, "figure_width", None)
         if named is None:
@@ -64,7 +68,9 @@ class Wish:
             raise OutputError("the folder of the figure is not there", given=path)
         if path.is_dir():
             raise OutputError("the figure is a folder", given=path)
-        return cls(path, width_of(width))
+        wide = width_of(width)
+        _check_writable(path)
+        return cls(path, wide)
 
     def check(self, rows: int) -> None:
         """Raise UsageError where a run has more rows than a figure has room for."""
@@ -114,6 +120,16 @@ class Gathered:
     drawing: Drawing
     _rows: dict[tuple[str, str], dict[str, Explanation]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise UsageError where columns would be so narrow that their headings overlap, before anything is computed."""
+        count, wide = len(self.methods), self.wish.width
+        most = max(1, int(wide / _NARROWEST) - 1)
+        if count > most:
+            raise UsageError(
+                f"a figure {wide:g} mm wide has no room for {count} methods",
+                allowed=f"{most} methods, or --figure-width {math.ceil((count + 1) * _NARROWEST)} or more",
+            )
+
     def take(self, item: Explanation) -> None:
         """An explanation is done."""
         self._rows.setdefault((item.image, str(item.target)), {})[item.method] = with_values(item)
@@ -125,21 +141,29 @@ class Gathered:
             UsageError: nothing succeeded.
             OutputError: it cannot be written.
         """
-        from ..render.plots.paper import paper_figure
+        from ..render.plots.paper import PaperColumn, paper_figure
 
         rows = [row for of in self._rows.values() if (row := self._row(of)) is not None]
         if not rows:
             raise UsageError("the figure cannot be drawn: no explanation succeeded", given=self.wish.path)
         done = [one for of in self._rows.values() for one in of.values() if one.status == "ok"]
-        ends = done[0].seen.ends if len({one.ends for one in done}) > 1 else done[0].ends
+        first = {one.method: one for one in reversed(done)}
+        columns = [
+            PaperColumn(name) if (one := first.get(name)) is None else PaperColumn(name, one.unit, one.ends, one.turned)
+            for name in self.methods
+        ]
         try:
             paper_figure(
-                self.wish.path, self.methods, rows, width=self.wish.width / 25.4, footnote=self._footnote(done),
-                ends=ends, palette=self.drawing.palette,
+                self.wish.path, columns, rows, width=self.wish.width / 25.4, footnote=self._footnote(done, rows),
+                palette=self.drawing.palette, common=self._common,
             )  # fmt: skip
         except OSError as error:
             hint = f"{error.strerror or error}."
             raise OutputError("the figure cannot be written", given=self.wish.path, hint=hint) from error
+
+    @property
+    def _common(self) -> bool:
+        return self.drawing.scale == "common" and len(self.methods) > 1
 
     def _row(self, of: dict[str, Explanation]) -> PaperRow | None:
         from ..render.plots.paper import PaperRow
@@ -150,17 +174,14 @@ class Gathered:
         first = next(iter(done.values()))
         shown = {name: self.drawing.faded(one)[0] for name, one in done.items()}
         limits = {name: self._limit(done[name], values) for name, values in shown.items()}
-        if self.drawing.scale == "common":
+        if self._common:
             limits = {
                 name: _median(limits[other] for other in done if done[other].unit == done[name].unit) for name in done
             }
-        maps = [
-            None if name not in shown else -shown[name] if done[name].turned else shown[name] for name in self.methods
-        ]
-        share = "" if first.chance is None else f" {percent(first.chance)}"
         return PaperRow(
-            f"{first.what()}{share}", picture_of(first), maps, [limits.get(name, 0.0) for name in self.methods],
-            first.seen.region,
+            first.what(), picture_of(first), [shown.get(name) for name in self.methods],
+            [limits.get(name, 0.0) for name in self.methods], first.seen.region,
+            "" if first.chance is None else percent(first.chance),
         )  # fmt: skip
 
     def _limit(self, item: Explanation, shown: np.ndarray) -> float:
@@ -169,18 +190,47 @@ class Gathered:
             return render.symmetric_limit(shown)
         return render.symmetric_limit(self.drawing.seen(item, item.values, picture_of(item)))
 
-    def _footnote(self, done: Sequence[Explanation]) -> str:
-        """The rule of the scales, and how the colours are read."""
-        rule = (
-            "Maps of one picture and unit share one scale, the median of their own."
-            if self.drawing.scale == "common" and len(self.methods) > 1
-            else "Each map has its own scale, symmetric about 0."
-        )
+    def _footnote(self, done: Sequence[Explanation], rows: Sequence[PaperRow]) -> str:
+        """How the colours are read, the rule of the scales, and what was done to the maps."""
+        first = {one.method: one for one in reversed(done)}
+        ready = [first[name] for name in self.methods if name in first]
         shape = done[0].values.shape if done[0].values is not None else picture_of(done[0]).shape[:2]
-        first = {one.method: one for one in done}
-        what = self.drawing.caption(list(first.values()), shape)
-        reading = coloured(list(first.values()), self.drawing)
-        return f"{reading} {rule} Maps: {what}."
+        drawn = [
+            (name, values) for row in rows for name, values in zip(self.methods, row.maps, strict=True)
+            if values is not None
+        ]  # fmt: skip
+        palette = self.drawing.palette
+        signed = {palette.table(values, turned=first[name].turned) is palette.signed for name, values in drawn}
+        rule = (
+            "Maps of one picture and unit share one scale, the median of their own"
+            if self._common
+            else "Each map has its own scale"
+            if len(drawn) > 1
+            else "The scale is"
+        )
+        span = {
+            (True,): "symmetric about 0",
+            (False,): "from 0 up",
+            (False, True): "symmetric about 0, or from 0 up where there are no negative values",
+        }[tuple(sorted(signed))]
+        units = {one.unit for one in ready}
+        unit = next(iter(units)) if len(units) == 1 else "the unit under the method's name"
+        comma = " " if len(drawn) == 1 else ", "
+        scales = f"{rule}{comma}{span}; where it ends is printed below, in {unit}."
+        return f"{reading(ready, self.drawing)} {scales} Maps: {self.drawing.caption(ready, shape)}."
+
+
+def _check_writable(path: Path) -> None:
+    """Raise OutputError where the file could not be written in the end: a file beside it is made and removed.
+
+    Permissions alone do not tell: root may write everywhere but on a read-only disk.
+    """
+    try:
+        with NamedTemporaryFile(dir=path.absolute().parent, prefix=f".{path.name}."):
+            pass
+    except OSError as error:
+        hint = f"{error.strerror or error}."
+        raise OutputError("the figure cannot be written", given=path, hint=hint) from error
 
 
 def _median(limits: Iterable[float]) -> float:

@@ -72,9 +72,14 @@ def _is_target(item: Explanation, answer: Prediction) -> bool:
 
 def coloured(ready: Sequence[Explanation], drawing: Drawing) -> str:
     """How the colours of a sheet are read, whichever they are."""
-    told = drawing.palette.worded(_reading(ready))
+    told = reading(ready, drawing)
     plain = " Maps without negative values are drawn in the sequential colours, from 0 up."
     return told if drawing.palette.plain is None else told + plain
+
+
+def reading(ready: Sequence[Explanation], drawing: Drawing) -> str:
+    """What the colours for positive and negative values say."""
+    return drawing.palette.worded(_reading(ready))
 
 
 def targets_sheet(ready: Sequence[Explanation], drawing: Drawing, heading: str) -> Image.Image:

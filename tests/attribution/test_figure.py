@@ -14,7 +14,7 @@ from sigcli.attribution.figure import MOST_ROWS, WIDTHS, width_of
 from sigcli.errors import OutputError, UsageError
 from sigcli.render.maps.colours import diverging, sequential
 from sigcli.render.maps.paint import as_rgb, few_colours, paint
-from sigcli.render.plots.paper import PaperRow, paper_figure
+from sigcli.render.plots.paper import PaperColumn, PaperRow, paper_figure
 from sigcli.runs.manifest import read_manifest
 
 KNOWN = {
@@ -50,7 +50,8 @@ def test_a_pdf_has_text_with_its_font_and_the_width_that_was_asked_for(images, t
     assert b"/Type3" not in content
     width = float(re.search(rb"/MediaBox \[ 0 0 ([0-9.]+)", content)[1])
     assert width / 72 * 25.4 == pytest.approx(89, abs=0.01)
-    assert content.count(b"/Subtype /Image") == 2 * 3 + 1  # a picture and two maps for each image, and the scale
+    # A picture and two maps for each image, and a scale for each method: theirs have different words.
+    assert content.count(b"/Subtype /Image") == 2 * 3 + 2
     sizes = {tuple(map(int, one)) for one in re.findall(rb"/Width (\d+) /Height (\d+)", content)}
     assert min(min(one) for one in sizes if one[1] > 8) / (89 / 25.4 / 3) > 250  # dots per inch
     again = tmp_path / "again.pdf"
@@ -80,9 +81,9 @@ def test_pictures_in_an_svg_are_as_small_as_they_can_be(tmp_path):
     photo = np.asarray(Image.fromarray(astronaut()).resize((96, 96)))
     values = np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32)
     rows = [PaperRow(f"row {number}", photo, [values], [2.5]) for number in range(3)]
-    known = {"width": 82.6 / 25.4, "footnote": "A footnote.", "ends": ("against", "for")}
+    known = {"width": 82.6 / 25.4, "footnote": "A footnote."}
     for kind in ("svg", "png", "pdf"):
-        paper_figure(tmp_path / f"f.{kind}", ["ig"], rows, **known)
+        paper_figure(tmp_path / f"f.{kind}", [PaperColumn("ig")], rows, **known)
     text = (tmp_path / "f.svg").read_text()
     found = re.findall(r'data:image/(\w+);base64,([^"]+)"', text)
     assert [kind for kind, _ in found] == ["jpeg", "png"] * 3 + ["png"]

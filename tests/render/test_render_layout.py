@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sigcli.render import map_image
-from sigcli.render.maps import layout, legend
+from sigcli.render.maps import layout, legend, letters
 
 LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 4
 
@@ -14,10 +14,10 @@ LONG = "cathode-ray tube, CRT, television set " * 6 + "Donaudampfschifffahrtsges
 @pytest.mark.parametrize("width", [30, 90, 300])
 @pytest.mark.parametrize("text", ["", "a", LONG, "Ω" * 80, "σ = 3.4 px " * 9])
 def test_text_is_cut_to_its_width(text, width):
-    assert layout.text_width(layout.fit(text, 18, width), 18) <= width
+    assert letters.text_width(layout.fit(text, 18, width), 18) <= width
     lines = layout.wrap(text, 18, width, 3)
     assert len(lines) <= 3
-    assert all(layout.text_width(line, 18) <= width for line in lines)
+    assert all(letters.text_width(line, 18) <= width for line in lines)
 
 
 def test_no_line_breaks_between_a_number_and_its_unit():
@@ -25,7 +25,7 @@ def test_no_line_breaks_between_a_number_and_its_unit():
     for width in range(60, 400, 7):
         lines = layout.wrap(text, 16, width, 99)
         assert not any(line.startswith(("%", "px", "=")) for line in lines)
-    assert layout.wrap("standard\u00a0error of", 16, layout.text_width("standard error", 16) + 2)[0] == "standard error"
+    assert layout.wrap("standard\u00a0error of", 16, letters.text_width("standard error", 16) + 2)[0] == "standard error"
 
 
 def test_text_that_fits_is_left_alone_and_wrapping_loses_no_word():
@@ -38,11 +38,11 @@ def test_text_that_fits_is_left_alone_and_wrapping_loses_no_word():
     "text", ["σ ≤ 3 × 10−5", "Größe à l’été, naïve", "金魚", "золотая рыбка", "a\nb\tc\x00\x07", "🐟 fish"]
 )
 def test_every_text_is_drawn_with_glyphs_that_exist(text):
-    drawn, path = layout.printable(text)
+    drawn, path = letters.printable(text)
     assert drawn
     assert drawn.isprintable()
-    assert path or all(character in layout.glyphs() for character in drawn)
-    assert layout.text_width(text, 18) > 0
+    assert path or all(character in letters.glyphs() for character in drawn)
+    assert letters.text_width(text, 18) > 0
 
 
 @pytest.mark.parametrize(

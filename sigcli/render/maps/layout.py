@@ -1,149 +1,27 @@
-"""Text and boxes: fonts, lines that fit their width, pictures put together on white.
-
-Every function is pure and safe in threads: fonts are cached per thread, because a FreeType face may not be shared.
-"""
+"""Text and boxes: lines that fit their width, pictures put together on white. Every function is pure and safe in threads."""
 
 from __future__ import annotations
 
 import math
 import re
-import threading
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
+
+from .letters import printable, text_width, write_text
 
 INK, GREY = (20, 20, 20), (95, 95, 95)
 MARGIN = 24
 TITLE, BODY, SMALL = 22, 16, 14
 """Text heights in pixels: names, figures, captions and scales."""
 
-# The letters of DejaVu Sans, the font of matplotlib's plots, which comes with matplotlib: all figures have one font.
-_LETTERS = frozenset(map(chr, [*range(32, 127), *range(0xA1, 0x180), *range(0x391, 0x3CA)])) | frozenset(
-    "‘’“”…‹›™•−–—×→←≤≥≈∞′"
-)
-# Pillow's built-in font, which stands in where that is missing, has these and no others; the rest is spelt out.
-_FEW = frozenset(map(chr, range(32, 127))) | frozenset("©«°±´·»‘’“”…‹›™")
-_SPELT = str.maketrans(
-    {
-        "σ": "sigma",
-        "μ": "mu",
-        "µ": "u",
-        "Σ": "sum",
-        "Δ": "Delta",
-        "α": "alpha",
-        "β": "beta",
-        "−": "-",
-        "–": "-",
-        "—": "-",
-    }
-    | {
-        "×": "x",
-        "→": "->",
-        "←": "<-",
-        "≤": "<=",
-        "≥": ">=",
-        "≈": "~",
-        "∞": "inf",
-        "′": "'",
-        "ß": "ss",
-        "ø": "o",
-        "æ": "ae",
-    }
-    | {"\n": " ", "\t": " ", "\u00a0": " ", "\u2009": " "}
-)
-_SPLIT = re.compile(r"[ \n\t]+(?!%|px\b|= )")
+_SPACE, _SPLIT = re.compile(r"[ \n\t]+"), re.compile(r" (?!%|px\b|= )")
 """Where a line may break: not between a number and its unit."""
-_SYSTEM_FONTS = ("DejaVuSans.ttf", "NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "msyh.ttc", "arial.ttf")
-
-_fonts = threading.local()
-
-
-@lru_cache(maxsize=1)
-def _system_fonts() -> tuple[str, ...]:
-    """Paths of those fallback fonts that this machine has."""
-    return tuple(path for path in map(_located, _SYSTEM_FONTS) if path)
-
-
-def _located(name: str) -> str:
-    try:
-        return str(ImageFont.truetype(name, 12).path)
-    except OSError:
-        return ""
-
-
-@lru_cache(maxsize=1)
-def _own_font() -> str:
-    """The path of DejaVu Sans, '' where it is missing; matplotlib is found without importing it."""
-    found = find_spec("matplotlib")
-    places = found.submodule_search_locations if found is not None and found.submodule_search_locations else ()
-    files = (Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" for place in places)
-    return next((str(file) for file in files if file.is_file()), "") or _located("DejaVuSans.ttf")
-
-
-def glyphs() -> frozenset[str]:
-    """The characters that are drawn as they are."""
-    return _LETTERS if _own_font() else _FEW
-
-
-def _font(size: int, path: str = "") -> ImageFont.FreeTypeFont:
-    path = path or _own_font()
-    cache: dict[tuple[int, str], ImageFont.FreeTypeFont] = _fonts.__dict__.setdefault("cache", {})
-    if (size, path) not in cache:
-        font = ImageFont.truetype(path, size) if path else ImageFont.load_default(size)
-        if not isinstance(font, ImageFont.FreeTypeFont):
-            raise RuntimeError("this Pillow was built without FreeType and cannot draw text: reinstall it with pip")
-        cache[size, path] = font
-    return cache[size, path]
-
-
-def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
-    def drawn(text: str) -> bytes:
-        page = Image.new("L", (32, 32))
-        ImageDraw.Draw(page).text((4, 4), text, fill=255, font=font)
-        return page.tobytes()
-
-    return character.isspace() or drawn(character) != drawn("\uffff")  # which no font has
-
-
-def _plain(text: str) -> str:
-    """`text` in the font's characters as far as it can be: Greek and signs spelt out, accents dropped."""
-    known = glyphs()
-    spelt = "".join(c if c in known else c.translate(_SPELT) for c in text)
-    parts = (c if c in known else unicodedata.normalize("NFKD", c) for c in spelt)
-    return "".join(c for part in parts for c in part if not unicodedata.combining(c) and c.isprintable())
-
-
-@lru_cache(maxsize=4096)
-def printable(text: str) -> tuple[str, str]:
-    """What to draw for `text`, and the path of the font that can ('' for the usual one).
-
-    >>> printable("smoothed, σ = 3.4 px")
-    ('smoothed, σ = 3.4 px', '')
-    """
-    known, plain = glyphs(), _plain(text)
-    foreign = {c for c in plain if c not in known}
-    if not foreign:
-        return plain, ""
-    found = {path: {c for c in foreign if _has(_font(12, path), c)} for path in _system_fonts()}
-    path = max(found, key=lambda name: len(found[name]), default="")
-    drawable = found.get(path, set()) | known
-    return "".join(c if c in drawable else "?" for c in plain), path if found.get(path) else ""
-
-
-def text_width(text: str, size: int) -> int:
-    """Width in pixels of one line of `text` drawn `size` pixels high."""
-    drawn, path = printable(text)
-    return math.ceil(_font(size, path).getlength(drawn))
-
-
-def text_widths(texts: Iterable[str], size: int) -> list[int]:
-    """Widths in pixels of some lines of text drawn `size` pixels high."""
-    return [text_width(text, size) for text in texts]
+_BETWEEN = " · "
+"""Between the items of a line; where the line breaks there, it vanishes."""
+_NUMBER = re.compile(r"[<>≈~±]?[ -]?\d[\d.]*(?:e-?\d+)?(?: %| px)?")
+_PART = re.compile(r"[^\-_/.]*[\-_/.]+|[^\-_/.]+")
 
 
 def fit(text: str, size: int, width: int) -> str:
@@ -163,19 +41,74 @@ def fit(text: str, size: int, width: int) -> str:
 
 
 def wrap(text: str, size: int, width: int, most: int = 3) -> list[str]:
-    """`text` broken at spaces into at most `most` lines of at most `width` pixels; the last is shortened to fit.
+    """`text` broken into at most `most` lines of at most `width` pixels; the last is shortened to fit.
 
-    No line breaks between a number and its unit, nor at a no-break space.
+    Lines break between whole items, which have " · " between them, and within an item only where it is longer than a line:
+    not between a number and its unit or what it counts, nor at a no-break space.
+
+    >>> wrap("gap 7.4 % · standard error 8.6 %", 16, 200)
+    ['gap 7.4 %', 'standard error 8.6 %']
+    """
+    text = _SPACE.sub(" ", text.strip(" \n\t"))
+    lines = flow(text, lambda part: text_width(part, size), width)
+    if len(lines) > most:
+        for line in lines[: most - 1]:
+            text = text[len(line) :].lstrip(" ·")
+        lines = [*lines[: most - 1], text]
+    return [fit(line, size, width) for line in lines]
+
+
+def flow(text: str, width_of: Callable[[str], float], room: float) -> list[str]:
+    """A text broken as `wrap` does, into as many lines as it needs; no letter is lost.
+
+    Args:
+        text: with " · " between items.
+        width_of: the width of a line.
+        room: the greatest width of a line.
     """
     lines: list[str] = []
-    words = [printable(word)[0] for word in _SPLIT.split(text.strip()) if word]
-    while words and len(lines) < most - 1:
-        count = 1
-        while count < len(words) and text_width(" ".join(words[: count + 1]), size) <= width:
-            count += 1
-        lines.append(fit(" ".join(words[:count]), size, width))
-        words = words[count:]
-    return [*lines, fit(" ".join(words), size, width)] if words else lines
+    for number, item in enumerate(_SPACE.sub(" ", text.strip(" \n\t")).split(_BETWEEN)):
+        for place, (space, atom) in enumerate(_atoms(item, width_of, room)):
+            between = (_BETWEEN if number else "") if place == 0 else space
+            joined = f"{lines[-1]}{between}{atom}" if lines else atom
+            if lines and width_of(joined) <= room:
+                lines[-1] = joined
+            elif atom:
+                lines.append(atom)
+    return lines
+
+
+def _atoms(item: str, width_of: Callable[[str], float], room: float) -> list[tuple[str, str]]:
+    """The parts of an item that stay whole, each with what stands before it: the item itself, if it fits a line."""
+    if width_of(item) <= room:
+        return [("", item)]
+    words = [word for word in _SPLIT.split(item) if word]
+    joined: list[list[str]] = []
+    for place, word in enumerate(words):
+        stays = place and (_NUMBER.fullmatch(word) or _NUMBER.fullmatch(words[place - 1]))
+        if stays and width_of(" ".join([*joined[-1], word])) <= room:
+            joined[-1].append(word)
+        else:
+            joined.append([word])
+    found: list[tuple[str, str]] = []
+    for atom in map(" ".join, joined):
+        parts = [atom] if width_of(atom) <= room else list(_chopped(atom, width_of, room))
+        found += [(" " if place == 0 else "", part) for place, part in enumerate(parts)]
+    return found
+
+
+def _chopped(word: str, width_of: Callable[[str], float], room: float) -> Iterable[str]:
+    """A word in parts that fit, cut after hyphens, dots and strokes where that will do, else between letters."""
+    for part in _PART.findall(word):
+        if width_of(part) <= room:
+            yield part
+            continue
+        start = 0
+        for end in range(1, len(part) + 1):
+            if end - start > 1 and width_of(part[start:end]) > room:
+                yield part[start : end - 1]
+                start = end - 1
+        yield part[start:]
 
 
 @dataclass(frozen=True)
@@ -204,10 +137,8 @@ def block_height(*blocks: Sequence[Line]) -> int:
 
 def draw_line(image: Image.Image, corner: tuple[int, int], line: Line) -> None:
     """Draw one line with its top left corner at `corner`; the caller has made it fit."""
-    drawn, path = printable(line.text)
     # Drawn from the baseline, lines of different fonts and with or without descenders stand level.
-    baseline = corner[1] + round(0.98 * line.size)
-    ImageDraw.Draw(image).text((corner[0], baseline), drawn, fill=line.colour, font=_font(line.size, path), anchor="ls")
+    write_text(image, (corner[0], corner[1] + round(0.98 * line.size)), line.text, line.size, line.colour)
 
 
 def draw_lines(image: Image.Image, placed: Iterable[tuple[tuple[int, int], Line]]) -> None:

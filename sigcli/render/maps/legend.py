@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .colours import HALF, diverging
-from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_lines, line_height, text_widths, wrapped
+from .layout import BODY, GREY, INK, SMALL, Line, blank, draw_lines, line_height, wrapped
+from .letters import text_widths
 from .paint import scale_strip
 from .palette import word_colours
 
@@ -32,8 +33,8 @@ def _ends(words: tuple[str, str], table: np.ndarray) -> tuple[Line, Line]:
 def number(value: float, limit: float) -> str:
     """`value` as a tick on a scale that ends at `limit`: two figures, and one exponent along the whole scale.
 
-    >>> number(0.0186, 0.0372), number(-6.2e-06, 1.24e-05), number(250, 500)
-    ('0.019', '-0.62e-5', '250')
+    >>> number(0.0186, 0.0372), number(-6.2e-06, 1.24e-05), number(250, 500), number(9.98e-5, 9.98e-5)
+    ('0.019', '-0.62e-5', '250', '1.00e-4')
     """
     if value == 0:
         return "0"
@@ -41,6 +42,8 @@ def number(value: float, limit: float) -> str:
     if exponent < -300:  # 10 to this power is no longer a float
         return f"{value:.1e}"
     mantissa = limit / 10.0**exponent
+    if mantissa >= 9.95:  # would be written as 10.0
+        exponent, mantissa = exponent + 1, mantissa / 10
     figures = 2 if mantissa < 2 else 1  # after the first: half of 1.1 is 0.55
     if -3 <= exponent <= 4:
         return f"{value:.{max(0, figures - exponent)}f}"

@@ -181,8 +181,8 @@ def _bar(column: _Column, sheet: _Sheet, limit: float, table: np.ndarray, *, pla
 
 
 def _header(name: str, facts: Sequence[str], width: int) -> tuple[Line, ...]:
-    """A column's name, and below it its facts, on two lines each if need be."""
-    return *wrapped([Line(name, TITLE, INK)], width, 1), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 2)
+    """A column's name, and below it its facts, on three lines each if need be."""
+    return *wrapped([Line(name, TITLE, INK)], width, 3), *wrapped([Line(fact, BODY, GREY) for fact in facts], width, 3)
 
 
 def _photo(picture: np.ndarray, sheet: _Sheet, region: np.ndarray | None = None) -> Image.Image:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,17 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from ...files import write_aside
+from ..maps.legend import ENDS, number
 from ..maps.outline import outlined
-from ..maps.paint import as_rgb, few_colours, paint, scale_strip
+from ..maps.paint import as_rgb, few_colours, paint
 from ..maps.palette import DEFAULT, Palette
+from .fitted import LEAST, Fitted, broken, fitted, flowing, line_inches, write
 from .looks import text_inches
+from .scales import Bars, Kind
 from .svg import small_pictures, with_font
 
 DPI = 400
@@ -28,8 +32,25 @@ _STYLE: dict[Any, Any] = {
     "text.parse_math": False, "pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "sig",
     "axes.linewidth": 0.4, "text.hinting": "no_hinting",
 }  # fmt: skip
-_GAP, _EDGE, _BAR, _LINE = 0.04, 0.02, 0.07, 1.25  # inches; the last in heights of letters
-_MOST_BAR = 1.6
+_GAP, _EDGE, _AIR = 0.04, 0.02, 0.03  # inches
+_GREY = "#444444"
+
+
+@dataclass(frozen=True)
+class PaperColumn:
+    """One method.
+
+    Args:
+        name: of the method.
+        unit: of its maps, '' for none.
+        ends: the words of its colour bar for negative and positive values.
+        turned: positive values speak against the score, so they have the other colour.
+    """
+
+    name: str
+    unit: str = ""
+    ends: tuple[str, str] = ENDS
+    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,9 +60,10 @@ class PaperRow:
     Args:
         label: beside the row.
         picture: uint8 (H, W, 3).
-        maps: (H, W) of each method, red positive; None where it failed.
+        maps: (H, W) of each method, or None where it failed.
         limits: where the scale of each ends.
         region: (H, W) bool, outlined; None for the whole picture.
+        share: below the label, on one line: its probability.
     """
 
     label: str
@@ -49,57 +71,198 @@ class PaperRow:
     maps: Sequence[np.ndarray | None]
     limits: Sequence[float]
     region: np.ndarray | None = None
+    share: str = ""
 
 
 @dataclass(frozen=True)
-class _Places:
-    """Where things stand, in inches from the lower left."""
+class _Page:
+    """What is drawn, and where it stands, in inches.
 
-    size: float
-    left: float
-    cell: float
-    heights: Sequence[float]
-    bottom: float
-    height: float
+    Args:
+        columns: methods.
+        rows: pictures.
+        width: of the page.
+        palette: the colours.
+        common: whether maps of a row and unit share a scale.
+    """
 
-    def row(self, number: int) -> float:
-        """The lower edge of a row."""
-        return self.bottom + sum(height + _GAP for height in self.heights[number + 1 :])
+    columns: Sequence[PaperColumn]
+    rows: Sequence[PaperRow]
+    width: float
+    palette: Palette
+    common: bool
+
+    @cached_property
+    def size(self) -> float:
+        """Of letters, in points."""
+        return 7.0 if self.width < 5 else 8.0
+
+    @cached_property
+    def small(self) -> float:
+        """Of small letters, in points."""
+        return max(LEAST, self.size - 1.5)
+
+    @cached_property
+    def labels(self) -> Fitted | None:
+        """The labels beside the rows; None where they have no room there and stand above."""
+        heights, texts = self._heights(self._cell(2 * self._line)), [(row.label, row.share) for row in self.rows]
+        return fitted(texts, self.size, heights)
+
+    @cached_property
+    def above(self) -> list[list[str]]:
+        """Labels above the rows, in lines; none where they stand beside them."""
+        if self.labels is not None:
+            return [[] for _ in self.rows]
+        room = self.width - 2 * _EDGE
+        texts = [f"{row.label} {row.share}".strip() for row in self.rows]
+        return [broken(text, self.size, room, anywhere=True) or [] for text in texts]
+
+    @cached_property
+    def left(self) -> float:
+        """Where the pictures begin."""
+        return _EDGE + (0.0 if self.labels is None else self.labels.most * line_inches(self.labels.size) + 0.02)
+
+    @cached_property
+    def cell(self) -> float:
+        """Width of a picture."""
+        return self._cell(self.left)
+
+    @cached_property
+    def heights(self) -> list[float]:
+        """Heights of the rows' pictures."""
+        return self._heights(self.cell)
+
+    @cached_property
+    def units(self) -> list[str]:
+        """Units in the headings, one for each column: none where all have the same."""
+        found = [one.unit for one in self.columns]
+        return found if len(set(found)) > 1 else [""] * len(found)
+
+    @cached_property
+    def headings(self) -> tuple[Fitted, Fitted]:
+        """Names above the columns, and units below the names; turned where they have no room across."""
+        names, rooms = ["input", *(one.name for one in self.columns)], [self.cell] * (1 + len(self.columns))
+        across, units = fitted(names, self.size, rooms), fitted(["", *self.units], self.small, rooms, 4)
+        if across is not None and units is not None:
+            return across, units
+        turned = Fitted([[name] for name in names], self.size, turned=True)
+        longest = max(text_inches(unit, LEAST) for unit in self.units)
+        lines = int((self.cell - self._line) / line_inches(LEAST))  # beside the name
+        room = max(turned.height, longest / min(2, lines) * 1.2) if lines > 1 else longest + 1
+        told = [broken(unit, LEAST, room, anywhere=True) or [] for unit in ("", *self.units)]
+        return turned, Fitted(told, LEAST, turned=True)
+
+    @cached_property
+    def limits(self) -> Fitted:
+        """What stands below each map: where its colours end."""
+        texts = [self.limit(row, place) for row in self.rows for place in range(len(self.columns))]
+        found = fitted(texts, self.small, [self.cell] * len(texts), 1)
+        return found or Fitted([[text] if text else [] for text in texts], LEAST, turned=True)
+
+    def limit(self, row: PaperRow, place: int) -> str:
+        """Where the colours of a map end; of maps beside each other that share a scale, for the first of them."""
+        if row.maps[place] is None or (self.common and place and self.joined(row, place - 1)):
+            return ""
+        limit = row.limits[place]
+        if limit == 0:
+            return "all zero"
+        return f"{'±' if self.kind(row, place).signed else '0 to '}{number(limit, limit)}"
+
+    def joined(self, row: PaperRow, place: int) -> bool:
+        """Whether a map and the next share a scale."""
+        one, other = place, place + 1
+        if not self.common or other == len(self.columns) or row.maps[one] is None or row.maps[other] is None:
+            return False
+        alike = self.columns[one].unit == self.columns[other].unit and row.limits[one] == row.limits[other]
+        return alike and self.kind(row, one).signed == self.kind(row, other).signed
+
+    def kind(self, row: PaperRow, place: int) -> Kind:
+        """The colours of a map and the words at their ends."""
+        column, values = self.columns[place], row.maps[place]
+        table = self.palette.table(np.zeros(1) if values is None else values, turned=column.turned)
+        return Kind(column.ends, signed=table is self.palette.signed)
+
+    @property
+    def kinds(self) -> dict[tuple[int, int], Kind]:
+        """(row, column) → kind of each map."""
+        return {
+            (number, place): self.kind(row, place)
+            for number, row in enumerate(self.rows)
+            for place, values in enumerate(row.maps)
+            if values is not None
+        }
+
+    def x(self, column: int) -> float:
+        """The left edge of a column; 0 is the picture."""
+        return self.left + column * (self.cell + _GAP)
+
+    @cached_property
+    def head(self) -> float:
+        """Height of the headings."""
+        names, units = self.headings
+        if names.turned:
+            return max(names.height, units.height) + _AIR
+        return names.height + units.height + _AIR
+
+    @cached_property
+    def tops(self) -> list[float]:
+        """How far below the upper edge the rows' pictures begin."""
+        places, y = [], _EDGE + self.head
+        for lines, height in zip(self.above, self.heights, strict=True):
+            y += len(lines) * self._line
+            places.append(y)
+            y += height + self.limits.height + _GAP + _AIR
+        return places
+
+    @property
+    def _line(self) -> float:
+        return line_inches(self.size)
+
+    def _cell(self, left: float) -> float:
+        columns = len(self.columns)
+        return max(0.05, (self.width - left - _EDGE - columns * _GAP) / (columns + 1))
+
+    def _heights(self, cell: float) -> list[float]:
+        return [min(1.5, row.picture.shape[0] / row.picture.shape[1]) * cell for row in self.rows]
 
 
 def paper_figure(
     path: Path,
-    methods: Sequence[str],
+    columns: Sequence[PaperColumn],
     rows: Sequence[PaperRow],
     *,
     width: float,
     footnote: str,
-    ends: tuple[str, str],
     palette: Palette = DEFAULT,
+    common: bool = False,
 ) -> None:
     """Draw and write a figure as the ending of `path` says: .pdf, .svg or .png.
 
     Args:
         path: the file, written aside and renamed.
-        methods: names of the columns.
+        columns: the methods.
         rows: pictures and their maps.
         width: of the figure, in inches.
         footnote: the rule of the scales, below the figure.
-        ends: what the colours at the ends of the scale say.
         palette: the colours.
+        common: maps of a row and unit share one scale, whose end is told once.
     """
     with rc_context(_STYLE):
-        size = 7.0 if width < 5 else 8.0
-        lines = _wrapped(footnote, size - 1.5, 0.96 * (width - 2 * _EDGE))
-        places = _placed(rows, len(methods), width, size, len(lines))
-        figure = Figure(figsize=(width, places.height))
+        page = _Page(columns, rows, width, palette, common)
+        lines = flowing(footnote, page.small, 0.96 * (width - 2 * _EDGE))
+        bars = Bars.of(
+            page.kinds, [one.name for one in columns], [(page.x(c + 1), page.x(c + 2) - _GAP) for c in range(len(columns))],
+            (page.left, width - _EDGE), page.small,
+        )  # fmt: skip
+        foot = page.tops[-1] + page.heights[-1] + page.limits.height + _AIR
+        high = foot + bars.height + 0.06 + len(lines) * line_inches(page.small) + _AIR
+        figure = Figure(figsize=(width, high))
         FigureCanvasAgg(figure)
-        _draw_cells(figure, methods, rows, places, palette)
-        _draw_scale(figure, places, ends, palette, rows)
-        line = _LINE * (size - 1.5) / 72
-        for number, text in enumerate(lines):
-            y = (len(lines) - 1 - number) * line + 0.03
-            figure.text(_EDGE / width, y / places.height, text, size=size - 1.5, color="#444444", va="bottom")
+        _draw_headings(figure, page)
+        for place in range(len(rows)):
+            _draw_row(figure, page, place)
+        bars.draw(figure, high - foot, palette)
+        write(figure, (_EDGE, high - foot - bars.height - 0.06), lines, page.small, align="left", colour=_GREY)
         kind = path.suffix[1:].lower()
         stream = io.BytesIO()
         known = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
@@ -108,81 +271,84 @@ def paper_figure(
     write_aside(path, lambda aside: aside.write_bytes(with_font(small_pictures(content)) if kind == "svg" else content))
 
 
-def _placed(rows: Sequence[PaperRow], methods: int, width: float, size: float, lines: int) -> _Places:
-    letter = _LINE * size / 72
-    left = _EDGE + letter + 0.02
-    cell = (width - left - _EDGE - methods * _GAP) / (methods + 1)
-    heights = [min(1.5, row.picture.shape[0] / row.picture.shape[1]) * cell for row in rows]
-    bottom = lines * _LINE * (size - 1.5) / 72 + 0.06 + _BAR + letter + 0.08
-    return _Places(size, left, cell, heights, bottom, bottom + sum(heights) + _GAP * len(rows) + letter + _EDGE)
+def _draw_headings(figure: Figure, page: _Page) -> None:
+    names, units = page.headings
+    bottom = float(figure.get_size_inches()[1]) - _EDGE - page.head + _AIR
+    for place, (name, unit) in enumerate(zip(names.lines, units.lines, strict=True)):
+        middle = page.x(place) + page.cell / 2
+        if names.turned:
+            wide = len(name) * line_inches(names.size) + len(unit) * line_inches(units.size)
+            write(figure, (middle - wide / 2, bottom), name, names.size, turned=True, align="left")
+            beside = middle - wide / 2 + len(name) * line_inches(names.size)
+            write(figure, (beside, bottom), unit, units.size, turned=True, align="left", colour=_GREY)
+            continue
+        write(figure, (middle, bottom + units.height + len(name) * line_inches(names.size)), name, names.size)
+        write(figure, (middle, bottom + units.height), unit, units.size, colour=_GREY)
 
 
-def _draw_cells(
-    figure: Figure, methods: Sequence[str], rows: Sequence[PaperRow], places: _Places, palette: Palette
-) -> None:
+def _draw_row(figure: Figure, page: _Page, place: int) -> None:
+    """Pictures of a row with what stands beside, above and below."""
     wide, high = map(float, figure.get_size_inches())
-    for number, row in enumerate(rows):
-        bottom, height = places.row(number), places.heights[number]
-        pixels = max(round(DPI * places.cell), 1), max(round(DPI * height), 1)
-        photo = outlined(as_rgb(row.picture).resize(pixels, Image.Resampling.BICUBIC), row.region)
-        cells: list[Image.Image | None] = [photo]
-        for values, limit in zip(row.maps, row.limits, strict=True):
-            painted = None if values is None else paint(values, limit, pixels, table=few_colours(palette.table(values)))
-            cells.append(None if painted is None else outlined(painted, row.region))
-        for column, (name, cell) in enumerate(zip(("input", *methods), cells, strict=True)):
-            x = places.left + column * (places.cell + _GAP)
-            axes = figure.add_axes((x / wide, bottom / high, places.cell / wide, height / high))
-            axes.set(xticks=(), yticks=())
-            for spine in axes.spines.values():
-                spine.set_color("#999999")
-            if cell is None:
-                axes.text(0.5, 0.5, "failed", size=places.size, ha="center", va="center", color="#666666")
-            else:
-                axes.imshow(np.asarray(cell), interpolation="none", aspect="auto")
-            if number == 0:
-                axes.set_title(_cut(name, places.size, places.cell), size=places.size, pad=2.5)
-        label = _cut(row.label, places.size, height)
-        middle = (bottom + height / 2) / high
-        figure.text((places.left - 0.025) / wide, middle, label, size=places.size, rotation=90, ha="right", va="center")
-
-
-def _draw_scale(
-    figure: Figure, places: _Places, ends: tuple[str, str], palette: Palette, rows: Sequence[PaperRow]
-) -> None:
-    """The colours of signed maps and, where there are such maps, those of maps without negative values."""
-    wide, high = map(float, figure.get_size_inches())
-    used = {
-        len(palette.table(values)): palette.table(values) for row in rows for values in row.maps if values is not None
-    }
-    long = min(_MOST_BAR, (wide - places.left) / (1.15 * max(1, len(used))))
-    y = places.bottom - 0.05 - _BAR
-    for number, table in enumerate(used[size] for size in sorted(used, reverse=True)):
-        x = wide - _EDGE - (number + 1) * long - number * 0.25
-        axes = figure.add_axes((x / wide, y / high, long / wide, _BAR / high))
-        axes.imshow(np.asarray(scale_strip((512, 8), table=few_colours(table))), interpolation="none", aspect="auto")
+    row, height, top = page.rows[place], page.heights[place], high - page.tops[place]
+    pixels = max(round(DPI * page.cell), 1), max(round(DPI * height), 1)
+    for column, cell in enumerate(_cells(page, row, pixels)):
+        axes = figure.add_axes((page.x(column) / wide, (top - height) / high, page.cell / wide, height / high))
         axes.set(xticks=(), yticks=())
-        signed = len(table) == max(used) and len(table) % 4 == 1 and table is palette.signed
-        words = (ends[0], "0", ends[1]) if signed else ("0", "", ends[1])
-        for place, word, align in zip((0, 0.5, 1), words, ("left", "center", "right"), strict=True):
-            axes.text(place, -0.35, word, size=places.size - 1, ha=align, va="top", transform=axes.transAxes)
-
-
-def _cut(text: str, size: float, room: float) -> str:
-    """A text that is no wider than a place."""
-    if text_inches(text, size) <= room:
-        return text
-    while text and text_inches(text + "…", size) > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
-
-
-def _wrapped(text: str, size: float, room: float) -> list[str]:
-    """A text in lines of at most so many inches, none of which breaks before a unit."""
-    lines: list[str] = []
-    for word in re.split(r" +(?!%|px\b)", text):
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and text_inches(joined, size) <= room:
-            lines[-1] = joined
+        for spine in axes.spines.values():
+            spine.set_color("#999999")
+        if cell is None:
+            size = min(page.size, page.size * 0.9 * page.cell / text_inches("failed", page.size))
+            axes.text(0.5, 0.5, "failed", size=size, ha="center", va="center", color="#666666")
         else:
-            lines.append(word)
-    return lines
+            axes.imshow(np.asarray(cell), interpolation="none", aspect="auto")
+    _draw_limits(figure, page, place, top - height - 0.01)
+    write(
+        figure,
+        (_EDGE, top + len(page.above[place]) * line_inches(page.size)),
+        page.above[place],
+        page.size,
+        align="left",
+    )
+    if page.labels is not None:
+        lines, size = page.labels.lines[place], page.labels.size
+        x = page.left - 0.02 - len(lines) * line_inches(size)
+        write(figure, (x, top - height / 2), lines, size, turned=True)
+
+
+def _cells(page: _Page, row: PaperRow, pixels: tuple[int, int]) -> list[Image.Image | None]:
+    """The picture and the maps of a row."""
+    cells: list[Image.Image | None] = [
+        outlined(as_rgb(row.picture).resize(pixels, Image.Resampling.BICUBIC), row.region)
+    ]
+    for column, values, limit in zip(page.columns, row.maps, row.limits, strict=True):
+        if values is None:
+            cells.append(None)
+            continue
+        table = few_colours(page.palette.table(values, turned=column.turned))
+        cells.append(outlined(paint(-values if column.turned else values, limit, pixels, table=table), row.region))
+    return cells
+
+
+def _draw_limits(figure: Figure, page: _Page, place: int, y: float) -> None:
+    """Where the colours of each map end, below it; under maps that share a scale once, with a line along all of them."""
+    wide, high = map(float, figure.get_size_inches())
+    row, count = page.rows[place], len(page.columns)
+    for first in range(count):
+        lines = page.limits.lines[place * count + first]
+        if not lines:
+            continue
+        last = first
+        while page.joined(row, last):
+            last += 1
+        left, right = page.x(first + 1), page.x(last + 1) + page.cell
+        size = page.limits.size
+        if page.limits.turned:
+            at = ((left + right - line_inches(size)) / 2, y)
+            write(figure, at, lines, size, turned=True, align="right", colour=_GREY)
+            continue
+        write(figure, ((left + right) / 2, y), lines, size, colour=_GREY)
+        if last > first:
+            half = text_inches(lines[0], size) / 2 + 0.04
+            level = (y - 0.5 * line_inches(size)) / high
+            for ends in ((left, (left + right) / 2 - half), ((left + right) / 2 + half, right)):
+                figure.add_artist(Line2D([one / wide for one in ends], [level, level], lw=0.4, color="#999999"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from html import unescape
 
 import numpy as np
 from matplotlib.font_manager import findfont
@@ -57,10 +58,11 @@ def with_font(svg: bytes) -> bytes:
     from fontTools import subset
 
     text = svg.decode()
-    options = subset.Options(flavor="woff", notdef_outline=True)
+    # FFTM, FontForge's note of when the font was made, cannot be cut to some letters: fontTools would say so and drop it.
+    options = subset.Options(flavor="woff", notdef_outline=True, drop_tables=[*subset.Options().drop_tables, "FFTM"])
     font = subset.load_font(findfont("DejaVu Sans"), options)
     letters = subset.Subsetter(options)
-    letters.populate(text="".join(sorted(set(re.sub(r"<[^>]*>", "", text)))) + "…−")
+    letters.populate(text="".join(sorted(set(unescape(re.sub(r"<[^>]*>", "", text))))))
     letters.subset(font)
     made = io.BytesIO()
     subset.save_font(font, made, options)
