@@ -19,7 +19,7 @@ from .predictions import percent
 from .sheets import reading, with_values
 
 if TYPE_CHECKING:
-    from ..render.plots.paper import PaperRow
+    from ..render.plots.paper_page import PaperRow
     from .explanation import Explanation
     from .options import RunOptions
 
@@ -141,7 +141,8 @@ class Gathered:
             UsageError: nothing succeeded.
             OutputError: it cannot be written.
         """
-        from ..render.plots.paper import PaperColumn, paper_figure
+        from ..render.plots.paper import paper_figure
+        from ..render.plots.paper_page import PaperColumn
 
         rows = [row for of in self._rows.values() if (row := self._row(of)) is not None]
         if not rows:
@@ -166,7 +167,7 @@ class Gathered:
         return self.drawing.scale == "common" and len(self.methods) > 1
 
     def _row(self, of: dict[str, Explanation]) -> PaperRow | None:
-        from ..render.plots.paper import PaperRow
+        from ..render.plots.paper_page import PaperRow
 
         done = {name: one for name, one in of.items() if one.status == "ok" and one.values is not None}
         if not done:

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,13 @@ from PIL import Image
 from torch import nn
 
 import sigcli
+from sigcli.attribution import figure as figure_module
 from sigcli.attribution.figure import MOST_ROWS, WIDTHS, width_of
 from sigcli.errors import OutputError, UsageError
 from sigcli.render.maps.colours import diverging, sequential
 from sigcli.render.maps.paint import as_rgb, few_colours, paint
-from sigcli.render.plots.paper import PaperColumn, PaperRow, paper_figure
+from sigcli.render.plots.paper import paper_figure
+from sigcli.render.plots.paper_page import PaperColumn, PaperRow
 from sigcli.runs.manifest import read_manifest
 
 KNOWN = {
@@ -69,9 +72,7 @@ def test_an_svg_has_text_and_the_letters_inside(images, tmp_path):
     text = path.read_text()
     assert "@font-face" in text
     assert re.search(r"<text[^>]*>gradient</text>", text)
-    assert "teal is where a larger value of the input raises the score" in " ".join(
-        re.findall(r"<text[^>]*>([^<]*)<", text)
-    )
+    assert "teal is where a larger value of the input raises the score" in words_of(path)
 
 
 def test_pictures_in_an_svg_are_as_small_as_they_can_be(tmp_path):
@@ -141,6 +142,61 @@ def test_a_folder_that_is_not_there_is_told(images, tmp_path):
     np.save(tmp_path / "x.npy", np.ones((3, 2), np.float32))
     with pytest.raises(UsageError, match="arrays are drawn as bars"):
         sigcli.explain(tmp_path / "x.npy", model=nn.Linear(6, 2), method="gradient", figure=tmp_path / "f.pdf")
+
+
+def words_of(path):
+    return " ".join(re.findall(r"<text[^>]*>([^<]*)<", path.read_text()))
+
+
+def test_the_footnote_says_how_the_scales_of_this_figure_are_made(images, tmp_path):
+    """Where all maps have negative values it says nothing of maps that have none, and the other way round."""
+
+    def told(method, **options):
+        path = tmp_path / "figure.svg"
+        known = {**KNOWN, "method": method, "settings": None, "device": "cpu"}
+        sigcli.explain(images[:1], model=net(), **known, write=False, figure=path, figure_width=183, **options)
+        return words_of(path)
+
+    both = told("gradient,gradcam", cmap="PuOr,magma")
+    assert "own scale, symmetric about 0, or from 0 up where there are no negative values; where it ends is" in both
+    assert "in the unit under the method's name" in both
+    assert "0 to " in both
+    assert "logit per unit of input" in both
+    signed = told("gradient,input-x-gradient", cmap="PuOr,magma")
+    assert "own scale, symmetric about 0; where it ends" in signed
+    assert "negative values" not in signed
+    alone = told("gradcam", cmap="PuOr,magma")
+    assert "The scale is from 0 up; where it ends is printed below, in Grad-CAM, no unit." in alone
+    common = told("ig,input-x-gradient", scale="common")
+    assert (
+        "share one scale, the median of their own, symmetric about 0; where it ends is printed below, in logit per"
+        in common
+    )
+
+
+def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_computed(images, tmp_path, monkeypatch):
+    """Root may write in any folder but where the disk says no, as /proc does: a file is made to find out, and removed."""
+    known = {**KNOWN, "model": net(), "out": tmp_path / "out"}
+    if Path("/proc/self").exists():
+        with pytest.raises(OutputError, match="cannot be written"):
+            sigcli.explain(images, **known, figure="/proc/figure.pdf")
+    monkeypatch.setattr(
+        figure_module, "NamedTemporaryFile", lambda **_: (_ for _ in ()).throw(OSError(30, "Read-only"))
+    )
+    with pytest.raises(OutputError, match="cannot be written"):
+        sigcli.explain(images, **known, figure=tmp_path / "figure.pdf")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.undo()
+    sigcli.explain(images, **known, figure=tmp_path / "figure.pdf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png", "figure.pdf", "out"]
+
+
+def test_more_columns_than_can_be_read_are_refused_before_anything_is_computed(images, tmp_path):
+    known = {**KNOWN, "model": net(), "out": tmp_path / "out", "method": "gradient,input-x-gradient,ig,gradcam"}
+    with pytest.raises(UsageError, match="no room for 4 methods") as error:
+        sigcli.explain(images, **known, figure=tmp_path / "f.pdf", figure_width=30)
+    assert "2 methods, or --figure-width 40 or more" in str(error.value)
+    assert not list((tmp_path / "out").glob("*/*"))
 
 
 def test_widths():

@@ -463,9 +463,59 @@ def test_targets_stand_under_each_other_and_their_difference_has_its_own_scale(m
     ]
     methods = [targets.TargetMethod(f"m{i}", "logit") for i in range(count)]
     sheet = targets.targets_image(picture((24, 32)), methods, rows, heading=LONG, caption=LONG, answers=ANSWERS)
-    assert bars == [(2.0, ("against", "for")), (0.5, ("for dog", "for cat"))] * count
+    assert bars == [(2.0, ("against", "for"))] * count + [(0.5, ("for dog", "for cat"))] * count
     assert edge_is_white(sheet)
     assert sheet.width < 3000
+
+
+@pytest.mark.parametrize(("count", "several"), [(1, 2), (1, 6), (2, 2), (2, 6), (6, 3)])
+def test_a_sheet_of_targets_leaves_little_of_its_room_empty(rng, count, several):
+    """Of squares of 40 pixels few are white: of the layout before this one, with two columns on the left, 24 to 49 %."""
+    one = rng.normal(size=(32, 32))
+    rows = [targets.TargetRow(f"class {i}", ("12 %", "logit 3"), [one] * count) for i in range(several)]
+    rows += [targets.TargetRow("difference", (), [one] * count, ends=("for a", "for b"))] if several == 2 else []
+    methods = [targets.TargetMethod(f"m{i}", "logit") for i in range(count)]
+    caption = "channels summed · clipped at the 99.5th percentile of |value|\nRed speaks for the target. " * 2
+    sheet = targets.targets_image(
+        rng.integers(0, 200, (32, 32, 3), np.uint8), methods, rows, heading="a", caption=caption, answers=ANSWERS
+    )
+    ink = (pixels(sheet)[60:] < 255).any(2)
+    high, wide = (side // 40 * 40 for side in ink.shape)
+    filled = ink[:high, :wide].reshape(high // 40, 40, -1, 40).any((1, 3))
+    assert 1 - filled.mean() < 0.23
+
+
+def test_a_target_whose_method_failed_is_told(rng):
+    one = rng.normal(size=(32, 32))
+    rows = [targets.TargetRow("cat", (), [one]), targets.TargetRow("dog", (), [None])]
+    both = [rows[0], targets.TargetRow("dog", (), [one])]
+    known = [targets.TargetMethod("ig", "logit")]
+    failed, done = (pixels(targets.targets_image(picture((32, 32)), known, those)) for those in (rows, both))
+    assert failed.shape == done.shape
+    ink = (failed[200:300, -380:-60] < 255).any(2)
+    assert not ink.any()  # no map
+    assert (failed[:, -424:-24] < 255).any()
+
+
+def test_names_of_columns_and_answers_are_broken_not_cut():
+    values = np.ones((32, 32))
+    name = "guided-backpropagation-of-a-long-name"
+    drawn = []
+    real = sheets.draw_block
+
+    def block(page, at, lines, width):
+        drawn.extend(lines)
+        real(page, at, lines, width)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sheets, "draw_block", block)
+        long = Panel(name, values, lines=("gap 7.4 % · standard error 8.6 %",))
+        compare_image(picture((32, 32)), [long, *panels(6)])
+    told = [line.text for line in drawn]
+    assert name in "".join(told)
+    assert "gap 7.4 % · standard error 8.6 %" in told or {"gap 7.4 %", "standard error 8.6 %"} <= set(told)
+    known = [Answer("Norwegian elkhound with a name", "< 0.1 %", 0.0)]
+    assert answers_block(known, 200).height > answers_block([Answer("a", "< 0.1 %", 0.0)], 200).height
 
 
 # Files

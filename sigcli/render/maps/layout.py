@@ -21,6 +21,7 @@ _SPACE, _SPLIT = re.compile(r"[ \n\t]+"), re.compile(r" (?!%|px\b|= )")
 _BETWEEN = " · "
 """Between the items of a line; where the line breaks there, it vanishes."""
 _NUMBER = re.compile(r"[<>≈~±]?[ -]?\d[\d.]*(?:e-?\d+)?(?: %| px)?")
+_UNITS = (" %", " px")
 _PART = re.compile(r"[^\-_/.]*[\-_/.]+|[^\-_/.]+")
 
 
@@ -82,11 +83,9 @@ def _atoms(item: str, width_of: Callable[[str], float], room: float) -> list[tup
     """The parts of an item that stay whole, each with what stands before it: the item itself, if it fits a line."""
     if width_of(item) <= room:
         return [("", item)]
-    words = [word for word in _SPLIT.split(item) if word]
     joined: list[list[str]] = []
-    for place, word in enumerate(words):
-        stays = place and (_NUMBER.fullmatch(word) or _NUMBER.fullmatch(words[place - 1]))
-        if stays and width_of(" ".join([*joined[-1], word])) <= room:
+    for word in _SPLIT.split(item):
+        if joined and _stays(joined[-1][-1], word) and width_of(" ".join([*joined[-1], word])) <= room:
             joined[-1].append(word)
         else:
             joined.append([word])
@@ -95,6 +94,19 @@ def _atoms(item: str, width_of: Callable[[str], float], room: float) -> list[tup
         parts = [atom] if width_of(atom) <= room else list(_chopped(atom, width_of, room))
         found += [(" " if place == 0 else "", part) for place, part in enumerate(parts)]
     return found
+
+
+def _stays(before: str, word: str) -> bool:
+    """Whether two words stay together: a number and what it counts, or what has a value and the value.
+
+    >>> _stays("16", "gradient"), _stays("error", "8.6 %"), _stays("px,", "9")
+    (True, True, False)
+    """
+    if before.endswith("="):
+        return True
+    if _NUMBER.fullmatch(before):
+        return not before.endswith(_UNITS) and word[:1].isalpha()
+    return bool(_NUMBER.fullmatch(word)) and word.endswith(_UNITS) and before[-1:].isalpha()
 
 
 def _chopped(word: str, width_of: Callable[[str], float], room: float) -> Iterable[str]:

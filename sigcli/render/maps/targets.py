@@ -32,7 +32,7 @@ from .paint import as_rgb, overlay, symmetric_limit
 from .palette import DEFAULT, Palette
 from .single import framed
 
-_WIDTH, _SIDE, _GAP = 1840, (260, 400), 14
+_WIDTH, _SIDE, _GAP = 1840, (150, 400), 14
 _BESIDE, _PICTURE = 4, 300
 """Of a single method so many pictures stand beside each other; the picture above several has at most so many pixels."""
 _SPACING = Spacing(rise=4, above=14, below=18, foot=MARGIN)
@@ -150,10 +150,12 @@ class _Scale:
         return cls(method, number, rows, symmetric_limit(known), table)
 
     def cell(self, picture: np.ndarray, row: TargetRow, size: tuple[int, int]) -> Image.Image:
-        """A map over the picture; blank where the method failed."""
+        """A map over the picture, or the word that the method failed."""
         values = row.maps[self.number]
         if values is None:
-            return blank(*size)
+            page = blank(*size)
+            draw_line(page, (10, 10), Line("failed", BODY, GREY))
+            return framed(page)
         over = overlay(picture, -values if self.method.turned else values, self.limit, size, table=self.table)
         return framed(outlined(over, row.region))
 
@@ -188,7 +190,9 @@ def _blocks(
     first = _name(TargetRow("input", (), ()), size[0]), _photo(picture, size)
     found = [[*first, *([answers_block(answers, size[0])] if answers else [])]]
     for (scale,) in scales:
-        found += [[_name(row, size[0]), scale.cell(picture, row, size), scale.bar(size[0])] for row in scale.rows]
+        for row in scale.rows:
+            bar = [] if row.maps[0] is None else [scale.bar(size[0])]
+            found.append([_name(row, size[0]), scale.cell(picture, row, size), *bar])
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from ...metrics.statistics import FEWEST
+from ..maps.layout import flow
 from ..shown import through_file
 from .looks import Look, legend_below, looks, text_inches
 from .panels import canvas, even, panels, signed_colours
@@ -120,7 +120,7 @@ def _coinciding(found: Mapping[str, list[Row]]) -> list[str]:
         else:
             groups.append([name])
     told = "; ".join("one line: " + " = ".join(group) for group in groups if len(group) > 1)
-    return textwrap.wrap(told, 60)
+    return flow(told, len, 60)
 
 
 def _caption(kinds: Mapping[Kind, Mapping[str, list[Row]]], bands: bool) -> str:

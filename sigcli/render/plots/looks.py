@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.textpath import TextPath
+
+from ..maps.layout import flow
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#222222", "#e69f00", "#56b4e9", "#882255")
 """Okabe and Ito 2008 without its yellow, which is lost on white, and with a wine of Tol's."""
@@ -58,7 +59,7 @@ def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, 
         for name, look in named.items()
     ]
     columns = max(1, min(len(named), int((width - 0.3) / widest)))
-    wrapped = textwrap.fill(note, max(40, int(13.5 * width)))
+    wrapped = "\n".join(flow(note, len, max(40, int(13.5 * width))))
     rows = -(-len(named) // columns)
     figure.set_size_inches(width, height + 0.18 * (rows - 1 + wrapped.count("\n")))  # what is left is the panels'
     legend = figure.legend(

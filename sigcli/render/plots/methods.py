@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.stats import rankdata
 
+from ..maps.layout import flow
 from ..shown import through_file
 from .benchmark import log_axis
 from .looks import Look, legend_below, looks, text_inches
@@ -73,7 +73,7 @@ def draw_heat(rows: Sequence[Row], path: Path) -> None:
     widths, left = _widths(columns), 0.75 + max(text_inches(name, 9, "bold") for name in methods)
     against = next((row["against"] for row in rows if row["against"]), methods[0])
     width = left + sum(widths) + 2 * _CELL + 0.2
-    note = textwrap.wrap(_note(rows, against), int(16.5 * width))
+    note = flow(_note(rows, against), len, int(16.5 * width))
     foot = _TOP + _ROW * len(methods)
     with panels(path, 1, size=(width, foot + 0.25 + 0.15 * len(note)), columns=1) as (axis,):
         axis.set_axis_off()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ...runs.folder import write_aside
 from ..maps.colours import diverging
+from ..maps.layout import flow
 
 _STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -101,6 +101,6 @@ def panels(
         for spare in axes[count:]:
             spare.set_axis_off()
         if title:
-            figure.suptitle(textwrap.fill(title, int(_LETTERS * size[0] * columns)), fontsize=11)
+            figure.suptitle("\n".join(flow(title, len, int(_LETTERS * size[0] * columns))), fontsize=11)
         yield axes[:count]
         write_aside(path, lambda aside: figure.savefig(aside, format="png", dpi=DPI))

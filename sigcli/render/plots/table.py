@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ...metrics.statistics import DECIDING, FEWEST
+from ..maps.layout import flow
 from .looks import text_inches
 from .panels import panels
 
@@ -75,7 +75,7 @@ def draw_table(rows: Sequence[Row], pairs: Sequence[Row], path: Path) -> None:
     first = 0.25 + max(text_inches(method, 9, "bold") for method in methods)
     widths = [max(1.6, 0.3 + text_inches(metric, 8.5, "bold")) for metric, *_ in kinds]
     width = max(first + sum(widths), 4.2)
-    note = textwrap.wrap(_NOTE.format(_told(rows)), int(17 * width))
+    note = flow(_NOTE.format(_told(rows)), len, int(17 * width))
     top, step = 0.78, 0.42  # inches of the heading, and of a row
     height = top + step * len(methods) + 0.16 + 0.15 * len(note)
     with panels(path, 1, size=(width, height), columns=1) as (axis,):
