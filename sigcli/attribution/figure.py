@@ -218,7 +218,8 @@ class Gathered:
         unit = next(iter(units)) if len(units) == 1 else "the unit under the method's name"
         comma = " " if len(drawn) == 1 else ", "
         scales = f"{rule}{comma}{span}; where it ends is printed below, in {unit}."
-        return f"{reading(ready, self.drawing)} {scales} Maps: {self.drawing.caption(ready, shape)}."
+        done_to = self.drawing.caption(ready, shape).replace(" · ", "; ")
+        return f"{reading(ready, self.drawing)} {scales} Maps: {done_to}."
 
 
 def _check_writable(path: Path) -> None:
