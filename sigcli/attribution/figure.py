@@ -200,7 +200,7 @@ class Gathered:
             (name, values) for row in rows for name, values in zip(self.methods, row.maps, strict=True)
             if values is not None
         ]  # fmt: skip
-        palette = self.drawing.palette
+        palette, told = self.drawing.palette, reading(ready, self.drawing)
         signed = {palette.table(values, turned=first[name].turned) is palette.signed for name, values in drawn}
         rule = (
             "Maps of one picture and unit share one scale, the median of their own"
@@ -209,17 +209,19 @@ class Gathered:
             if len(drawn) > 1
             else "The scale is"
         )
-        span = {
-            (True,): "symmetric about 0",
-            (False,): "from 0 up",
-            (False, True): "symmetric about 0, or from 0 up where there are no negative values",
+        span, colours = {
+            (True,): ("symmetric about 0", told),
+            (False,): ("from 0 up", "The brighter, the larger the value."),
+            (False, True): (
+                "symmetric about 0, or from 0 up where there are no negative values",
+                f"{told} Maps without negative values are the brighter, the larger the value.",
+            ),
         }[tuple(sorted(signed))]
         units = {one.unit for one in ready}
-        unit = next(iter(units)) if len(units) == 1 else "the unit under the method's name"
-        comma = " " if len(drawn) == 1 else ", "
-        scales = f"{rule}{comma}{span}; where it ends is printed below, in {unit}."
+        unit = f" ({next(iter(units))})" if len(units) == 1 else ", in the unit under the method's name"
+        scales = f"{rule}{' ' if len(drawn) == 1 else ', '}{span}; where it ends is printed below{unit}."
         done_to = self.drawing.caption(ready, shape).replace(" · ", "; ")
-        return f"{reading(ready, self.drawing)} {scales} Maps: {done_to}."
+        return f"{colours} {scales} Maps: {done_to}."
 
 
 def _check_writable(path: Path) -> None:

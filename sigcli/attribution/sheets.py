@@ -73,7 +73,7 @@ def _is_target(item: Explanation, answer: Prediction) -> bool:
 def coloured(ready: Sequence[Explanation], drawing: Drawing) -> str:
     """How the colours of a sheet are read, whichever they are."""
     told = reading(ready, drawing)
-    plain = " Maps without negative values are drawn in the sequential colours, from 0 up."
+    plain = " Maps without negative values have the sequential colours instead, from 0 up: the brighter, the larger."
     return told if drawing.palette.plain is None else told + plain
 
 

@@ -166,10 +166,13 @@ def test_the_footnote_says_how_the_scales_of_this_figure_are_made(images, tmp_pa
     assert "own scale, symmetric about 0; where it ends" in signed
     assert "negative values" not in signed
     alone = told("gradcam", cmap="PuOr,magma")
-    assert "The scale is from 0 up; where it ends is printed below, in Grad-CAM, no unit." in alone
+    assert "The scale is from 0 up; where it ends is printed below (Grad-CAM, no unit)." in alone
+    assert alone.count("brighter") == both.count("brighter") == 1
+    assert "range speaks" in both  # orange, as the map says, but not in a figure without that colour
+    assert "range" not in alone
     common = told("ig,input-x-gradient", scale="common")
     assert (
-        "share one scale, the median of their own, symmetric about 0; where it ends is printed below, in logit per"
+        "share one scale, the median of their own, symmetric about 0; where it ends is printed below (logit per"
         in common
     )
 

@@ -97,7 +97,7 @@ class Bars:
         if len(order) == 1:
             long = min(wide, max(_LONG, order[0].least(size)))
             return cls([_Bar(order[0], room[1] - long, long)], size)
-        lengths = [max(kind.least(size), min(_LONG, spans[kind][1] - spans[kind][0])) for kind in order]
+        lengths = [max(kind.least(size), min(_LONG, spans[kind][1] - spans[kind][0] - _SPACE)) for kind in order]
         told = [_told(kind, kinds, names) for kind in order]
         if sum(lengths) + _SPACE * (len(order) - 1) > wide:
             long = min(0.7 * wide, max(lengths))
