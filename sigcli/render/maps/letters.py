@@ -141,6 +141,7 @@ def _told(characters: Iterable[str]) -> str:
     return f"[{' '.join(f'U+{ord(character):04X}' for character in characters)}]"
 
 
+@lru_cache(maxsize=1)
 def _direction() -> dict[str, Any]:
     """Lines begin at the left, whatever their first letter; without libraqm Pillow knows no directions."""
     return {"direction": "ltr"} if features.check("raqm") else {}
@@ -151,7 +152,7 @@ def ordered(text: str) -> str:
 
     A mark after each such part keeps numbers that follow to its right. Without libraqm the parts are turned by hand.
     """
-    kinds = ["R" if unicodedata.bidirectional(c) in ("R", "AL") else "" for c in text]
+    kinds = [] if text.isascii() else [unicodedata.bidirectional(c) in ("R", "AL") for c in text]
     if not any(kinds):
         return text
     parts: list[str] = []
@@ -166,7 +167,7 @@ def ordered(text: str) -> str:
                     break
         part = text[place:end]
         if kinds[place]:
-            part = f"{part}\u200e" if features.check("raqm") else part[::-1]
+            part = f"{part}\u200e" if _direction() else part[::-1]
         parts.append(part)
         place = end
     return "".join(parts)

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
+from matplotlib.textpath import text_to_path
 
 from ..maps.layout import flow
 
@@ -46,8 +46,12 @@ def looks(names: Iterable[str]) -> dict[str, Look]:
 @lru_cache(maxsize=4096)
 def text_inches(text: str, size: float, weight: str = "normal") -> float:
     """Width of a line of text in inches, at `size` points."""
-    font = FontProperties(family="sans-serif", weight=weight)
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().x1) / 72 if text.strip() else 0.0
+    font = FontProperties(family="sans-serif", weight=weight, size=size)
+    return (
+        float(text_to_path.get_text_width_height_descent(text.rstrip(), font, ismath=False)[0]) / 72
+        if text.strip()
+        else 0.0
+    )
 
 
 def legend_below(figure: Figure, named: dict[str, Look], *, lines: bool = True, note: str = "") -> None:
