@@ -66,7 +66,7 @@ def measure(file: Path, net: Any, args: argparse.Namespace) -> None:
         who = (Subject(x, target, low, high, picture.key, seed) for seed in seeds)
         return list(attributions(METHODS[method], given | options, scorer, who, batch_size=args.batch_size, check=0))
 
-    lens = parse("auto").of(coarse=False).at(x.shape)
+    lens = parse("auto").of(unsmoothed=False).at(x.shape)
     told = partial(row, file=file, lens=lens, args=args)
     truth = runs("sig", range(10**6, 10**6 + 1), samples=args.reference)[0]
     kept = [told("sig", runs("sig", range(args.seeds), samples=k), truth) for k in map(int, args.budgets.split(","))]

@@ -48,6 +48,11 @@ class Entry:
         target = self.properties.get("options")
         return None if target is None else _loaded(target)
 
+    @property
+    def unsmoothed(self) -> bool:
+        """Whether the view `auto` shows a method's maps as they are: coarse ones, and those of edges."""
+        return bool(self.properties.get("coarse") or self.properties.get("edges"))
+
     def options(self) -> Mapping[str, inspect.Parameter]:
         """The entry's options: the keyword-only parameters of its function, or the fields of its dataclass of options."""
         return _keyword_only(self.options_class or self.load())

@@ -49,15 +49,17 @@ class View:
     looks: tuple[tuple[str, float], ...]
     shares: tuple[float, ...]
 
-    def of(self, *, coarse: bool) -> View:
-        """What `auto` is for a map: `raw` for one that is coarse by nature, `multi` for any other. Other views stay.
+    def of(self, *, unsmoothed: bool) -> View:
+        """What `auto` is for a map: `raw` for one that is coarse by nature or of edges, `multi` for any other.
 
-        >>> parse("auto").of(coarse=True).spec, parse("auto").of(coarse=False).spec, parse("smooth").of(coarse=True).spec
-        ('raw', 'multi', 'smooth')
+        Other views stay.
+
+        >>> [parse(one).of(unsmoothed=True).spec for one in ("auto", "smooth")], parse("auto").of(unsmoothed=False).spec
+        (['raw', 'smooth'], 'multi')
         """
         if self.spec != AUTO:
             return self
-        return RAW if coarse else parse("multi")
+        return RAW if unsmoothed else parse("multi")
 
     @property
     def needs_picture(self) -> bool:

@@ -142,5 +142,7 @@ def test_auto_shows_coarse_maps_as_they_are():
     assert {"gradcam", "layercam", "cam", "fullgrad", "rise", "lime", "bshap", "xrai"} <= coarse
     assert not coarse & {"sig", "sig-walk", "ig", "eg", "gradient", "guided-backprop", "lrp", "input-x-gradient"}
     plane = torch.randn(1, 80, 80, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
-    assert torch.equal(parse("auto").of(coarse=True).at((80, 80))(plane), plane)
-    torch.testing.assert_close(parse("auto").of(coarse=False).at((80, 80))(plane), parse("multi").at((80, 80))(plane))
+    assert torch.equal(parse("auto").of(unsmoothed=True).at((80, 80))(plane), plane)
+    torch.testing.assert_close(
+        parse("auto").of(unsmoothed=False).at((80, 80))(plane), parse("multi").at((80, 80))(plane)
+    )

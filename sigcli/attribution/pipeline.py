@@ -188,7 +188,7 @@ class Work:
                 target=target,
                 multiplied=bool(chosen.entry.properties["multiplied"]),
                 own_unit=str(chosen.entry.properties.get("unit", "")),
-                view=self.session.drawing.view.of(coarse=bool(chosen.entry.properties.get("coarse"))).spec,
+                view=self.session.drawing.view.of(unsmoothed=chosen.entry.unsmoothed).spec,
                 positive=str(chosen.entry.properties.get("positive", "for")),
             )
         )

@@ -55,8 +55,7 @@ class Earlier:
         session = self._session
         drawing, model = session.drawing, session.model
         methods = [
-            [one.name, one.entry.name, drawing.view.of(coarse=bool(one.entry.properties.get("coarse"))).spec]
-            for one in session.methods
+            [one.name, one.entry.name, drawing.view.of(unsmoothed=one.entry.unsmoothed).spec] for one in session.methods
         ]
         formats = [entry.name for entry in FORMATS.values() if entry.properties["drawn"]]
         kind = type(session.samples).__name__

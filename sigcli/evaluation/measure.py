@@ -54,7 +54,7 @@ class Measuring:
             is measured against the region or box that is explained.
         view: how maps are looked at before they are measured, see `view_of`.
         kept: metric values of an earlier measurement.
-        coarse: names of the methods whose maps are coarse, see `sigcli.views.View.of`.
+        unsmoothed: names of the methods whose maps the view `auto` leaves as they are, see `sigcli.views.View.of`.
     """
 
     session: Session
@@ -62,7 +62,7 @@ class Measuring:
     masks: Masks | None = None
     view: View = RAW
     kept: Kept | None = None
-    coarse: frozenset[str] = frozenset()
+    unsmoothed: frozenset[str] = frozenset()
     _waiting: deque[_Place] = field(default_factory=deque)
     _image: tuple[str, Subject, Picture] | None = None
     _cases: tuple[Explanation, dict[bool, Case]] | None = None
@@ -200,7 +200,7 @@ class Measuring:
 
     def view_of(self, method: str) -> View:
         """How the maps of a method are looked at, by its name in the session."""
-        return self.view.of(coarse=method in self.coarse)
+        return self.view.of(unsmoothed=method in self.unsmoothed)
 
     def _lens(self, shape: tuple[int, ...], method: str) -> Lens | None:
         """The view of a method's maps of the image at hand; None where it changes nothing."""

@@ -111,10 +111,10 @@ class Prepared:
         measuring, size = self.measuring, self.session.model.preprocess.size
         if size is None or not any(not one.entry.properties["column"] for one in measuring.metrics):
             return []
-        seen = measuring.view.of(coarse=False).describe(size)
+        seen = measuring.view.of(unsmoothed=False).describe(size)
         if seen == "not smoothed":
             return []
-        rough = ", ".join(sorted(measuring.coarse)) if measuring.view.spec == AUTO else ""
+        rough = ", ".join(sorted(measuring.unsmoothed)) if measuring.view.spec == AUTO else ""
         but = f", those of {rough} as they are" if rough else ""
         return [f"maps are measured {seen}{but}; --view raw measures the arrays"]
 
@@ -199,9 +199,9 @@ def _measuring(
 ) -> tuple[Measuring, list[Chosen]]:
     """The metrics of maps, and those of what the model makes of certainty; `known` is the entry of each method, if sig's."""
     view = chosen(options.view, options.smooth, RAW.spec if known is None else VIEW)
-    coarse = frozenset(name for name, entry in (known or {}).items() if entry.properties.get("coarse"))
+    unsmoothed = frozenset(name for name, entry in (known or {}).items() if entry.unsmoothed)
     metrics, checks = split_checks(session.model, metrics)
-    return Measuring(session, metrics, masks, view, kept, coarse), list(checks)
+    return Measuring(session, metrics, masks, view, kept, unsmoothed), list(checks)
 
 
 def searched(options: M) -> tuple[M, tuple[str, ...]]:

@@ -31,6 +31,8 @@ Properties:
     drops: takes the baseline "tokens", which leaves no image behind.
     linear: "players" where only the sums over players are linear in the score; every value is where not given.
     coarse: the map is made of cells, players or regions, not of pixels; the view `auto` shows it as it is.
+    edges: the map is of fine edges of both signs, whose mean is not 0: of a blurred one that mean is left, one colour. The
+        view `auto` shows it as it is.
     quantity: what the sums over players estimate where several methods estimate the same, which then have one default
         baseline.
 """

@@ -27,7 +27,7 @@ DIRECT = {
     "kind": "direct", "needs": "hooks", "complete": False, "sampled": False, "players": False, "multiplied": True,
     "axioms": (), "cost": "1", "passes": 1, "arrays": False, "positive": "for",
 }  # fmt: skip
-RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises"}
+RULED = {**DIRECT, "multiplied": False, "axioms": ("dummy",), "positive": "raises", "edges": True}
 COARSE = {**DIRECT, "coarse": True}
 LAYER = {**COARSE, "multiplied": False, "unit": "Grad-CAM, no unit"}
 ATTENTION = {**LAYER, "unit": "attention times gradient, no unit", "only": "attention"}

@@ -112,11 +112,11 @@ class Shapes(EvaluatedComparison[ShapesOptions]):
     def _looked_at(self) -> str:
         """How the maps were looked at, in a sentence."""
         shape = self.drawn[0].mask.shape
-        fine, coarse = (self.view.of(coarse=coarse).describe(shape) for coarse in (False, True))
-        if fine == coarse:
+        fine, plain = (self.view.of(unsmoothed=plain).describe(shape) for plain in (False, True))
+        if fine == plain:
             return f"Maps are {fine}."
-        rough = ", ".join(one.name for one in self.session.methods if one.entry.properties.get("coarse"))
-        return f"Maps are {fine}" + (f"; coarse ones as they are: {rough}." if rough else ".")
+        rough = ", ".join(one.name for one in self.session.methods if one.entry.unsmoothed)
+        return f"Maps are {fine}" + (f"; coarse ones and edges as they are: {rough}." if rough else ".")
 
 
 def _checked(model: Model, drawn: Sequence[ShapesPicture]) -> str:
