@@ -23,6 +23,7 @@ from ..inputs.given import Given, Source
 from ..inputs.picture import Picture
 from ..methods.absence import check_presence
 from ..methods.deferred import Deferred
+from ..methods.folded import unfolded
 from ..methods.given import GivenMethod
 from ..methods.libragrad import check_corrected
 from ..methods.places import last_layer
@@ -117,7 +118,7 @@ def _layers_taken(methods: Sequence[Chosen], passes: Passes, shape: tuple[int, .
     for chosen in methods:
         if chosen.resolved().get("layer", "") is None:
             with suppress(SigError):  # told where the image is explained
-                taken.setdefault(last_layer(passes.module, shape).name, []).append(chosen.name)
+                taken.setdefault(last_layer(unfolded(passes.module), shape).name, []).append(chosen.name)
     hint = "others: sig list layers, --set layer=NAME"
     return tuple(f"{', '.join(names)}: the layer is '{layer}' ({hint})" for layer, names in taken.items())
 

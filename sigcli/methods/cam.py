@@ -15,6 +15,7 @@ from torch.nn import functional
 from ..engine.passes import Passes
 from ..errors import AttributionError, MisfitError
 from ..types import Attribution, Subject
+from .folded import unfolded
 from .network_layers import check_layers
 from .places import Layer, activations, named_layer, pooled_linearly, uniform
 
@@ -83,7 +84,7 @@ def weighed(
         AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
-    layer = named_layer(passes.module, name, tuple(subject.x.shape))
+    layer = named_layer(unfolded(passes.module), name, tuple(subject.x.shape))
     activation, gradient, score = layer_gradient(passes, layer, subject)
     note = "" if name else early(layer)
     return shown(passes, subject, weigh(activation, gradient), score, layer, relu=relu, against=against, note=note)
@@ -134,7 +135,7 @@ def layer_gradient(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tens
     """A layer's map (1, C, h, w), the gradient of the score by it, and the score, all of the network as it is."""
     x = subject.x[None]
     with torch.enable_grad(), passes.precision(x.device):
-        activation, edge, outputs = activations(passes.module, layer, x)
+        activation, edge, outputs = activations(unfolded(passes.module), layer, x)
         score = passes.select(outputs.to(x.dtype), subject)
         (gradient,) = torch.autograd.grad(score.sum(), edge, allow_unused=True)
     passes.spent(1)
@@ -167,8 +168,8 @@ def cam(passes: Passes, subject: Subject) -> Attribution:
         AttributionError: the network ends in something else or has no accessible layers, or the score is not a logit.
     """
     passes.needs_logit("CAM")
-    check_layers(passes.module)
-    layer = pooled_linearly(passes.module, tuple(subject.x.shape))
+    check_layers(unfolded(passes.module))
+    layer = pooled_linearly(unfolded(passes.module), tuple(subject.x.shape))
     needed = "CAM needs a network that ends in average pooling and one linear layer"
     if layer is None:
         raise MisfitError(needed, hint="gradcam works without it.")

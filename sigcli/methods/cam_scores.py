@@ -16,6 +16,7 @@ from ..engine.passes import Passes
 from ..errors import AttributionError
 from ..types import Attribution, Subject
 from .cam import early, shown
+from .folded import unfolded
 from .places import Layer, named_layer
 from .trace import Trace
 
@@ -43,7 +44,7 @@ def score_cam(
         AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer, or unknown baseline.
     """
-    place = named_layer(passes.module, layer, tuple(subject.x.shape))
+    place = named_layer(unfolded(passes.module), layer, tuple(subject.x.shape))
     value, score = _value(passes, place, subject)
     activation = _map(place, value, subject)
     reference, size = single_baseline(baseline, subject), tuple(subject.x.shape[-2:])
@@ -75,7 +76,7 @@ def ablation_cam(passes: Passes, subject: Subject, *, layer: str | None = None, 
         AttributionError: no layer with a map, a network without accessible layers, or a score that is 0.
         UsageError: no such layer.
     """
-    place = named_layer(passes.module, layer, tuple(subject.x.shape))
+    place = named_layer(unfolded(passes.module), layer, tuple(subject.x.shape))
     value, score = _value(passes, place, subject)
     activation = _map(place, value, subject)
     if score == 0:
@@ -102,7 +103,7 @@ def _ablated(passes: Passes, layer: Layer, value: Tensor, subject: Subject) -> C
     def scores(part: slice) -> Tensor:
         held = grid.without(value, range(part.start, part.stop))
         images = subject.x.expand(part.stop - part.start, *subject.x.shape).clone()
-        trace = Trace(passes.module, keep=[layer.key], hold={layer.key: held})
+        trace = Trace(unfolded(passes.module), keep=[layer.key], hold={layer.key: held})
         with torch.no_grad(), passes.precision(subject.x.device):
             outputs = trace.run(images)
             found = passes.select(outputs.to(subject.x.dtype), subject).double()
@@ -136,7 +137,7 @@ def eigencam(
         AttributionError: no layer with a map, or a network without accessible layers.
         UsageError: no such layer.
     """
-    place = named_layer(passes.module, layer, tuple(subject.x.shape))
+    place = named_layer(unfolded(passes.module), layer, tuple(subject.x.shape))
     value, score = _value(passes, place, subject)
     activation = _map(place, value, subject)
     rows = activation[0].flatten(1).T.double()
@@ -157,7 +158,7 @@ def _weighed(activation: Tensor, weights: Tensor) -> Tensor:
 
 def _value(passes: Passes, layer: Layer, subject: Subject) -> tuple[Tensor, float]:
     """What a layer gives for the image, as it gives it, and the score: one forward pass."""
-    trace = Trace(passes.module, keep=[layer.key])
+    trace = Trace(unfolded(passes.module), keep=[layer.key])
     with torch.no_grad(), passes.precision(subject.x.device):
         outputs = trace.run(subject.x[None].clone())
         score = float(passes.select(outputs.to(subject.x.dtype), subject)[0])

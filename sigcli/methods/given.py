@@ -20,6 +20,7 @@ from ..engine.memory import is_out_of_memory
 from ..engine.passes import Passes
 from ..errors import AttributionError, SigError
 from ..types import Attribution, Subject
+from .folded import unfolded
 from .identity import source_of
 
 Function = Callable[[nn.Module, Tensor, Tensor], Any]
@@ -55,7 +56,7 @@ class GivenMethod(Entry):
         def explain(passes: Passes, subject: Subject) -> Attribution:
             score = passes.score(subject)
             # The caller may have turned gradients off, which is no wish of the function's.
-            with torch.inference_mode(False), torch.enable_grad(), _own(passes.module, self.name) as network:
+            with torch.inference_mode(False), torch.enable_grad(), _own(unfolded(passes.module), self.name) as network:
                 targets = torch.full((1,), subject.target, device=subject.x.device)
                 with _counting(network, passes):
                     found = self._called(network, subject.x[None].clone(), targets)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import operator
 from collections import Counter
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ..methods.folded import fold
 
 _TOLERANCE = 1e-5
 
@@ -21,7 +20,7 @@ def prepare(module: nn.Module, sample: Tensor) -> nn.Module:
     Evaluation mode, no gradients for parameters, batch norms folded into the convolutions before them, and weights in
     channels-last order. Each rearrangement is kept only if the outputs on `sample` agree with those before to 1e-5 of
     the largest, and a gradient pass works. Module names and the forward code stay, so hooks on layers find them; a
-    folded batch norm becomes an identity.
+    folded batch norm becomes an identity, and `sigcli.methods.folded.unfolded` gives the layers back as they were.
 
     Args:
         module: (N, C, H, W) → (N, classes). It is frozen in place; the rearranged copy shares nothing with it.
@@ -61,9 +60,7 @@ def fold_batch_norm(module: nn.Module) -> nn.Module | None:
         return None
     pairs = _pairs(graph, module)
     for convolution, norm in pairs:
-        layers: tuple[Any, Any] = (folded.get_submodule(convolution), folded.get_submodule(norm))
-        _replace(folded, convolution, fuse_conv_bn_eval(*layers))
-        _replace(folded, norm, nn.Identity())
+        fold(folded, convolution, norm)
     folded.requires_grad_(False)
     return folded if pairs else None
 
@@ -98,11 +95,6 @@ def _pairs(graph: fx.Graph, module: nn.Module) -> list[tuple[str, str]]:
 
 def _hooked(module: nn.Module) -> bool:
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks)
-
-
-def _replace(root: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(operator.attrgetter(parent)(root) if parent else root, child, layer)
 
 
 def _agrees(module: nn.Module, sample: Tensor, expected: Tensor) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import AttributionError, ModelError
+from ..methods.folded import unfolded
 from ..methods.places import Layer, last_layer, layers
 from .loading import load_model, source_of
 from .model import Reading
@@ -48,7 +49,7 @@ def model_layers(
     if loaded.task == "boxes":
         raise ModelError("a detector's layers are not looked into: its boxes are made beside them", given=model)
     module, shape = (
-        looked_into(loaded),
+        unfolded(looked_into(loaded)),
         (loaded.preprocess.channels, *(loaded.preprocess.size or (_FREE_SIZE, _FREE_SIZE))),
     )
     try:
