@@ -20,6 +20,7 @@ from ..files import cell_text, figure, safe_cell
 from ..runs.table import RESULTS
 from ..version import __version__
 from . import tables
+from .colours import colours_of, ends_of, positive_of
 from .data import Card, Data
 from .reading import Item, RunFiles
 from .sources import pictured
@@ -73,7 +74,7 @@ def page_data(
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "going": None if going is None else {"done": going[0], "planned": going[1], "stage": stage},
         "runs": known,
-        "columns": [{"run": run, "method": method} for run, method in columns],
+        "columns": [_column(runs[run], run, method) for run, method in columns],
         "metrics": cards.metrics,
         "cards": cards if len(runs) == 1 else list(cards),
     }
@@ -84,6 +85,12 @@ def _columns(runs: Sequence[RunFiles]) -> list[tuple[int, str]]:
     methods = dict.fromkeys(method for run in runs for method in run.methods)
     having = [set(run.methods) for run in runs]
     return [(number, method) for method in methods for number in range(len(runs)) if method in having[number]]
+
+
+def _column(run: RunFiles, number: int, method: str) -> dict[str, Any]:
+    """A column of cells: its run and method, and what the colours of its maps say."""
+    ends, positive = ends_of(run.manifest, method), positive_of(run.manifest, method)
+    return {"run": number, "method": method, "ends": ends, "positive": positive}
 
 
 class _Cards(Iterable[Card]):
@@ -168,6 +175,8 @@ def _of_image(item: Item, told: Sequence[tuple[str, float]], truth: Mapping[str,
     found: dict[str, Any] = {"folder": item.folder}
     if item.run.thumbnails and item.names.photo in item.run.thumbnails:
         found["photo"] = item.names.photo
+        if (large := item.names.large.photo) in item.run.thumbnails:
+            found["lphoto"] = large
     if truth is not None:
         first = str(truth["predicted"]), truth["probability"]
         found |= {"true": truth["true"], "wrong": truth["wrong"]}
@@ -193,7 +202,7 @@ def _run(run: RunFiles, place: Place) -> dict[str, Any]:
         "pictured": pictured(manifest), "images": len(manifest.get("images", [])),
         **{name: _text(spec.get(name)) for name in ("model", "weights", "weights_hash", "output", "precision", "seed")},
         "target": _text(spec.get("target")), "device": _text(manifest.get("device")), "view": _text(manifest.get("view")),
-        "cmap": _text(manifest.get("cmap", "red-blue")),
+        "colours": _colours(run),
         "versions": {str(name): str(value) for name, value in dict(manifest.get("versions", {})).items()},
         "notes": [str(note) for note in manifest.get("notes", [])],
         "methods": {str(name): _options(facts) for name, facts in methods.items()} if isinstance(methods, Mapping) else {},
@@ -201,6 +210,14 @@ def _run(run: RunFiles, place: Place) -> dict[str, Any]:
         "curves": tables.curves(tables.Table(run.path / "curves.csv")),
         "figures": [name for name in FIGURES if name in names], "tables": [name for name in TABLES if name in names],
     }  # fmt: skip
+
+
+def _colours(run: RunFiles) -> dict[str, Any]:
+    """The colours of its maps; of arrays those of their bars, which are red and blue."""
+    if pictured(run.manifest):
+        return colours_of(run.manifest, shown=bool(run.thumbnails))
+    first = next(iter(run.entries.values()), None)
+    return colours_of({}, shown=first is not None and any(name.endswith(".png") for name in first.files))
 
 
 def _text(value: Any) -> str:

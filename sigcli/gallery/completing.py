@@ -8,14 +8,13 @@ from itertools import groupby
 import numpy as np
 
 from ..errors import UsageError
-from ..files import load_array
-from ..methods import METHODS
+from ..files import array_shape, load_array
 from ..render import reduce_channels
-from ..render.maps.palette import DEFAULT_NAME, Palette, palette
 from ..views import RAW, View, parse
+from .colours import palette_of, positive_of
 from .reading import Item, RunFiles
 from .sources import Photographs, pictured
-from .thumbnails import draw
+from .thumbnails import draw, is_large
 
 
 def complete(run: RunFiles, progress: Callable[[int, int], None] | None = None) -> int:
@@ -29,7 +28,7 @@ def complete(run: RunFiles, progress: Callable[[int, int], None] | None = None) 
         return 0
     photographs, without = Photographs(run.manifest), 0
     items = (item for item in run.items if item.row.get("status") == "ok")
-    lacking = (item for item in items if item.names.map not in run.thumbnails)
+    lacking = (item for item in items if _lacks(item))
     images = len({row["image"] for row in run.rows if row.get("status") == "ok"})
     for done, (image, each) in enumerate(groupby(lacking, key=lambda item: item.image), 1):
         picture: np.ndarray | None = None
@@ -48,11 +47,24 @@ def _draw(item: Item, picture: np.ndarray | None) -> bool:
     if values is None:
         return False
     lens = _view(item).at(values.shape, picture)
-    shown, turned = seen(lens, values), _turned(item)
-    draw(item.run.path, item.names, shown, picture, turned=turned, table=_palette(item).table(shown, turned=turned))
-    names = item.names
-    item.run.thumbnails.update((names.map, *((names.overlay, names.photo) if picture is not None else ())))
+    manifest = item.run.manifest
+    shown, turned = seen(lens, values), positive_of(manifest, item.row["method"]) == "against"
+    table = palette_of(manifest).table(shown, turned=turned)
+    item.run.thumbnails.update(draw(item.run.path, item.names, shown, picture, turned=turned, table=table))
     return True
+
+
+def _lacks(item: Item) -> bool:
+    """Whether a picture of an explanation is missing; a large one only where its map is larger than the small one."""
+    there = item.run.thumbnails
+    if item.names.map not in there:
+        return True
+    if item.array is None or item.names.large.map in there:
+        return False
+    try:
+        return is_large(array_shape(item.array)[-2:])
+    except (OSError, ValueError):  # damaged: its small picture stands
+        return False
 
 
 def seen(lens: Callable, values: np.ndarray) -> np.ndarray:
@@ -80,19 +92,3 @@ def _view(item: Item) -> View:
     except UsageError:  # of another version
         return RAW
     return parse("multi") if view.needs_picture else view
-
-
-def _palette(item: Item) -> Palette:
-    """The colours of its run; red and blue where it does not tell, or tells of unknown ones."""
-    try:
-        return palette(str(item.run.manifest.get("cmap", DEFAULT_NAME)))
-    except UsageError:  # of another version
-        return palette()
-
-
-def _turned(item: Item) -> bool:
-    """Whether positive values of its method are blue."""
-    methods = item.run.manifest.get("spec", {}).get("methods", {})
-    facts = methods.get(item.row["method"]) if isinstance(methods, dict) else None
-    name = str(facts.get("method")) if isinstance(facts, dict) else ""
-    return name in METHODS and METHODS[name].properties.get("positive") == "against"

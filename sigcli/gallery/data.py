@@ -16,7 +16,7 @@ Data = dict[str, Any]
 _NAME = "SIG_PAGE"
 _AROUND = 3
 """Parts of the script that are no cards."""
-_PICTURE = re.compile(r'"(?:photo|map|over)":"([0-9a-f]{16})"')
+_PICTURE = re.compile(r'"(?:photo|map|over|(?P<large>lphoto|lmap|lover))":"(?P<name>[0-9a-f]{16})"')
 json_of = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """JSON in ASCII without spaces; its numbers are finite, see `sigcli.gallery.tables`."""
 
@@ -50,13 +50,14 @@ def write_script(file: Path, data: Mapping[str, Any]) -> tuple[int, set[str]]:
         with aside.open("w", encoding="utf-8", newline="") as stream:
             for part in data_script(data):
                 stream.write(part)
-                pictures.update(_PICTURE.findall(part))
+                pictures.update(found["name"] for found in _PICTURE.finditer(part))
                 parts += 1
 
     write_aside(file, write)
     return parts - _AROUND, pictures
 
 
-def pictures_of(cards: Iterable[Card]) -> set[str]:
-    """Names of the small pictures that cards of a page show."""
-    return {name for card in cards for name in _PICTURE.findall(json_of(card))}
+def pictures_of(cards: Iterable[Card], *, large: bool = True) -> set[str]:
+    """Names of the pictures that cards of a page show, with those of the large view or without."""
+    found = (one for card in cards for one in _PICTURE.finditer(json_of(card)))
+    return {one["name"] for one in found if large or one["large"] is None}

@@ -13,8 +13,8 @@ from typing import Any
 from .data import data_script
 
 SCRIPTS = (
-    "dom.js", "words.js", "cards.js", "tiles.js", "list.js", "bars.js", "row.js", "controls.js", "detail.js", "charts.js",
-    "panels.js", "keys.js", "main.js",
+    "dom.js", "words.js", "cards.js", "legend.js", "tiles.js", "list.js", "bars.js", "row.js", "controls.js", "address.js",
+    "detail.js", "charts.js", "panels.js", "keys.js", "main.js",
 )  # fmt: skip
 """The page's code, in the order in which it is put together."""
 

@@ -57,8 +57,15 @@ def publish(
     without = complete(run, progress) if pictures else 0
     cards, needed = write_page(path, page_data([run], [Place()]))
     prune(path, needed)
-    lacking = f"{without} explanations are shown without pictures, since their arrays are missing or damaged."
-    return cards, [*([lacking] if without and pictures else ()), *run.told()]
+    return cards, [*lacking(without), *run.told()]
+
+
+def lacking(count: int) -> list[str]:
+    """What is told of explanations that no picture could be drawn of."""
+    if count < 2:
+        one = "1 explanation is shown without a picture, since its array is missing or damaged."
+        return [one] * count
+    return [f"{count:,} explanations are shown without pictures, since their arrays are missing or damaged."]
 
 
 def adopt(path: Path, shards: Sequence[Path]) -> None:

@@ -86,7 +86,8 @@ class RunFiles:
         lost = sum((safe_cell(image), method, target) not in rows for image, method, target in self.entries)
         if not lost:
             return []
-        return [f"{self.path / RESULTS} has no row of {lost:,} explanations whose files stand: it is damaged, or the run "
+        lines = f"{lost:,} {'explanation' if lost == 1 else 'explanations'}"
+        return [f"{self.path / RESULTS} has no row of {lines} whose files stand: it is damaged, or the run "
                 "goes on. The command of the run with --resume makes it whole."]  # fmt: skip
 
     @property
@@ -199,6 +200,11 @@ class Item:
         """Its raw values, or None where there are none."""
         return self.run.path / self.folder / f"{self.name}.npy" if f"{self.name}.npy" in self.files else None
 
+    def _large(self) -> dict[str, str]:
+        """Its pictures for the large view, where there are any."""
+        there, large = self.run.thumbnails, self.names.large
+        return {key: name for key, name in (("lmap", large.map), ("lover", large.overlay)) if name in there}
+
     def cell(self, metrics: Mapping[str, float]) -> Cell:
         """What the page shows of it."""
         row, there = self.row, self.run.thumbnails
@@ -211,6 +217,7 @@ class Item:
             "failed": row.get("status") != "ok", "note": cell_text(row.get("error", "")), "stopped": row.get("stopped"),
             "map": self.names.map if there and self.names.map in there else "",
             "over": self.names.overlay if there and self.names.overlay in there else "",
+            **self._large(),
             "file": self.name, "png": f"{self.name}.png" in self.files,
             "opng": f"{self.name}.overlay.png" in self.files, "npy": f"{self.name}.npy" in self.files,
             "metrics": metrics,

@@ -23,12 +23,14 @@ from .data import pictures_of, write_script
 from .differences import MEASURE, add_differences
 from .options import ReportOptions
 from .paper import page, single_page, title_of
-from .publishing import DATA, publish
+from .publishing import DATA, lacking, publish
 from .reading import RunFiles
 from .thumbnails import file_of
 
 _DEFAULT = "sig-report.html"
 _LARGE = 200e6
+_EXTRA = 20e6
+"""Bytes of pictures of the large view that a single file may have besides the small ones."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def _completed(run: RunFiles, listener: Listener) -> list[str]:
         without = complete(run, lambda done, total: listener.stage("pictures", done, total))
     except OSError as error:
         return [f"{run.path} cannot be written, so pictures that it lacks are left out: {error.strerror or error}."]
-    return [f"{without} explanations of {run.path} have no array, so they have no picture."] if without else []
+    return [f"{run.path}: {told}" for told in lacking(without)]
 
 
 def _name_apart(runs: Sequence[RunFiles]) -> None:
@@ -152,13 +154,13 @@ def _pictures_of(file: Path, number: int) -> str:
     return f"{quote(_folder(file).name, errors='surrogateescape')}/{number}/"
 
 
-def _pictures(data: Mapping[str, Any], number: int) -> set[str]:
-    """Names of the small pictures of one run that a page shows."""
+def _pictures(data: Mapping[str, Any], number: int, *, large: bool = True) -> set[str]:
+    """Names of the pictures of one run that a page shows, with those of the large view or without."""
     mine = [place for place, one in enumerate(data["columns"]) if one["run"] == number]
     cards = [
         {"runs": [card["runs"][number]], "cells": [card["cells"][place] for place in mine]} for card in data["cards"]
     ]
-    return pictures_of(cards)
+    return pictures_of(cards, large=large)
 
 
 def _beside(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFiles]) -> list[str]:
@@ -182,18 +184,31 @@ def _beside(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFile
 
 def _single(file: Path, title: str, data: dict[str, Any], runs: Sequence[RunFiles]) -> list[str]:
     """Write the page with everything in it."""
-    pictures: dict[str, bytes] = {}
-    for number, run in enumerate(runs):
-        for name in sorted(_pictures(data, number)):
-            pictures[f"{number}/{name}"] = read_bytes(file_of(run.path, name))
+    pictures, notes = _embedded(data, runs)
     for number, run in enumerate(data["runs"]):
         run["thumbnails"], run["files"] = f"{number}/", ""
     text = single_page(title, data, pictures)
     write_aside(file, lambda aside: write_text(aside, text))
     size = len(text)
-    return [
-        f"the page has {size / 1e6:.0f} MB, which browsers open slowly; without --single-file it opens at once."
-    ] * (size > _LARGE)
+    if size > _LARGE:
+        notes.append(
+            f"the page has {size / 1e6:.0f} MB, which browsers open slowly; without --single-file it opens at once."
+        )
+    return notes
+
+
+def _embedded(data: Mapping[str, Any], runs: Sequence[RunFiles]) -> tuple[dict[str, bytes], list[str]]:
+    """The pictures of a single file, and what the user should know: those of the large view only where there are few."""
+    every = [(number, name) for number in range(len(runs)) for name in sorted(_pictures(data, number))]
+    small = {(number, name) for number in range(len(runs)) for name in _pictures(data, number, large=False)}
+    files = {one: file_of(runs[one[0]].path, one[1]) for one in every}
+    extra = sum(files[one].stat().st_size for one in every if one not in small)
+    few = extra <= _EXTRA
+    found = {
+        f"{number}/{name}": read_bytes(files[number, name]) for number, name in every if few or (number, name) in small
+    }
+    left = f"pictures of the large view, {extra / 1e6:.0f} MB, are left out of the single file: it enlarges the small ones."
+    return found, [] if few else [left]
 
 
 def _apart(data: Mapping[str, Any], runs: Sequence[RunFiles]) -> list[str]:
@@ -202,7 +217,7 @@ def _apart(data: Mapping[str, Any], runs: Sequence[RunFiles]) -> list[str]:
     if not together:
         return ["the runs share no image, by name: nothing is compared."]
     lone = len(data["cards"]) - len(together)
-    notes = [f"{lone} of {len(data['cards'])} images are not in all runs."] if lone else []
+    notes = [f"{lone} of {len(data['cards'])} images {'is' if lone == 1 else 'are'} not in all runs."] if lone else []
     outputs = {str(run.manifest.get("spec", {}).get("output")) for run in runs}
     if len(outputs) > 1:
         notes.append(f"scores are of different kinds ({', '.join(sorted(outputs))}), so their change is not shown.")

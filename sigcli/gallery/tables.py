@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +73,8 @@ def _key(row: Row) -> tuple[str, str, str]:
 
 
 def means(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Rows of `summary.csv` for the page: means and paired differences."""
-    return [
+    """Rows of `summary.csv` for the page: means and paired differences; of means, whether `table.png` has them bold."""
+    known = [
         {
             **{name: row.get(name, "") for name in ("method", "minus", "unit", "better", "interval")},
             "metric": metric_key(row),
@@ -83,6 +83,21 @@ def means(rows: Iterable[Row]) -> list[dict[str, Any]]:
         for row in rows
         if row.get("metric")
     ]
+    best = _best(known)
+    return [
+        {**one, "best": True} if (one["method"], one["metric"]) in best and not one["minus"] else one for one in known
+    ]
+
+
+def _best(known: Sequence[dict[str, Any]]) -> set[tuple[str, str]]:
+    """(method, metric) of the means that beat all others by paired intervals, as the table of an evaluation marks them."""
+    pairs = [one | {"imputation": "", "n": one["n"] or 0} for one in known if one["minus"]]
+    if not pairs:  # no best without one: matplotlib is not imported
+        return set()
+    from ..render.plots.table import supported_best
+
+    rows = [one | {"imputation": ""} for one in known if one["method"] and not one["minus"]]
+    return {(method, metric) for method, metric, _ in supported_best(rows, pairs)}
 
 
 def curves(rows: Iterable[Row]) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
-"""Small pictures of a page: what the model saw, and each map alone and over it, as JPEGs whose names cannot harm.
+"""Pictures of a page: what the model saw, and each map alone and over it, as JPEGs whose names cannot harm.
 
+They are small, for the list; where the model saw more than these can show, there are large ones as well, for the large view.
 A name is a digest of what the picture is of, so no name of an image stands in a URL or on disk. The pictures can be made
 again from the arrays at any time; they are no part of what `--resume` relies on.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,10 @@ from ..runs.lines import Entry
 SIDE = 224
 """Pixels of the longer side: what most networks see, so most maps are shown pixel by pixel."""
 _LEAST = 160
+MOST = 512
+"""Of large pictures: about what the large view of the page has room for."""
 _QUALITY = 84
+_TURNED = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,11 @@ class Names:
     photo: str
     map: str
     overlay: str
+
+    @property
+    def large(self) -> Names:
+        """Of the large ones: the small ones' with every digit turned round, which costs no digest."""
+        return Names(*(name.translate(_TURNED) for name in (self.photo, self.map, self.overlay)))
 
     @classmethod
     def of(cls, folder: str, name: str, content: str) -> Names:
@@ -89,6 +98,11 @@ def there(run: Path, *, whole: bool = True) -> set[str]:
         return set()
 
 
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether a picture (H, W) has more pixels than a small one shows."""
+    return max(shape) > SIDE
+
+
 def draw(
     run: Path,
     names: Names,
@@ -98,8 +112,8 @@ def draw(
     limit: float | None = None,
     turned: bool = False,
     table: np.ndarray | None = None,
-) -> None:
-    """Write the pictures of one explanation; of the photograph once.
+) -> list[str]:
+    """Write the pictures of one explanation, of the photograph once; returns the names of those that are there now.
 
     Args:
         run: the run folder.
@@ -111,22 +125,28 @@ def draw(
         table: colours, see `sigcli.render.maps.palette`; None for red and blue.
     """
     limit = symmetric_limit(values) if limit is None else limit
-    shown, size = -values if turned else values, _size(values.shape)
-    save(paint(shown, limit, size, table=table), file_of(run, names.map))
-    if picture is None:
-        return
-    save(overlay(picture, shown, limit, size, table=table), file_of(run, names.overlay))
-    if not filled(file_of(run, names.photo)):
-        save(photograph(picture), file_of(run, names.photo))
+    shown, written = -values if turned else values, list[str]()
+    for each, most in ((names, SIDE), (names.large, MOST))[: 1 + is_large(values.shape)]:
+        size = _size(values.shape, most)
+        save(paint(shown, limit, size, table=table), file_of(run, each.map))
+        written.append(each.map)
+        if picture is None:
+            continue
+        save(overlay(picture, shown, limit, size, table=table), file_of(run, each.overlay))
+        if not filled(file_of(run, each.photo)):
+            save(photograph(picture, most), file_of(run, each.photo))
+        written += [each.overlay, each.photo]
+    return written
 
 
-def photograph(picture: np.ndarray) -> Image.Image:
+def photograph(picture: np.ndarray, most: int = SIDE) -> Image.Image:
     """What the model saw at the size of the page's pictures."""
-    return as_rgb(picture).resize(_size(picture.shape[:2]), Image.Resampling.BICUBIC)
+    return as_rgb(picture).resize(_size(picture.shape[:2], most), Image.Resampling.BICUBIC)
 
 
-def _size(shape: tuple[int, ...]) -> tuple[int, int]:
-    return shown_size((shape[0], shape[1]), least=_LEAST, most=SIDE)
+def _size(shape: tuple[int, ...], most: int) -> tuple[int, int]:
+    least = _LEAST if most == SIDE else 1  # a large one has no more pixels than there were
+    return shown_size((shape[0], shape[1]), least=least, most=most)
 
 
 def save(image: Image.Image, path: Path) -> None:

@@ -14,12 +14,8 @@ from sigcli.gallery.publishing import publish
 from sigcli.gallery.report import report
 from sigcli.gallery.serving import Viewing
 
+from browsing import HASTE, names, wait
 from made_runs import HOSTILE, add_metrics, add_predictions, make_run, photographs, save_table
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[browser]'")
-CHROMIUM = os.environ.get("SIG_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-ABORTED = "net::ERR_ABORTED"  # a picture whose row went before it was there
-pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="needs chromium, or SIG_CHROMIUM")
 
 
 @pytest.fixture(scope="module")
@@ -33,52 +29,6 @@ def run(tmp_path_factory):
     add_predictions(place / "out", rows, wrong=[row["image"] for row in rows[:8]])
     publish(place / "out")
     return place / "out"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens pages, and afterwards looks at what they asked for and complained of."""
-    pages, told, asked = [], [], []
-
-    def opened(file, **how):
-        page = browser.new_page(**{"viewport": {"width": 1280, "height": 800}, **how})
-        page.set_default_timeout(20_000)
-        pages.append(page)
-        page.on("console", lambda one: told.append(one.text))
-        page.on("pageerror", lambda one: told.append(str(one)))
-        page.on("dialog", lambda one: told.append(f"dialog {one.message}"))
-        page.on("request", lambda one: asked.append(one.url))
-        page.on("requestfailed", lambda one: one.failure == ABORTED or told.append(f"failed {one.url}: {one.failure}"))
-        page.goto(Path(file).resolve().as_uri())
-        page.wait_for_selector(".row")
-        return page
-
-    yield opened
-    for page in pages:
-        page.close()
-    assert told == []
-    assert [url for url in asked if not url.startswith(("file:///", "data:"))] == []
-
-
-def wait(page, true):
-    """Until an expression is true: Playwright's own waiting needs eval, which the page's policy forbids."""
-    for _ in range(300):
-        if page.evaluate(true):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(f"never true: {true}")
-
-
-def names(page):
-    return page.locator(".row h3").all_inner_texts()
 
 
 def test_what_it_shows_is_the_table_and_pictures_load(visit, run):
@@ -263,7 +213,7 @@ def test_metrics_failures_and_facts(visit, run):
     page.get_by_role("tab", name="Metrics").click()
     cells = page.locator("[aria-label='Means over images'] tbody tr").all_inner_texts()
     assert cells == ["ig\t0.250\n0.200 to 0.300", "sig\t1.250\n0.200 to 1.300"]
-    assert page.locator("[aria-label='Means over images'] strong").all_inner_texts() == ["0.250"]
+    assert page.locator("[aria-label='Means over images'] strong").count() == 0  # no paired interval tells them apart
     assert page.locator("svg path.line").count() == 2
     page.keyboard.press("ArrowRight")
     assert page.locator("[aria-label=Failures] tbody tr").all_inner_texts() == [
@@ -300,7 +250,7 @@ def test_probabilities_near_1_are_whole_and_not_rounded_up(visit, tmp_path, larg
     if large:
         page.locator(".row").first.click()
     shown = page.locator("dialog.detail .much" if large else ".row .much")
-    wanted = ["> 99.9 %", "< 0.1 %", "> 99.9 %", "< 0.1 %", "100 %", "0 %"]
+    wanted = ["> 99.9 %", "< 0.1 %", "> 99.9 %", "< 0.1 %", "100 %", "< 0.1 %"]
     assert shown.all_inner_texts() == (wanted[:2] if large else wanted)
     assert shown.evaluate_all("all => all.filter(one => one.scrollWidth > one.clientWidth).length") == 0
 
@@ -357,7 +307,7 @@ def test_a_run_that_goes_on_is_followed(visit, run, tmp_path):
     script.write_text(
         whole.replace('"going":null', '"going":{"done":3,"planned":9,"stage":""}').replace('"made":"2', '"made":"1')
     )
-    page = visit(tmp_path / "out" / "index.html")
+    page = visit(tmp_path / "out" / "index.html", before=HASTE)
     assert "3 of 9 maps are done" in page.locator(".news").inner_text()
     script.write_text(whole)
     wait(page, "!document.querySelector('.news')")

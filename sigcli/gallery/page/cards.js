@@ -21,6 +21,7 @@ const known = (card) => card.runs.find((run) => run) || {};
 const cellsOf = (card) => card.cells.filter((cell) => cell);
 const done = (cell) => Boolean(cell && !cell.failed);
 const nameOf = (cell) => cell.label || (cell.target ? `class ${cell.target}` : '');
+const targetOf = (card, run) => nameOf(card.cells.find((cell, at) => cell && page.columns[at].run === run && nameOf(cell)) || {});
 const labelsOf = (card) => [...new Set(cellsOf(card).map(nameOf).filter(Boolean))];
 const predictedOf = (card) => [...new Set(card.runs.filter((run) => run && run.predicted).map((run) => run.predicted))];
 const trueOf = (card) => (card.runs.find((run) => run && run.true !== undefined) || {}).true;
@@ -57,9 +58,10 @@ function valuedKeys() {
   });
 }
 
-// A card's value: of one column, or of the shown ones the largest.
+// A card's value: of one column, or of the shown ones the largest; of the difference of maps the mean.
 function sortValue(card, key) {
   if (key === 'probability') return (known(card).told || [[, undefined]])[0][1];
+  if (key === 'differs' && state.of < 0) return card.differs; // the mean, which its badge shows
   const read = valueOf(key)[1];
   const cells = state.of >= 0 ? [card.cells[state.of]] : shownColumns().map((at) => card.cells[at]);
   const change = key.startsWith('change');
@@ -90,6 +92,8 @@ function prepare() {
     failed: page.cards.filter((card) => card.failed).length, wrong: page.cards.filter((card) => card.wrong).length,
     judged: page.cards.some((card) => trueOf(card) !== undefined), bars: page.cards.some((card) => known(card).told),
     badges: page.cards.some((card) => card.failed || card.wrong || card.differs !== undefined),
+    differ: page.cards.some((card) => card.differs !== undefined),
+    shared: page.cards.some((card) => card.runs.filter(Boolean).length > 1),
     ranked: page.cards.some((card) => card.rank > 0),
   };
 }

@@ -16,7 +16,17 @@ function curveGroups() {
   return found;
 }
 
-const WIDE = 420, HIGH = 240, LEFT = 40, RIGHT = 10, TOP = 10, BOTTOM = 34;
+// Unit of a curve, and whether a good map's is high or low: as curves.png says it.
+const FLIPPED = 'share of the superpixels removed';
+
+function measured(metric, along) {
+  const row = page.runs.flatMap((run) => run.means).find((mean) => mean.metric === metric && !mean.minus);
+  if (!row || !row.unit) return 'value';
+  const better = along === FLIPPED ? { higher: 'lower', lower: 'higher' }[row.better] : row.better;
+  return better ? `${row.unit} (${{ higher: '↑', lower: '↓' }[better]} ${better} is better)` : row.unit;
+}
+
+const WIDE = 420, HIGH = 240, LEFT = 58, RIGHT = 10, TOP = 10, BOTTOM = 34;
 
 function ticks(low, high) {
   const rough = (high - low) / 4 || 1;
@@ -47,35 +57,30 @@ function chart(metric, { along, lines }) {
     ]),
     ticks(x0, x1).map((at) => el('svg:text', { x: x(at), y: HIGH - BOTTOM + 16, 'text-anchor': 'middle' }, figure(at))),
     el('svg:text', { x: (LEFT + WIDE - RIGHT) / 2, y: HIGH - 3, 'text-anchor': 'middle' }, along),
+    el('svg:text', { transform: `translate(12 ${(TOP + HIGH - BOTTOM) / 2}) rotate(-90)`, 'text-anchor': 'middle' }, measured(metric, along)),
     lines.map(({ points, colour }) => el('svg:path', { class: `band c${colour}`, d: band(points) })),
     lines.map(({ points, colour }) => el('svg:path', { class: `line c${colour}`, d: path(points) })));
   return el('figure', { class: 'chart' }, el('h3', {}, metric), svg,
     el('figcaption', {}, lines.map(({ name, colour }) => el('span', { class: 'key' }, el('span', { class: `dot c${colour}` }), name))));
 }
 
-// Means of every run and method, the best of each metric in bold; intervals under them.
+// Means of every run and method, in bold what the paired intervals support; intervals under them.
 function meansTable() {
   const rows = page.runs.flatMap((run) => run.means.filter((mean) => !mean.minus && mean.method).map((mean) => ({ run, ...mean })));
   if (!rows.length) return null;
   const metrics = [...new Set(rows.map((mean) => mean.metric))];
   const whose = [...new Set(rows.map((mean) => lineName(mean.run, mean)))];
   const of = (name, metric) => rows.find((mean) => lineName(mean.run, mean) === name && mean.metric === metric);
-  const best = (metric) => {
-    const each = rows.filter((mean) => mean.metric === metric && mean.mean !== null);
-    if (!each.length || !each[0].better || each.length < 2) return null;
-    return each[0].better === 'higher' ? Math.max(...each.map((m) => m.mean)) : Math.min(...each.map((m) => m.mean));
-  };
   const arrow = { higher: ' ↑', lower: ' ↓' };
-  const bests = new Map(metrics.map((metric) => [metric, best(metric)]));
   return table('Means over images', [el('th', { scope: 'col' }, 'method'), metrics.map((metric) => {
     const better = rows.find((mean) => mean.metric === metric).better;
     return el('th', { scope: 'col', class: 'number', title: better && `${better} is better` }, metric, arrow[better] || '');
-  })], whose.map((name) => [el('th', { scope: 'row' }, name), metrics.map((metric) => el('td', { class: 'number' }, mean(of(name, metric), bests.get(metric))))]));
+  })], whose.map((name) => [el('th', { scope: 'row' }, name), metrics.map((metric) => el('td', { class: 'number' }, mean(of(name, metric))))]));
 }
 
-function mean(found, best) {
+function mean(found) {
   if (!found || found.mean === null) return DASH;
-  const value = el(found.mean === best ? 'strong' : 'span', {}, decimal(found.mean));
+  const value = el(found.best ? 'strong' : 'span', {}, decimal(found.mean));
   if (found.ci_low === null) return value;
   return [value, el('small', {}, `${decimal(found.ci_low)} to ${decimal(found.ci_high)}`)];
 }

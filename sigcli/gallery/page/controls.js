@@ -25,7 +25,7 @@ function order() {
   const keys = sortKeys();
   const options = [['', 'Order of the run'], ['image', 'name'], ...(offers.bars ? [['probability', 'probability']] : []),
     ...keys.map((key) => [key, valueOf(key)[0]])];
-  const columns = [['-1', 'any method'], ...page.columns.map((_, at) => [String(at), columnName(at)])];
+  const columns = [['-1', state.sort === 'differs' ? 'mean over methods' : 'any method'], ...page.columns.map((_, at) => [String(at), columnName(at)])];
   const valued = state.sort && !['image', 'probability'].includes(state.sort);
   const words = state.sort === 'image' || !state.sort ? ['A to Z', 'Z to A'] : ['Largest first', 'Smallest first'];
   if (!state.sort) words.splice(0, 2, 'First to last', 'Last to first');
@@ -81,51 +81,88 @@ function nextBlend() {
 }
 
 function drawBar() {
-  const used = state.label || state.told || state.status || state.wrong || state.search;
   const open = one('.more')?.open ?? innerWidth > 720;
   const search = el('input', {
     id: 'search', type: 'search', placeholder: 'Search names and classes', 'aria-label': 'Search names, classes and reasons (/)',
-    value: state.search, autocomplete: 'off', spellcheck: 'false', on: { input: (event) => { state.search = event.target.value; apply(); } },
+    value: state.search, autocomplete: 'off', spellcheck: 'false', on: { input: searched, search: searched },
   });
   return el('div', { class: 'bar' },
     el('div', { class: 'line' },
       el('div', { class: 'search' }, search, el('kbd', { 'aria-hidden': 'true' }, '/')),
       el('p', { id: 'count', class: 'count' }),
-      used && el('button', { type: 'button', class: 'quiet', on: { click: clear } }, 'Clear filters'),
-      hasPictures() && page.runs.every((run) => run.cmap === 'red-blue') && el('p', { class: 'legend' }, 'against', el('span', { class: 'ramp', 'aria-hidden': 'true' }), 'for'),
-      hasPictures() && hasPhotographs() && blend('blend'),
-      el('button', { type: 'button', class: 'quiet help', 'aria-label': 'Keyboard and reading help (?)', on: { click: () => help.open() } }, '?')),
+      el('button', { id: 'clear', type: 'button', class: 'quiet', hidden: !filtered(), on: { click: clear } }, 'Clear filters'),
+      el('div', { class: 'tools' }, hasPictures() && legend(shownColumns()), el('div', { class: 'tools' }, hasPictures() && hasPhotographs() && blend('blend'),
+        el('button', { type: 'button', class: 'quiet help', 'aria-label': 'Keyboard and reading help (?)', on: { click: () => help.open() } }, '?')))),
     el('details', { class: 'more', open }, el('summary', {}, 'Filter and sort'),
       el('div', { class: 'line' }, filters(), order(), methods())));
 }
+
+// The box was typed in, emptied by its cross or by the Escape key, or filled by the browser: the list always follows it.
+function searched(event) {
+  if (event.target.value === state.search) return;
+  state.search = event.target.value;
+  apply();
+}
+
+const filtered = () => Boolean(state.label || state.told || state.status || state.wrong || state.search);
 
 function clear() {
   change({ search: '', label: '', told: '', status: '', wrong: false });
   one('#search').focus();
 }
 
-// Something other than the search was changed: the bar is drawn anew, and the focus stays where it was.
+// Something other than the search was changed.
 function change(what) {
   Object.assign(state, what);
-  const bar = one('.bar');
-  const focusable = () => [...one('.bar').querySelectorAll('button, select, input, summary')];
-  const at = focusable().indexOf(document.activeElement);
-  bar.replaceWith(drawBar());
-  if (at >= 0) focusable()[Math.min(at, focusable().length - 1)]?.focus();
+  redrawBar();
   apply();
+}
+
+// The bar is drawn anew; the focus stays where it was, and in the search box the cursor.
+function redrawBar() {
+  const focusable = () => [...one('.bar').querySelectorAll('button, select, input, summary')];
+  const [before, at] = [document.activeElement, focusable().indexOf(document.activeElement)];
+  const named = (other) => other.id || other.getAttribute('aria-label') || other.textContent;
+  one('.bar').replaceWith(drawBar());
+  if (at < 0) return;
+  const now = focusable();
+  const same = now.find((other) => named(other) === named(before)) || now[Math.min(at, now.length - 1)];
+  same?.focus();
+  if (same?.id === 'search') same.setSelectionRange(before.selectionStart, before.selectionEnd);
 }
 
 // Filter and sort; the list begins at its top.
 function apply() {
   const found = chosen();
-  const count = found.length === page.cards.length ? many(found.length, cardWord()) : `${found.length.toLocaleString('en')} of ${many(page.cards.length, cardWord())}`;
-  one('#count').textContent = count;
-  one('#none').hidden = found.length > 0;
+  tell(found);
   measure();
   list.show(found);
-  say(count);
+  say(one('#count').textContent);
   const top = one('#feed').getBoundingClientRect().top + scrollY - one('.bar').offsetHeight;
   if (scrollY > top) scrollTo(0, Math.max(0, top));
+}
+
+// What is said of the list: how many, why there is none, and in which order they stand.
+function tell(found) {
+  const all = page.cards.length;
+  one('#count').textContent = found.length === all ? many(all, cardWord()) : `${found.length.toLocaleString('en')} of ${many(all, cardWord())}`;
+  one('#clear').hidden = !filtered();
+  const none = page.going ? 'No map is done yet. Each image appears here when its first map is.' : 'The run has no images.';
+  one('#none').textContent = all ? 'No image fits these filters.' : none;
+  one('#none').hidden = found.length > 0;
+  const order = orderWords();
+  one('#measure').hidden = !order;
+  one('#measure').textContent = order;
+}
+
+// Of several runs: what their maps differ by, and only where it is so that the order is that of the difference.
+function orderWords() {
+  if (!several()) return '';
+  if (!offers.shared) return 'These runs share no image, by name, so nothing is compared.';
+  if (!offers.differ) return 'These runs share no map, so none are compared.';
+  const over = state.of < 0 ? `averaged over ${averagedOver()}` : `of ${columnName(state.of)}`;
+  if (state.sort !== 'differs') return `How much the maps of an image differ is ${page.measure}, averaged over ${averagedOver()}.`;
+  return `Maps that differ ${state.down ? 'most' : 'least'} come first: ${page.measure}, ${over}.`;
 }
 
 const cardWord = () => (offers.ranked ? 'explanation' : 'image');

@@ -10,6 +10,8 @@ const detail = {
       this.column = columns.find((one) => done(this.card().cells[one])) ?? columns[0];
     }
     if (!this.dialog.open) this.dialog.showModal();
+    address.set(this.card());
+    one('#lost').hidden = true;
     this.redraw();
     this.dialog.focus();
   },
@@ -18,12 +20,17 @@ const detail = {
 
   close() { this.dialog.close(); },
 
-  closed() { list.go(this.at); },
+  closed() {
+    if (this.dialog.open) return; // and opened again by an address meanwhile
+    address.set(null);
+    list.go(this.at);
+  },
 
   move(by) {
     const to = this.at + by;
     if (to < 0 || to >= list.items.length) return;
     this.at = to;
+    address.soon(this.card());
     this.redraw();
     say(`${this.card().image}, ${to + 1} of ${list.items.length}`);
   },
@@ -64,7 +71,8 @@ const detail = {
     const cell = card.cells[this.column];
     const strip = shownColumns().length > 1 && hasPictures();
     return el('div', { class: 'stage' },
-      hasPictures() && el('div', { class: 'large' }, tile(card, this.column)),
+      hasPictures() && this.large(card),
+      hasPictures() && legend([this.column]),
       hasPictures() && hasPhotographs() && blend('blend-large'),
       strip && el('div', { class: 'strip', role: 'group', 'aria-label': 'Methods' }, shownColumns().map((at) =>
         el('button', {
@@ -72,6 +80,15 @@ const detail = {
           on: { click: () => this.choose(at) },
         }, tile(card, at), el('span', {}, columnName(at))))),
       cell && this.links(card, cell));
+  },
+
+  // The map that is chosen; of several runs those of the same method, side by side.
+  large(card) {
+    const { method } = page.columns[this.column];
+    const same = shownColumns().filter((at) => page.columns[at].method === method && card.cells[at]);
+    if (!several() || same.length < 2) return el('div', { class: 'large' }, tile(card, this.column, true));
+    return el('div', { class: 'large beside' }, same.map((at) => el('figure', {}, tile(card, at, true),
+      el('figcaption', {}, el('bdi', {}, page.runs[page.columns[at].run].name)))));
   },
 
   links(card, cell) {
@@ -85,12 +102,12 @@ const detail = {
   },
 
   facts(card) {
-    const told = page.runs.map((run, at) => [run, card.runs[at]]).filter(([, here]) => here && here.told);
+    const told = page.runs.map((run, at) => [run, card.runs[at], targetOf(card, at)]).filter(([, here]) => here && here.told);
     const truth = trueOf(card);
     return el('div', { class: 'facts' },
       truth !== undefined && el('p', { class: 'truth' }, 'True class: ', el('strong', {}, truth)),
-      told.map(([run, here]) => el('section', {}, el('h3', {}, several() ? `Predictions · ${run.name}` : 'Predictions'),
-        bars(here.told, nameOf(cellsOf(card)[0] || {}), truth))),
+      told.map(([run, here, target]) => el('section', {}, el('h3', {}, several() ? `Predictions · ${run.name}` : 'Predictions'),
+        bars(here.told, target, truth))),
       el('section', {}, el('h3', {}, 'Numbers'), this.numbers(card)),
       this.notes(card));
   },

@@ -18,9 +18,10 @@ function el(tag, given = {}, ...children) {
 
 // A path relative to the page, each part percent-encoded. It begins with ./ so that no name can be read as a scheme.
 function url(base, ...parts) {
-  const encoded = parts.join('/').split('/').map((part) => encodeURIComponent(part.toWellFormed ? part.toWellFormed() : part));
-  return `./${base}${encoded.join('/')}`.replace('././', './').replace('./../', '../');
+  return `./${base}${percented(parts.join('/'))}`.replace('././', './').replace('./../', '../');
 }
+
+const percented = (path) => path.split('/').map((part) => encodeURIComponent(part.toWellFormed ? part.toWellFormed() : part)).join('/');
 
 const one = (query, within = document) => within.querySelector(query);
 

@@ -3,19 +3,22 @@
 const KEYS = [
   ['/', 'search'], ['↑ ↓', 'from row to row'], ['Enter', 'open the row'], ['Space', 'photograph, overlay, map'],
   ['← →', 'in the large view: previous and next image'], ['↑ ↓', 'in the large view: from method to method'],
-  ['Esc', 'close'], ['?', 'this help'],
+  ['Esc', 'close, or empty the search'], ['?', 'this help'],
 ];
 
 const help = {
   dialog: null,
-  open() { if (!this.dialog.open) this.dialog.showModal(); },
+  open() {
+    one('.colours', this.dialog).textContent = colourWords();
+    if (!this.dialog.open) this.dialog.showModal();
+  },
 };
 
 function makeHelp() {
   help.dialog = el('dialog', { class: 'help', 'aria-labelledby': 'help-name' },
     el('header', {}, el('h2', { id: 'help-name' }, 'Reading this page'),
       el('button', { type: 'button', class: 'quiet', 'aria-label': 'Close', on: { click: () => help.dialog.close() } }, '✕')),
-    el('p', {}, 'Red speaks for the target, blue against it; each map has its own scale. Overlays show colour where the map is strong.'),
+    el('p', { class: 'colours' }),
     el('p', {}, 'The gap is how far a map is from adding up to the difference of scores that it explains. The error is the standard error of the map from sampling, relative to the map.'),
     el('dl', { class: 'keys' }, KEYS.map(([key, what]) => [el('dt', {}, key.split(' ').map((part) => el('kbd', {}, part))), el('dd', {}, what)])));
   return help.dialog;
@@ -55,11 +58,19 @@ function inList(event) {
 const onRow = () => Boolean(document.activeElement?.closest?.('.row'));
 const perPage = () => Math.max(1, Math.floor((innerHeight - 120) / list.height));
 
+// The first press empties the box, the second leaves it. Chromium would empty it by itself, and tell nobody once it is left.
+function leaveSearch(event) {
+  event.preventDefault();
+  if (!event.target.value) { event.target.blur(); return; }
+  event.target.value = '';
+  searched(event);
+}
+
 function listenToKeys() {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || help.dialog.open) return;
     if (typing(event.target)) {
-      if (event.key === 'Escape' && event.target.id === 'search') event.target.blur();
+      if (event.key === 'Escape' && event.target.id === 'search') leaveSearch(event);
       if (event.key === 'ArrowDown' && event.target.id === 'search') { event.preventDefault(); list.go(list.active); }
       return;
     }

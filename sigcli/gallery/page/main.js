@@ -48,7 +48,7 @@ function news() {
   const share = planned ? ready / planned : 0;
   return el('div', { class: 'news' },
     el('p', {}, el('strong', {}, old ? 'Not at its end' : stage || 'Running'),
-      `${ready.toLocaleString('en')} of ${planned.toLocaleString('en')} maps are done; written ${ago(Date.parse(page.made))}. `,
+      `${ready.toLocaleString('en')} of ${many(planned, 'map')} ${planned === 1 ? 'is' : 'are'} done; written ${ago(Date.parse(page.made))}. `,
       old ? 'If the run has stopped, its command with --resume continues it.' : 'The page follows by itself.'),
     el('progress', { max: '1', value: String(share), 'aria-label': 'Progress of the run' }));
 }
@@ -88,9 +88,8 @@ function build() {
   prepare();
   if (several() && sortKeys().includes('differs')) state.sort = 'differs';
   one('#main').replaceChildren(...PANELS.map(([id]) => el('section', { id, role: 'tabpanel', 'aria-labelledby': `tab-${id}`, hidden: id !== panel })));
-  const measured = page.measure && el('p', { class: 'hint measure' }, `Maps that differ most come first: ${page.measure}, averaged over methods.`);
-  const none = el('p', { id: 'none', class: 'plain', hidden: true }, 'No image fits these filters.');
-  one('#images').append(...[el('h2', { class: 'unseen' }, 'Images'), drawBar(), measured, none, list.holder].filter(Boolean));
+  const lines = [['measure', 'hint measure'], ['lost', 'plain'], ['none', 'plain']].map(([id, kind]) => el('p', { id, class: kind, hidden: true }));
+  one('#images').append(el('h2', { class: 'unseen' }, 'Images'), drawBar(), ...lines, list.holder);
   show(panel);
   apply();
 }
@@ -105,17 +104,25 @@ function follow() {
 
 function renew() {
   if (window.SIG_PAGE.made === page.made) return;
-  const [at, focused] = [list.active, onRow()];
+  const [focused, here, large] = [onRow(), list.items[list.active], detail.dialog.open ? detail.card() : null];
   page = window.SIG_PAGE;
   prepare();
   const found = chosen();
+  const again = (card) => found.findIndex((other) => card && other.image === card.image && other.rank === card.rank);
+  [list.items, list.active] = [found, Math.max(0, again(here))];
   show(panel);
-  if (panel === 'images') {
-    list.show(found, at);
-    one('.bar').replaceWith(drawBar());
-    one('#count').textContent = many(found.length, cardWord());
-    if (focused) list.go(at);
-  }
+  redrawBar();
+  tell(found);
+  if (large) renewLarge(again(large));
+  else if (focused && panel === 'images') list.go(list.active);
+  if (!one('#lost').hidden) openAddressed();
+}
+
+// The large view shows what it showed, wherever the image stands now.
+function renewLarge(at) {
+  if (at < 0) { detail.close(); return; }
+  detail.at = at;
+  detail.redraw();
 }
 
 function start() {
@@ -128,6 +135,9 @@ function start() {
   setBlendVars();
   build();
   listenToKeys();
+  one('.skip').addEventListener('click', (event) => { event.preventDefault(); one('#main').focus(); }); // #main may be an image
+  addEventListener('hashchange', openAddressed);
+  openAddressed();
   setInterval(follow, 12000);
   let width = innerWidth;
   addEventListener('resize', () => {

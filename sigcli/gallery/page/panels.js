@@ -5,7 +5,7 @@ function metricsPanel() {
   const figures = page.inside ? [] : page.runs.flatMap((run) => run.figures.map((name) => [run, name]));
   const means = meansTable();
   return el('div', { class: 'panel' },
-    means && [el('h2', {}, 'Means over images'), means, el('p', { class: 'hint' }, 'Under each mean its 95 % interval; the best of each metric is bold. ↑ higher is better, ↓ lower is better.')],
+    means && [el('h2', {}, 'Means over images'), means, el('p', { class: 'hint' }, `Under each mean its 95 % interval. Bold: better than every other method${several() ? ' of its run' : ''}, each by a paired 95 % interval that leaves out zero, over at least 10 images. ↑ higher is better, ↓ lower is better.`)],
     modelTable(),
     charts.length > 0 && [el('h2', {}, 'Curves'), el('div', { class: 'charts' }, charts.map(([metric, group]) => chart(metric, group)))],
     page.runs.map(pairsTable),

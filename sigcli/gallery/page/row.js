@@ -25,7 +25,7 @@ function column(card, at) {
   const cell = card.cells[at];
   const name = page.columns[at];
   const heading = el('div', { class: 'names' },
-    el('span', { class: 'method', title: columnName(at) }, name.method),
+    el('span', { class: 'method', title: colourTitle(at) }, name.method),
     cell && marked(cell));
   const told = cell && figures(cell).map(([what, value, title]) => el('span', { title }, what && `${what} `, value));
   const run = several() && el('span', { class: 'run', title: page.runs[name.run].name }, el('bdi', {}, page.runs[name.run].name));
@@ -55,16 +55,18 @@ function badges(card) {
   const found = [];
   if (card.failed) found.push(el('span', { class: 'badge bad' }, 'failed'));
   if (card.wrong) found.push(el('span', { class: 'badge odd' }, `true: ${trueOf(card)}`));
-  if (card.differs !== undefined) found.push(el('span', { class: 'badge', title: 'Mean over the methods of 1 − ρ' }, `differs ${decimal(card.differs)}`));
+  if (card.differs !== undefined) found.push(el('span', { class: 'badge', title: `Mean over ${averagedOver()} of 1 − ρ` }, `differs ${decimal(card.differs)}`));
   return found.length ? el('p', { class: 'badges' }, found) : null;
 }
+
+const averagedOver = () => (page.runs.length > 2 ? 'methods and runs' : 'methods');
 
 function row(card, at) {
   const told = known(card).told;
   const name = el('h3', { id: `card-${card.at}` }, el('bdi', { title: card.image }, card.image));
   const photo = hasPictures() && hasPhotographs() && (photograph(card) || el('span', { class: 'tile none' }, el('span', {}, 'no photograph')));
   return el('article', { class: 'row', role: 'article', 'aria-labelledby': `card-${card.at}`, on: { click: (event) => opened(event, at) } },
-    el('div', { class: 'about' }, name, target(card), badges(card), whose(card), bars(told, nameOf(cellsOf(card)[0] || {}), trueOf(card))),
+    el('div', { class: 'about' }, name, target(card), badges(card), whose(card), bars(told, targetOf(card, card.runs.findIndex((run) => run)), trueOf(card))),
     el('div', scrolls ? { class: 'tiles', tabindex: '0', role: 'group', 'aria-label': `Maps of ${card.image}` } : { class: 'tiles' },
       photo && el('figure', { class: 'first' }, photo, el('figcaption', {}, el('div', { class: 'names' }, el('span', { class: 'method' }, 'photograph')), el('div', { class: 'figures' }))),
       shownColumns().map((one) => column(card, one))));

@@ -26,17 +26,18 @@ function described(card, at) {
   return state.blend < 0.25 ? `What the model saw of ${card.image}` : state.blend > 0.75 ? map : `${map}, over the photograph`;
 }
 
-// The pictures of a cell; a page without pictures has none.
-function layers(card, at) {
+// The pictures of a cell, for the large view the large ones where there are any; a page without pictures has none.
+function layers(card, at, large) {
   const cell = card.cells[at];
   const run = page.runs[page.columns[at].run];
   const here = card.runs[page.columns[at].run] || {};
   if (!cell.map) return bare(card, cell, run, here, at);
   const wanted = needed();
   const found = [];
-  if (here.photo && (wanted.photo || !cell.over)) found.push(['photo', here.photo]);
-  if (cell.over && wanted.over) found.push(['over', cell.over]);
-  if (wanted.map || !cell.over) found.push(['map', cell.map]);
+  const pick = (small, wide) => (large && wide && (!page.inside || page.inside[run.thumbnails + wide]) ? wide : small);
+  if (here.photo && (wanted.photo || !cell.over)) found.push(['photo', pick(here.photo, here.lphoto)]);
+  if (cell.over && wanted.over) found.push(['over', pick(cell.over, cell.lover)]);
+  if (wanted.map || !cell.over) found.push(['map', pick(cell.map, cell.lmap)]);
   return found.map(([kind, name], number) =>
     picture(`${kind}${kind === 'map' && !cell.over ? ' only' : ''}`, thumbnail(run, name), number === found.length - 1 && described(card, at)));
 }
@@ -47,11 +48,11 @@ function bare(card, cell, run, here, at) {
   return [picture('whole', url(run.files, here.folder, `${cell.file}.png`), `${columnName(at)} of ${card.image}`)];
 }
 
-function tile(card, at) {
+function tile(card, at, large = false) {
   const cell = card.cells[at];
   if (!cell) return el('span', { class: 'tile none' }, el('span', {}, 'not in this run'));
   if (cell.failed) return el('span', { class: 'tile failed' }, el('span', {}, 'failed'));
-  const inner = layers(card, at);
+  const inner = layers(card, at, large);
   return el('span', { class: inner.length ? 'tile' : 'tile none' }, inner.length ? inner : el('span', {}, 'no picture'));
 }
 

@@ -12,11 +12,22 @@ function figure(value, digits = 3) {
 function percent(value, digits = 2) {
   if (value === null || value === undefined) return DASH;
   if (value !== 0 && Math.abs(value) < 0.001) return '< 0.1 %';
-  return `${figure(100 * value, Math.abs(value) >= 1 ? 3 : digits)} %`;
+  return `${figure(100 * value, Math.abs(value) >= 0.995 ? 3 : digits)} %`;
 }
 
-function chance(value, digits = 2) {
-  return value > 0.999 && value < 1 ? '> 99.9 %' : percent(value, digits);
+// A probability, by the rule of the terminal and the sheets (sigcli/attribution/predictions.py): 1 is what it says.
+function chance(share) {
+  if (share === null || share === undefined) return DASH;
+  if (share < 0.001) return '< 0.1 %';
+  if (share > 0.999) return share < 1 ? '> 99.9 %' : '100 %';
+  return `${rounded(100 * share, share < 0.0995 || share >= 0.995 ? 1 : 0)} %`;
+}
+
+// With so many decimals, 0 or 1; of two that are equally near the even one, as Python takes.
+function rounded(value, decimals) {
+  const scale = 10 ** decimals;
+  const between = Number.isInteger(4 * value) && Math.abs((value * scale) % 1) === 0.5;
+  return between ? (2 * Math.round(value * scale / 2) / scale).toFixed(decimals) : value.toFixed(decimals);
 }
 
 function duration(value) {
