@@ -141,11 +141,12 @@ NOTES = {
     ),
     "guided-backprop": Note(
         "∇F(x), but at each ReLU: g ← g · [g > 0] · [z > 0]",
-        "Sharp outlines. Near chance at locating the object: do not decide by it.",
+        "Sharp outlines, whose inner and outer rims have opposite signs: near chance at locating the object as a whole (ROC "
+        "AUC .51). Look at it unsmoothed.",
     ),
     "deconvolution": Note(
         "∇F(x), but at each ReLU: g ← g · [g > 0]",
-        "For what a feature looks like, not for what decided. Below chance at locating the object.",
+        "For what a feature looks like, not for what decided. Near chance at locating the object. Look at it unsmoothed.",
     ),
     "guided-gradcam": Note(
         "guided backpropagation ⊙ Grad-CAM scaled to the image",

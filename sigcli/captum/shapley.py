@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..engine import quadrature
-from ..errors import UsageError
+from ..errors import UsageError, unknown
 from .base import PathAttribution
 from .function import Inputs, as_images, parts_of
 
@@ -56,6 +57,7 @@ class ShapleyIntegratedGradients(PathAttribution):
         form: str = "to-input",
         normalise: bool = False,
         seed: int = 0,
+        **unknown_ones: Any,
     ) -> Any:
         """Attribute the outputs to the inputs.
 
@@ -77,6 +79,7 @@ class ShapleyIntegratedGradients(PathAttribution):
             form: "to-input" (paths from the coalition to x), "from-default" (from x' to the coalition) or "both" in turn.
             normalise: per-player normalisation: what a player gets is divided by how often it was on the move.
             seed: seed of the random draws.
+            unknown_ones: refused, with the name that was meant.
 
         Returns:
             Attributions of the inputs' shape and form, and the delta if requested.
@@ -85,6 +88,9 @@ class ShapleyIntegratedGradients(PathAttribution):
             UsageError: inputs, baselines, targets or options that do not fit.
             ModelError: the function is in training mode, draws random numbers or mixes the examples of a batch.
         """
+        for name in unknown_ones:
+            known = [one for one in inspect.signature(self.attribute).parameters if one != "unknown_ones"]
+            raise unknown("argument of SIG.attribute", name, known)
         samples, steps, rule = _budget(n_steps, method)
         options = {
             "players": default_players(inputs) if players is None else labels(players),

@@ -222,6 +222,7 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
         ({"inputs": torch.rand(2, 3)}, "needs a target"),
         ({"inputs": torch.rand(2, 3), "target": 0, "n_steps": 0}, "at least 1"),
         ({"inputs": torch.rand(2, 3), "target": 0, "method": "rieman_left"}, "Did you mean"),
+        ({"inputs": torch.rand(2, 3), "target": 0, "n_step": 5}, "Did you mean 'n_steps'"),
     ],
 )
 def test_faults_are_told(arguments, message):
