@@ -52,7 +52,12 @@ class Place:
 
 
 def page_data(
-    runs: Sequence[RunFiles], places: Sequence[Place], *, going: tuple[int, int] | None = None, stage: str = ""
+    runs: Sequence[RunFiles],
+    places: Sequence[Place],
+    *,
+    going: tuple[int, int] | None = None,
+    stage: str = "",
+    ended: bool = False,
 ) -> Data:
     """All that the page shows.
 
@@ -61,6 +66,7 @@ def page_data(
         places: of each.
         going: where a run is not at its end, how many explanations are done and how many there will be.
         stage: what it is doing, in a word.
+        ended: it has stopped before its end.
 
     Returns:
         Its "cards" are made anew each time they are gone through where there is one run; of several they are a list. The
@@ -72,7 +78,7 @@ def page_data(
     return {
         "version": __version__,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "going": None if going is None else {"done": going[0], "planned": going[1], "stage": stage},
+        "going": None if going is None else {"done": going[0], "planned": going[1], "stage": stage, "ended": ended},
         "runs": known,
         "columns": [_column(runs[run], run, method) for run, method in columns],
         "metrics": cards.metrics,

@@ -66,15 +66,15 @@ class LivePage:
             whole: everything was done; otherwise the page says how far it came.
         """
         if not self._broken and self._run.path.is_dir():
-            self._write(going=not whole)
+            self._write(going=not whole, ended=True)
 
-    def _write(self, *, going: bool) -> None:
+    def _write(self, *, going: bool, ended: bool = False) -> None:
         began, run = time.monotonic(), self._run
         try:
             name = escaped(run.path.resolve().name)
             manifest = manifest_or_none(run.path) or {}
             files = RunFiles(run.path, manifest, _Rows(run), run.ledger.entries, there(run.path, whole=not going), name)
-            data = page_data([files], [Place()], going=(run.count, self._planned) if going else None)
+            data = page_data([files], [Place()], going=(run.count, self._planned) if going else None, ended=ended)
             _, needed = write_page(run.path, data)
             if not going:
                 prune(run.path, needed)

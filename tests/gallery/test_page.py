@@ -136,7 +136,7 @@ def test_a_page_follows_its_run_and_is_as_cheap_as_it_says(tmp_path, monkeypatch
     clock = [100.0]
     monkeypatch.setattr("sigcli.gallery.live.time.monotonic", lambda: clock[0])
     live, script = LivePage(run, 3), tmp_path / "out" / "gallery" / "data.js"
-    assert data_of(script)["going"] == {"done": 0, "planned": 3, "stage": ""}
+    assert data_of(script)["going"] == {"done": 0, "planned": 3, "stage": "", "ended": False}
     assert data_of(script)["cards"] == []
     row = {"method": "ig", "target": "1", "status": "ok", "seconds": "1.000", "score": "2"}
     run.add({"image": names[0][0], **row})
@@ -147,7 +147,7 @@ def test_a_page_follows_its_run_and_is_as_cheap_as_it_says(tmp_path, monkeypatch
     assert data_of(script)["going"]["done"] == 1
     assert len(data_of(script)["cards"]) == 1
     live.end(whole=False)
-    assert data_of(script)["going"] == {"done": 1, "planned": 3, "stage": ""}
+    assert data_of(script)["going"] == {"done": 1, "planned": 3, "stage": "", "ended": True}
     live.end(whole=True)
     assert data_of(script)["going"] is None
     run.close()

@@ -147,7 +147,7 @@ function tell(found) {
   const all = page.cards.length;
   one('#count').textContent = found.length === all ? many(all, cardWord()) : `${found.length.toLocaleString('en')} of ${many(all, cardWord())}`;
   one('#clear').hidden = !filtered();
-  const none = page.going ? 'No map is done yet. Each image appears here when its first map is.' : 'The run has no images.';
+  const none = page.going && !page.going.ended ? 'No map is done yet. Each image appears here when its first map is.' : 'The run has no images.';
   one('#none').textContent = all ? 'No image fits these filters.' : none;
   one('#none').hidden = found.length > 0;
   const order = orderWords();

@@ -43,13 +43,14 @@ function tabs() {
 
 function news() {
   if (!page.going) return null;
-  const { done: ready, planned, stage } = page.going;
+  const { done: ready, planned, stage, ended } = page.going;
   const old = Date.now() - Date.parse(page.made) > 600000;
   const share = planned ? ready / planned : 0;
   return el('div', { class: 'news' },
-    el('p', {}, el('strong', {}, old ? 'Not at its end' : stage || 'Running'),
+    el('p', {}, el('strong', {}, ended ? 'Stopped' : old ? 'Not at its end' : stage || 'Running'),
       `${ready.toLocaleString('en')} of ${many(planned, 'map')} ${planned === 1 ? 'is' : 'are'} done; written ${ago(Date.parse(page.made))}. `,
-      old ? 'If the run has stopped, its command with --resume continues it.' : 'The page follows by itself.'),
+      ended ? 'Its command with --resume continues it.'
+        : old ? 'If the run has stopped, its command with --resume continues it.' : 'The page follows by itself.'),
     el('progress', { max: '1', value: String(share), 'aria-label': 'Progress of the run' }));
 }
 
