@@ -81,8 +81,8 @@ class LivePage:
         except OSError as error:
             self._broken = True
             run.notes.append(f"{PAGE} could not be written: {reason(error)}. 'sig report {run.path}' makes it later.")
-        ended = time.monotonic()
-        self._next = ended + max(EVERY, SHARE * (ended - began))
+        written = time.monotonic()
+        self._next = written + max(EVERY, SHARE * (written - began))
 
 
 def refresh(path: Path) -> None:
