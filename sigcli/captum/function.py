@@ -148,7 +148,9 @@ def content_key(x: Tensor) -> int:
 def parts_of(inputs: Inputs) -> tuple[Tensor, ...]:
     """The inputs as a tuple; raises UsageError unless all are finite floats with the same number of examples."""
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
-    if not parts or any(not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts):
+    if not parts or any(
+        not isinstance(p, Tensor) or not p.is_floating_point() or p.dim() < 1 or len(p) != len(parts[0]) for p in parts
+    ):
         raise UsageError("inputs must be floating-point tensors of one batch size N, (N, …)")
     if not len(parts[0]):
         raise UsageError("inputs hold no example", given=[tuple(part.shape) for part in parts])

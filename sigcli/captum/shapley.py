@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..engine import quadrature
 from ..errors import UsageError, unknown
+from ..options import short
 from .base import PathAttribution
 from .function import Inputs, as_images, parts_of
 
@@ -109,8 +110,13 @@ class ShapleyIntegratedGradients(PathAttribution):
 
 
 def labels(players: Any) -> Any:
-    """Players as the methods take them: a label map as a tensor, anything else as it is."""
-    return torch.from_numpy(players) if isinstance(players, np.ndarray) else players
+    """Players as the methods take them: a text as it is, a label map as a tensor; raises UsageError for anything else."""
+    if isinstance(players, (str, Tensor)):
+        return players
+    if not isinstance(players, np.ndarray):
+        allowed = "a text, or one tensor or array of integers: (H, W), and (1, values) of several inputs side by side"
+        raise UsageError("players cannot be used", given=short(players), allowed=allowed)
+    return torch.from_numpy(players)
 
 
 def default_players(inputs: Inputs) -> str:

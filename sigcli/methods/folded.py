@@ -18,35 +18,39 @@ from .network_layers import kept
 
 _SMALL = 1e-6
 """Channels whose scale is smaller keep their weights: a quotient would lose them."""
-
-
-class Folded(nn.Identity):
-    """Stands where a batch norm was folded into the convolution before it.
-
-    Args:
-        norm: the batch norm.
-    """
-
-    def __init__(self, norm: nn.BatchNorm2d):
-        super().__init__()
-        self.__dict__["norm"] = norm  # no part of the network: its weights are not counted, moved or hashed
+_CLOSE = 0.02
+"""Of the largest value: half precision is nearer than that."""
 
 
 class Remainder:
-    """What a folded convolution was before.
+    """What a convolution was before a batch norm was folded into it.
 
     Args:
         convolution: before folding.
-        norm: the batch norm that is folded into it.
+        norm: the batch norm.
     """
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d):
         assert norm.running_var is not None
-        weight = torch.ones_like(norm.running_var) if norm.weight is None else norm.weight.detach()
-        self.scale = weight / (norm.running_var + norm.eps).sqrt()
+        assert norm.running_mean is not None
+        ones = torch.ones_like(norm.running_var)
+        self.norm = norm
+        self.scale = (ones if norm.weight is None else norm.weight.detach()) / (norm.running_var + norm.eps).sqrt()
         self.small = self.scale.abs() < _SMALL
         self.rows = convolution.weight.detach()[self.small].clone()
         self.bias = None if convolution.bias is None else convolution.bias.detach().clone()
+        shift = 0 if norm.bias is None else norm.bias.detach()
+        self.folded_bias = ((0 if self.bias is None else self.bias) - norm.running_mean) * self.scale + shift
+
+    def fits(self, folded: nn.Conv2d) -> bool:
+        """Whether the folded convolution is what folding made: metrics give networks other weights."""
+        assert folded.bias is not None
+        bias, known = folded.bias.detach().double(), self.folded_bias.to(folded.bias.device).double()
+        largest = folded.weight.detach().flatten(1).abs().max()
+        dropped = folded.weight.detach()[self.small.to(largest.device)]
+        return bool((bias - known).abs().max() <= _CLOSE * known.abs().max()) and bool(
+            (dropped.abs() <= _CLOSE * largest).all()
+        )
 
     def restored(self, folded: nn.Conv2d) -> nn.Conv2d:
         """The convolution as it was, of the folded one's type and place."""
@@ -64,6 +68,18 @@ class Remainder:
         return made
 
 
+class Folded(nn.Identity):
+    """Stands where a batch norm was folded into the convolution before it.
+
+    Args:
+        before: what is kept of both.
+    """
+
+    def __init__(self, before: Remainder):
+        super().__init__()
+        self.__dict__[_BEFORE] = before  # no part of the network: its weights are not counted, moved or hashed
+
+
 _BEFORE = "before_folding"
 
 
@@ -75,10 +91,10 @@ def _format(weight: Tensor) -> torch.memory_format:
 def fold(root: nn.Module, convolution: str, norm: str) -> None:
     """Fold a batch norm into a convolution, in place; both are names of modules of `root`."""
     layers: tuple[Any, Any] = (root.get_submodule(convolution), root.get_submodule(norm))
-    fused = fuse_conv_bn_eval(*layers)
-    fused.__dict__[_BEFORE] = Remainder(*layers)
+    fused, before = fuse_conv_bn_eval(*layers), Remainder(*layers)
+    fused.__dict__[_BEFORE] = before
     _replace(root, convolution, fused)
-    _replace(root, norm, Folded(layers[1]))
+    _replace(root, norm, Folded(before))
 
 
 def unfolded(module: nn.Module) -> nn.Module:
@@ -91,15 +107,16 @@ def unfolded(module: nn.Module) -> nn.Module:
 def _restored(module: nn.Module) -> nn.Module:
     tensors = (*module.parameters(), *module.buffers())
     made = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+    restored = dict[int, Tensor]()
     for name, part in list(made.named_modules()):
         before = part.__dict__.get(_BEFORE)
-        if isinstance(part, nn.Conv2d) and isinstance(before, Remainder):
+        if isinstance(part, nn.Conv2d) and isinstance(before, Remainder) and before.fits(part):
             _replace(made, name, before.restored(part))
+            restored[id(before)] = part.weight
     for name, part in list(made.named_modules()):
-        if isinstance(part, Folded):
-            near = next(made.parameters())
-            norm = copy.deepcopy(part.__dict__["norm"]).to(near.device, near.dtype)
-            _replace(made, name, norm.eval().requires_grad_(False))
+        before = part.__dict__.get(_BEFORE)
+        if isinstance(part, Folded) and id(before) in restored:
+            _replace(made, name, copy.deepcopy(before.norm).to(restored[id(before)]).eval().requires_grad_(False))
     return made
 
 

@@ -40,7 +40,7 @@ def test_command_and_python_have_the_same_options_and_defaults(options):
         assert (name in typed) == known.command_line, name
         if name in typed and known.read is None and not known.argument:
             assert typed[name].default == field.default, name
-    others = {name for name in typed if "__was" not in name} - set(table(options))
+    others = {name for name in typed if "__was" not in name and "__not" not in name} - set(table(options))
     opens = {"opens_page"} if options in (ExplainOptions, sigcli.EvaluateOptions) else set()
     shows = {"show"} if options is ExplainOptions else set()
     assert others - {"config_"} == {"context", "as_json", "debug", "log"} | opens | shows

@@ -16,6 +16,7 @@ from captum.metrics import infidelity, sensitivity_max
 import sigcli.captum
 from sigcli import ShapleyIntegratedGradients
 from sigcli.captum.function import references
+from sigcli.captum.shapley import labels
 from sigcli.errors import ModelError, UsageError
 
 from toys import smooth_net
@@ -228,6 +229,13 @@ def test_runs_in_captums_visualisation_and_metrics(net, x):
 def test_faults_are_told(arguments, message):
     with pytest.raises(UsageError, match=message):
         ShapleyIntegratedGradients(torch.nn.Linear(3, 2)).attribute(**arguments)
+
+
+def test_masks_of_other_kinds_are_refused():
+    """Past the types that the tests hold every call to."""
+    for players in ((torch.zeros(2), torch.zeros(2)), [1], 3.5):
+        with pytest.raises(UsageError, match=r"\(1, values\) of several inputs"):
+            labels(players)
 
 
 def test_a_baseline_by_name_is_refused():

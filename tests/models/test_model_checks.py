@@ -115,7 +115,7 @@ def test_only_batch_norms_that_alone_read_their_convolution_are_folded():
     net = with_statistics(Shared())
     folded = fold_batch_norm(net)
     kinds = [type(layer).__name__ for layer in (folded.na, folded.nb, folded.nc)]
-    assert kinds == ["Identity", "BatchNorm2d", "BatchNorm2d"]
+    assert kinds == ["Folded", "BatchNorm2d", "BatchNorm2d"]
     images = torch.randn(2, 3, 8, 8)
     torch.testing.assert_close(folded(images), net(images), rtol=1e-5, atol=1e-5)
 
