@@ -115,7 +115,7 @@ def _restored(module: nn.Module) -> nn.Module:
             restored[id(before)] = part.weight
     for name, part in list(made.named_modules()):
         before = part.__dict__.get(_BEFORE)
-        if isinstance(part, Folded) and id(before) in restored:
+        if isinstance(part, Folded) and isinstance(before, Remainder) and id(before) in restored:
             _replace(made, name, copy.deepcopy(before.norm).to(restored[id(before)]).eval().requires_grad_(False))
     return made
 
