@@ -263,13 +263,18 @@ class Work:
         """What is told of a map."""
         return result.note or _of_zero(result.values), self._ended(result, error)
 
+    @cached_property
+    def _references(self) -> frozenset[str]:
+        """The content of the references, as `Explanation.content` tells it."""
+        return frozenset(f"{key:016x}" for key in list(self.peers.keys()))
+
     def _itself(self, item: Explanation, chosen: Chosen) -> str:
         """What is told of an image that is among the references which a method draws."""
         options = chosen.resolved()
         draws = chosen.uses_peers and options.get("baseline") != "mean"
         if not draws or self.session.samples.references is None:
             return ""
-        there = item.content in map("{:016x}".format, self.peers.keys())
+        there = item.content in self._references
         return "the image is one of the references, and is left out of its own" if there else ""
 
     def _shown_error(self, item: Explanation, result: Attribution) -> float | None:
